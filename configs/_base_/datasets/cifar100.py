@@ -1,0 +1,42 @@
+# The official python files below data/cifar100/, fetched if they are not there.
+data_preprocessor = dict(
+    type="pckd_mm.RotatedViewsDataPreprocessor",
+    num_views=1,
+    mean=[255 * value for value in (0.5071, 0.4866, 0.4409)],
+    std=[255 * value for value in (0.2675, 0.2565, 0.2761)],
+    to_rgb=False,  # the files hold RGB
+)
+
+# Views, flip and crop are the preprocessor's work, for whole batches.
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=2,
+    persistent_workers=True,
+    pin_memory=True,
+    collate_fn=dict(type="default_collate"),
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(
+        type="CIFAR100",
+        data_root="data/cifar100",
+        split="train",
+        pipeline=[dict(type="PackInputs")],
+    ),
+)
+val_dataloader = dict(
+    batch_size=250,
+    num_workers=2,
+    persistent_workers=True,
+    pin_memory=True,
+    collate_fn=dict(type="default_collate"),
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="CIFAR100",
+        data_root="data/cifar100",
+        split="test",
+        pipeline=[dict(type="PackInputs")],
+    ),
+)
+val_evaluator = dict(type="Accuracy", topk=(1, 5))
+
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

@@ -1,0 +1,27 @@
+default_scope = "mmpretrain"
+
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=100),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    # A resumed run draws the random numbers of the uninterrupted one.
+    reseed=dict(type="pckd_mm.ReseedHook"),
+    # Bad data and recorders that never record end the run before it begins.
+    preflight=dict(type="pckd_mm.PreflightHook"),
+)
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+
+visualizer = dict(
+    type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")]
+)
+log_level = "INFO"
+load_from = None
+resume = False
+randomness = dict(seed=None)

@@ -1,0 +1,11 @@
+"""PCKD for OpenMMLab.
+
+Preview-based Category Contrastive Learning for Knowledge Distillation (Ding et al.,
+IEEE TCSVT 2025, arXiv 2410.14143) as components for MMEngine's runner, MMPretrain's
+classifiers and MMRazor's distillers.
+"""
+
+from pckd_mm import compat  # noqa: F401  (before anything imports mmrazor)
+from pckd_mm.version import __version__
+
+__all__ = ["__version__"]

@@ -1,0 +1,104 @@
+"""Workarounds for library versions: the only module that holds any.
+
+Importing it (``import pckd_mm`` does) makes MMRazor 1.0.0 importable on torch >= 2.0
+and lets weights-only loading read the checkpoints that MMEngine writes.
+"""
+
+import contextlib
+import os
+import sys
+import types
+from typing import Iterator
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+__all__ = ["weights_only_loading", "init_cpu_process_group"]
+
+_QUANTIZATION = "mmrazor.structures.quantization"
+
+
+def _disable_mmrazor_quantization() -> None:
+    """Let ``mmrazor.models`` import where torch lacks the names its quantizers use.
+
+    MMRazor 1.0.0 imports private quantization names that torch 2.0 removed. An empty
+    stand-in for the one module that needs them switches quantization off and leaves
+    the rest of MMRazor as it is.
+    """
+    if _QUANTIZATION in sys.modules:
+        return
+    stub = types.ModuleType(_QUANTIZATION, "Switched off by pckd_mm.compat.")
+    for name in ("BackendConfigs", "QConfigHandler", "QSchemeHandler"):
+        setattr(stub, name, type(name, (), {"__module__": _QUANTIZATION}))
+    sys.modules[_QUANTIZATION] = stub
+
+
+def _harmless_globals() -> list:
+    """What a checkpoint of MMEngine's runner holds besides tensors.
+
+    Each of them only rebuilds plain values: log histories and the numpy scalars and
+    arrays in them.
+    """
+    multiarray = getattr(np, "_core", None) or np.core
+    multiarray = multiarray.multiarray
+    allowed = [
+        HistoryBuffer,
+        multiarray._reconstruct,
+        multiarray.scalar,
+        np.ndarray,
+        np.dtype,
+    ]
+    # numpy >= 1.25 pickles a dtype as an object of its own class.
+    for name in ("Float64DType", "Float32DType", "Int64DType", "Int32DType"):
+        dtype_class = getattr(getattr(np, "dtypes", None), name, None)
+        if dtype_class is not None:
+            allowed.append(dtype_class)
+    return allowed
+
+
+def _allow_mmengine_checkpoints() -> None:
+    """Extend the allow-list of ``torch.load(..., weights_only=True)``."""
+    allowed = _harmless_globals()
+    if hasattr(torch.serialization, "add_safe_globals"):
+        torch.serialization.add_safe_globals(allowed)
+        return
+    # torch < 2.4 has the restricted unpickler, but no way to extend it.
+    from torch import _weights_only_unpickler as unpickler
+
+    table = unpickler._get_allowed_globals()
+    for item in allowed:
+        table[f"{item.__module__}.{item.__qualname__}"] = item
+
+
+@contextlib.contextmanager
+def weights_only_loading() -> Iterator[None]:
+    """Within it no ``torch.load`` runs code from a file, whoever calls it.
+
+    ``torch.load`` itself is safe by default only since torch 2.6, and the download
+    helpers of torch still ask for the unsafe form.
+    """
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def init_cpu_process_group() -> None:
+    """Join the launcher's processes over gloo where there is no GPU.
+
+    MMEngine's own start-up selects a CUDA device first, whatever the backend; it skips
+    that for a process group that exists.
+    """
+    if not torch.cuda.is_available() and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+
+
+_disable_mmrazor_quantization()
+_allow_mmengine_checkpoints()

@@ -1,0 +1,4 @@
+from .preflight_hook import PreflightHook
+from .reseed_hook import ReseedHook
+
+__all__ = ["PreflightHook", "ReseedHook"]

@@ -1,0 +1,98 @@
+"""Checks of data and model before the first training step."""
+
+from typing import Sequence
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmrazor.models import SingleTeacherDistill
+from torch.utils.data import Dataset
+
+from pckd_mm.registry import HOOKS
+from pckd_mm.utils.randomness import isolated_randomness
+
+
+def check_labels(labels: Sequence[int], num_classes: int) -> None:
+    """Every label must be a category of the head.
+
+    Args:
+        labels (Sequence[int]): Labels of the whole training set.
+        num_classes (int): Categories of the student's head.
+
+    Raises:
+        ValueError: Names the first label out of range and how many there are.
+    """
+    wrong = [
+        (index, label)
+        for index, label in enumerate(labels)
+        if not 0 <= label < num_classes
+    ]
+    if wrong:
+        index, label = wrong[0]
+        raise ValueError(
+            f"Training image {index} has label {label}, the student's head has "
+            f"num_classes={num_classes} (labels 0 to {num_classes - 1}), and "
+            f"{len(wrong)} of {len(labels)} labels are out of range; set the head's "
+            "num_classes or mend the data set."
+        )
+
+
+def check_batch_size(images: int, batch_size: int, drop_last: bool) -> None:
+    """No batch of one process may hold a single image.
+
+    Args:
+        images (int): Images of one process in an epoch.
+        batch_size (int): Images of one process in a batch.
+        drop_last (bool): Whether a smaller last batch is left out.
+
+    Raises:
+        ValueError: Where the preview would have nothing to compare an image with.
+    """
+    single_last = not drop_last and images % batch_size == 1
+    if batch_size == 1 or single_last:
+        which = "every batch" if batch_size == 1 else "the last batch of an epoch"
+        raise ValueError(
+            f"With {images} images and batch_size={batch_size} {which} has one image, "
+            "which the preview cannot compare with any other; expected two or more: "
+            "change batch_size or set drop_last=True in train_dataloader."
+        )
+
+
+@HOOKS.register_module()
+class PreflightHook(Hook):
+    """End a run that cannot succeed before it starts.
+
+    Checks the labels of the training set against the student's head and the batch
+    size against the preview, then runs two training images through teacher, student
+    and distiller in evaluation mode, without gradient and without touching the random
+    numbers of the run: recorders that never record, connectors and losses that do not
+    fit show up there.
+    """
+
+    priority = "VERY_LOW"
+
+    def before_train(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        loader = runner.train_dataloader
+        distils = isinstance(model, SingleTeacherDistill)
+        student = model.student if distils else model
+
+        num_classes = getattr(getattr(student, "head", None), "num_classes", None)
+        if num_classes is not None and hasattr(loader.dataset, "get_gt_labels"):
+            check_labels(loader.dataset.get_gt_labels().tolist(), num_classes)
+        if distils and getattr(model.distiller, "preview", None) is not None:
+            images = -(-len(loader.dataset) // get_world_size())
+            check_batch_size(images, loader.batch_size, loader.drop_last)
+        if distils:
+            self._dry_run(model, loader.dataset, loader.collate_fn)
+
+    @staticmethod
+    def _dry_run(model: SingleTeacherDistill, dataset: Dataset, collate_fn) -> None:
+        mode = model.training
+        model.eval()
+        with isolated_randomness(), torch.no_grad():
+            batch = collate_fn([dataset[0], dataset[len(dataset) - 1]])
+            model(**model.data_preprocessor(batch, True), mode="loss")
+        model.train(mode)

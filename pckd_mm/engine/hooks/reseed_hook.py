@@ -1,0 +1,37 @@
+"""Random numbers of a resumed run equal to those of an uninterrupted one."""
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from pckd_mm.registry import HOOKS
+from pckd_mm.utils.randomness import reseed
+
+
+@HOOKS.register_module()
+class ReseedHook(Hook):
+    """Reseed every generator from (seed, place in the run, rank).
+
+    MMEngine's checkpoints hold no state of the random generators, so a resumed run
+    would draw other crops and flips than the run that was cut off. Seeding anew at the
+    start of each epoch (each iteration in iteration-based loops) makes them the same.
+    Worker processes of a data loader that persist draw from their own streams; turn
+    ``persistent_workers`` off where the pipeline itself is random.
+    """
+
+    priority = "VERY_HIGH"
+
+    def before_train(self, runner: Runner) -> None:
+        """Give the sampler the run's seed, which resuming may have changed."""
+        self.by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        sampler = runner.train_dataloader.sampler
+        if hasattr(sampler, "seed"):
+            sampler.seed = runner.seed
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        if self.by_epoch:
+            reseed(runner.seed, runner.epoch, get_rank())
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
+        if not self.by_epoch:
+            reseed(runner.seed, runner.iter, get_rank())

@@ -1,0 +1,3 @@
+from .rotated_views import RotatedViewsDataPreprocessor
+
+__all__ = ["RotatedViewsDataPreprocessor"]

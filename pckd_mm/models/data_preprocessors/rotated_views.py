@@ -1,0 +1,166 @@
+"""Four rotated views of every training image, made on the device."""
+
+from typing import Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.utils import ClsDataPreprocessor
+from torch import Tensor
+
+from pckd_mm.registry import MODELS
+
+
+def random_flip(images: Tensor, prob: float) -> Tensor:
+    """Mirror each image left to right with probability ``prob``.
+
+    Args:
+        images (Tensor): Images, shape (B, C, H, W).
+        prob (float): Probability of a flip, in [0, 1].
+
+    Returns:
+        Tensor: The images, some of them mirrored, shape (B, C, H, W).
+    """
+    flip = torch.rand(len(images), 1, 1, 1, device=images.device) < prob
+    return torch.where(flip, images.flip(-1), images)
+
+
+def rotated_views(images: Tensor, num_views: int) -> Tensor:
+    """Turn each image counter-clockwise by 0, 90, 180, 270 degrees.
+
+    Args:
+        images (Tensor): Square images, shape (B, C, S, S).
+        num_views (int): How many of the quarter turns to take, 1 to 4.
+
+    Returns:
+        Tensor: Views in sample-major order, shape (num_views * B, C, S, S): row
+        ``num_views * i + r`` is image i after r quarter turns.
+    """
+    if num_views == 1:
+        return images
+    if images.shape[-1] != images.shape[-2]:
+        raise ValueError(
+            "Rotated views need square images, found height x width = "
+            f"{images.shape[-2]} x {images.shape[-1]}; add a square crop or resize to "
+            "the training pipeline."
+        )
+    turns = [torch.rot90(images, turn, (-2, -1)) for turn in range(num_views)]
+    return torch.stack(turns, dim=1).flatten(0, 1)
+
+
+def random_crop(images: Tensor, padding: int) -> Tensor:
+    """Shift each image at random inside a border of zeros.
+
+    The same as a crop of the original size, drawn for each image, after ``padding``
+    pixels of zeros on every side.
+
+    Args:
+        images (Tensor): Images, shape (N, C, H, W).
+        padding (int): Border on every side, in pixels.
+
+    Returns:
+        Tensor: Crops, shape (N, C, H, W).
+    """
+    if padding == 0:
+        return images
+    n, channels, height, width = images.shape
+    device = images.device
+    padded = F.pad(images, [padding] * 4)
+    top = torch.randint(2 * padding + 1, (n, 1), device=device)
+    left = torch.randint(2 * padding + 1, (n, 1), device=device)
+    rows = top + torch.arange(height, device=device)
+    columns = left + torch.arange(width, device=device)
+    rows = rows[:, None, :, None].expand(n, channels, height, padded.shape[-1])
+    columns = columns[:, None, None, :].expand(n, channels, height, width)
+    return padded.gather(2, rows).gather(3, columns)
+
+
+@MODELS.register_module()
+class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
+    """MMPretrain's preprocessor that also makes the views of a training batch.
+
+    From the plain batch, on the device that it is moved to: a horizontal flip (one
+    draw for all views of an image), the rotations, a crop after zero padding (drawn
+    anew for every view), normalisation last (PCKD's CIFAR-100 recipe). In evaluation
+    the images pass as they are, one view each, normalised.
+
+    With ``num_views=1`` it is the usual flip and crop, so that every method, whatever
+    its views, augments by the same code.
+
+    Args:
+        num_views (int): Quarter turns taken of each training image, 1 to 4, the
+            upright one first. Defaults to 4.
+        flip_prob (float): Probability of the horizontal flip. Defaults to 0.5.
+        crop_padding (int): Zero padding before the crop, in pixels; 0 for no crop.
+            Defaults to 4.
+        **kwargs: Arguments of :class:`mmpretrain.models.ClsDataPreprocessor`:
+            ``mean``, ``std``, ``to_rgb``, ...
+
+    Raises:
+        ValueError: For a number of views that quarter turns cannot give, and for
+            ``batch_augments``, which mix images that views must keep apart.
+    """
+
+    def __init__(
+        self,
+        *args,
+        num_views: int = 4,
+        flip_prob: float = 0.5,
+        crop_padding: int = 4,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if num_views not in (1, 2, 3, 4):
+            raise ValueError(f"num_views={num_views}; expected 1, 2, 3 or 4.")
+        if num_views > 1 and self.batch_augments is not None:
+            raise ValueError(
+                "batch_augments mix images, whose rotated views must share one label; "
+                "remove batch_augments or set num_views=1."
+            )
+        self.num_views = num_views
+        self.flip_prob = flip_prob
+        self.crop_padding = crop_padding
+
+    def make_views(self, images: Tensor) -> Tensor:
+        """Augment a batch into its views, before normalisation.
+
+        Args:
+            images (Tensor): Images as the data loader gave them, shape (B, C, S, S).
+
+        Returns:
+            Tensor: Views in sample-major order, shape (num_views * B, C, S, S).
+        """
+        images = random_flip(images, self.flip_prob)
+        views = rotated_views(images, self.num_views)
+        return random_crop(views, self.crop_padding)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Preprocess a batch.
+
+        Args:
+            data (dict): ``inputs``, images of shape (B, C, S, S) or a list of B
+                images (C, S, S), and ``data_samples``.
+            training (bool): Whether to make the views. Defaults to False.
+
+        Returns:
+            dict: ``inputs`` of shape (num_views * B, C, S, S) in training, else
+            (B, C, S, S), float, normalised; ``data_samples``, one for each image.
+        """
+        if training:
+            images = self.cast_data(data["inputs"])
+            data = dict(data, inputs=self.make_views(_stack(images)))
+        data = super().forward(data, training)
+        # Convolutions are faster so; the values are the same.
+        data["inputs"] = data["inputs"].contiguous(memory_format=torch.channels_last)
+        return data
+
+
+def _stack(images: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    if isinstance(images, Tensor):
+        return images
+    shapes = sorted({tuple(image.shape) for image in images})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"Views are made of whole batches, found images of the shapes {shapes}; "
+            "crop or resize them to one shape in the training pipeline."
+        )
+    return torch.stack(list(images))

@@ -1,0 +1,1 @@
+"""Helpers without a registry: checkpoints and random numbers."""

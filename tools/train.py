@@ -1,0 +1,95 @@
+"""Train a network: a teacher, a student alone, or a student from a teacher.
+
+python tools/train.py configs/pckd/cifar100_resnet56_resnet20.py
+"""
+
+import argparse
+import os
+import os.path as osp
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from pckd_mm.compat import init_cpu_process_group, weights_only_loading
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="path of the config")
+    parser.add_argument(
+        "--work-dir", help="folder of logs and checkpoints [work_dirs/CONFIG]"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="PATH",
+        help="go on from a checkpoint, by default the newest in the work dir",
+    )
+    parser.add_argument(
+        "--amp", action="store_true", help="mixed precision: float16 on a GPU, bfloat16 on a CPU"
+    )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate to the batch size of all processes",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override settings of the config, such as randomness.seed=0",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="job launcher [none]",
+    )
+    # torch.distributed.launch passes the first or the second, torchrun neither.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config with the command line's settings merged in."""
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        cfg.work_dir = osp.join("work_dirs", name)
+    return cfg
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == "auto" else args.resume
+    if args.amp and torch.cuda.is_available():
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    elif args.amp:
+        cfg.optim_wrapper.type = "pckd_mm.BFloat16OptimWrapper"
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr.enable = True
+    if args.launcher == "pytorch":
+        init_cpu_process_group()
+
+    with weights_only_loading():
+        Runner.from_cfg(cfg).train()
+
+
+if __name__ == "__main__":
+    main()
