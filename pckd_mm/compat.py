@@ -6,9 +6,10 @@ and lets weights-only loading read the checkpoints that MMEngine writes.
 
 import contextlib
 import os
+import pickle
 import sys
 import types
-from typing import Iterator
+from typing import Any, Callable, Iterator
 
 import numpy as np
 import torch
@@ -34,16 +35,30 @@ def _disable_mmrazor_quantization() -> None:
     sys.modules[_QUANTIZATION] = stub
 
 
+def _history_buffer_method(owner: Any, name: str) -> Callable:
+    """The one use of ``getattr`` in MMEngine's checkpoints: statistics by name."""
+    if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
+        raise pickle.UnpicklingError(
+            f"Unsupported global: GLOBAL builtins.getattr of {owner} and {name}"
+        )
+    return getattr(HistoryBuffer, name)
+
+
+# Pickles refer to it by this name.
+_history_buffer_method.__module__ = "builtins"
+_history_buffer_method.__name__ = _history_buffer_method.__qualname__ = "getattr"
+
+
 def _harmless_globals() -> list:
     """What a checkpoint of MMEngine's runner holds besides tensors.
 
-    Each of them only rebuilds plain values: log histories and the numpy scalars and
+    Each of them only rebuilds plain values: log histories, and the numpy scalars and
     arrays in them.
     """
-    multiarray = getattr(np, "_core", None) or np.core
-    multiarray = multiarray.multiarray
+    multiarray = (getattr(np, "_core", None) or np.core).multiarray
     allowed = [
         HistoryBuffer,
+        _history_buffer_method,
         multiarray._reconstruct,
         multiarray.scalar,
         np.ndarray,
@@ -63,12 +78,14 @@ def _allow_mmengine_checkpoints() -> None:
     if hasattr(torch.serialization, "add_safe_globals"):
         torch.serialization.add_safe_globals(allowed)
         return
-    # torch < 2.4 has the restricted unpickler, but no way to extend it.
+    # torch < 2.4 has the restricted unpickler, but no way to extend it, and compares
+    # names as python 2 spelled them.
     from torch import _weights_only_unpickler as unpickler
 
     table = unpickler._get_allowed_globals()
     for item in allowed:
         table[f"{item.__module__}.{item.__qualname__}"] = item
+    table["__builtin__.getattr"] = _history_buffer_method
 
 
 @contextlib.contextmanager

@@ -1,4 +1,6 @@
+from .export_student_hook import ExportStudentHook
 from .preflight_hook import PreflightHook
+from .preview_record_hook import PreviewRecordHook
 from .reseed_hook import ReseedHook
 
-__all__ = ["PreflightHook", "ReseedHook"]
+__all__ = ["ExportStudentHook", "PreflightHook", "PreviewRecordHook", "ReseedHook"]

@@ -1,0 +1,13 @@
+from mmengine.config import read_base
+
+with read_base():
+    from ..networks.cifar100 import resnet8x4 as student
+    from ..networks.cifar100 import resnet32x4 as teacher
+
+pair = dict(
+    architecture=student,
+    teacher=teacher,
+    teacher_ckpt="work_dirs/cifar100_resnet32x4/epoch_240.pth",
+    teacher_config="configs/vanilla/cifar100_resnet32x4.py",
+)
+del student, teacher

@@ -1,0 +1,59 @@
+"""The student alone beside each checkpoint."""
+
+import glob
+import os
+import os.path as osp
+from typing import Dict
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from pckd_mm.registry import HOOKS
+from pckd_mm.utils.checkpoint import export_student
+
+_SUFFIX = "_student.pth"
+
+
+@HOOKS.register_module()
+class ExportStudentHook(Hook):
+    """Write ``epoch_N_student.pth`` beside each ``epoch_N.pth`` of a distillation.
+
+    It holds what :func:`pckd_mm.utils.checkpoint.export_student` writes: the weights
+    that the checkpoint has for testing (with an EMA, the averaged ones) under the
+    names of a plain MMPretrain model. It goes when its checkpoint goes.
+    """
+
+    # Behind CheckpointHook, which is VERY_LOW.
+    priority = "LOWEST"
+
+    def __init__(self) -> None:
+        self._exported: Dict[str, float] = {}
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, **kwargs) -> None:
+        self._export(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        self._export(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
+        self._export(runner)
+
+    @master_only
+    def _export(self, runner: Runner) -> None:
+        # CheckpointHook notes what it saved under last_ckpt and best_ckpt*.
+        saved = [
+            path
+            for name, path in runner.message_hub.runtime_info.items()
+            if name.startswith(("last_ckpt", "best_ckpt")) and isinstance(path, str)
+        ]
+        for path in saved:
+            if not osp.isfile(path) or self._exported.get(path) == osp.getmtime(path):
+                continue
+            out = osp.splitext(path)[0] + _SUFFIX
+            export_student(path, out + ".tmp")
+            os.replace(out + ".tmp", out)
+            self._exported[path] = osp.getmtime(path)
+            for student in glob.glob(osp.join(osp.dirname(path), "*" + _SUFFIX)):
+                if not osp.isfile(student[: -len(_SUFFIX)] + ".pth"):
+                    os.remove(student)

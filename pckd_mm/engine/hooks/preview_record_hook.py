@@ -1,0 +1,65 @@
+"""What the preview did in each epoch."""
+
+import json
+import os.path as osp
+from typing import List
+
+import torch
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor
+
+from pckd_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PreviewRecordHook(Hook):
+    """Record threshold, share of previewed images and weights of every epoch.
+
+    Adds a line of JSON to ``preview.jsonl`` in the work dir after each pass over the
+    training set, with ``epoch`` (from 1), ``threshold``, ``share`` (of images with a
+    weight below 1) and ``histogram`` (counts of weights in equal bins over [0, 1]),
+    and shows threshold and share in the log. Weights stay on the device meanwhile, so
+    that no step waits for them.
+
+    Args:
+        bins (int): Bins of the histogram. Defaults to 20.
+    """
+
+    def __init__(self, bins: int = 20) -> None:
+        self.bins = bins
+        self._weights: List[Tensor] = []
+
+    def before_train(self, runner: Runner) -> None:
+        self._weights = []
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        weight = model.distiller.preview_weight
+        if weight is None:
+            return
+        self._weights.append(weight)
+        steps = len(runner.train_dataloader)
+        if (runner.iter + 1) % steps:
+            return
+        weights = torch.cat(self._weights).float()
+        self._weights = []
+        counts = torch.histc(weights, self.bins, 0, 1)
+        counts = torch.cat([counts, (weights < 1).sum()[None]])
+        all_reduce(counts)
+        *histogram, previewed = counts.tolist()
+        record = dict(
+            epoch=(runner.iter + 1) // steps,
+            threshold=model.distiller.preview.threshold(model.progress),
+            share=previewed / sum(histogram),
+            histogram=histogram,
+        )
+        for name in ("threshold", "share"):
+            runner.message_hub.update_scalar(f"train/preview_{name}", record[name])
+        if is_main_process():
+            with open(osp.join(runner.work_dir, "preview.jsonl"), "a") as file:
+                file.write(json.dumps(record) + "\n")

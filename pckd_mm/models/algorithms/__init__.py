@@ -1,0 +1,3 @@
+from .multi_view_distill import MultiViewDistill
+
+__all__ = ["MultiViewDistill"]

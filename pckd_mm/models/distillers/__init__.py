@@ -1,0 +1,3 @@
+from .pckd_distiller import PCKDDistiller
+
+__all__ = ["PCKDDistiller"]

@@ -1,0 +1,285 @@
+"""From records of student and teacher to the losses of PCKD."""
+
+import copy
+import difflib
+import weakref
+from inspect import Parameter, signature
+from typing import Any, Dict, List, Optional, Union
+
+from mmengine.registry import Registry
+from mmrazor.models.distillers import ConfigurableDistiller
+from mmrazor.models.task_modules import RecorderManager
+from mmrazor.models.task_modules.recorder import (
+    ModuleOutputsRecorder,
+    ParameterRecorder,
+)
+from mmrazor.registry import MODELS as RAZOR_MODELS
+from mmrazor.registry import TASK_UTILS as RAZOR_TASK_UTILS
+from torch import Tensor, nn
+
+from pckd_mm.registry import MODELS, TASK_UTILS
+
+Config = Union[dict, List[dict]]
+
+# Records of the batch itself, which the algorithm hands over.
+LABELS = "labels"
+PREVIEW = "preview"
+
+
+def in_scope(cfg: Config, *registries: Registry, suffix: str = "") -> Config:
+    """Prefix a type without a scope by that of the first registry that knows it.
+
+    So the parts of a distiller need no prefix, whether they are PCKD's or MMRazor's
+    and whatever the config's default scope is.
+
+    Args:
+        cfg (dict | list[dict]): Config of an object, or of several in a row.
+        *registries (Registry): Where to look, in this order.
+        suffix (str): What the registries add to the config's names. Defaults to ''.
+
+    Returns:
+        dict | list[dict]: A copy with the scope in its type.
+    """
+    if isinstance(cfg, (list, tuple)):
+        return [in_scope(part, *registries, suffix=suffix) for part in cfg]
+    cfg = copy.deepcopy(dict(cfg))
+    name = cfg.get("type")
+    if isinstance(name, str) and "." not in name:
+        for registry in registries:
+            if name + suffix in registry.module_dict:
+                cfg["type"] = f"{registry.scope}.{name}"
+                break
+    return cfg
+
+
+def resolve_widths(connectors: Dict[str, Config], **widths: int) -> Dict[str, Config]:
+    """Replace ``'student'`` and ``'teacher'`` in connectors by feature widths.
+
+    Args:
+        connectors (dict[str, dict]): Configs of connectors.
+        **widths (int): Width of the feature in front of each one's classifier.
+
+    Returns:
+        dict[str, dict]: A copy with numbers.
+    """
+
+    def resolve(cfg: Config) -> Config:
+        if isinstance(cfg, (list, tuple)):
+            return [resolve(part) for part in cfg]
+        return {
+            key: widths.get(value, value)
+            if key.endswith("_channels") and isinstance(value, str)
+            else value
+            for key, value in cfg.items()
+        }
+
+    return {name: resolve(cfg) for name, cfg in connectors.items()}
+
+
+@MODELS.register_module()
+class PCKDDistiller(ConfigurableDistiller):
+    """MMRazor's configurable distiller with PCKD's preview of hard images.
+
+    Recorders, connectors, losses and their mappings are written as for
+    :class:`mmrazor.models.ConfigurableDistiller`, and MMRazor's mix freely with
+    PCKD's. In addition
+
+    - a mapping may take one view of each image: ``view=0`` is the upright one;
+    - two more student records are there for every loss: ``labels``, the labels of the
+      images, shape (B,), and ``preview``, their preview weights, shape (B,);
+    - a connector's ``*_channels`` may be ``'student'`` or ``'teacher'``, the width of
+      that one's feature;
+    - a loss, recorder or connector set to None is left out (a loss with its mapping),
+      so that a config can drop one of its base's.
+
+    Records are released as soon as the losses are computed.
+
+    Args:
+        preview (dict, optional): Config of the preview strategy; None gives every
+            image weight 1. Defaults to ``dict(type='PreviewStrategy')``.
+        student_recorders (dict[str, dict], optional): Recorders of the student.
+        teacher_recorders (dict[str, dict], optional): Recorders of the teacher.
+        connectors (dict[str, dict], optional): Connectors.
+        distill_losses (dict[str, dict], optional): Losses.
+        loss_forward_mappings (dict[str, dict], optional): Which records, through
+            which connectors, each argument of each loss is.
+        **kwargs: Further arguments of ``ConfigurableDistiller``.
+
+    Raises:
+        ValueError: For a loss without mapping, a mapping without loss, or a mapping
+            that leaves out an argument that the loss needs.
+    """
+
+    def __init__(
+        self,
+        preview: Optional[dict] = dict(type="PreviewStrategy"),  # noqa: B006
+        student_recorders: Optional[Dict[str, dict]] = None,
+        teacher_recorders: Optional[Dict[str, dict]] = None,
+        connectors: Optional[Dict[str, Config]] = None,
+        distill_losses: Optional[Dict[str, dict]] = None,
+        loss_forward_mappings: Optional[Dict[str, dict]] = None,
+        **kwargs,
+    ) -> None:
+        def scoped(parts: Optional[dict], *registries: Registry, suffix: str = ""):
+            return {
+                name: in_scope(cfg, *registries, suffix=suffix)
+                for name, cfg in (parts or {}).items()
+                if cfg is not None
+            }
+
+        tasks = (TASK_UTILS, RAZOR_TASK_UTILS)
+        models = (MODELS, RAZOR_MODELS)
+        batch = {
+            name: dict(type="pckd_mm.Batch", source=name) for name in (LABELS, PREVIEW)
+        }
+        super().__init__(
+            student_recorders={
+                **scoped(student_recorders, *tasks, suffix="Recorder"),
+                **batch,
+            },
+            teacher_recorders=scoped(teacher_recorders, *tasks, suffix="Recorder"),
+            connectors=scoped(connectors, *models),
+            distill_losses=scoped(distill_losses, *models),
+            loss_forward_mappings={
+                name: mapping
+                for name, mapping in (loss_forward_mappings or {}).items()
+                if (distill_losses or {}).get(name, mapping) is not None
+            },
+            **kwargs,
+        )
+        self._check_every_argument()
+        self.preview = None
+        if preview is not None:
+            self.preview = TASK_UTILS.build(in_scope(preview, TASK_UTILS))
+        self.num_views = 1
+        # What each module recorder is hooked to: conversions such as SyncBN's replace
+        # modules, and hooks with them.
+        self._hooked: Dict[str, weakref.ref] = {}
+
+    def _check_every_argument(self) -> None:
+        for name, loss in self.distill_losses.items():
+            given = self.loss_forward_mappings.get(name, {})
+            missing = [
+                argument
+                for argument, parameter in signature(loss.forward).parameters.items()
+                if argument not in given
+                and parameter.default is Parameter.empty
+                and parameter.kind
+                not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+            ]
+            if missing:
+                raise ValueError(
+                    f"The loss {name} ({type(loss).__name__}) gets no {missing[0]}; "
+                    "expected a record for each of its arguments: add "
+                    f"loss_forward_mappings.{name}.{missing[0]}."
+                )
+
+    def prepare_from_student(self, model: nn.Module) -> None:
+        """Hook the recorders to the student; again where its modules were replaced."""
+        self._hook("student", self.student_recorders, model)
+
+    def prepare_from_teacher(self, model: nn.Module) -> None:
+        """Hook the recorders to the teacher."""
+        self._hook("teacher", self.teacher_recorders, model)
+
+    def _hook(self, who: str, manager: RecorderManager, model: nn.Module) -> None:
+        for name, recorder in manager.recorders.items():
+            target = model
+            if isinstance(recorder, (ModuleOutputsRecorder, ParameterRecorder)):
+                is_module = isinstance(recorder, ModuleOutputsRecorder)
+                known = dict(
+                    model.named_modules() if is_module else model.named_parameters()
+                )
+                if recorder.source not in known:
+                    near = difflib.get_close_matches(recorder.source, known, n=3)
+                    kind = "module" if is_module else "parameter"
+                    hint = f" such as {', '.join(near)}" if near else ""
+                    raise ValueError(
+                        f"The {who} recorder {name} has source {recorder.source!r}, "
+                        f"which the {who} ({type(model).__name__}) does not have; "
+                        f"expected the name of a {kind}{hint}."
+                    )
+                target = known[recorder.source]
+            hooked = self._hooked.get(f"{who}.{name}")
+            if hooked is None or hooked() is not target:
+                recorder.initialize(model)
+                self._hooked[f"{who}.{name}"] = weakref.ref(target)
+
+    def record_batch(
+        self, labels: Tensor, sample_loss: Tensor, num_views: int, progress: float
+    ) -> None:
+        """Take what the losses need to know of the batch.
+
+        Args:
+            labels (Tensor): Labels of the images, shape (B,).
+            sample_loss (Tensor): Cross-entropy of the student on each upright view,
+                shape (B,).
+            num_views (int): Rows that records hold for each image.
+            progress (float): Share of the training done, in (0, 1].
+        """
+        self.num_views = num_views
+        weight = None
+        if self.preview is not None:
+            weight = self.preview.weight(sample_loss, progress)
+        self.student_recorders.get_recorder(LABELS).record(labels)
+        self.student_recorders.get_recorder(PREVIEW).record(weight)
+
+    @property
+    def preview_weight(self) -> Optional[Tensor]:
+        """Tensor: Preview weights of the last batch, shape (B,); None without."""
+        records = self.student_recorders.get_recorder(PREVIEW).data_buffer
+        return records[0] if records else None
+
+    def get_record(
+        self,
+        recorder: str,
+        from_student: bool,
+        record_idx: int = 0,
+        data_idx: Optional[int] = None,
+        connector: Optional[str] = None,
+        connector_idx: Optional[int] = None,
+        view: Optional[int] = None,
+    ) -> Any:
+        """Look up a record.
+
+        Args:
+            recorder (str): Name of the recorder.
+            from_student (bool): Whether it is one of the student's.
+            record_idx (int): Which call of its source. Defaults to 0.
+            data_idx (int, optional): Which entry of a record that is a tuple.
+            connector (str, optional): Connector to pass it through.
+            connector_idx (int, optional): Which entry of what the connector gives.
+            view (int, optional): Which view of each image; None for all of them.
+
+        Returns:
+            Any: The record.
+
+        Raises:
+            RuntimeError: Names the source that was not called.
+        """
+        manager = self.student_recorders if from_student else self.teacher_recorders
+        calls = len(manager.get_recorder(recorder).data_buffer)
+        if record_idx >= calls:
+            who = "student" if from_student else "teacher"
+            source = manager.get_recorder(recorder).source
+            raise RuntimeError(
+                f"The {who} recorder {recorder} asks for call {record_idx + 1} of "
+                f"{source!r}, which was called {calls} times in this step; expected a "
+                "source that the forward pass calls: change its source or record_idx."
+            )
+        record = super().get_record(recorder, from_student, record_idx, data_idx)
+        if view is not None:
+            record = record[view :: self.num_views]
+        if connector is not None:
+            record = self.connectors[connector](record)
+        if connector_idx is not None:
+            record = record[connector_idx]
+        return record
+
+    def release_records(self) -> None:
+        """Let go of all records but the preview weights, and of the graph with them."""
+        weight = self.preview_weight
+        for manager in (self.student_recorders, self.teacher_recorders):
+            for recorder in manager.recorders.values():
+                recorder.reset_data_buffer()
+        self.student_recorders.get_recorder(PREVIEW).record(weight)

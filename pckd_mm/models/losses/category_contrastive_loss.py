@@ -1,0 +1,133 @@
+"""Category contrast, L_CC of PCKD."""
+
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+
+from pckd_mm.registry import MODELS
+
+from .utils import full_precision, views_per_image
+
+
+def supervised_contrast(
+    anchors: Tensor, labels: Tensor, tau: float, base_tau: float
+) -> Tensor:
+    """Supervised contrastive loss of every anchor against all others.
+
+    Khosla et al., NeurIPS 2020, "L_out", with a base temperature.
+
+    Args:
+        anchors (Tensor): Anchors, shape (M, C). Each needs another of its label.
+        labels (Tensor): Labels of the anchors, shape (M,).
+        tau (float): Temperature.
+        base_tau (float): Base temperature; the loss is scaled by tau / base_tau.
+
+    Returns:
+        Tensor: Losses, shape (M,).
+    """
+    similarity = anchors @ anchors.T / tau
+    itself = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)
+    log_total = similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1)
+    positive = (labels[:, None] == labels[None, :]) & ~itself
+    attraction = (similarity * positive).sum(dim=1) / positive.sum(dim=1)
+    return tau / base_tau * (log_total - attraction)
+
+
+@full_precision
+def category_contrast(
+    s_embed: Tensor,
+    t_embed: Tensor,
+    s_centers: Tensor,
+    t_centers: Tensor,
+    labels: Tensor,
+    weight: Optional[Tensor] = None,
+    tau: float = 4.0,
+    base_tau: float = 0.07,
+) -> Tensor:
+    """Contrast the correlations of embeddings with category centers.
+
+    Each of the N = V * B rows gives two anchors, its correlations with the student's
+    and with the teacher's centers; positives are all other anchors of its label.
+
+    Args:
+        s_embed (Tensor): Embeddings in the student's space, shape (N, D_s).
+        t_embed (Tensor): Embeddings in the teacher's space, shape (N, D_t).
+        s_centers (Tensor): Weight of the student's classifier, shape (C, D_s).
+        t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t); it
+            gets no gradient.
+        labels (Tensor): Labels of the images, shape (B,).
+        weight (Tensor, optional): Preview weights of the images, shape (B,). Defaults
+            to ones.
+        tau (float): Temperature. Defaults to 4.0.
+        base_tau (float): Base temperature. Defaults to 0.07.
+
+    Returns:
+        Tensor: Scalar, the mean over rows of the weighted losses of both anchors.
+
+    Raises:
+        ValueError: Where rows, labels and weights do not go together.
+    """
+    views = views_per_image(s_embed, labels, weight, "CategoryContrastiveLoss")
+    s_correlation = s_embed @ s_centers.T
+    t_correlation = t_embed @ t_centers.detach().T
+    anchors = torch.cat([s_correlation, t_correlation])
+    row_labels = labels.repeat_interleave(views, output_size=len(s_embed))
+    losses = supervised_contrast(anchors, row_labels.repeat(2), tau, base_tau)
+    losses = losses.view(2, len(labels), views).sum(dim=0)
+    if weight is not None:
+        losses = losses * weight.detach()[:, None]
+    return losses.mean()
+
+
+@MODELS.register_module()
+class CategoryContrastiveLoss(nn.Module):
+    """Contrast views by their correlation with category centers (PCKD, L_CC).
+
+    Args:
+        tau (float): Temperature. Defaults to 4.0.
+        base_tau (float): Base temperature. Defaults to 0.07.
+        loss_weight (float): Weight of the loss, beta in the paper. Defaults to 1.0.
+    """
+
+    def __init__(
+        self, tau: float = 4.0, base_tau: float = 0.07, loss_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.tau = tau
+        self.base_tau = base_tau
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        s_embed: Tensor,
+        t_embed: Tensor,
+        s_centers: Tensor,
+        t_centers: Tensor,
+        labels: Tensor,
+        weight: Optional[Tensor] = None,
+    ) -> Tensor:
+        """Compute the loss; see :func:`category_contrast`.
+
+        Args:
+            s_embed (Tensor): Embeddings in the student's space, shape (N, D_s).
+            t_embed (Tensor): Embeddings in the teacher's space, shape (N, D_t).
+            s_centers (Tensor): Weight of the student's classifier, shape (C, D_s).
+            t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t).
+            labels (Tensor): Labels of the images, shape (B,).
+            weight (Tensor, optional): Preview weights, shape (B,).
+
+        Returns:
+            Tensor: Scalar.
+        """
+        loss = category_contrast(
+            s_embed,
+            t_embed,
+            s_centers,
+            t_centers,
+            labels,
+            weight,
+            tau=self.tau,
+            base_tau=self.base_tau,
+        )
+        return self.loss_weight * loss

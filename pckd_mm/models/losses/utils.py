@@ -1,0 +1,87 @@
+"""Precision and scale, as every loss here needs them."""
+
+import functools
+from typing import Callable, Optional
+
+import torch
+from torch import Tensor
+
+__all__ = ["full_precision", "l2_normalize", "views_per_image"]
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compute in float32 (float64 for float64 inputs), under autocast as well.
+
+    Exponentials, logarithms and squares of float16 overflow, and autocast would run
+    matrix products in half precision whatever the inputs are.
+    """
+
+    def upcast(value):
+        is_half = isinstance(value, Tensor) and value.dtype in _HALF
+        return value.float() if is_half else value
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        args = [upcast(value) for value in args]
+        kwargs = {name: upcast(value) for name, value in kwargs.items()}
+        device = next(
+            value.device.type
+            for value in (*args, *kwargs.values())
+            if isinstance(value, Tensor)
+        )
+        with torch.autocast(device, enabled=False):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def l2_normalize(x: Tensor) -> Tensor:
+    """Scale each row to length one; a row of zeros stays, with gradient zero.
+
+    Args:
+        x (Tensor): Rows, shape (N, D).
+
+    Returns:
+        Tensor: Rows of length one (or zero), shape (N, D).
+    """
+    # Dividing by the largest entry first keeps tiny and huge rows from losing their
+    # squares to underflow and overflow. It has no part in the gradient: the result
+    # does not depend on it.
+    largest = x.detach().abs().amax(dim=1, keepdim=True)
+    is_zero = largest == 0
+    x = x / largest.masked_fill(is_zero, 1)
+    length = torch.linalg.vector_norm(x.masked_fill(is_zero, 1), dim=1, keepdim=True)
+    return x / length.masked_fill(is_zero, torch.inf)
+
+
+def views_per_image(
+    rows: Tensor, labels: Tensor, weight: Optional[Tensor], loss: str
+) -> int:
+    """How many rows each image has.
+
+    Args:
+        rows (Tensor): Features of all views, shape (V * B, D).
+        labels (Tensor): Labels of the images, shape (B,).
+        weight (Tensor, optional): Weights of the images, shape (B,).
+        loss (str): Name for the message.
+
+    Returns:
+        int: V.
+
+    Raises:
+        ValueError: Where the rows are no multiple of the images.
+    """
+    views, rest = divmod(len(rows), len(labels))
+    if rest or views == 0:
+        raise ValueError(
+            f"{loss} found {len(rows)} rows for {len(labels)} labels; expected the "
+            "same number of views of every image, in sample-major order."
+        )
+    if weight is not None and weight.shape != labels.shape:
+        raise ValueError(
+            f"{loss} found weights of shape {tuple(weight.shape)} for labels of shape "
+            f"{tuple(labels.shape)}; expected one weight for each image."
+        )
+    return views
