@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from pckd_mm.compat import init_cpu_process_group, weights_only_loading
+from pckd_mm.compat import prepare_cpu_processes, weights_only_loading
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
         help="go on from a checkpoint, by default the newest in the work dir",
     )
     parser.add_argument(
-        "--amp", action="store_true", help="mixed precision: float16 on a GPU, bfloat16 on a CPU"
+        "--amp", action="store_true", help="mixed precision (CPU: bfloat16)"
     )
     parser.add_argument(
         "--auto-scale-lr",
@@ -84,8 +84,7 @@ def main() -> None:
         cfg.optim_wrapper.type = "pckd_mm.BFloat16OptimWrapper"
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
-    if args.launcher == "pytorch":
-        init_cpu_process_group()
+    prepare_cpu_processes(cfg)
 
     with weights_only_loading():
         Runner.from_cfg(cfg).train()

@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean env-lite env-full
+
+PYTEST_ARGS ?=
+
+help:
+	@echo "make demo   show the method at work, on a small data set and a CPU"
+	@echo "make test   lint and all tests; PYTEST_ARGS='-k preview' goes to pytest"
+	@echo "make lint   lint and format check alone"
+	@echo "make clean  remove caches and build leftovers; .venv, data, work_dirs stay"
+	@echo
+	@echo "The first run makes .venv (see tools/dev/setup_env.sh), later ones reuse it;"
+	@echo "test and lint compile mmcv once, which takes some minutes."
+
+# The script itself knows whether there is anything to install.
+env-lite:
+	@tools/dev/setup_env.sh lite
+
+env-full:
+	@tools/dev/setup_env.sh full
+
+demo: env-lite
+	.venv/bin/python tools/demo.py
+
+lint: env-full
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+
+test: lint
+	.venv/bin/python -m pytest -n 2 --durations=10 $(PYTEST_ARGS)
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find pckd_mm tools configs tests -name __pycache__ -type d -prune \
+		-exec rm -rf {} + 2>/dev/null || true

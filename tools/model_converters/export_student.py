@@ -1,0 +1,22 @@
+"""Write the student of a distillation checkpoint alone, for plain MMPretrain.
+
+python tools/model_converters/export_student.py work_dirs/NAME/epoch_240.pth student.pth
+"""
+
+import argparse
+
+from pckd_mm.utils.checkpoint import export_student
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", help="checkpoint of a distillation run")
+    parser.add_argument("out", help="file to write")
+    args = parser.parse_args()
+    export_student(args.checkpoint, args.out)
+
+
+if __name__ == "__main__":
+    main()

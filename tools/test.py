@@ -1,0 +1,135 @@
+"""Test a network: the metrics of a checkpoint on the test set.
+
+python tools/test.py configs/vanilla/cifar100_resnet20.py CHECKPOINT
+
+The checkpoint must fit the config's network in every tensor. For the config of a plain
+network it may be one of a distillation run, of which the student is taken.
+"""
+
+import argparse
+import functools
+import os
+import os.path as osp
+from typing import Any, Optional
+
+import torch
+from mmengine.config import DictAction
+from mmengine.dist import master_only
+from mmengine.evaluator import DumpResults
+from mmengine.fileio import dump
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import METRICS
+from mmengine.runner import Runner
+
+from pckd_mm.compat import prepare_cpu_processes, weights_only_loading
+from pckd_mm.utils.checkpoint import model_state_dict
+from train import load_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="path of the config")
+    parser.add_argument("checkpoint", help="path or URL of the checkpoint")
+    parser.add_argument("--work-dir", help="folder of the log [work_dirs/CONFIG]")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="write the metrics (FILE.json) or the predictions (FILE.pkl)",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override settings of the config, such as test_dataloader.batch_size=64",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="job launcher [none]",
+    )
+    # torch.distributed.launch passes the first or the second, torchrun neither.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    args = parser.parse_args()
+    if args.out is not None and not args.out.endswith((".json", ".pkl")):
+        parser.error(f"--out is {args.out}; expected a file named *.json or *.pkl")
+    if "://" not in args.checkpoint and not osp.isfile(args.checkpoint):
+        parser.exit(
+            1, f"There is no checkpoint {args.checkpoint}; expected a file or a URL.\n"
+        )
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+class TakeStudentHook(Hook):
+    """Reduce the checkpoint of a distillation run to what a plain network needs."""
+
+    # Before the hooks that read the checkpoint, such as EMAHook.
+    priority = "VERY_HIGH"
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not hasattr(model, "architecture"):
+            checkpoint["state_dict"] = model_state_dict(checkpoint)
+
+
+@METRICS.register_module()
+class DumpPredictions(DumpResults):
+    """Write the predictions to a pickle file."""
+
+    def process(self, data_batch: Any, predictions: list) -> None:
+        # Pickled views of a batch's tensor would each hold the whole batch.
+        super().process(data_batch, copy_tensors(predictions))
+
+
+def copy_tensors(data: Any) -> Any:
+    """The same nested lists and dicts with copies of the tensors in them."""
+    if isinstance(data, torch.Tensor):
+        return data.to("cpu", copy=True)
+    if isinstance(data, dict):
+        return {key: copy_tensors(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return type(data)(copy_tensors(value) for value in data)
+    return data
+
+
+@master_only
+def report(metrics: dict, out: Optional[str]) -> None:
+    """Print the metrics and write them to a JSON file if one is named."""
+    # Numpy's and torch's numbers and arrays as plain ones.
+    metrics = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in metrics.items()}
+    for name, value in metrics.items():
+        print(f"{name}: {round(value, 4) if isinstance(value, float) else value}")
+    if out is not None and out.endswith(".json"):
+        dump(metrics, out, indent=2)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.out is not None and args.out.endswith(".pkl"):
+        metrics = cfg.test_evaluator
+        metrics = [metrics] if isinstance(metrics, dict) else list(metrics)
+        cfg.test_evaluator = [
+            *metrics,
+            dict(type="mmengine.DumpPredictions", out_file_path=args.out),
+        ]
+    prepare_cpu_processes(cfg)
+
+    with weights_only_loading():
+        runner = Runner.from_cfg(cfg)
+        runner.register_hook(TakeStudentHook())
+        # By default MMEngine tests a network with whatever part of it fits.
+        runner.load_checkpoint = functools.partial(runner.load_checkpoint, strict=True)
+        metrics = runner.test()
+    report(metrics, args.out)
+
+
+if __name__ == "__main__":
+    main()
