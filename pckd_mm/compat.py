@@ -13,9 +13,10 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 
-__all__ = ["weights_only_loading", "init_cpu_process_group"]
+__all__ = ["weights_only_loading", "prepare_cpu_processes"]
 
 _QUANTIZATION = "mmrazor.structures.quantization"
 
@@ -107,14 +108,27 @@ def weights_only_loading() -> Iterator[None]:
             os.environ[name] = before
 
 
-def init_cpu_process_group() -> None:
-    """Join the launcher's processes over gloo where there is no GPU.
+def prepare_cpu_processes(cfg: Config) -> None:
+    """Let a launcher's processes work together where there is no GPU, over gloo.
 
-    MMEngine's own start-up selects a CUDA device first, whatever the backend; it skips
-    that for a process group that exists.
+    MMEngine's start-up selects a CUDA device first, whatever the backend, which it
+    skips for a process group that exists; and it names a device to DDP, which refuses
+    that for a model on the CPU.
+
+    Args:
+        cfg (Config): Config of the run, changed in place: its ``model_wrapper_cfg``.
     """
-    if not torch.cuda.is_available() and not torch.distributed.is_initialized():
+    if cfg.launcher == "none" or torch.cuda.is_available():
+        return
+    if cfg.launcher == "pytorch" and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
+    wrapper = dict(
+        type="MMDistributedDataParallel",
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
+    wrapper.update(cfg.get("model_wrapper_cfg") or {})
+    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
 
 
 _disable_mmrazor_quantization()

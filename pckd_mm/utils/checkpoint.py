@@ -1,7 +1,6 @@
 """Reading checkpoints without running code from them, and fitting them exactly."""
 
 import os.path as osp
-import pickle
 import re
 from typing import Dict, Optional
 
@@ -28,9 +27,10 @@ def _zoo_address(name: str) -> str:
         return name
     from mmpretrain.apis.model import ModelHub
 
-    if not ModelHub.has(name):
+    try:
+        return ModelHub.get(name).weights or name
+    except ValueError:  # no model of the zoo has this name
         return name
-    return ModelHub.get(name).weights or name
 
 
 def read_checkpoint(path: str) -> dict:
@@ -50,14 +50,14 @@ def read_checkpoint(path: str) -> dict:
     try:
         with weights_only_loading():
             checkpoint = CheckpointLoader.load_checkpoint(
-                _zoo_address(path), map_location="cpu", logger=None
+                _zoo_address(path), map_location="cpu", logger="silent"
             )
     except FileNotFoundError:
         raise FileNotFoundError(
             f"There is no checkpoint {path}; expected a file, a URL or the name of a "
             "model in MMPretrain's zoo."
         ) from None
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except Exception as error:  # a damaged pickle raises whatever its bytes lead to
         wanted = re.findall(r"GLOBAL ([\w.]+)", str(error))
         if wanted:
             raise ValueError(
@@ -66,8 +66,9 @@ def read_checkpoint(path: str) -> dict:
                 "dict alone, or allow that name by torch.serialization."
                 "add_safe_globals if you trust the file."
             ) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"The checkpoint {path} cannot be read ({str(error).splitlines()[0]}); "
+            f"The checkpoint {path} cannot be read ({reason}); "
             "expected a whole file written by torch.save: fetch or save it again."
         ) from error
     if not isinstance(checkpoint, dict):

@@ -1,6 +1,7 @@
 """Distillation of an image classifier over several views of each image."""
 
 import copy
+import logging
 from typing import Any, Dict, List, Optional, Union
 
 import torch
@@ -181,7 +182,7 @@ class MultiViewDistill(SingleTeacherDistill):
                 "MultiViewDistill runs outside of a runner: the preview takes the "
                 "training as done. Set algorithm.progress in a loop of your own.",
                 logger="current",
-                level=30,
+                level=logging.WARNING,
             )
             self._progress = progress = 1.0
         return progress
@@ -222,6 +223,7 @@ class MultiViewDistill(SingleTeacherDistill):
         state = model_state_dict(checkpoint)
         load_exactly(self.teacher, state, f"teacher_ckpt {self.teacher_ckpt}")
         self._teacher_loaded = True
+        print_log(f"Loaded the teacher from {self.teacher_ckpt}", logger="current")
 
     def train(self, mode: bool = True) -> "MultiViewDistill":
         """Set the mode of student and distiller; the teacher stays in eval mode."""

@@ -113,5 +113,3 @@ class CIFARResNet(BaseModule):
         for stage in (self.layer1, self.layer2, self.layer3):
             x = stage(x)
         return (x,)
-
-

@@ -1,0 +1,115 @@
+"""Small models, batches and runs that several tests share."""
+
+from pathlib import Path
+from typing import List, Tuple
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmpretrain.structures import DataSample
+
+from pckd_mm.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs"
+# Real data and golden values; tests that need them skip where they are absent.
+SHARED = ROOT.parent / "shared"
+
+
+def classifier(depth: int, classes: int = 10, width=(4, 4, 8, 16), **head) -> dict:
+    """Config of a small classifier for 3-channel images."""
+    features = {1: 64, 4: 256}.get(width) if isinstance(width, int) else width[-1]
+    return dict(
+        type="mmpretrain.ImageClassifier",
+        backbone=dict(type="pckd_mm.CIFARResNet", depth=depth, width=width),
+        neck=dict(type="mmpretrain.GlobalAveragePooling"),
+        head={
+            **dict(
+                type="mmpretrain.LinearClsHead",
+                num_classes=classes,
+                in_channels=features,
+                init_cfg=None,
+                loss=dict(type="mmpretrain.CrossEntropyLoss"),
+            ),
+            **head,
+        },
+    )
+
+
+def method(name: str) -> dict:
+    """The model of ``configs/_base_/methods``, without student and teacher."""
+    model = Config.fromfile(CONFIGS / "_base_" / "methods" / f"{name}.py").model
+    return model.to_dict()
+
+
+def pckd_config(student: dict, teacher: dict, **settings) -> dict:
+    """Config of PCKD as the repository ships it, for any two classifiers."""
+    return {
+        **method("pckd"),
+        "architecture": student,
+        "teacher": teacher,
+        **settings,
+    }
+
+
+def build_pckd(student: dict, teacher: dict, seed: int = 0, **settings):
+    """Build and initialise PCKD for two classifiers."""
+    torch.manual_seed(seed)
+    model = MODELS.build(pckd_config(student, teacher, **settings))
+    model.progress = 0.25
+    return model.train()
+
+
+def batch(
+    images: int, views: int = 4, classes: int = 10, size: int = 8, seed: int = 0
+) -> Tuple[torch.Tensor, List[DataSample]]:
+    """Random views and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(views * images, 3, size, size, generator=generator)
+    labels = torch.randint(classes, (images,), generator=generator)
+    return inputs, [DataSample().set_gt_label(label) for label in labels.tolist()]
+
+
+def image_folder(root: Path, classes: int = 3, images: int = 8, size: int = 16) -> Path:
+    """Write ``root/{train,test}/<class>/*.png``, each class a brightness of its own."""
+    rng = np.random.RandomState(0)
+    for split in ("train", "test"):
+        for label in range(classes):
+            folder = root / split / f"class_{label}"
+            folder.mkdir(parents=True)
+            for index in range(images):
+                image = rng.randint(0, 60, (size, size, 3)) + 60 * label
+                cv2.imwrite(str(folder / f"{index}.png"), image.astype(np.uint8))
+    return root
+
+
+def run_config(path: str, data_root: Path, work_dir: Path, classes: int = 3) -> Config:
+    """A run config of the repository, cut to a small folder of images.
+
+    Networks become small ones, everything else stays as shipped.
+    """
+    cfg = Config.fromfile(CONFIGS / path)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        split = "train" if loader is cfg.train_dataloader else "test"
+        loader.dataset = dict(
+            type="CustomDataset",
+            data_root=str(data_root),
+            data_prefix=split,
+            pipeline=[dict(type="LoadImageFromFile"), dict(type="PackInputs")],
+        )
+        loader.update(batch_size=6, num_workers=0, persistent_workers=False)
+    models = [cfg.model]
+    if "architecture" in cfg.model:
+        models = [cfg.model.architecture, cfg.model.teacher]
+    for model in models:
+        model.backbone.width = (4, 4, 8, 16)
+        model.head.update(num_classes=classes, in_channels=16)
+    cfg.val_evaluator.topk = cfg.test_evaluator.topk = (1,)
+    cfg.param_scheduler.milestones = [2]
+    cfg.train_cfg.max_epochs = 3
+    cfg.default_hooks.logger.interval = 1
+    cfg.randomness.seed = 0
+    cfg.work_dir = str(work_dir)
+    cfg.experiment_name = work_dir.name + str(abs(hash(str(work_dir))))
+    return cfg

@@ -1,0 +1,58 @@
+"""The workarounds do what they claim, in processes of their own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pckd_mm.compat import weights_only_loading
+from tests.builders import ROOT
+
+
+def python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ).stdout
+
+
+def test_a_prefixed_type_is_all_a_config_needs():
+    out = python(
+        "from mmengine.registry import MODELS\n"
+        "print(MODELS.build(dict(type='pckd_mm.PreviewKLDivergence', tau=2.0)))"
+    )
+    assert "PreviewKLDivergence" in out
+
+
+def test_importable_without_detection():
+    # None in sys.modules makes an import fail as if nothing were installed.
+    out = python(
+        "import sys\n"
+        "sys.modules['mmdet'] = None\n"
+        "sys.modules['mmcv.ops'] = None\n"
+        "sys.modules['mmcv._ext'] = None\n"
+        "import pckd_mm.models, pckd_mm.engine\n"
+        "print('fine')"
+    )
+    assert out.endswith("fine\n")
+
+
+def test_the_package_alone_imports_no_models():
+    out = python("import sys, pckd_mm; print('mmrazor.models' in sys.modules)")
+    assert out == "False\n"
+
+
+def test_weights_only_loading_overrides_callers(tmp_path):
+    path = tmp_path / "code.pth"
+    torch.save({"x": pytest.raises}, path)  # a function by its name
+    torch.load(path, weights_only=False)
+    with weights_only_loading():
+        with pytest.raises(Exception, match="[Ww]eights"):
+            torch.load(path, weights_only=False)
+    torch.load(path, weights_only=False)

@@ -1,0 +1,109 @@
+"""ExportStudentHook: the student alone beside each checkpoint."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.apis import get_model
+
+from pckd_mm.compat import weights_only_loading
+from tests.builders import image_folder, run_config
+
+PCKD = "pckd/cifar100_resnet20_resnet8_12e.py"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return image_folder(tmp_path_factory.mktemp("images"))
+
+
+def train(images, work_dir, **changes):
+    cfg = run_config(PCKD, images, work_dir)
+    cfg.model.teacher_ckpt = None
+    cfg.merge_from_dict(changes)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def files(work_dir):
+    return sorted(path.name for path in work_dir.glob("*.pth"))
+
+
+def test_a_student_beside_each_checkpoint_and_gone_with_it(images, tmp_path):
+    runner = train(images, tmp_path)
+    # The runner keeps the last two.
+    assert files(tmp_path) == [
+        "epoch_2.pth",
+        "epoch_2_student.pth",
+        "epoch_3.pth",
+        "epoch_3_student.pth",
+    ]
+    # Plain torch reads it, with nothing allowed.
+    student = torch.load(tmp_path / "epoch_3_student.pth", weights_only=True)
+    assert set(student) == {"meta", "state_dict"}
+    expected = runner.model.student.state_dict()
+    assert student["state_dict"].keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(student["state_dict"][name], value), name
+
+
+def test_plain_mmpretrain_gives_the_same_accuracy(images, tmp_path):
+    runner = train(images, tmp_path)
+    accuracy = runner.val_loop.run()["accuracy/top1"]
+    cfg = run_config("vanilla/cifar100_resnet8_12e.py", images, tmp_path / "test")
+    cfg.load_from = str(tmp_path / "epoch_3_student.pth")
+    assert Runner.from_cfg(cfg).test()["accuracy/top1"] == accuracy
+
+
+def test_plain_mmpretrain_loads_it(images, tmp_path):
+    runner = train(images, tmp_path)
+    cfg = run_config("vanilla/cifar100_resnet8_12e.py", images, tmp_path / "x")
+    path = tmp_path / "model.py"
+    cfg.dump(path)
+    with DefaultScope.overwrite_default_scope("mmpretrain"), weights_only_loading():
+        model = get_model(
+            Config.fromfile(path), pretrained=str(tmp_path / "epoch_3_student.pth")
+        )
+    inputs = torch.randn(4, 3, 16, 16)
+    runner.model.eval()
+    with torch.no_grad():
+        found = model.eval()(inputs, mode="tensor")
+        torch.testing.assert_close(found, runner.model.student(inputs, mode="tensor"))
+
+
+def test_best_checkpoint_and_its_student(images, tmp_path):
+    train(images, tmp_path, **{"default_hooks.checkpoint.save_best": "auto"})
+    best = [name for name in files(tmp_path) if name.startswith("best_")]
+    assert len(best) == 2 and best[1] == best[0].replace(".pth", "_student.pth")
+
+
+def test_with_ema_the_averaged_weights_are_exported(images, tmp_path):
+    hooks = [dict(type="EMAHook", momentum=0.5), dict(type="pckd_mm.ExportStudentHook")]
+    cfg = run_config(PCKD, images, tmp_path)
+    cfg.model.teacher_ckpt = None
+    cfg.custom_hooks = hooks
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    ema = next(hook for hook in runner.hooks if type(hook).__name__ == "EMAHook")
+    averaged = ema.ema_model.module.student.state_dict()
+    assert not [name for name in ema.ema_model.state_dict() if "teacher" in name]
+    student = torch.load(tmp_path / "epoch_3_student.pth", weights_only=True)
+    for name, value in averaged.items():
+        assert torch.equal(student["state_dict"][name], value), name
+    plain = runner.model.student.state_dict()
+    weight = "backbone.conv1.weight"
+    assert not torch.equal(student["state_dict"][weight], plain[weight])
+
+
+def test_teacher_and_its_size_are_not_in_the_checkpoint(images, tmp_path):
+    train(images, tmp_path)
+    with weights_only_loading():
+        checkpoint = torch.load(tmp_path / "epoch_3.pth")
+    assert not [name for name in checkpoint["state_dict"] if "teacher" in name]
+    optimised = sum(
+        len(group["params"]) for group in checkpoint["optimizer"]["param_groups"]
+    )
+    trained = [n for n in checkpoint["state_dict"] if n.endswith(("weight", "bias"))]
+    assert optimised == len(trained)

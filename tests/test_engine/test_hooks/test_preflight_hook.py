@@ -1,0 +1,105 @@
+"""PreflightHook: what cannot succeed ends before the first step."""
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from pckd_mm.engine.hooks.preflight_hook import check_batch_size, check_labels
+from tests.builders import image_folder, run_config
+
+PCKD = "pckd/cifar100_resnet20_resnet8_12e.py"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return image_folder(tmp_path_factory.mktemp("images"))
+
+
+def pckd(images, work_dir, **changes):
+    cfg = run_config(PCKD, images, work_dir)
+    cfg.model.teacher_ckpt = None
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+def fails_before_training(cfg, error, match):
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(error, match=match):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_check_labels():
+    check_labels([0, 2, 1], 3)
+    with pytest.raises(ValueError, match="image 1 has label 3.*num_classes=3.*2 of 4"):
+        check_labels([0, 3, 1, -1], 3)
+
+
+@pytest.mark.parametrize(
+    "images, batch_size, drop_last, which",
+    [
+        (10, 1, False, "every batch"),
+        (10, 1, True, "every batch"),
+        (9, 4, False, "the last batch"),
+        (9, 4, True, None),
+        (10, 4, False, None),
+    ],
+)
+def test_check_batch_size(images, batch_size, drop_last, which):
+    if which is None:
+        check_batch_size(images, batch_size, drop_last)
+        return
+    with pytest.raises(ValueError, match=f"{which}.* one image"):
+        check_batch_size(images, batch_size, drop_last)
+
+
+def test_label_out_of_range(images, tmp_path):
+    cfg = pckd(images, tmp_path)
+    for model in (cfg.model.architecture, cfg.model.teacher):
+        model.head.num_classes = 2
+    fails_before_training(cfg, ValueError, "label 2.*num_classes=2.*8 of 24 labels")
+
+
+def test_label_out_of_range_for_a_plain_student(images, tmp_path):
+    cfg = run_config("vanilla/cifar100_resnet8_12e.py", images, tmp_path, classes=2)
+    fails_before_training(cfg, ValueError, "label 2.*num_classes=2")
+
+
+def test_batches_of_one_image(images, tmp_path):
+    cfg = pckd(images, tmp_path, **{"train_dataloader.batch_size": 1})
+    fails_before_training(cfg, ValueError, "every batch has one image")
+
+
+def test_last_batch_of_one_image(images, tmp_path):
+    # 24 images in batches of 23
+    cfg = pckd(images, tmp_path, **{"train_dataloader.batch_size": 23})
+    fails_before_training(cfg, ValueError, "the last batch of an epoch has one image")
+
+
+def test_recorder_that_is_never_called(images, tmp_path):
+    cfg = pckd(
+        images,
+        tmp_path,
+        **{"model.distiller.student_recorders.logits.source": "head.loss_module.x"},
+    )
+    cfg.model.distiller.student_recorders.logits.source = "data_preprocessor"
+    fails_before_training(cfg, RuntimeError, "'data_preprocessor'.*called 0 times")
+
+
+def test_missing_teacher(images, tmp_path):
+    cfg = pckd(images, tmp_path, **{"model.teacher_ckpt": str(tmp_path / "no.pth")})
+    fails_before_training(cfg, FileNotFoundError, "no.pth.*tools/train.py configs/")
+
+
+def test_a_good_run_draws_the_same_numbers_with_and_without_the_check(images, tmp_path):
+    weights = []
+    for name in ("with", "without"):
+        cfg = pckd(images, tmp_path / name)
+        cfg.train_cfg.max_epochs = 1
+        if name == "without":
+            del cfg.default_hooks.preflight
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        weights.append(runner.model.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name

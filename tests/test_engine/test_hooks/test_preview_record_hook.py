@@ -1,0 +1,71 @@
+"""PreviewRecordHook: what is written is what the preview did."""
+
+import json
+from types import SimpleNamespace
+
+import torch
+from mmengine.logging import MessageHub
+from mmengine.runner import Runner
+from torch import nn
+
+from pckd_mm.engine.hooks import PreviewRecordHook
+from tests.builders import image_folder, run_config
+
+
+class Model(nn.Module):
+    progress = 0.5
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = iter(weights)
+        self.distiller = SimpleNamespace(
+            preview=SimpleNamespace(threshold=lambda progress: 10 * progress)
+        )
+
+    def next_batch(self):
+        self.distiller.preview_weight = next(self.weights)
+
+
+def test_one_record_for_each_pass_over_the_data(tmp_path):
+    weights = [[1.0, 0.3], [1.0, 0.0], [1.0, 1.0], [1.0, 0.3]]
+    model = Model(torch.tensor(w) for w in weights)
+    runner = SimpleNamespace(
+        model=model,
+        train_dataloader=range(2),
+        work_dir=str(tmp_path),
+        message_hub=MessageHub.get_instance(str(tmp_path)),
+        iter=0,
+    )
+    hook = PreviewRecordHook(bins=4)
+    hook.before_train(runner)
+    for runner.iter in range(4):
+        model.next_batch()
+        hook.after_train_iter(runner, runner.iter % 2)
+    lines = (tmp_path / "preview.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        dict(epoch=1, threshold=5.0, share=0.5, histogram=[1, 1, 0, 2]),
+        dict(epoch=2, threshold=5.0, share=0.25, histogram=[0, 1, 0, 3]),
+    ]
+    share = runner.message_hub.get_scalar("train/preview_share")
+    assert share.current() == 0.25
+
+
+def test_no_preview_no_record(tmp_path):
+    model = Model([None])
+    model.next_batch()
+    runner = SimpleNamespace(model=model, work_dir=str(tmp_path), iter=0)
+    PreviewRecordHook().after_train_iter(runner, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_in_a_run_the_threshold_is_that_of_the_epoch(tmp_path):
+    data = image_folder(tmp_path / "images")
+    cfg = run_config("pckd/cifar100_resnet20_resnet8_12e.py", data, tmp_path / "run")
+    cfg.model.teacher_ckpt = None
+    Runner.from_cfg(cfg).train()
+    lines = (tmp_path / "run" / "preview.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    for record in records:
+        assert record["threshold"] == 1.005 ** (240 * (record["epoch"] / 3))
+        assert sum(record["histogram"]) == 24

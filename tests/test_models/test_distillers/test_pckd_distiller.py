@@ -1,0 +1,205 @@
+"""PCKDDistiller: from records to losses."""
+
+import pytest
+import torch
+from mmrazor.models import KLDivergence
+
+from pckd_mm.models import PCKDDistiller, PreviewStrategy
+from pckd_mm.models.distillers.pckd_distiller import in_scope, resolve_widths
+from pckd_mm.registry import MODELS
+from tests.builders import batch, build_pckd, classifier, method, pckd_config
+
+STUDENT, TEACHER = classifier(8), classifier(14)
+
+
+def settings(**changes) -> dict:
+    """The shipped distiller with some entries of its parts changed."""
+    distiller = method("pckd")["distiller"]
+    for part, entries in changes.items():
+        distiller[part].update(entries)
+    return distiller
+
+
+def test_types_need_no_scope():
+    distiller = MODELS.build(
+        dict(
+            type="PCKDDistiller",
+            preview=dict(type="PreviewStrategy", growth=1.01),
+            student_recorders=dict(fc=dict(type="ModuleOutputs", source="head.fc")),
+            distill_losses=dict(
+                loss_ours=dict(type="PreviewKLDivergence"),
+                loss_razors=dict(type="KLDivergence"),
+                loss_scoped=dict(type="mmrazor.KLDivergence"),
+            ),
+            loss_forward_mappings={
+                name: dict(
+                    preds_S=dict(recorder="fc", from_student=True),
+                    preds_T=dict(recorder="fc", from_student=True),
+                )
+                for name in ("loss_ours", "loss_razors", "loss_scoped")
+            },
+        )
+    )
+    assert isinstance(distiller, PCKDDistiller)
+    assert isinstance(distiller.preview, PreviewStrategy)
+    assert distiller.preview.growth == 1.01
+    for name in ("loss_razors", "loss_scoped"):
+        assert isinstance(distiller.distill_losses[name], KLDivergence)
+
+
+def test_preview_is_on_by_default():
+    assert isinstance(PCKDDistiller().preview, PreviewStrategy)
+    assert PCKDDistiller(preview=None).preview is None
+
+
+def test_in_scope_leaves_the_config_and_given_scopes_alone():
+    cfg = dict(type="MLPConnector", in_channels=3)
+    assert in_scope(cfg, MODELS)["type"] == "pckd_mm.MLPConnector"
+    assert cfg["type"] == "MLPConnector"
+    assert in_scope(dict(type="mmdet.PKDLoss"), MODELS)["type"] == "mmdet.PKDLoss"
+    row = in_scope([dict(type="MLPConnector"), dict(type="Unknown")], MODELS)
+    assert [part["type"] for part in row] == ["pckd_mm.MLPConnector", "Unknown"]
+
+
+def test_resolve_widths():
+    connectors = dict(
+        one=dict(type="A", in_channels="student", out_channels=7),
+        two=[dict(type="B", in_channels="teacher"), dict(type="student")],
+    )
+    assert resolve_widths(connectors, student=64, teacher=128) == dict(
+        one=dict(type="A", in_channels=64, out_channels=7),
+        two=[dict(type="B", in_channels=128), dict(type="student")],
+    )
+
+
+def test_mmrazors_loss_equals_ours_without_preview():
+    mapping = dict(
+        preds_S=dict(recorder="logits", from_student=True, view=0),
+        preds_T=dict(recorder="logits", from_student=False, view=0),
+    )
+    distiller = settings(
+        distill_losses=dict(
+            loss_razor=dict(type="KLDivergence", tau=4.0),
+            loss_ours=dict(type="PreviewKLDivergence", tau=4.0),
+        ),
+        loss_forward_mappings=dict(loss_razor=mapping, loss_ours=mapping),
+    )
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller)
+    losses = model(*batch(5), mode="loss")
+    torch.testing.assert_close(
+        losses["distill.loss_razor"], losses["distill.loss_ours"]
+    )
+
+
+def test_each_view_can_be_taken():
+    mappings = {
+        f"loss_{view}": dict(
+            preds_S=dict(recorder="logits", from_student=True, view=view),
+            preds_T=dict(recorder="logits", from_student=False, view=view),
+        )
+        for view in range(4)
+    }
+    distiller = settings(
+        distill_losses={name: dict(type="KLDivergence") for name in mappings},
+        loss_forward_mappings=mappings,
+    )
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller).eval()
+    inputs, samples = batch(3)
+    losses = model(inputs, samples, mode="loss")
+    for view in range(4):
+        s, t = (
+            net(inputs[view::4], mode="tensor")
+            for net in (model.student, model.teacher)
+        )
+        torch.testing.assert_close(losses[f"distill.loss_{view}"], KLDivergence()(s, t))
+
+
+def test_none_leaves_a_part_out():
+    distiller = settings(
+        distill_losses=dict(loss_ca=None), student_recorders=dict(bias=None)
+    )
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller)
+    assert set(model.distiller.distill_losses) == {"loss_kd", "loss_cc", "loss_fa"}
+    assert "bias" not in model.distiller.student_recorders.recorders
+    assert "distill.loss_ca" not in model(*batch(2), mode="loss")
+
+
+def test_without_preview_every_image_counts_in_full():
+    distiller = settings()
+    distiller["preview"] = None
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller).eval()
+    losses = model(*batch(1), mode="loss")  # one image will do
+    assert model.distiller.preview_weight is None
+    assert losses["distill.loss_cc"].isfinite()
+
+
+# --- errors -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_source_that_does_not_exist(who):
+    distiller = settings(
+        **{f"{who}_recorders": dict(feature=dict(type="ModuleInputs", source="hed.fc"))}
+    )
+    with pytest.raises(ValueError) as error:
+        MODELS.build(pckd_config(STUDENT, TEACHER, distiller=distiller))
+    for part in (f"{who} recorder feature", "'hed.fc'", "head.fc"):
+        assert part in str(error.value)
+
+
+def test_parameter_that_does_not_exist():
+    distiller = settings(
+        student_recorders=dict(bias=dict(type="Parameter", source="head.fc.bia"))
+    )
+    with pytest.raises(ValueError, match="name of a parameter such as head.fc.bias"):
+        MODELS.build(pckd_config(STUDENT, TEACHER, distiller=distiller))
+
+
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_source_that_is_never_called(who):
+    # The head computes its loss by itself; the loss module of the teacher never runs.
+    distiller = settings(
+        **{
+            f"{who}_recorders": dict(
+                unused=dict(type="ModuleOutputs", source="data_preprocessor")
+            )
+        },
+        distill_losses=dict(loss_x=dict(type="KLDivergence")),
+        loss_forward_mappings=dict(
+            loss_x=dict(
+                preds_S=dict(recorder="unused", from_student=who == "student"),
+                preds_T=dict(recorder="logits", from_student=False),
+            )
+        ),
+    )
+    if who == "teacher":
+        mapping = distiller["loss_forward_mappings"]["loss_x"]
+        mapping.update(preds_S=dict(recorder="logits", from_student=True))
+        mapping.update(preds_T=dict(recorder="unused", from_student=False))
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller)
+    with pytest.raises(RuntimeError) as error:
+        model(*batch(2), mode="loss")
+    for part in (f"{who} recorder unused", "'data_preprocessor'", "called 0 times"):
+        assert part in str(error.value)
+
+
+def test_call_that_did_not_happen():
+    distiller = settings()
+    distiller["loss_forward_mappings"]["loss_kd"]["preds_S"]["record_idx"] = 1
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller)
+    with pytest.raises(RuntimeError, match="call 2 of 'head.fc'.* called 1 times"):
+        model(*batch(2), mode="loss")
+
+
+def test_argument_without_a_record():
+    distiller = settings()
+    del distiller["loss_forward_mappings"]["loss_cc"]["labels"]
+    with pytest.raises(ValueError, match="loss_cc .* gets no labels"):
+        MODELS.build(pckd_config(STUDENT, TEACHER, distiller=distiller))
+
+
+def test_loss_without_a_mapping():
+    distiller = settings()
+    del distiller["loss_forward_mappings"]["loss_fa"]
+    with pytest.raises(ValueError, match="loss_fa .* gets no s_feat"):
+        MODELS.build(pckd_config(STUDENT, TEACHER, distiller=distiller))

@@ -1,0 +1,210 @@
+"""The command-line tools, as users call them: train, kill, resume, test, export."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from pckd_mm.utils.checkpoint import read_checkpoint
+from tests.builders import ROOT
+
+CONFIG = "configs/pckd/digits_resnet20_resnet8_thin.py"
+# The shipped config on part of the data, with a teacher of the right shape.
+SMALL = [
+    "randomness.seed=3",
+    "train_dataloader.dataset.indices=180",
+    "train_dataloader.batch_size=16",
+    "val_dataloader.dataset.indices=90",
+    "test_dataloader.dataset.indices=90",
+    "train_cfg.max_epochs=6",
+    "param_scheduler.milestones=[3,5]",
+]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """Any weights of the teacher's network; how good they are does not matter."""
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    from pckd_mm.registry import MODELS
+
+    cfg = Config.fromfile(ROOT / CONFIG)
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = MODELS.build(cfg.model.teacher)
+    model.init_weights()
+    path = tmp_path_factory.mktemp("teacher") / "teacher.pth"
+    torch.save(model.state_dict(), path)
+    return path
+
+
+def environment() -> dict:
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHON": sys.executable,
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def command(launch: list, work_dir: Path, teacher: Path, *extra: str) -> list:
+    options = ["--cfg-options", *SMALL, f"model.teacher_ckpt={teacher}"]
+    return [*launch, "--work-dir", str(work_dir), *extra, *options]
+
+
+def call(args: list, check: bool = True) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        args, cwd=ROOT, env=environment(), check=check, capture_output=True, text=True
+    )
+
+
+def single(*rest: str) -> list:
+    return [sys.executable, "tools/train.py", CONFIG, *rest]
+
+
+def two_processes(*rest: str) -> list:
+    return ["tools/dist_train.sh", CONFIG, "2", *rest]
+
+
+def kill_after(args: list, file: Path, timeout: float = 300) -> None:
+    """Start a run and kill -9 all its processes soon after ``file`` is there."""
+    process = subprocess.Popen(
+        args,
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + timeout
+    while not file.is_file():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, f"no {file} after {timeout} s"
+        time.sleep(0.01)
+    time.sleep(0.05)  # into the next epoch
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def assert_same(found, expected, where="") -> None:
+    assert type(found) is type(expected), where
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key in expected:
+            assert_same(found[key], expected[key], f"{where}.{key}")
+    elif isinstance(expected, torch.Tensor):
+        assert torch.equal(found, expected), where
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected), where
+        for index, pair in enumerate(zip(found, expected, strict=True)):
+            assert_same(*pair, f"{where}[{index}]")
+    else:
+        assert found == expected, where
+
+
+@pytest.mark.parametrize("launch", [single, two_processes])
+def test_resume_after_kill_ends_with_the_very_same_weights(tmp_path, teacher, launch):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    call(command(launch(), whole, teacher))
+    expected = read_checkpoint(str(whole / "epoch_6.pth"))
+
+    kill_after(command(launch(), cut, teacher), cut / "epoch_2.pth")
+    assert not (cut / "epoch_6.pth").exists()
+    call(command(launch(), cut, teacher, "--resume"))
+    found = read_checkpoint(str(cut / "epoch_6.pth"))
+    for part in ("state_dict", "optimizer", "param_schedulers"):
+        assert_same(found[part], expected[part], part)
+
+
+def test_resume_from_a_named_checkpoint(tmp_path, teacher):
+    first = command(single(), tmp_path / "first", teacher)
+    call([*first, "train_cfg.max_epochs=1"])
+    path = str(tmp_path / "first" / "epoch_1.pth")
+    done = call(
+        [
+            *command(single(), tmp_path / "next", teacher, "--resume", path),
+            "train_cfg.max_epochs=2",
+        ]
+    )
+    assert "resumed epoch: 1" in done.stdout + done.stderr
+    assert not (tmp_path / "next" / "epoch_1.pth").exists()
+    assert (tmp_path / "next" / "epoch_2.pth").is_file()
+
+
+def test_two_processes_share_the_work(tmp_path, teacher):
+    done = call(command(two_processes(), tmp_path, teacher, "--auto-scale-lr"))
+    log = done.stdout + done.stderr
+    # 180 images in batches of 16 in each of two processes: 6 steps.
+    assert "[6/6]" in log and "[7/" not in log
+    assert (tmp_path / "epoch_6_student.pth").is_file()
+
+
+def test_test_and_export(tmp_path, teacher):
+    """The student has the same accuracy in training, in its checkpoint and alone."""
+    work_dir = tmp_path / "run"
+    log = call(command(single(), work_dir, teacher, "--amp"))
+    trained = accuracy(log, "Epoch(val) [6]")
+    checkpoint = str(work_dir / "epoch_6.pth")
+    student = str(tmp_path / "student.pth")
+    tool = "tools/model_converters/export_student.py"
+    call([sys.executable, tool, checkpoint, student])
+
+    alone = "configs/vanilla/digits_resnet8_thin.py"
+    test = [sys.executable, "tools/test.py"]
+    # The teacher's file named here does not exist: testing needs none.
+    options = ["--work-dir", str(tmp_path), "--cfg-options", SMALL[4]]
+    missing = "model.teacher_ckpt=/nowhere.pth"
+    results = [
+        call([*test, CONFIG, checkpoint, *options, missing]),
+        call([*test, alone, student, *options]),
+        call(["tools/dist_test.sh", alone, student, "2", *options]),
+    ]
+    assert [accuracy(result, "Epoch(test)") for result in results] == [trained] * 3
+
+
+def accuracy(result: subprocess.CompletedProcess, line: str) -> str:
+    lines = (result.stdout + result.stderr).splitlines()
+    lines = [text for text in lines if line in text and "accuracy/top1:" in text]
+    return lines[-1].split("accuracy/top1:")[1].split()[0]
+
+
+def test_missing_teacher_ends_the_run_at_once(tmp_path):
+    done = call(command(single(), tmp_path, tmp_path / "no.pth"), check=False)
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert "no.pth" in last
+    assert "python tools/train.py configs/vanilla/digits_resnet20.py" in last
+
+
+def test_slurm_scripts_ask_srun_for_what_they_are_told(tmp_path):
+    srun = tmp_path / "srun"
+    srun.write_text('#!/bin/sh\necho "$@"\n')
+    srun.chmod(0o755)
+    for script, rest in (
+        ("tools/slurm_train.sh", [CONFIG, str(tmp_path)]),
+        ("tools/slurm_test.sh", [CONFIG, "some.pth"]),
+    ):
+        done = subprocess.run(
+            [script, "part", "job", *rest, "--cfg-options", "a=1"],
+            cwd=ROOT,
+            env={
+                **environment(),
+                "PATH": f"{tmp_path}:{os.environ['PATH']}",
+                "GPUS": "8",
+                "GPUS_PER_NODE": "4",
+            },
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for part in (
+            *("part", "job", "--ntasks=8", "--gres=gpu:4", "--launcher"),
+            *("slurm", CONFIG, "a=1"),
+        ):
+            assert part in done.stdout, (script, part, done.stdout)
