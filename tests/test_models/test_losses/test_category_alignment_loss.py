@@ -1,0 +1,132 @@
+"""Category alignment, against the loops of tests.reference and by hand."""
+
+import inspect
+import random
+
+import pytest
+import torch
+
+from pckd_mm.models.losses import CategoryAlignmentLoss, category_alignment
+from pckd_mm.registry import MODELS
+from tests import reference
+from tests.reference import assert_near, assert_same, value_and_gradients
+
+SIZES = {
+    "usual": (7, 5),
+    "one class": (1, 4),
+    "width one": (6, 1),
+    **{
+        f"random {seed}": tuple(random.Random(seed).randint(1, 20) for _ in range(2))
+        for seed in range(4)
+    },
+}
+
+
+def make_inputs(classes, width, dtype=torch.float64):
+    """Centers and biases, in the order of the arguments."""
+    torch.manual_seed(classes + 100 * width)
+    return (
+        torch.randn(classes, width).to(dtype),
+        torch.randn(classes, width).to(dtype),
+        torch.randn(classes).to(dtype),
+        torch.randn(classes).to(dtype),
+    )
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)]
+)
+def test_value_and_gradients(size, dtype, tolerance):
+    inputs = make_inputs(*size, dtype=dtype)
+    assert_same(
+        CategoryAlignmentLoss(), reference.category_alignment, inputs, tolerance
+    )
+    assert_same(
+        CategoryAlignmentLoss(), reference.category_alignment, inputs[:2], tolerance
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "gradient_tolerance"), [(torch.bfloat16, 2e-2), (torch.float32, 1e-5)]
+)
+def test_autocast_computes_in_full_precision(dtype, gradient_tolerance):
+    inputs = make_inputs(7, 6, dtype=dtype)
+    # As in training, the backward pass is outside.
+    loss = torch.autocast("cpu", torch.bfloat16)(CategoryAlignmentLoss())
+    assert loss(*inputs).dtype == torch.float32
+    assert_same(loss, reference.category_alignment, inputs, 1e-5, gradient_tolerance)
+
+
+def test_extreme_values_in_half_precision():
+    s_centers, t_centers, s_bias, t_bias = (
+        (1e4 * x.clamp(-3, 3)).half() for x in make_inputs(4, 6)
+    )
+    inputs = s_centers, t_centers, s_bias, t_bias
+    assert_same(
+        CategoryAlignmentLoss(), reference.category_alignment, inputs, 1e-5, 1e-2
+    )
+
+
+def test_by_hand():
+    loss = CategoryAlignmentLoss()
+    s_centers, t_centers = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.zeros(2, 2)
+    assert float(loss(s_centers, t_centers)) == pytest.approx(30 / 4)
+    # The bias is a third column: 6 entries, not the sum of two means.
+    s_bias, t_bias = torch.tensor([1.0, -1.0]), torch.tensor([0.0, 1.0])
+    biased = loss(s_centers, t_centers, s_bias, t_bias)
+    assert float(biased) == pytest.approx((30 + 1 + 4) / 6)
+    assert float(loss(s_centers, s_centers, s_bias, s_bias)) == 0
+
+
+def test_only_the_student_gets_gradient():
+    _, gradients = value_and_gradients(CategoryAlignmentLoss(), *make_inputs(4, 5))
+    s_centers, t_centers, s_bias, t_bias = gradients
+    assert s_centers.any() and s_bias.any()
+    assert t_centers is None and t_bias is None
+
+
+def test_loss_weight():
+    inputs = make_inputs(4, 5)
+    value, (gradient, *_) = value_and_gradients(CategoryAlignmentLoss(), *inputs)
+    scaled, (scaled_gradient, *_) = value_and_gradients(
+        CategoryAlignmentLoss(loss_weight=3.0), *inputs
+    )
+    assert_near(scaled, 3 * value, 1e-12)
+    assert_near(scaled_gradient, 3 * gradient, 1e-12)
+    assert_near(category_alignment(*inputs), value, 1e-12)
+
+
+def test_unequal_shapes_are_an_error():
+    with pytest.raises(ValueError, match=r"\(8, 3\).*\(8, 5\)"):
+        CategoryAlignmentLoss()(torch.ones(8, 3), torch.ones(8, 5))
+    with pytest.raises(ValueError, match=r"\(1, 5\).*\(8, 5\)"):
+        CategoryAlignmentLoss()(torch.ones(1, 5), torch.ones(8, 5))
+
+
+def test_bias_on_one_side_is_an_error():
+    centers, bias = torch.ones(3, 2), torch.ones(3)
+    with pytest.raises(ValueError, match="no bias of the teacher"):
+        CategoryAlignmentLoss()(centers, centers, s_bias=bias)
+    with pytest.raises(ValueError, match="no bias of the student"):
+        CategoryAlignmentLoss()(centers, centers, t_bias=bias)
+
+
+def test_signature_and_defaults():
+    init = inspect.signature(CategoryAlignmentLoss).parameters.values()
+    assert [(p.name, p.default) for p in init] == [("loss_weight", 1.0)]
+    forward = inspect.signature(CategoryAlignmentLoss().forward).parameters.values()
+    required = inspect.Parameter.empty
+    assert [(p.name, p.default) for p in forward] == [
+        ("s_centers", required),
+        ("t_centers", required),
+        ("s_bias", None),
+        ("t_bias", None),
+    ]
+
+
+def test_built_from_registry():
+    loss = MODELS.build(dict(type="pckd_mm.CategoryAlignmentLoss", loss_weight=2.0))
+    assert isinstance(loss, CategoryAlignmentLoss)
+    assert loss.loss_weight == 2.0
+    assert not list(loss.parameters())
