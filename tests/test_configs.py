@@ -101,4 +101,4 @@ def test_folders_and_official_files_differ_in_the_data_only():
         cfg.data_preprocessor.pop("to_rgb")
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
             cfg[loader].pop("dataset")
-    assert official == folder
+    assert official.to_dict() == folder.to_dict()

@@ -1,12 +1,12 @@
 """The command-line tools, as users call them: train, kill, resume, test, export."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -80,7 +80,6 @@ def kill_after(args: list, file: Path, timeout: float = 300) -> None:
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     deadline = time.monotonic() + timeout
     while not file.is_file():
@@ -88,8 +87,12 @@ def kill_after(args: list, file: Path, timeout: float = 300) -> None:
         assert time.monotonic() < deadline, f"no {file} after {timeout} s"
         time.sleep(0.01)
     time.sleep(0.05)  # into the next epoch
-    os.killpg(process.pid, signal.SIGKILL)
+    # torchrun's workers are in sessions of their own.
+    family = psutil.Process(process.pid).children(recursive=True)
+    for member in [psutil.Process(process.pid), *family]:
+        member.kill()
     process.wait()
+    psutil.wait_procs(family, timeout=30)
 
 
 def assert_same(found, expected, where="") -> None:

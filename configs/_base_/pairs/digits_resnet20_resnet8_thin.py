@@ -1,0 +1,15 @@
+from mmengine.config import read_base
+
+with read_base():
+    from ..networks.digits import resnet8_thin as student
+    from ..networks.digits import resnet20 as teacher
+
+pair = dict(
+    architecture=student,
+    teacher=teacher,
+    teacher_ckpt="work_dirs/digits_resnet20/epoch_100.pth",
+    teacher_config="configs/vanilla/digits_resnet20.py",
+    # Classifiers of 64 and 8 columns: category alignment is undefined.
+    distiller=dict(distill_losses=dict(loss_ca=None)),
+)
+del student, teacher

@@ -1,0 +1,58 @@
+"""Logs of runs, read back."""
+
+import json
+
+from pckd_mm.analysis import read_curve, read_preview
+
+
+def write_scalars(work_dir, start, records, tail=""):
+    folder = work_dir / start / "vis_data"
+    folder.mkdir(parents=True)
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (folder / "scalars.json").write_text(lines + tail)
+
+
+def accuracy(epoch, value):
+    return {"accuracy/top1": value, "time": 0.1, "step": epoch}
+
+
+def test_curve_of_a_run(tmp_path):
+    train = {"loss": 1.5, "epoch": 1, "iter": 10, "step": 10}
+    records = [train, accuracy(1, 40.0), dict(train, step=20), accuracy(2, 55.5)]
+    write_scalars(tmp_path, "20260101_000000", records)
+    assert read_curve(tmp_path) == {1: 40.0, 2: 55.5}
+    assert read_curve(tmp_path, "loss") == {10: 1.5, 20: 1.5}
+
+
+def test_of_a_resumed_run_the_latest_start_counts(tmp_path):
+    resumed = [accuracy(2, 60.0), accuracy(3, 70.0)]
+    write_scalars(tmp_path, "20260101_100000", resumed)
+    first = [accuracy(1, 40.0), accuracy(2, 50.0)]
+    # The process was killed while it wrote.
+    write_scalars(tmp_path, "20260101_090000", first, tail='{"accuracy/top1": 9')
+    assert list(read_curve(tmp_path).items()) == [(1, 40.0), (2, 60.0), (3, 70.0)]
+
+
+def test_no_curve_yet(tmp_path):
+    assert read_curve(tmp_path) == {}
+    assert read_curve(tmp_path / "missing") == {}
+
+
+def test_preview_of_a_resumed_run(tmp_path):
+    def line(epoch, share):
+        record = dict(epoch=epoch, threshold=1.0, share=share, histogram=[1, 3])
+        return json.dumps(record) + "\n"
+
+    cut_off = '{"epoch": 3, "thr'
+    text = line(1, 0.5) + line(2, 0.4) + cut_off + line(2, 0.3) + line(3, 0.2)
+    (tmp_path / "preview.jsonl").write_text(text)
+    # The first line after the cut is lost with it; the epoch's earlier record stays.
+    assert [(r["epoch"], r["share"]) for r in read_preview(tmp_path)] == [
+        (1, 0.5),
+        (2, 0.4),
+        (3, 0.2),
+    ]
+
+
+def test_no_preview(tmp_path):
+    assert read_preview(tmp_path) == []

@@ -1,0 +1,102 @@
+"""Table and pictures from numbers made by hand."""
+
+import json
+
+import pytest
+
+from pckd_mm.analysis import Method, markdown_table, summarise, write_report
+from pckd_mm.analysis.report import spread
+
+
+def method(name, *finals, previews=None):
+    """A method whose runs have these accuracies in the end and a better one before."""
+    curves = {
+        seed: {1: 50.0, 2: final + 1, 3: final} for seed, final in enumerate(finals)
+    }
+    return Method(name, curves, previews or {})
+
+
+def preview(share):
+    return [
+        dict(epoch=e, threshold=1 + e / 10, share=share, histogram=[1, 0, 2, 7])
+        for e in (1, 2, 3)
+    ]
+
+
+ALONE = method("alone", 90.0, 92.0, 94.0)
+PCKD = method(
+    "PCKD", 95.0, 95.0, 98.0, previews={seed: preview(0.3) for seed in (0, 1, 2)}
+)
+TEACHER = method("teacher", 97.5)
+
+
+def test_numbers_by_hand():
+    teacher, alone, pckd = summarise([ALONE, PCKD], "alone", TEACHER)
+    assert (alone.mean, alone.std, alone.gain) == (92.0, 2.0, None)
+    # Deviations from 96: -1, -1, 2; their squares make 6, over n - 1 = 2 it is 3.
+    assert (pckd.mean, pckd.gain) == (96.0, 4.0)
+    assert pckd.std == pytest.approx(3**0.5)
+    assert (teacher.mean, teacher.std, teacher.gain) == (97.5, None, 5.5)
+
+
+def test_table():
+    assert markdown_table(summarise([ALONE, PCKD], "alone", TEACHER)).splitlines() == [
+        "| method  | top-1 mean +- std | gain over the student alone |",
+        "|---------|-------------------|-----------------------------|",
+        "| teacher | 97.50 +- -        | +5.50                       |",
+        "| alone   | 92.00 +- 2.00     | -                           |",
+        "| PCKD    | 96.00 +- 1.73     | +4.00                       |",
+    ]
+
+
+def test_loss_is_shown_as_loss():
+    worse = method("worse", 89.0, 90.0)
+    assert summarise([ALONE, worse], "alone")[1].gain == -2.5
+    assert "-2.50" in markdown_table(summarise([ALONE, worse], "alone"))
+
+
+def test_spread_over_runs():
+    steps, mean, deviation = spread([{1: 1.0, 2: 4.0}, {1: 3.0, 2: 4.0, 3: 5.0}])
+    assert steps.tolist() == [1, 2]
+    assert mean.tolist() == [2.0, 4.0]
+    assert deviation.tolist() == [pytest.approx(2**0.5), 0.0]
+    assert spread([{1: 1.0}])[2].tolist() == [0.0]
+
+
+def test_report(tmp_path):
+    table = write_report(
+        tmp_path / "new",
+        "Title",
+        [ALONE, PCKD],
+        TEACHER,
+        notes=["A note."],
+        facts={"command": "python x.py", "commit": "abc"},
+    )
+    text = (tmp_path / "new" / "report.md").read_text()
+    assert text.startswith("# Title\n\n" + table)
+    assert "after the last epoch (3)" in text and "seeds 0, 1, 2" in text
+    assert "A note." in text and "- command: python x.py\n- commit: abc\n" in text
+    for picture in ("accuracy.png", "preview.png"):
+        assert f"({picture})" in text
+        assert (tmp_path / "new" / picture).read_bytes().startswith(b"\x89PNG")
+
+    result = json.loads((tmp_path / "new" / "report.json").read_text())
+    assert (result["commit"], result["teacher"]["mean"]) == ("abc", 97.5)
+    pckd = result["methods"][1]
+    assert (pckd["name"], pckd["mean"], pckd["gain"]) == ("PCKD", 96.0, 4.0)
+    assert pckd["runs"][2] == dict(
+        seed=2, final=98.0, accuracy={"1": 50.0, "2": 99.0, "3": 98.0}
+    )
+
+
+def test_report_of_one_seed_without_preview(tmp_path):
+    table = write_report(tmp_path, "Title", [method("alone", 90.0)])
+    assert "| 90.00 +- -" in table
+    assert not (tmp_path / "preview.png").exists()
+    assert "preview" not in (tmp_path / "report.md").read_text()
+
+
+def test_report_of_two_methods_with_preview(tmp_path):
+    other = Method("PCKD, one seed", {0: PCKD.curves[0]}, {0: preview(0.1)})
+    write_report(tmp_path, "Title", [ALONE, PCKD, other])
+    assert (tmp_path / "preview.png").is_file()

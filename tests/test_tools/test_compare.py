@@ -1,0 +1,287 @@
+"""The comparison tool and the demo."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.builders import ROOT
+
+sys.path.insert(0, str(ROOT / "tools"))
+import compare  # noqa: E402
+
+ALONE = "configs/vanilla/digits_resnet8_thin.py"
+PCKD = "configs/pckd/digits_resnet20_resnet8_thin.py"
+# The shipped configs on part of the data, so that a run is little more than its start.
+SMALL = [
+    "--cfg-options",
+    "train_dataloader.dataset.indices=90",
+    "val_dataloader.dataset.indices=90",
+    "train_cfg.max_epochs=2",
+]
+
+
+def command(work_dir, *extra, options=SMALL):
+    return [
+        "--run=student alone=" + ALONE,
+        "--run=PCKD=" + PCKD,
+        f"--work-dir={work_dir}",
+        *extra,
+        *options,
+    ]
+
+
+def call(*args):
+    """As a user calls it."""
+    return subprocess.run(
+        [sys.executable, "tools/compare.py", *args],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+# The one test that trains: what the tool does to processes, folders and logs of real
+# runs cannot be seen otherwise.
+def test_a_comparison_from_start_to_end(tmp_path):
+    work = tmp_path / "the work"
+    args = command(
+        work, "--seeds=3", "--jobs=2", "--teacher=configs/vanilla/digits_resnet20.py"
+    )
+    done = call(*args)
+    assert done.returncode == 0, done.stderr
+    assert "3 runs, 2 at a time" in done.stdout and "[3/3 runs]" in done.stdout
+    result = json.loads((work / "report.json").read_text())
+    assert [method["name"] for method in result["methods"]] == ["student alone", "PCKD"]
+    for method in result["methods"]:
+        (run,) = method["runs"]
+        assert (run["seed"], list(run["accuracy"])) == (3, ["1", "2"])
+        assert run["final"] == run["accuracy"]["2"] == method["mean"]
+        assert f"{run['final']:.2f} +- -" in done.stdout
+    assert result["teacher"]["runs"][0]["seed"] == 0
+    for picture in ("accuracy.png", "preview.png"):
+        assert (work / picture).is_file()
+    config = (work / "PCKD" / "seed_3.py").read_text()
+    assert str(work / "teacher" / "epoch_2.pth") in config and "seed=3" in config
+    assert (
+        len((work / "PCKD" / "seed_3" / "preview.jsonl").read_text().split("\n")) == 3
+    )
+
+    before = {path: path.stat().st_mtime_ns for path in work.glob("**/*.pth")}
+    assert before
+    again = call(*args)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("(finished before)") == 3
+    assert {p: p.stat().st_mtime_ns for p in work.glob("**/*.pth")} == before
+    table = done.stdout[done.stdout.index("| method") :]
+    assert again.stdout.endswith(table)
+
+
+def test_a_failing_run_ends_it_with_the_log(tmp_path):
+    work = tmp_path / "work"
+    done = call(
+        *command(
+            work,
+            "--seeds=0",
+            "--jobs=1",
+            options=SMALL[:1] + ["train_dataloader.dataset.split=nonsense"],
+        )
+    )
+    assert done.returncode == 1
+    assert "split='nonsense'; expected 'train' or 'test'" in done.stderr
+    assert "student alone, seed 0 failed (exit status 1)" in done.stderr
+    assert "Traceback" not in done.stderr.splitlines()[-1]
+    assert not (work / "report.md").exists()
+
+
+class FakeProcess:
+    """Ends at once, with this exit status."""
+
+    def __init__(self, status=0):
+        self.returncode = status
+
+    def poll(self):
+        return self.returncode
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Trainings that take no time; a list of what was started."""
+    monkeypatch.chdir(ROOT)
+    started = []
+
+    def start(run, threads):
+        started.append(str(run))
+        run.epochs_before = run.epochs_done()
+        run.started = time.monotonic()
+        folder = run.folder / f"{len(started):015d}" / "vis_data"
+        folder.mkdir(parents=True)
+        lines = [
+            json.dumps({"accuracy/top1": 80.0 + run.seed + epoch, "step": epoch})
+            for epoch in range(run.epochs_before + 1, run.epochs + 1)
+        ]
+        (folder / "scalars.json").write_text("\n".join(lines))
+        run.checkpoint.write_text(f"weights {len(started)}")
+        run.process = FakeProcess()
+
+    monkeypatch.setattr(compare.Run, "start", start)
+    return started
+
+
+def seeds(*numbers):
+    return ["--seeds", *map(str, numbers)]
+
+
+def test_teacher_first_and_each_run_once(tmp_path, trainings, capsys):
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1), "--jobs=1")
+    assert compare.main(args) == 0
+    expected = ["student alone, seed 0", "PCKD, seed 0"]
+    expected += ["student alone, seed 1", "PCKD, seed 1"]
+    assert trainings == ["teacher", *expected]
+    printed = capsys.readouterr().out
+    assert "PCKD, seed 1: top-1 83.00" in printed
+    assert "| student alone | 82.50 +- 0.71" in printed
+
+    # One more seed: only its runs are missing.
+    trainings.clear()
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1, 5), "--jobs=1")
+    assert compare.main(args) == 0
+    assert trainings == ["student alone, seed 5", "PCKD, seed 5"]
+
+
+def test_students_wait_for_the_teacher_alone(tmp_path, trainings):
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1), "--jobs=2")
+    assert compare.main(args) == 0
+    assert trainings[:2] == ["teacher", "student alone, seed 0"]
+    assert sorted(trainings[2:]) == [
+        "PCKD, seed 0",
+        "PCKD, seed 1",
+        "student alone, seed 1",
+    ]
+
+
+def test_changed_settings_train_anew_and_keep_what_was_there(
+    tmp_path, trainings, capsys
+):
+    teacher = tmp_path / "teacher.pth"
+    teacher.write_text("one")
+    work = tmp_path / "work"
+    args = command(work, "--teacher", str(teacher), *seeds(0))
+    assert compare.main(args) == 0
+    trainings.clear()
+
+    teacher.write_text("another")
+    assert compare.main(args) == 0
+    assert trainings == ["PCKD, seed 0"]
+    assert "PCKD, seed 0: its config, seed or teacher has changed" in (
+        capsys.readouterr().out
+    )
+    assert (work / "PCKD" / "seed_0.old" / "finished.json").is_file()
+
+    trainings.clear()
+    assert compare.main([*args, "optim_wrapper.optimizer.lr=0.3"]) == 0
+    assert len(trainings) == 2
+    assert (work / "PCKD" / "seed_0.old2").is_dir()
+
+
+def test_fresh_repeats_everything(tmp_path, trainings):
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0))
+    assert compare.main(args) == 0
+    trainings.clear()
+    assert compare.main([*args[:3], "--fresh", *args[3:]]) == 0
+    assert len(trainings) == 3
+    assert not list(tmp_path.glob("*/*.old"))
+
+
+def test_an_interrupted_run_is_continued(tmp_path, trainings):
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0))
+    assert compare.main(args) == 0
+    trainings.clear()
+    folder = tmp_path / "PCKD" / "seed_0"
+    (folder / "finished.json").unlink()
+    (scalars,) = folder.glob("*/vis_data/scalars.json")
+    scalars.write_text(json.dumps({"accuracy/top1": 12.5, "step": 1}))
+    assert compare.main(args) == 0
+    assert trainings == ["PCKD, seed 0"]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["methods"][1]["runs"][0]["accuracy"] == {"1": 12.5, "2": 82.0}
+
+
+def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
+    def stop_early(run, threads):
+        run.log.write_text("the end of the log\n")
+        run.process = FakeProcess()
+
+    compare.Run.start = stop_early  # the fixture's undo restores it
+    assert compare.main(command(tmp_path, "--teacher", ALONE, *seeds(0))) == 1
+    error = capsys.readouterr().err
+    assert "the end of the log" in error and "teacher failed (exit status 0)" in error
+
+
+def test_leaves_foreign_folders_alone(tmp_path, trainings, capsys):
+    (tmp_path / "student_alone" / "seed_0").mkdir(parents=True)
+    (tmp_path / "student_alone" / "seed_0" / "precious.txt").touch()
+    args = command(tmp_path, *seeds(0))
+    assert compare.main(args) == 1
+    assert "was not made by this tool" in capsys.readouterr().err
+    assert not trainings
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--run=alone"], "expected NAME=CONFIG"),
+        (["--run=a=x.py", "--run=a=y.py"], "expected different names"),
+        (["--run=teacher=x.py"], "expected different names"),
+        (["--run=a=x.py", "--jobs=0"], "--jobs is 0; expected 1 or more"),
+        (["--run=a=x.py", "--seeds", "1", "1"], "names a seed twice"),
+    ],
+)
+def test_wrong_arguments(args, message, capsys):
+    with pytest.raises(SystemExit):
+        compare.parse_args(args)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--run=a=missing.py"], "There is no config missing.py for a"),
+        ([f"--run=a={ALONE}", "--teacher=missing.pth"], "no teacher missing.pth"),
+    ],
+)
+def test_missing_files(args, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert compare.main([*args, f"--work-dir={tmp_path}"]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_durations():
+    assert [compare.duration(s) for s in (7.2, 89, 125, 7200)] == [
+        "7 s",
+        "89 s",
+        "2 min",
+        "2.0 h",
+    ]
+
+
+def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
+    import demo
+
+    calls = []
+    monkeypatch.setattr(sys, "argv", ["demo.py"])
+    monkeypatch.setattr(demo, "main", lambda argv, **kw: calls.append((argv, kw)) or 0)
+    monkeypatch.chdir(ROOT)
+    assert demo.run() == 0
+    ((argv, settings),) = calls
+    args = compare.parse_args(argv)
+    assert [run.split("=")[0] for run in args.run] == ["student alone", "KD", "PCKD"]
+    assert args.seeds == [0, 1, 2]
+    for config in [args.teacher, *(run.split("=")[1] for run in args.run)]:
+        assert (ROOT / config).is_file()
+    # The report tells why a digit is missing.
+    assert any("Nines are left out" in note for note in settings["notes"])
