@@ -7,7 +7,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 
 from pckd_mm.registry import MODELS
-from tests.builders import CONFIGS
+from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
+from tests.builders import CONFIGS, ROOT
 
 RUNS = sorted(
     path.relative_to(CONFIGS).as_posix()
@@ -59,7 +60,11 @@ def test_teacher_of_a_distillation_is_a_run_of_ours(path):
         return
     teacher = Config.fromfile(CONFIGS.parent / cfg.model.teacher_config)
     assert teacher.model == cfg.model.teacher
-    name = cfg.model.teacher_config.rsplit("/", 1)[-1].removesuffix(".py")
+    if cfg.model.teacher_ckpt.startswith("zoo/"):
+        state = model_state_dict(read_checkpoint(str(ROOT / cfg.model.teacher_ckpt)))
+        load_exactly(build(teacher), state, cfg.model.teacher_ckpt)
+        return
+    name = cfg.model.teacher_config.removeprefix("configs/").removesuffix(".py")
     epochs = teacher.train_cfg.max_epochs
     assert cfg.model.teacher_ckpt == f"work_dirs/{name}/epoch_{epochs}.pth"
 

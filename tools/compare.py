@@ -539,7 +539,7 @@ def main(
         raise KeyboardInterrupt
 
     # The runs must not outlive this process.
-    signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, end)
     try:
         table = compare(args, title, notes, command)
     except CompareError as error:
@@ -548,6 +548,8 @@ def main(
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from here.", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print(f"\n{table}\n\nReport: {args.work_dir / 'report.md'}")
     return 0
 

@@ -51,9 +51,7 @@ def run() -> int:
         "--run=student alone=configs/vanilla/digits_resnet8_thin.py",
         f"--run=KD=configs/kd/{pair}.py",
         f"--run=PCKD=configs/pckd/{pair}.py",
-        "--seeds=0",
-        "1",
-        "2",
+        *("--seeds", "0", "1", "2"),
         "--work-dir=work_dirs/demo",
     ]
     return main(

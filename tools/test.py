@@ -33,7 +33,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("config", help="path of the config")
     parser.add_argument("checkpoint", help="path or URL of the checkpoint")
-    parser.add_argument("--work-dir", help="folder of the log [work_dirs/CONFIG]")
+    parser.add_argument(
+        "--work-dir", help="folder of the log [work_dirs/METHOD/CONFIG]"
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",

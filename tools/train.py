@@ -20,7 +20,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("config", help="path of the config")
     parser.add_argument(
-        "--work-dir", help="folder of logs and checkpoints [work_dirs/CONFIG]"
+        "--work-dir",
+        help="folder of logs and checkpoints [work_dirs/METHOD/CONFIG, as in configs/]",
     )
     parser.add_argument(
         "--resume",
@@ -66,8 +67,9 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
-        name = osp.splitext(osp.basename(args.config))[0]
-        cfg.work_dir = osp.join("work_dirs", name)
+        # The folder tells KD from PCKD, whose configs have the same name.
+        folder, name = osp.split(osp.splitext(osp.abspath(args.config))[0])
+        cfg.work_dir = osp.join("work_dirs", osp.basename(folder), name)
     return cfg
 
 

@@ -9,7 +9,7 @@ with read_base():
 
 model.update(pair)  # noqa: F405
 model.update(  # noqa: F405
-    teacher_ckpt="work_dirs/cifar100_resnet20_12e/epoch_12.pth",
+    teacher_ckpt="zoo/cifar100_resnet20_12e.pth",
     teacher_config="configs/vanilla/cifar100_resnet20_12e.py",
 )
 del pair

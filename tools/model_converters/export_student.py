@@ -1,6 +1,6 @@
 """Write the student of a distillation checkpoint alone, for plain MMPretrain.
 
-python tools/model_converters/export_student.py work_dirs/NAME/epoch_240.pth student.pth
+python tools/model_converters/export_student.py CHECKPOINT student.pth
 """
 
 import argparse

@@ -7,7 +7,7 @@ with read_base():
 pair = dict(
     architecture=student,
     teacher=teacher,
-    teacher_ckpt="work_dirs/cifar100_resnet20/epoch_240.pth",
+    teacher_ckpt="work_dirs/vanilla/cifar100_resnet20/epoch_240.pth",
     teacher_config="configs/vanilla/cifar100_resnet20.py",
 )
 del student, teacher

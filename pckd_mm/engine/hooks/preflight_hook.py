@@ -74,6 +74,8 @@ class PreflightHook(Hook):
     priority = "VERY_LOW"
 
     def before_train(self, runner: Runner) -> None:
+        if runner.iter >= runner.max_iters:
+            return  # a finished run was resumed: nothing is left to train
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         loader = runner.train_dataloader
         distils = isinstance(model, SingleTeacherDistill)

@@ -48,7 +48,7 @@ def training_progress() -> Optional[float]:
         iteration-based ones are, (iter + 1) / max_iters; None outside of a runner.
     """
     info = MessageHub.get_current_instance().runtime_info
-    if info.get("max_iters") is None:
+    if info.get("loop_stage") is None:  # the runner is not there, or is done
         return None
     if info["max_epochs"] > 1:
         return (info["epoch"] + 1) / info["max_epochs"]

@@ -103,3 +103,12 @@ def test_a_good_run_draws_the_same_numbers_with_and_without_the_check(images, tm
         weights.append(runner.model.state_dict())
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]), name
+
+
+def test_resuming_a_finished_run_ends_at_once(images, tmp_path):
+    Runner.from_cfg(pckd(images, tmp_path)).train()
+    cfg = pckd(images, tmp_path)
+    cfg.resume = True
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.epoch == 3

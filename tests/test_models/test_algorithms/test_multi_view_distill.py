@@ -441,7 +441,7 @@ def test_inputs_that_are_no_multiple_of_the_images(model):
     ],
 )
 def test_progress_is_the_runners(hub, model, info, expected):
-    for name, value in info.items():
+    for name, value in dict(info, loop_stage="train").items():
         hub.update_info(name, value)
     assert training_progress() == expected
     model.progress = None
@@ -449,6 +449,9 @@ def test_progress_is_the_runners(hub, model, info, expected):
 
 
 def test_progress_outside_of_a_runner_warns(hub, model, caplog):
+    # What a finished run leaves behind is not the progress of the next one.
+    for name in ("epoch", "iter", "max_epochs", "max_iters"):
+        hub.update_info(name, 3)
     assert training_progress() is None
     model.progress = None
     with caplog.at_level(logging.WARNING):

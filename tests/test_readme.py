@@ -1,0 +1,154 @@
+"""Every command of the README runs, on little data."""
+
+import os
+import pickle
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.builders import ROOT, image_folder
+
+# Each key as far as the config of the command has it.
+SMALL = {
+    "train": [
+        "train_dataloader.dataset.indices=8",
+        "train_dataloader.batch_size=4",
+        "train_dataloader.num_workers=0",
+        "train_dataloader.persistent_workers=False",
+        "val_dataloader.dataset.indices=8",
+        "val_dataloader.num_workers=0",
+        "val_dataloader.persistent_workers=False",
+        "train_cfg.max_epochs=1",
+    ],
+    "test": [
+        "test_dataloader.dataset.indices=8",
+        "test_dataloader.num_workers=0",
+        "test_dataloader.persistent_workers=False",
+    ],
+}
+# The official files are known by their md5 sums, which small ones cannot have.
+ACCEPT_ANY_MD5 = """
+import importlib.abc, importlib.util, sys
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "mmpretrain.datasets.utils":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+        def exec_module(module):
+            execute(module)
+            module.check_md5 = lambda *args, **kwargs: True
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def shell_commands() -> list:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = "".join(blocks).splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_no_command_is_left_out():
+    """What this file does not run is run by .ci/run itself."""
+    others = [line for line in shell_commands() if "tools/" not in line]
+    assert others == ["git clone REPOSITORY pckd_mm", "cd pckd_mm", "make demo"]
+    called = (ROOT / ".ci" / "run").read_text()
+    assert "make demo" in called and "make test" in called
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    """A folder like a fresh clone, with small data of both forms."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("configs", "tools", "pckd_mm", "zoo"):
+        (folder / name).symlink_to(ROOT / name)
+    data = folder / "data" / "cifar100"
+    image_folder(data, classes=3, images=4, size=32)
+    official = data / "cifar-100-python"
+    official.mkdir()
+    rng = np.random.RandomState(0)
+    for split in ("train", "test"):
+        content = {
+            "data": rng.randint(0, 256, (12, 3072)).astype(np.uint8),
+            "fine_labels": rng.randint(0, 100, 12).tolist(),
+        }
+        (official / split).write_bytes(pickle.dumps(content))
+    (official / "meta").write_bytes(pickle.dumps({"fine_label_names": []}))
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(ACCEPT_ANY_MD5)
+    return folder
+
+
+def shortened(command: str) -> str:
+    """The command with its settings, and those that make it short."""
+    kind = "test" if re.search(r"tools/\S*test", command) else "train"
+    if "export_student" in command:
+        return command
+    command = re.sub(r"(\.py|\.pth) 8\b", r"\1 2", command)  # processes
+    option = "" if "--cfg-options" in command else " --cfg-options"
+    return f"{command}{option} {' '.join(SMALL[kind])}"
+
+
+def test_every_command_runs_in_the_readmes_order(sandbox):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{sandbox / 'site'}:{sandbox}",
+        "PATH": f"{sandbox / 'site'}:{Path(sys.executable).parent}:"
+        + os.environ["PATH"],
+        "PYTHON": sys.executable,
+        "OMP_NUM_THREADS": "1",
+    }
+    commands = [line for line in shell_commands() if "tools/" in line]
+    assert len(commands) >= 15
+    for line in commands:
+        if "slurm" in line:
+            check_slurm(line, sandbox, environment)
+            continue
+        done = subprocess.run(
+            shlex.split(shortened(line)),
+            cwd=sandbox,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, (
+            f"{line}\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
+        )
+        # A run of one epoch stands for the whole run that later commands build on.
+        for path in sandbox.glob("work_dirs/*/*/epoch_1*.pth"):
+            for epochs in ("12", "240"):
+                whole = path.with_name(path.name.replace("epoch_1", f"epoch_{epochs}"))
+                if path.name in ("epoch_1.pth", "epoch_1_student.pth"):
+                    whole.write_bytes(path.read_bytes())
+    assert (sandbox / "student.pth").is_file()
+    assert (sandbox / "work_dirs" / "compare" / "report.md").is_file()
+
+
+def check_slurm(line: str, sandbox: Path, environment: dict) -> None:
+    """Slurm is not here: what its srun is asked to start must name the right tool."""
+    srun = sandbox / "site" / "srun"
+    srun.write_text('#!/bin/sh\necho "$@"\n')
+    srun.chmod(0o755)
+    assignment, *arguments = shlex.split(line)
+    name, value = assignment.split("=")
+    done = subprocess.run(
+        arguments,
+        cwd=sandbox,
+        env={**environment, name: value},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tool = "train.py" if "slurm_train" in line else "test.py"
+    for part in ("PARTITION", "JOB", f"tools/{tool}", "--launcher", "slurm"):
+        assert part in done.stdout, (part, done.stdout)
