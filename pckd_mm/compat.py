@@ -5,6 +5,7 @@ and lets weights-only loading read the checkpoints that MMEngine writes.
 """
 
 import contextlib
+import functools
 import os
 import pickle
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 
 __all__ = ["weights_only_loading", "prepare_cpu_processes"]
 
@@ -108,8 +110,27 @@ def weights_only_loading() -> Iterator[None]:
             os.environ[name] = before
 
 
+def _load_checkpoints_without_code() -> None:
+    """Make MMEngine's one entrance for checkpoints, whatever their address, safe.
+
+    Resuming also runs ``meta['config']`` of a checkpoint as Python (a form that old
+    versions wrote), so that entry is left out.
+    """
+    load = CheckpointLoader.load_checkpoint.__func__
+
+    @functools.wraps(load)
+    def load_checkpoint(cls, *args, **kwargs):
+        with weights_only_loading():
+            checkpoint = load(cls, *args, **kwargs)
+        if isinstance(checkpoint, dict) and isinstance(checkpoint.get("meta"), dict):
+            checkpoint["meta"].pop("config", None)
+        return checkpoint
+
+    CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
+
+
 def prepare_cpu_processes(cfg: Config) -> None:
-    """Let a launcher's processes work together where there is no GPU, over gloo.
+    """Let torchrun's processes work together where there is no GPU, over gloo.
 
     MMEngine's start-up selects a CUDA device first, whatever the backend, which it
     skips for a process group that exists; and it names a device to DDP, which refuses
@@ -133,3 +154,4 @@ def prepare_cpu_processes(cfg: Config) -> None:
 
 _disable_mmrazor_quantization()
 _allow_mmengine_checkpoints()
+_load_checkpoints_without_code()

@@ -38,8 +38,9 @@ def classifier(depth: int, classes: int = 10, width=(4, 4, 8, 16), **head) -> di
 
 
 def method(name: str) -> dict:
-    """The model of ``configs/_base_/methods``, without student and teacher."""
+    """The model of ``configs/_base_/methods``, for ready-made views."""
     model = Config.fromfile(CONFIGS / "_base_" / "methods" / f"{name}.py").model
+    del model.num_views
     return model.to_dict()
 
 
@@ -58,6 +59,8 @@ def build_pckd(student: dict, teacher: dict, seed: int = 0, **settings):
     torch.manual_seed(seed)
     model = MODELS.build(pckd_config(student, teacher, **settings))
     model.progress = 0.25
+    if settings.get("teacher_ckpt") is None:
+        model.load_teacher()
     return model.train()
 
 

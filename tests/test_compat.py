@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from mmengine.runner import CheckpointLoader
 
 from pckd_mm.compat import weights_only_loading
 from tests.builders import ROOT
@@ -46,6 +47,14 @@ def test_importable_without_detection():
 def test_the_package_alone_imports_no_models():
     out = python("import sys, pckd_mm; print('mmrazor.models' in sys.modules)")
     assert out == "False\n"
+
+
+def test_resuming_runs_no_config_of_a_checkpoint(tmp_path):
+    # MMEngine's runner executes meta["config"], which old versions wrote.
+    path = tmp_path / "resume.pth"
+    torch.save({"meta": {"config": "print(1)", "epoch": 3}, "state_dict": {}}, path)
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
+    assert checkpoint["meta"] == {"epoch": 3}
 
 
 def test_weights_only_loading_overrides_callers(tmp_path):

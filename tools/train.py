@@ -85,6 +85,11 @@ def main() -> None:
     elif args.amp:
         cfg.optim_wrapper.type = "pckd_mm.BFloat16OptimWrapper"
     if args.auto_scale_lr:
+        if "auto_scale_lr" not in cfg:
+            raise SystemExit(
+                f"{args.config} has no auto_scale_lr; expected "
+                "auto_scale_lr=dict(base_batch_size=...) for --auto-scale-lr."
+            )
         cfg.auto_scale_lr.enable = True
     prepare_cpu_processes(cfg)
 

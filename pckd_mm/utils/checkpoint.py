@@ -1,4 +1,7 @@
-"""Reading checkpoints without running code from them, and fitting them exactly."""
+"""Reading checkpoints, fitting them exactly, exporting students.
+
+No code of a checkpoint runs: ``pckd_mm.compat`` sees to that for MMEngine's loader.
+"""
 
 import os.path as osp
 import re
@@ -7,8 +10,6 @@ from typing import Dict, Optional
 import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
-
-from pckd_mm.compat import weights_only_loading
 
 __all__ = [
     "read_checkpoint",
@@ -48,10 +49,9 @@ def read_checkpoint(path: str) -> dict:
         ValueError: For a file that is damaged, or needs code to be run.
     """
     try:
-        with weights_only_loading():
-            checkpoint = CheckpointLoader.load_checkpoint(
-                _zoo_address(path), map_location="cpu", logger="silent"
-            )
+        checkpoint = CheckpointLoader.load_checkpoint(
+            _zoo_address(path), map_location="cpu", logger="silent"
+        )
     except FileNotFoundError:
         raise FileNotFoundError(
             f"There is no checkpoint {path}; expected a file, a URL or the name of a "
@@ -132,8 +132,8 @@ def load_exactly(module: nn.Module, state: Dict[str, Tensor], source: str) -> No
 def export_student(checkpoint: str, out: str) -> None:
     """Write the student of a distillation checkpoint alone.
 
-    The file holds the student's tensors under the names of a plain MMPretrain model
-    and the names of the categories, nothing else.
+    The file holds the student's tensors under the names of a plain MMPretrain model,
+    the names of the categories, and epoch and seed of the run.
 
     Args:
         checkpoint (str): Path of a checkpoint of a distillation run.

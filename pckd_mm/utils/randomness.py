@@ -27,7 +27,8 @@ def reseed(*entropy: int) -> None:
 def isolated_randomness() -> Iterator[None]:
     """What is drawn within leaves the generators outside as they were."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:

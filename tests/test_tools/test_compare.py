@@ -285,3 +285,40 @@ def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
         assert (ROOT / config).is_file()
     # The report tells why a digit is missing.
     assert any("Nines are left out" in note for note in settings["notes"])
+
+
+def test_progress_tells_percent_and_time_left(tmp_path, monkeypatch, capsys):
+    class HalfDone:
+        """A run of 10 epochs, 5 of them trained in 20 s."""
+
+        name, epochs, epochs_before = "KD", 10, 0
+        is_finished, ended = False, 0.0
+        process = FakeProcess(None)
+
+        def __init__(self):
+            self.started = time.monotonic() - 20
+
+        def epochs_done(self):
+            return 5
+
+        def __str__(self):
+            return "KD, seed 0"
+
+    class Waiting(HalfDone):
+        process = None
+
+        def epochs_done(self):
+            return 0
+
+    progress = compare.Progress([HalfDone(), Waiting()], jobs=1)
+    # 4 s for an epoch, 15 epochs to go.
+    assert progress.seconds_left() == pytest.approx(60, abs=3)
+    progress.live = True
+    monkeypatch.setenv("COLUMNS", "120")
+    progress.tick()
+    assert " 25% of all epochs, about 60 s left | KD, seed 0 5/10" in (
+        capsys.readouterr().out
+    )
+    progress.live = False
+    progress.tick()
+    assert capsys.readouterr().out == ""

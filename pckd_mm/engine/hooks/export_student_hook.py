@@ -1,5 +1,6 @@
 """The student alone beside each checkpoint."""
 
+import contextlib
 import glob
 import os
 import os.path as osp
@@ -12,7 +13,9 @@ from mmengine.runner import Runner
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.checkpoint import export_student
 
-_SUFFIX = "_student.pth"
+
+def _beside(checkpoint: str) -> str:
+    return osp.splitext(checkpoint)[0] + "_student.pth"
 
 
 @HOOKS.register_module()
@@ -29,6 +32,13 @@ class ExportStudentHook(Hook):
 
     def __init__(self) -> None:
         self._exported: Dict[str, float] = {}
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Take the students of a run that is resumed as its own."""
+        for path in glob.glob(osp.join(runner.work_dir, "*.pth")):
+            if osp.isfile(_beside(path)):
+                self._exported[path] = osp.getmtime(path)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, **kwargs) -> None:
         self._export(runner)
@@ -50,10 +60,11 @@ class ExportStudentHook(Hook):
         for path in saved:
             if not osp.isfile(path) or self._exported.get(path) == osp.getmtime(path):
                 continue
-            out = osp.splitext(path)[0] + _SUFFIX
+            out = _beside(path)
             export_student(path, out + ".tmp")
             os.replace(out + ".tmp", out)
             self._exported[path] = osp.getmtime(path)
-            for student in glob.glob(osp.join(osp.dirname(path), "*" + _SUFFIX)):
-                if not osp.isfile(student[: -len(_SUFFIX)] + ".pth"):
-                    os.remove(student)
+        for path in [path for path in self._exported if not osp.isfile(path)]:
+            del self._exported[path]
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(_beside(path))

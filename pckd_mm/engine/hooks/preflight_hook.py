@@ -3,10 +3,9 @@
 from typing import Sequence
 
 import torch
-from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmrazor.models import SingleTeacherDistill
 from torch.utils.data import Dataset
 
@@ -85,8 +84,10 @@ class PreflightHook(Hook):
         if num_classes is not None and hasattr(loader.dataset, "get_gt_labels"):
             check_labels(loader.dataset.get_gt_labels().tolist(), num_classes)
         if distils and getattr(model.distiller, "preview", None) is not None:
-            images = -(-len(loader.dataset) // get_world_size())
-            check_batch_size(images, loader.batch_size, loader.drop_last)
+            by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+            if by_epoch and loader.batch_size is not None:
+                images = len(loader.sampler)  # of this process
+                check_batch_size(images, loader.batch_size, loader.drop_last)
         if distils:
             self._dry_run(model, loader.dataset, loader.collate_fn)
 

@@ -46,8 +46,10 @@ class PreviewRecordHook(Hook):
         steps = len(runner.train_dataloader)
         if (runner.iter + 1) % steps:
             return
-        weights = torch.cat(self._weights).float()
-        self._weights = []
+        weights, self._weights = self._weights, []
+        if len(weights) < steps:
+            return  # resumed in the middle of this pass
+        weights = torch.cat(weights).float()
         counts = torch.histc(weights, self.bins, 0, 1)
         counts = torch.cat([counts, (weights < 1).sum()[None]])
         all_reduce(counts)

@@ -24,14 +24,17 @@ class ReseedHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Give the sampler the run's seed, which resuming may have changed."""
         self.by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        self.seed = runner.seed
+        if runner._randomness_cfg.get("diff_rank_seed"):
+            self.seed -= get_rank()  # MMEngine has added it
         sampler = runner.train_dataloader.sampler
         if hasattr(sampler, "seed"):
-            sampler.seed = runner.seed
+            sampler.seed = self.seed
 
     def before_train_epoch(self, runner: Runner) -> None:
         if self.by_epoch:
-            reseed(runner.seed, runner.epoch, get_rank())
+            reseed(self.seed, runner.epoch, get_rank())
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
         if not self.by_epoch:
-            reseed(runner.seed, runner.iter, get_rank())
+            reseed(self.seed, runner.iter, get_rank())

@@ -75,7 +75,8 @@ class MultiViewDistill(SingleTeacherDistill):
         distiller (dict): Config of a :class:`PCKDDistiller`.
         teacher_ckpt (str, optional): The teacher's weights: a file, a URL or the name
             of a model in MMPretrain's zoo. They must fit in every tensor. Defaults to
-            None, for a teacher that has its weights already.
+            None, for a teacher that is built already or whose ``init_cfg`` loads its
+            weights.
         teacher_config (str, optional): Config that trains the teacher, for the message
             where ``teacher_ckpt`` is missing. Defaults to None.
         num_views (int, optional): Views of each training image, set on a
@@ -108,8 +109,15 @@ class MultiViewDistill(SingleTeacherDistill):
                 "MultiViewDistill found teacher_trainable=True; expected a frozen "
                 "teacher: remove the setting, or use mmrazor.SingleTeacherDistill."
             )
-        if num_views is not None and isinstance(data_preprocessor, dict):
+        if num_views is not None:
+            if not isinstance(data_preprocessor, dict):
+                raise ValueError(
+                    f"MultiViewDistill found num_views={num_views} and the "
+                    f"data_preprocessor {type(data_preprocessor).__name__}; expected "
+                    "the config of one: give it, or set num_views there."
+                )
             data_preprocessor = dict(data_preprocessor, num_views=num_views)
+        is_built = isinstance(teacher, BaseModel)
         student = self._build_classifier("student", architecture)
         teacher = self._build_classifier("teacher", teacher)
         self._check_categories(student, teacher)
@@ -129,7 +137,7 @@ class MultiViewDistill(SingleTeacherDistill):
         self.teacher.eval()
         self.teacher_ckpt = teacher_ckpt
         self.teacher_config = teacher_config
-        self._teacher_loaded = teacher_ckpt is None
+        self._teacher_loaded = teacher_ckpt is None and is_built
         self._progress: Optional[float] = None
 
     @staticmethod
@@ -176,7 +184,9 @@ class MultiViewDistill(SingleTeacherDistill):
     @property
     def progress(self) -> float:
         """float: Share of the training done, in (0, 1]; the runner's unless set."""
-        progress = self._progress or training_progress()
+        progress = self._progress
+        if progress is None:
+            progress = training_progress()
         if progress is None:
             print_log(
                 "MultiViewDistill runs outside of a runner: the preview takes the "
@@ -184,7 +194,7 @@ class MultiViewDistill(SingleTeacherDistill):
                 logger="current",
                 level=logging.WARNING,
             )
-            self._progress = progress = 1.0
+            return 1.0
         return progress
 
     @progress.setter
@@ -209,6 +219,17 @@ class MultiViewDistill(SingleTeacherDistill):
             ValueError: For a file that is damaged, needs code or does not fit.
         """
         if self._teacher_loaded:
+            return
+        if self.teacher_ckpt is None:
+            # Its config may say where its weights are (init_cfg).
+            self.teacher.init_weights()
+            print_log(
+                "MultiViewDistill has no teacher_ckpt: the teacher is what its own "
+                "init_cfg makes it.",
+                logger="current",
+                level=logging.WARNING,
+            )
+            self._teacher_loaded = True
             return
         try:
             checkpoint = read_checkpoint(self.teacher_ckpt)
@@ -257,6 +278,7 @@ class MultiViewDistill(SingleTeacherDistill):
                 "every image."
             )
         if self.distillation_stopped:
+            self.distiller.forget_preview()
             upright = upright_view(batch_inputs, num_views)
             return add_prefix(self.student.loss(upright, data_samples), "student")
         if len(data_samples) < 2 and self.distiller.preview is not None:
@@ -270,12 +292,12 @@ class MultiViewDistill(SingleTeacherDistill):
             self._run_teacher(batch_inputs)
             losses, logits = self._run_student(batch_inputs, data_samples, num_views)
             labels = torch.cat([sample.gt_label for sample in data_samples])
-            self.distiller.record_batch(
-                labels=labels,
-                sample_loss=_cross_entropy(logits, labels),
-                num_views=num_views,
-                progress=self.progress,
-            )
+            difficulty = {}
+            if self.distiller.preview is not None:
+                difficulty = dict(
+                    sample_loss=_cross_entropy(logits, labels), progress=self.progress
+                )
+            self.distiller.record_batch(labels, num_views, **difficulty)
             distill_losses = self.distiller.compute_distill_losses()
         finally:
             self.distiller.release_records()
@@ -306,4 +328,10 @@ class MultiViewDistill(SingleTeacherDistill):
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    if not isinstance(logits, Tensor) or len(logits) != len(labels):
+        raise TypeError(
+            f"The preview found a head that gives {type(logits).__name__} for "
+            f"{len(labels)} labels; expected one row of logits and one label for each "
+            "image: use such a head, or set the distiller's preview to None."
+        )
     return F.cross_entropy(logits.detach().float(), labels, reduction="none")

@@ -57,23 +57,35 @@ def resolve_widths(connectors: Dict[str, Config], **widths: int) -> Dict[str, Co
 
     Args:
         connectors (dict[str, dict]): Configs of connectors.
-        **widths (int): Width of the feature in front of each one's classifier.
+        **widths (int): Width of the feature in front of each one's classifier; None
+            where it is not known.
 
     Returns:
         dict[str, dict]: A copy with numbers.
+
+    Raises:
+        ValueError: Where a connector asks for a width that is not known.
     """
 
-    def resolve(cfg: Config) -> Config:
-        if isinstance(cfg, (list, tuple)):
-            return [resolve(part) for part in cfg]
-        return {
-            key: widths.get(value, value)
-            if key.endswith("_channels") and isinstance(value, str)
-            else value
-            for key, value in cfg.items()
-        }
+    def width(name: str, key: str, value: Any) -> Any:
+        if not (
+            key.endswith("_channels") and isinstance(value, str) and value in widths
+        ):
+            return value
+        if not isinstance(widths[value], int):
+            raise ValueError(
+                f"The connector {name} asks for the {value}'s width, which its head "
+                f"gives as in_channels={widths[value]}; expected a number: write the "
+                f"width of the {value}'s feature as {key}."
+            )
+        return widths[value]
 
-    return {name: resolve(cfg) for name, cfg in connectors.items()}
+    def resolve(name: str, cfg: Config) -> Config:
+        if isinstance(cfg, (list, tuple)):
+            return [resolve(name, part) for part in cfg]
+        return {key: width(name, key, value) for key, value in cfg.items()}
+
+    return {name: resolve(name, cfg) for name, cfg in connectors.items()}
 
 
 @MODELS.register_module()
@@ -90,7 +102,8 @@ class PCKDDistiller(ConfigurableDistiller):
     - a connector's ``*_channels`` may be ``'student'`` or ``'teacher'``, the width of
       that one's feature;
     - a loss, recorder or connector set to None is left out (a loss with its mapping),
-      so that a config can drop one of its base's.
+      so that a config can drop one of its base's, and so is a connector that no
+      mapping uses.
 
     Records are released as soon as the losses are computed.
 
@@ -132,19 +145,31 @@ class PCKDDistiller(ConfigurableDistiller):
         batch = {
             name: dict(type="pckd_mm.Batch", source=name) for name in (LABELS, PREVIEW)
         }
+        mappings = {
+            name: mapping
+            for name, mapping in (loss_forward_mappings or {}).items()
+            if (distill_losses or {}).get(name, mapping) is not None
+        }
+        # A connector without a loss would have parameters without a gradient, which
+        # DDP does not forgive.
+        used = {
+            record.get("connector")
+            for mapping in mappings.values()
+            for record in mapping.values()
+        }
         super().__init__(
             student_recorders={
                 **scoped(student_recorders, *tasks, suffix="Recorder"),
                 **batch,
             },
             teacher_recorders=scoped(teacher_recorders, *tasks, suffix="Recorder"),
-            connectors=scoped(connectors, *models),
-            distill_losses=scoped(distill_losses, *models),
-            loss_forward_mappings={
-                name: mapping
-                for name, mapping in (loss_forward_mappings or {}).items()
-                if (distill_losses or {}).get(name, mapping) is not None
+            connectors={
+                name: cfg
+                for name, cfg in scoped(connectors, *models).items()
+                if name in used
             },
+            distill_losses=scoped(distill_losses, *models),
+            loss_forward_mappings=mappings,
             **kwargs,
         )
         self._check_every_argument()
@@ -206,16 +231,21 @@ class PCKDDistiller(ConfigurableDistiller):
                 self._hooked[f"{who}.{name}"] = weakref.ref(target)
 
     def record_batch(
-        self, labels: Tensor, sample_loss: Tensor, num_views: int, progress: float
+        self,
+        labels: Tensor,
+        num_views: int,
+        sample_loss: Optional[Tensor] = None,
+        progress: Optional[float] = None,
     ) -> None:
         """Take what the losses need to know of the batch.
 
         Args:
             labels (Tensor): Labels of the images, shape (B,).
-            sample_loss (Tensor): Cross-entropy of the student on each upright view,
-                shape (B,).
             num_views (int): Rows that records hold for each image.
-            progress (float): Share of the training done, in (0, 1].
+            sample_loss (Tensor, optional): Cross-entropy of the student on each
+                upright view, shape (B,); needed for a preview.
+            progress (float, optional): Share of the training done, in (0, 1]; needed
+                for a preview.
         """
         self.num_views = num_views
         weight = None
@@ -275,6 +305,10 @@ class PCKDDistiller(ConfigurableDistiller):
         if connector_idx is not None:
             record = record[connector_idx]
         return record
+
+    def forget_preview(self) -> None:
+        """Let go of the preview weights too: no batch is weighted any more."""
+        self.student_recorders.get_recorder(PREVIEW).record(None)
 
     def release_records(self) -> None:
         """Let go of all records but the preview weights, and of the graph with them."""

@@ -49,6 +49,13 @@ def test_a_student_beside_each_checkpoint_and_gone_with_it(images, tmp_path):
         assert torch.equal(student["state_dict"][name], value), name
 
 
+def test_students_of_others_stay(images, tmp_path):
+    kept = tmp_path / "favourite_student.pth"
+    kept.write_bytes(b"mine")
+    train(images, tmp_path)
+    assert kept.read_bytes() == b"mine"
+
+
 def test_plain_mmpretrain_gives_the_same_accuracy(images, tmp_path):
     runner = train(images, tmp_path)
     accuracy = runner.val_loop.run()["accuracy/top1"]

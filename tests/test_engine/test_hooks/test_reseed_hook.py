@@ -9,13 +9,14 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from pckd_mm.engine.hooks import ReseedHook
 
 
-def runner_at(loop_class, epoch=0, iteration=0, seed=5):
+def runner_at(loop_class, epoch=0, iteration=0, seed=5, diff_rank_seed=False):
     loop = loop_class.__new__(loop_class)
     loader = SimpleNamespace(sampler=SimpleNamespace(seed=1))
     return SimpleNamespace(
         train_loop=loop,
         train_dataloader=loader,
         seed=seed,
+        _randomness_cfg=dict(diff_rank_seed=diff_rank_seed),
         epoch=epoch,
         iter=iteration,
     )
@@ -58,3 +59,11 @@ def test_sampler_gets_the_seed_of_the_resumed_run():
     runner = runner_at(EpochBasedTrainLoop, seed=9)
     ReseedHook().before_train(runner)
     assert runner.train_dataloader.sampler.seed == 9
+
+
+def test_samplers_agree_where_each_rank_has_a_seed_of_its_own(monkeypatch):
+    # MMEngine adds the rank to the seed; all ranks must shuffle alike all the same.
+    monkeypatch.setattr("pckd_mm.engine.hooks.reseed_hook.get_rank", lambda: 2)
+    runner = runner_at(EpochBasedTrainLoop, seed=9, diff_rank_seed=True)
+    ReseedHook().before_train(runner)
+    assert runner.train_dataloader.sampler.seed == 7

@@ -71,7 +71,7 @@ def test_kd_is_of_upright_views_only(model):
     first, second = (model(x, samples, mode="loss") for x in (inputs, other))
     torch.testing.assert_close(first["distill.loss_kd"], second["distill.loss_kd"])
     # The other views do count in the contrast.
-    assert not torch.allclose(first["distill.loss_cc"], second["distill.loss_cc"])
+    assert first["distill.loss_cc"] != second["distill.loss_cc"]
 
 
 def test_every_student_and_connector_parameter_learns(model):
@@ -277,6 +277,14 @@ def test_teacher_checkpoint_loads(tmp_path, wrap):
         assert torch.equal(value, state[name]), name
 
 
+def test_teacher_may_name_its_weights_in_its_init_cfg(tmp_path):
+    path = tmp_path / "teacher.pth"
+    state = save(TEACHER, path)
+    init_cfg = dict(type="Pretrained", checkpoint=str(path))
+    model = build_pckd(STUDENT, dict(TEACHER, init_cfg=init_cfg))
+    assert torch.equal(model.teacher.head.fc.weight, state["head.fc.weight"])
+
+
 def test_teacher_is_loaded_at_the_first_step_at_the_latest(tmp_path):
     path = tmp_path / "teacher.pth"
     state = save(TEACHER, path)
@@ -390,6 +398,11 @@ def test_getattr_passes_for_log_histories_only(tmp_path):
 # --- errors at build time ---------------------------------------------------------
 
 
+def test_views_of_a_preprocessor_that_is_not_a_config():
+    with pytest.raises(ValueError, match="num_views=4 and the data_preprocessor None"):
+        MODELS.build(pckd_config(STUDENT, TEACHER, num_views=4))
+
+
 def test_different_categories():
     with pytest.raises(ValueError, match="student has 10 .* teacher 12"):
         MODELS.build(pckd_config(STUDENT, classifier(14, classes=12)))
@@ -456,6 +469,14 @@ def test_progress_outside_of_a_runner_warns(hub, model, caplog):
     model.progress = None
     with caplog.at_level(logging.WARNING):
         assert model.progress == 1.0
+
+
+def test_one_call_outside_of_a_runner_leaves_the_runners_progress(hub, model):
+    model.progress = None
+    assert model.progress == 1.0
+    for name in ("epoch", "iter", "max_epochs", "max_iters", "loop_stage"):
+        hub.update_info(name, 4 if name.startswith("max") else 0)
+    assert model.progress == 0.25
 
 
 def test_upright_view_of_nested_features():

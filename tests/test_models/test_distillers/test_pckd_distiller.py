@@ -72,6 +72,22 @@ def test_resolve_widths():
     )
 
 
+def test_width_that_is_not_known():
+    connectors = dict(align=dict(type="A", in_channels="student"))
+    with pytest.raises(ValueError, match="align .* student's width.*in_channels=None"):
+        resolve_widths(connectors, student=None)
+
+
+def test_connectors_without_a_loss_are_left_out():
+    # Their parameters would get no gradient, which DDP does not forgive.
+    distiller = settings(distill_losses=dict(loss_cc=None))
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller)
+    assert set(model.distiller.connectors) == {"align"}
+    total, _ = model.parse_losses(model(*batch(3), mode="loss"))
+    total.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_mmrazors_loss_equals_ours_without_preview():
     mapping = dict(
         preds_S=dict(recorder="logits", from_student=True, view=0),
