@@ -323,7 +323,7 @@ class Progress:
         self.live = sys.stdout.isatty()
 
     def seconds_left(self) -> Optional[float]:
-        """Estimate from the runs of this session; None before there is any."""
+        """Estimate from the runs that this call started; None before there is any."""
         rates: Dict[str, List[float]] = {}
         done = {id(run): run.epochs_done() for run in self.runs}
         for run in self.runs:
