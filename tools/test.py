@@ -8,12 +8,10 @@ network it may be one of a distillation run, of which the student is taken.
 
 import argparse
 import functools
-import os
 import os.path as osp
 from typing import Any, Optional
 
 import torch
-from mmengine.config import DictAction
 from mmengine.dist import master_only
 from mmengine.evaluator import DumpResults
 from mmengine.fileio import dump
@@ -24,7 +22,7 @@ from mmengine.runner import Runner
 
 from pckd_mm.compat import prepare_cpu_processes, weights_only_loading
 from pckd_mm.utils.checkpoint import model_state_dict
-from train import load_config
+from train import load_config, parse_with_launcher
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,29 +39,13 @@ def parse_args() -> argparse.Namespace:
         metavar="FILE",
         help="write the metrics (FILE.json) or the predictions (FILE.pkl)",
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="override settings of the config, such as test_dataloader.batch_size=64",
-    )
-    parser.add_argument(
-        "--launcher",
-        choices=["none", "pytorch", "slurm", "mpi"],
-        default="none",
-        help="job launcher [none]",
-    )
-    # torch.distributed.launch passes the first or the second, torchrun neither.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    args = parser.parse_args()
+    args = parse_with_launcher(parser)
     if args.out is not None and not args.out.endswith((".json", ".pkl")):
         parser.error(f"--out is {args.out}; expected a file named *.json or *.pkl")
     if "://" not in args.checkpoint and not osp.isfile(args.checkpoint):
         parser.exit(
             1, f"There is no checkpoint {args.checkpoint}; expected a file or a URL.\n"
         )
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     return args
 
 

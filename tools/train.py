@@ -38,6 +38,11 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="scale the learning rate to the batch size of all processes",
     )
+    return parse_with_launcher(parser)
+
+
+def parse_with_launcher(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Add the options that training and testing share, and parse the command line."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
