@@ -1,0 +1,15 @@
+from mmengine.config import read_base
+
+with read_base():
+    from ..networks.cifar100 import mobilenetv2 as student
+    from ..networks.cifar100 import vgg13 as teacher
+
+pair = dict(
+    architecture=student,
+    teacher=teacher,
+    teacher_ckpt="work_dirs/vanilla/cifar100_vgg13/epoch_240.pth",
+    teacher_config="configs/vanilla/cifar100_vgg13.py",
+    # Classifiers of 512 and 1280 columns: category alignment is undefined.
+    distiller=dict(distill_losses=dict(loss_ca=None)),
+)
+del student, teacher
