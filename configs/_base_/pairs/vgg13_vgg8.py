@@ -1,8 +1,8 @@
 from mmengine.config import read_base
 
 with read_base():
-    from ..networks.cifar100 import vgg13 as teacher
     from ..networks.cifar100 import vgg8 as student
+    from ..networks.cifar100 import vgg13 as teacher
 
 pair = dict(
     architecture=student,
