@@ -1,4 +1,5 @@
 from .batch_recorder import BatchRecorder
-from .preview_strategy import PreviewStrategy
+from .focal_strategy import FocalStrategy
+from .preview_strategy import CurriculumStrategy, PreviewStrategy
 
-__all__ = ["BatchRecorder", "PreviewStrategy"]
+__all__ = ["BatchRecorder", "CurriculumStrategy", "FocalStrategy", "PreviewStrategy"]

@@ -85,5 +85,36 @@ class PreviewStrategy:
             Tensor: Weights in [0, 1], shape (N,), detached, float32 or wider.
         """
         difficulty = self.difficulty(sample_loss)
-        preview = torch.exp(-difficulty.square())
-        return torch.where(difficulty <= self.threshold(progress), 1.0, preview)
+        hard = self.hard_weight(difficulty)
+        return torch.where(difficulty <= self.threshold(progress), 1.0, hard)
+
+    def hard_weight(self, difficulty: Tensor) -> Tensor:
+        """Weight of images above the threshold.
+
+        Args:
+            difficulty (Tensor): Difficulties, shape (N,).
+
+        Returns:
+            Tensor: exp(-difficulty^2), shape (N,).
+        """
+        return torch.exp(-difficulty.square())
+
+
+@TASK_UTILS.register_module()
+class CurriculumStrategy(PreviewStrategy):
+    """The classic curriculum: images above the threshold are dropped, not previewed.
+
+    What the preview is compared with; threshold and arguments are those of
+    :class:`PreviewStrategy`.
+    """
+
+    def hard_weight(self, difficulty: Tensor) -> Tensor:
+        """Weight of images above the threshold.
+
+        Args:
+            difficulty (Tensor): Difficulties, shape (N,).
+
+        Returns:
+            Tensor: Zeros, shape (N,).
+        """
+        return torch.zeros_like(difficulty)

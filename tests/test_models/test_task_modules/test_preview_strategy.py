@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pckd_mm.models.task_modules import PreviewStrategy
+from pckd_mm.models.task_modules import CurriculumStrategy, PreviewStrategy
 from pckd_mm.registry import TASK_UTILS
 from tests import reference
 from tests.reference import assert_near
@@ -157,3 +157,11 @@ def test_built_from_registry():
     preview = TASK_UTILS.build(dict(type="pckd_mm.PreviewStrategy"))
     assert isinstance(preview, PreviewStrategy)
     assert (preview.growth, preview.reference_epochs) == (1.005, 240)
+
+
+def test_curriculum_drops_hard_images():
+    losses = torch.tensor([1.0, 2.0, 1.0, 4.0, INF], dtype=torch.float64)
+    curriculum = CurriculumStrategy()
+    assert curriculum.weight(losses, 1 / 240).tolist() == [1, 1, 1, 0, 0]
+    assert curriculum.weight(losses, 1.0).tolist() == [1, 1, 1, 1, 0]
+    assert curriculum.threshold(1 / 240) == PreviewStrategy().threshold(1 / 240)

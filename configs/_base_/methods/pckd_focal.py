@@ -1,0 +1,8 @@
+# Ablation: PCKD with weights of the focal loss, which prefer hard images.
+from mmengine.config import read_base
+
+with read_base():
+    from .pckd import *  # noqa: F403
+
+model.distiller.preview = dict(type="FocalStrategy")  # noqa: F405
+custom_hooks = [dict(type="pckd_mm.ExportStudentHook")]  # nothing is previewed

@@ -1,0 +1,7 @@
+# Ablation: PCKD without category alignment (alpha = 0).
+from mmengine.config import read_base
+
+with read_base():
+    from .pckd import *  # noqa: F403
+
+model.distiller.distill_losses.loss_ca = None  # noqa: F405
