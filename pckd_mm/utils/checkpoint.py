@@ -14,6 +14,7 @@ from torch import Tensor, nn
 __all__ = [
     "read_checkpoint",
     "model_state_dict",
+    "require_same_tensors",
     "load_exactly",
     "export_student",
 ]
@@ -99,6 +100,43 @@ def model_state_dict(checkpoint: dict) -> Dict[str, Tensor]:
     return student or state
 
 
+def require_same_tensors(
+    state: Dict[str, Tensor],
+    expected: Dict[str, Tensor],
+    source: str,
+    network: str,
+    remedy: str = "change the checkpoint or the network's config",
+) -> None:
+    """Refuse a state dict that differs in a name or shape from the expected one.
+
+    Args:
+        state (dict[str, Tensor]): The tensors.
+        expected (dict[str, Tensor]): Tensors of the same names and shapes.
+        source (str): Name of the tensors' origin, for the message.
+        network (str): Name of the network, for the message.
+        remedy (str): What to do, for the message.
+
+    Raises:
+        ValueError: Lists the tensors that are missing, of another shape, or unknown.
+    """
+    problems = [f"{name} is missing" for name in expected if name not in state]
+    problems += [f"{name} is unknown" for name in state if name not in expected]
+    for name in expected.keys() & state.keys():
+        value, wanted = state[name], tuple(expected[name].shape)
+        is_tensor = isinstance(value, Tensor)
+        found = tuple(value.shape) if is_tensor else type(value).__name__
+        if found != wanted:
+            problems.append(f"{name} is {found} instead of {wanted}")
+    if problems:
+        shown = "; ".join(sorted(problems)[:20])
+        more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise ValueError(
+            f"{source} does not fit the {network} in {len(problems)} "
+            f"tensors: {shown}{more}. Expected the checkpoint of this very network: "
+            f"{remedy}."
+        )
+
+
 def load_exactly(module: nn.Module, state: Dict[str, Tensor], source: str) -> None:
     """Load a state dict that fits in every tensor, or none of it.
 
@@ -110,22 +148,7 @@ def load_exactly(module: nn.Module, state: Dict[str, Tensor], source: str) -> No
     Raises:
         ValueError: Lists the tensors that are missing, of another shape, or unknown.
     """
-    expected = module.state_dict()
-    problems = [f"{name} is missing" for name in expected if name not in state]
-    problems += [f"{name} is unknown" for name in state if name not in expected]
-    for name in expected.keys() & state.keys():
-        found, wanted = (getattr(d[name], "shape", None) for d in (state, expected))
-        if found != wanted:
-            shape = tuple(found) if found is not None else type(state[name]).__name__
-            problems.append(f"{name} is {shape} instead of {tuple(wanted)}")
-    if problems:
-        shown = "; ".join(sorted(problems)[:20])
-        more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise ValueError(
-            f"{source} does not fit the {type(module).__name__} in {len(problems)} "
-            f"tensors: {shown}{more}. Expected the checkpoint of this very network: "
-            "change the checkpoint or the network's config."
-        )
+    require_same_tensors(state, module.state_dict(), source, type(module).__name__)
     module.load_state_dict(state)
 
 

@@ -1,5 +1,6 @@
 """Checkpoints: reading, fitting, exporting."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -36,6 +37,8 @@ def test_load_exactly_names_what_is_not_a_tensor():
     layer = nn.Linear(2, 3)
     with pytest.raises(ValueError, match=r"weight is str instead of \(3, 2\)"):
         load_exactly(layer, {"weight": "w", "bias": torch.zeros(3)}, "file")
+    with pytest.raises(ValueError, match=r"bias is ndarray instead of \(3,\)"):
+        load_exactly(layer, {"weight": torch.zeros(3, 2), "bias": np.zeros(3)}, "file")
 
 
 def test_long_lists_are_cut():

@@ -3,10 +3,11 @@
 from typing import Sequence, Tuple, Union
 
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
+
+from ._common import KAIMING, CIFARBackbone, InitCfg
 
 # Stem and the three stages. The "x4" networks widen the stem by two only.
 _WIDTHS = {1: (16, 16, 32, 64), 4: (32, 64, 128, 256)}
@@ -50,7 +51,7 @@ class BasicBlock(nn.Module):
 
 
 @MODELS.register_module()
-class CIFARResNet(BaseModule):
+class CIFARResNet(CIFARBackbone):
     """ResNet for 32x32 images with three stages of basic blocks.
 
     The networks that the CRD benchmark (Tian et al., ICLR 2020) calls ``resnet8`` to
@@ -70,17 +71,16 @@ class CIFARResNet(BaseModule):
         ValueError: For a depth that is not 6n + 2 or an unknown width.
     """
 
+    stages = ("layer1", "layer2", "layer3")
+
     def __init__(
         self,
         depth: int,
         width: Union[int, Sequence[int]] = 1,
         in_channels: int = 3,
-        init_cfg: Union[dict, list, None] = (
-            dict(type="Kaiming", layer="Conv2d", mode="fan_out"),
-            dict(type="Constant", layer="BatchNorm2d", val=1),
-        ),
+        init_cfg: InitCfg = KAIMING,
     ) -> None:
-        super().__init__(list(init_cfg) if isinstance(init_cfg, tuple) else init_cfg)
+        super().__init__(init_cfg)
         blocks = blocks_per_stage(depth, 2, "CIFARResNet")
         widths = _WIDTHS.get(width) if isinstance(width, int) else tuple(width)
         if widths is None or len(widths) != 4:

@@ -1,13 +1,13 @@
 """The wide ResNets of the CRD benchmark."""
 
-from typing import Tuple, Union
+from typing import Tuple
 
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
 
+from ._common import KAIMING, CIFARBackbone, InitCfg
 from .cifar_resnet import blocks_per_stage
 
 
@@ -50,7 +50,7 @@ class Stage(nn.Module):
 
 
 @MODELS.register_module()
-class CIFARWideResNet(BaseModule):
+class CIFARWideResNet(CIFARBackbone):
     """Wide ResNet (Zagoruyko and Komodakis, BMVC 2016) for 32x32 images.
 
     The networks that the CRD benchmark calls ``wrn_16_1``, ``wrn_16_2``, ``wrn_40_1``
@@ -67,17 +67,16 @@ class CIFARWideResNet(BaseModule):
         ValueError: For a depth that is not 6n + 4.
     """
 
+    stages = ("block1", "block2", "block3")
+
     def __init__(
         self,
         depth: int,
         width: int = 1,
         in_channels: int = 3,
-        init_cfg: Union[dict, list, None] = (
-            dict(type="Kaiming", layer="Conv2d", mode="fan_out"),
-            dict(type="Constant", layer="BatchNorm2d", val=1),
-        ),
+        init_cfg: InitCfg = KAIMING,
     ) -> None:
-        super().__init__(list(init_cfg) if isinstance(init_cfg, tuple) else init_cfg)
+        super().__init__(init_cfg)
         blocks = blocks_per_stage(depth, 4, "CIFARWideResNet")
         self.feat_dim = 64 * width
         self.conv1 = nn.Conv2d(in_channels, 16, 3, 1, 1, bias=False)
