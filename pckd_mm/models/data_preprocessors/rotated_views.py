@@ -14,13 +14,15 @@ def random_flip(images: Tensor, prob: float) -> Tensor:
     """Mirror each image left to right with probability ``prob``.
 
     Args:
-        images (Tensor): Images, shape (B, C, H, W).
+        images (Tensor): Images, shape (B, C, H, W), or V crops of each, shape
+            (B, V, C, H, W), for which one draw decides.
         prob (float): Probability of a flip, in [0, 1].
 
     Returns:
-        Tensor: The images, some of them mirrored, shape (B, C, H, W).
+        Tensor: The images, some of them mirrored, of the same shape.
     """
-    flip = torch.rand(len(images), 1, 1, 1, device=images.device) < prob
+    shape = (len(images), *[1] * (images.ndim - 1))
+    flip = torch.rand(shape, device=images.device) < prob
     return torch.where(flip, images.flip(-1), images)
 
 
@@ -28,22 +30,34 @@ def rotated_views(images: Tensor, num_views: int) -> Tensor:
     """Turn each image counter-clockwise by 0, 90, 180, 270 degrees.
 
     Args:
-        images (Tensor): Square images, shape (B, C, S, S).
+        images (Tensor): Square images, shape (B, C, S, S), or a crop for each view,
+            shape (B, num_views, C, S, S).
         num_views (int): How many of the quarter turns to take, 1 to 4.
 
     Returns:
         Tensor: Views in sample-major order, shape (num_views * B, C, S, S): row
-        ``num_views * i + r`` is image i after r quarter turns.
+        ``num_views * i + r`` is image i, or its crop r, after r quarter turns.
+
+    Raises:
+        ValueError: For images that are not square, and for another number of crops.
     """
+    if images.ndim == 5 and images.shape[1] != num_views:
+        raise ValueError(
+            f"The data loader gives {images.shape[1]} crops of each image for "
+            f"num_views={num_views}; expected one crop for each view: set num_views of "
+            "RandomResizedCropViews in train_dataloader.dataset.pipeline to that of "
+            "the model."
+        )
     if num_views == 1:
-        return images
+        return images.flatten(0, -4)
     if images.shape[-1] != images.shape[-2]:
         raise ValueError(
             "Rotated views need square images, found height x width = "
             f"{images.shape[-2]} x {images.shape[-1]}; add a square crop or resize to "
             "the training pipeline."
         )
-    turns = [torch.rot90(images, turn, (-2, -1)) for turn in range(num_views)]
+    crops = images.unbind(1) if images.ndim == 5 else [images] * num_views
+    turns = [torch.rot90(crop, turn, (-2, -1)) for turn, crop in enumerate(crops)]
     return torch.stack(turns, dim=1).flatten(0, 1)
 
 
@@ -82,6 +96,10 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
     draw for all views of an image), the rotations, a crop after zero padding (drawn
     anew for every view), normalisation last (PCKD's CIFAR-100 recipe). In evaluation
     the images pass as they are, one view each, normalised.
+
+    Where images differ in size the data loader's workers have to crop them: it then
+    gives a crop for each view (:class:`pckd_mm.datasets.RandomResizedCropViews`), and
+    ``crop_padding`` is 0.
 
     With ``num_views=1`` it is the usual flip and crop, so that every method, whatever
     its views, augments by the same code.
@@ -124,7 +142,8 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
         """Augment a batch into its views, before normalisation.
 
         Args:
-            images (Tensor): Images as the data loader gave them, shape (B, C, S, S).
+            images (Tensor): Images as the data loader gave them, shape (B, C, S, S),
+                or a crop for each view, shape (B, num_views, C, S, S).
 
         Returns:
             Tensor: Views in sample-major order, shape (num_views * B, C, S, S).
@@ -138,7 +157,8 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
 
         Args:
             data (dict): ``inputs``, images of shape (B, C, S, S) or a list of B
-                images (C, S, S), and ``data_samples``.
+                images (C, S, S), in training also crops of shape (B, num_views, C, S,
+                S) or a list of B such stacks, and ``data_samples``.
             training (bool): Whether to make the views. Defaults to False.
 
         Returns:

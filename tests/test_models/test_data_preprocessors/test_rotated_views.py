@@ -238,6 +238,40 @@ def test_list_equals_tensor():
     assert torch.equal(of_tensor, of_list)
 
 
+@pytest.mark.parametrize("num_views", [1, 2, 4])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_turns_the_crop_of_each_view(num_views, as_list):
+    crops = make_images(3 * num_views).unflatten(0, (3, num_views))
+    views = views_of(list(crops) if as_list else crops, num_views=num_views, **PLAIN)
+    assert views.shape == (3 * num_views, 3, 8, 8)
+    for i in range(3):
+        for r in range(num_views):
+            expected = np.rot90(crops[i, r].numpy(), r, axes=(1, 2))
+            assert np.array_equal(views[num_views * i + r].numpy(), expected)
+
+
+def test_crops_of_an_image_share_the_flip():
+    crops = make_images(1600, size=4).unflatten(0, (400, 4))
+    torch.manual_seed(0)
+    views = views_of(crops, flip_prob=0.5, crop_padding=0)
+    flips = 0
+    for found, given in zip(turned_back(views, 400), crops.numpy(), strict=True):
+        kept = np.array_equal(found, given)
+        assert kept or np.array_equal(found, given[..., ::-1])
+        flips += not kept
+    assert 150 < flips < 250
+
+
+@pytest.mark.parametrize("found, num_views", [(1, 4), (4, 1), (3, 4)])
+def test_another_number_of_crops_is_an_error(found, num_views):
+    crops = make_images(2 * found).unflatten(0, (2, found))
+    with pytest.raises(
+        ValueError,
+        match=f"gives {found} crops of each image for num_views={num_views}; expected",
+    ):
+        views_of(crops, num_views=num_views)
+
+
 def test_to_rgb():
     images = make_images(4)
     torch.manual_seed(3)

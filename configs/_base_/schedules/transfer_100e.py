@@ -1,0 +1,14 @@
+# The usual protocol of linear evaluation, for batches of 64 images in all.
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=0.0),
+    # Whatever it says, MMEngine then leaves frozen parameters out of the optimizer.
+    paramwise_cfg=dict(bypass_duplicate=True),
+)
+param_scheduler = dict(
+    type="MultiStepLR", by_epoch=True, milestones=[30, 60, 90], gamma=0.1
+)
+train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)
+val_cfg = dict()
+test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=64)

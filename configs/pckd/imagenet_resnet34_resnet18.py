@@ -1,0 +1,10 @@
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.benchmarks.imagenet import *  # noqa: F401,F403
+    from .._base_.methods.pckd import *  # noqa: F401,F403
+    from .._base_.pairs.imagenet_resnet34_resnet18 import pair
+
+model.update(pair)  # noqa: F405
+train_dataloader.dataset.pipeline[1].num_views = model.num_views  # noqa: F405
+del pair
