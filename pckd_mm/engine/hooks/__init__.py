@@ -2,5 +2,12 @@ from .export_student_hook import ExportStudentHook
 from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
 from .reseed_hook import ReseedHook
+from .sample_labels_hook import SampleLabelsHook
 
-__all__ = ["ExportStudentHook", "PreflightHook", "PreviewRecordHook", "ReseedHook"]
+__all__ = [
+    "ExportStudentHook",
+    "PreflightHook",
+    "PreviewRecordHook",
+    "ReseedHook",
+    "SampleLabelsHook",
+]

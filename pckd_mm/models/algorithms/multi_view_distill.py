@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,13 @@ from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
 from pckd_mm.models.distillers import PCKDDistiller
-from pckd_mm.models.distillers.pckd_distiller import in_scope, resolve_widths
+from pckd_mm.models.distillers.pckd_distiller import (
+    PROGRESS,
+    SAMPLE_IDX,
+    in_scope,
+    resolve_widths,
+)
+from pckd_mm.models.distillers.record_shapes import resolve_shapes
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
 
@@ -84,6 +90,9 @@ class MultiViewDistill(SingleTeacherDistill):
             leaves it as it is.
         data_preprocessor (dict | nn.Module, optional): What makes the views, such as
             :class:`RotatedViewsDataPreprocessor`. Defaults to None, the student's.
+        input_shape (Sequence[int], optional): Channels, height and width of the
+            networks' inputs, for connectors that ask for the shape of a feature.
+            Defaults to None.
         **kwargs: Further arguments of :class:`mmrazor.models.SingleTeacherDistill`.
 
     Raises:
@@ -102,6 +111,7 @@ class MultiViewDistill(SingleTeacherDistill):
         teacher_config: Optional[str] = None,
         num_views: Optional[int] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
+        input_shape: Optional[Sequence[int]] = None,
         **kwargs,
     ) -> None:
         if kwargs.get("teacher_trainable"):
@@ -124,7 +134,9 @@ class MultiViewDistill(SingleTeacherDistill):
         super().__init__(
             architecture=student,
             teacher=teacher,
-            distiller=self._complete_distiller(distiller, student, teacher),
+            distiller=self._complete_distiller(
+                distiller, student, teacher, input_shape
+            ),
             data_preprocessor=data_preprocessor,
             **kwargs,
         )
@@ -164,13 +176,19 @@ class MultiViewDistill(SingleTeacherDistill):
 
     @staticmethod
     def _complete_distiller(
-        distiller: dict, student: ImageClassifier, teacher: ImageClassifier
+        distiller: dict,
+        student: ImageClassifier,
+        teacher: ImageClassifier,
+        input_shape: Optional[Sequence[int]],
     ) -> dict:
         distiller = in_scope(distiller, MODELS)
-        distiller["connectors"] = resolve_widths(
+        connectors = resolve_widths(
             {k: v for k, v in (distiller.get("connectors") or {}).items() if v},
             student=getattr(student.head, "in_channels", None),
             teacher=getattr(teacher.head, "in_channels", None),
+        )
+        distiller["connectors"] = resolve_shapes(
+            connectors, student, teacher, distiller, input_shape
         )
         return distiller
 
@@ -292,12 +310,9 @@ class MultiViewDistill(SingleTeacherDistill):
             self._run_teacher(batch_inputs)
             losses, logits = self._run_student(batch_inputs, data_samples, num_views)
             labels = torch.cat([sample.gt_label for sample in data_samples])
-            difficulty = {}
-            if self.distiller.preview is not None:
-                difficulty = dict(
-                    sample_loss=_cross_entropy(logits, labels), progress=self.progress
-                )
-            self.distiller.record_batch(labels, num_views, **difficulty)
+            self.distiller.record_batch(
+                labels, num_views, **self._asked_for(logits, labels, data_samples)
+            )
             distill_losses = self.distiller.compute_distill_losses()
         finally:
             self.distiller.release_records()
@@ -305,6 +320,20 @@ class MultiViewDistill(SingleTeacherDistill):
             **add_prefix(losses, "student"),
             **add_prefix(distill_losses, "distill"),
         }
+
+    def _asked_for(
+        self, logits: Tensor, labels: Tensor, data_samples: List[DataSample]
+    ) -> dict:
+        """What preview and losses need to know of the batch beside its labels."""
+        asked = {}
+        has_preview = self.distiller.preview is not None
+        if has_preview:
+            asked["sample_loss"] = _cross_entropy(logits, labels)
+        if has_preview or self.distiller.asks_for(PROGRESS):
+            asked["progress"] = self.progress
+        if self.distiller.asks_for(SAMPLE_IDX):
+            asked["sample_idx"] = _sample_idx(data_samples).to(labels.device)
+        return asked
 
     def _run_teacher(self, inputs: Tensor) -> None:
         self.distiller.set_deliveries_override(False)
@@ -325,6 +354,17 @@ class MultiViewDistill(SingleTeacherDistill):
                 return head._get_loss(logits, data_samples), logits
         # A head with a loss of its own computes it from features.
         return head.loss(upright_view(feats, num_views), data_samples), logits
+
+
+def _sample_idx(data_samples: List[DataSample]) -> Tensor:
+    places = [sample.get("sample_idx") for sample in data_samples]
+    if None in places:
+        raise ValueError(
+            "A loss asks for sample_idx, which the data samples do not have; expected "
+            "the place of each image in the training set: leave sample_idx among the "
+            "meta_keys of PackInputs."
+        )
+    return torch.tensor(places)
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -17,13 +17,17 @@ from mmrazor.registry import MODELS as RAZOR_MODELS
 from mmrazor.registry import TASK_UTILS as RAZOR_TASK_UTILS
 from torch import Tensor, nn
 
+from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS, TASK_UTILS
 
 Config = Union[dict, List[dict]]
 
-# Records of the batch itself, which the algorithm hands over.
+# Records of the batch itself, which the algorithm hands over; the last two only where
+# a loss asks for them.
 LABELS = "labels"
 PREVIEW = "preview"
+PROGRESS = "progress"
+SAMPLE_IDX = "sample_idx"
 
 
 def in_scope(cfg: Config, *registries: Registry, suffix: str = "") -> Config:
@@ -97,10 +101,13 @@ class PCKDDistiller(ConfigurableDistiller):
     PCKD's. In addition
 
     - a mapping may take one view of each image: ``view=0`` is the upright one;
-    - two more student records are there for every loss: ``labels``, the labels of the
-      images, shape (B,), and ``preview``, their preview weights, shape (B,);
+    - four more student records are there for every loss: ``labels``, the labels of the
+      images, shape (B,), ``preview``, their preview weights, shape (B,), ``progress``,
+      the share of the training done, in (0, 1], and ``sample_idx``, the places of the
+      images in the training set, shape (B,);
     - a connector's ``*_channels`` may be ``'student'`` or ``'teacher'``, the width of
-      that one's feature;
+      that one's feature, and its ``*_shape`` the shape of a record, such as
+      ``'teacher.stages.1'``;
     - a loss, recorder or connector set to None is left out (a loss with its mapping),
       so that a config can drop one of its base's, and so is a connector that no
       mapping uses.
@@ -143,7 +150,8 @@ class PCKDDistiller(ConfigurableDistiller):
         tasks = (TASK_UTILS, RAZOR_TASK_UTILS)
         models = (MODELS, RAZOR_MODELS)
         batch = {
-            name: dict(type="pckd_mm.Batch", source=name) for name in (LABELS, PREVIEW)
+            name: dict(type="pckd_mm.Batch", source=name)
+            for name in (LABELS, PREVIEW, PROGRESS, SAMPLE_IDX)
         }
         mappings = {
             name: mapping
@@ -177,9 +185,9 @@ class PCKDDistiller(ConfigurableDistiller):
         if preview is not None:
             self.preview = TASK_UTILS.build(in_scope(preview, TASK_UTILS))
         self.num_views = 1
-        # What each module recorder is hooked to: conversions such as SyncBN's replace
+        # What each recorder is hooked to: conversions such as SyncBN's replace
         # modules, and hooks with them.
-        self._hooked: Dict[str, weakref.ref] = {}
+        self._hooked: Dict[str, List[weakref.ref]] = {}
 
     def _check_every_argument(self) -> None:
         for name, loss in self.distill_losses.items():
@@ -207,10 +215,20 @@ class PCKDDistiller(ConfigurableDistiller):
         """Hook the recorders to the teacher."""
         self._hook("teacher", self.teacher_recorders, model)
 
+    def asks_for(self, record: str) -> bool:
+        """Whether a loss takes a record of the batch, such as ``progress``."""
+        return any(
+            taken["recorder"] == record and taken["from_student"]
+            for mapping in self.loss_forward_mappings.values()
+            for taken in mapping.values()
+        )
+
     def _hook(self, who: str, manager: RecorderManager, model: nn.Module) -> None:
         for name, recorder in manager.recorders.items():
-            target = model
-            if isinstance(recorder, (ModuleOutputsRecorder, ParameterRecorder)):
+            targets = [model]
+            if isinstance(recorder, StageOutputsRecorder):
+                targets = recorder.modules(model)
+            elif isinstance(recorder, (ModuleOutputsRecorder, ParameterRecorder)):
                 is_module = isinstance(recorder, ModuleOutputsRecorder)
                 known = dict(
                     model.named_modules() if is_module else model.named_parameters()
@@ -224,11 +242,11 @@ class PCKDDistiller(ConfigurableDistiller):
                         f"which the {who} ({type(model).__name__}) does not have; "
                         f"expected the name of a {kind}{hint}."
                     )
-                target = known[recorder.source]
-            hooked = self._hooked.get(f"{who}.{name}")
-            if hooked is None or hooked() is not target:
+                targets = [known[recorder.source]]
+            hooked = [ref() for ref in self._hooked.get(f"{who}.{name}", [])]
+            if [id(module) for module in hooked] != [id(module) for module in targets]:
                 recorder.initialize(model)
-                self._hooked[f"{who}.{name}"] = weakref.ref(target)
+                self._hooked[f"{who}.{name}"] = [weakref.ref(x) for x in targets]
 
     def record_batch(
         self,
@@ -236,6 +254,7 @@ class PCKDDistiller(ConfigurableDistiller):
         num_views: int,
         sample_loss: Optional[Tensor] = None,
         progress: Optional[float] = None,
+        sample_idx: Optional[Tensor] = None,
     ) -> None:
         """Take what the losses need to know of the batch.
 
@@ -245,14 +264,22 @@ class PCKDDistiller(ConfigurableDistiller):
             sample_loss (Tensor, optional): Cross-entropy of the student on each
                 upright view, shape (B,); needed for a preview.
             progress (float, optional): Share of the training done, in (0, 1]; needed
-                for a preview.
+                for a preview and for losses that ask for it.
+            sample_idx (Tensor, optional): Places of the images in the training set,
+                shape (B,); needed for losses that ask for it.
         """
         self.num_views = num_views
         weight = None
         if self.preview is not None:
             weight = self.preview.weight(sample_loss, progress)
-        self.student_recorders.get_recorder(LABELS).record(labels)
-        self.student_recorders.get_recorder(PREVIEW).record(weight)
+        records = {
+            LABELS: labels,
+            PREVIEW: weight,
+            PROGRESS: progress,
+            SAMPLE_IDX: sample_idx,
+        }
+        for name, value in records.items():
+            self.student_recorders.get_recorder(name).record(value)
 
     @property
     def preview_weight(self) -> Optional[Tensor]:

@@ -1,5 +1,5 @@
 from .batch_recorder import BatchRecorder
-from .focal_strategy import FocalStrategy
-from .preview_strategy import CurriculumStrategy, PreviewStrategy
+from .preview_strategy import PreviewStrategy
+from .stage_outputs_recorder import StageOutputsRecorder
 
-__all__ = ["BatchRecorder", "CurriculumStrategy", "FocalStrategy", "PreviewStrategy"]
+__all__ = ["BatchRecorder", "PreviewStrategy", "StageOutputsRecorder"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pckd_mm.models.connectors import EmbedConnector, MLPConnector
+from pckd_mm.models.connectors import EmbedConnector, HintConnector, MLPConnector
 from pckd_mm.registry import MODELS
 from tests.reference import assert_near
 
@@ -119,3 +119,42 @@ class TestEmbedConnector:
         connector = MODELS.build(cfg)
         assert isinstance(connector, EmbedConnector)
         assert connector(torch.randn(1, 4)).shape == (1, 3)
+
+
+class TestHintConnector:
+    @pytest.mark.parametrize(
+        ("in_shape", "out_shape", "kind", "kernel", "stride"),
+        [
+            ((3, 8, 8), (5, 8, 8), nn.Conv2d, (1, 1), (1, 1)),
+            ((3, 8, 8), (5, 4, 4), nn.Conv2d, (3, 3), (2, 2)),
+            ((3, 4, 4), (5, 8, 8), nn.ConvTranspose2d, (4, 4), (2, 2)),
+            ((3, 8, 8), (5, 6, 6), nn.Conv2d, (3, 3), (1, 1)),
+            ((3, 8, 8), (5, 2, 2), nn.Conv2d, (7, 7), (1, 1)),
+        ],
+        ids=["equal", "twice", "half", "larger", "four times"],
+    )
+    def test_each_size(self, in_shape, out_shape, kind, kernel, stride):
+        connector = HintConnector(in_shape, out_shape)
+        conv, norm, relu = connector.regressor
+        assert type(conv) is kind
+        assert (conv.kernel_size, conv.stride) == (kernel, stride)
+        assert isinstance(norm, nn.BatchNorm2d) and isinstance(relu, nn.ReLU)
+        mapped = connector(torch.randn(2, *in_shape))
+        assert mapped.shape == (2, *out_shape)
+        assert (mapped >= 0).all() and mapped.any()
+        # The convolution with its bias, and the norm.
+        assert count(connector) == 15 * kernel[0] * kernel[1] + 5 + 2 * 5
+
+    def test_map_smaller_than_half_is_an_error(self):
+        with pytest.raises(ValueError, match="3 x 3 and a teacher feature of 8 x 8"):
+            HintConnector((3, 3, 3), (5, 8, 8))
+
+    def test_vector_is_an_error(self):
+        with pytest.raises(ValueError, match=r"in_shape=\(64,\)"):
+            HintConnector((64,), (5, 8, 8))
+
+    def test_built_from_registry(self):
+        cfg = dict(
+            type="pckd_mm.HintConnector", in_shape=(3, 4, 4), out_shape=[5, 4, 4]
+        )
+        assert isinstance(MODELS.build(cfg), HintConnector)

@@ -1,0 +1,39 @@
+"""Labels of the training set for losses that draw negatives from it."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from pckd_mm.models.losses import ContrastiveRepresentationLoss
+from pckd_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SampleLabelsHook(Hook):
+    """Hand the labels of the training set to the losses that need them.
+
+    :class:`pckd_mm.models.ContrastiveRepresentationLoss` takes its negatives from other
+    classes, of the whole training set and not only of the batch.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Hand over the labels.
+
+        Raises:
+            TypeError: For a data set that cannot list its labels.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        losses = [
+            module
+            for module in model.modules()
+            if isinstance(module, ContrastiveRepresentationLoss)
+        ]
+        dataset = runner.train_dataloader.dataset
+        if losses and not hasattr(dataset, "get_gt_labels"):
+            raise TypeError(
+                f"SampleLabelsHook found a {type(dataset).__name__}, which has no "
+                "get_gt_labels; expected one of MMPretrain's data sets, without a "
+                "wrapper, to know the label of every sample_idx."
+            )
+        for loss in losses:
+            loss.set_labels(dataset.get_gt_labels())

@@ -1,0 +1,181 @@
+"""Contrastive representation distillation (CRD)."""
+
+import math
+from typing import Sequence
+
+import torch
+from mmrazor.models.losses.crd_loss import ContrastLoss
+from torch import Tensor, nn
+
+from pckd_mm.registry import MODELS
+
+from .utils import full_precision, l2_normalize
+
+
+def draw_negatives(labels: Tensor, sample_idx: Tensor, neg_num: int) -> Tensor:
+    """Draw images of other classes, uniformly and without repetition.
+
+    Args:
+        labels (Tensor): Labels of the whole training set, shape (S,).
+        sample_idx (Tensor): Places of the anchors in it, shape (B,).
+        neg_num (int): How many to draw for each anchor; there must be as many.
+
+    Returns:
+        Tensor: Their places, in no particular order, shape (B, neg_num).
+    """
+    keys = torch.rand(len(sample_idx), len(labels), device=labels.device)
+    keys.masked_fill_(labels[sample_idx, None] == labels, -1)
+    return keys.topk(neg_num, dim=1, sorted=False).indices
+
+
+def contrast_scores(
+    feature: Tensor, memory: Tensor, drawn: Tensor, temperature: float
+) -> Tensor:
+    """exp(<feature, memory> / temperature) for some rows of a memory.
+
+    One product with the whole memory is far less work than to gather thousands of rows
+    for each anchor.
+
+    Args:
+        feature (Tensor): Anchors of length one, shape (B, D).
+        memory (Tensor): Features of all images, shape (S, D).
+        drawn (Tensor): Rows of the memory for each anchor, shape (B, K).
+        temperature (float): Temperature.
+
+    Returns:
+        Tensor: Scores, shape (B, K).
+    """
+    return ((feature @ memory.T).gather(1, drawn) / temperature).exp()
+
+
+@MODELS.register_module()
+class ContrastiveRepresentationLoss(nn.Module):
+    """Tell an image's pair of features from those of other classes (CRD).
+
+    Tian et al., ICLR 2020, eq. 17 and 18: the student's feature against a memory of the
+    teacher's, plus the teacher's against a memory of the student's; first the image's
+    own row, then ``neg_num`` different ones of other classes, drawn anew for each
+    image. The memories follow the features by momentum, in training mode only. The
+    normalising constants are those of the first batch.
+
+    The estimate itself is MMRazor's ContrastLoss. MMRazor's CRDLoss around it differs:
+    it ignores its ``loss_weight``, takes negatives from the data samples or else from
+    all classes, with repetition, copies ``neg_num`` rows of both memories for every
+    image, and waits for the device several times in every step.
+
+    Memories, constants and labels are buffers, so that a resumed run goes on as if it
+    had not been cut off. Each process of a distributed run follows the images it sees
+    in memories of its own (MMEngine broadcasts no buffers by default); a checkpoint
+    holds those of the first one.
+
+    The labels of the training set must be handed over before the first step, which
+    :class:`pckd_mm.engine.SampleLabelsHook` does.
+
+    Args:
+        sample_n (int): Images in the training set. Defaults to 50000.
+        neg_num (int): Negatives of each image. Defaults to 16384.
+        dim_out (int): Width of the features. Defaults to 128.
+        temperature (float): Temperature. Defaults to 0.07.
+        momentum (float): Share of a memory's row that stays. Defaults to 0.5.
+        loss_weight (float): Weight of the loss. Defaults to 1.0.
+    """
+
+    def __init__(
+        self,
+        sample_n: int = 50000,
+        neg_num: int = 16384,
+        dim_out: int = 128,
+        temperature: float = 0.07,
+        momentum: float = 0.5,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.sample_n = sample_n
+        self.neg_num = neg_num
+        self.temperature = temperature
+        self.momentum = momentum
+        self.loss_weight = loss_weight
+        self.contrast = ContrastLoss(sample_n)
+        bound = math.sqrt(3 / dim_out)
+        for who in ("s", "t"):
+            memory = torch.empty(sample_n, dim_out).uniform_(-bound, bound)
+            self.register_buffer(f"{who}_memory", memory)
+            # Below zero until the first batch has set it.
+            self.register_buffer(f"{who}_constant", torch.tensor(-1.0))
+        self.register_buffer("labels", torch.full((sample_n,), -1))
+        self._has_labels = False
+
+    def set_labels(self, labels: Sequence[int]) -> None:
+        """Take the labels of the training set, in the order of ``sample_idx``.
+
+        Args:
+            labels (Sequence[int]): Labels, ``sample_n`` of them.
+
+        Raises:
+            ValueError: For another number of labels, or fewer images of other classes
+                than ``neg_num``.
+        """
+        labels = torch.as_tensor(labels)
+        if len(labels) != self.sample_n:
+            raise ValueError(
+                f"ContrastiveRepresentationLoss found sample_n={self.sample_n} and a "
+                f"training set of {len(labels)} images; expected the same: set the "
+                "loss's sample_n."
+            )
+        others = self.sample_n - int(labels.unique(return_counts=True)[1].max())
+        if others < self.neg_num:
+            raise ValueError(
+                f"ContrastiveRepresentationLoss found neg_num={self.neg_num} and a "
+                f"class with {others} images of other classes; expected as many as "
+                "negatives at least: set a smaller neg_num."
+            )
+        self.labels.copy_(labels)
+        self._has_labels = True
+
+    @full_precision
+    def forward(self, s_feat: Tensor, t_feat: Tensor, sample_idx: Tensor) -> Tensor:
+        """Compute the loss and, in training mode, move the memories.
+
+        Args:
+            s_feat (Tensor): The student's features of length one, shape (B, dim_out).
+            t_feat (Tensor): The teacher's features of length one, shape (B, dim_out).
+            sample_idx (Tensor): Places of the images in the training set, shape (B,).
+
+        Returns:
+            Tensor: Scalar.
+
+        Raises:
+            RuntimeError: Where the labels were not handed over.
+        """
+        if not self._has_labels:
+            raise RuntimeError(
+                "ContrastiveRepresentationLoss does not know the labels of the "
+                "training set, from which it takes negatives; expected them before the "
+                "first step: add dict(type='pckd_mm.SampleLabelsHook') to "
+                "custom_hooks, or call set_labels."
+            )
+        negatives = draw_negatives(self.labels, sample_idx, self.neg_num)
+        drawn = torch.cat([sample_idx[:, None], negatives], dim=1)
+        loss = self._contrast("t", s_feat, drawn) + self._contrast("s", t_feat, drawn)
+        if self.training:
+            self._follow(self.s_memory, s_feat, sample_idx)
+            self._follow(self.t_memory, t_feat, sample_idx)
+        return self.loss_weight * loss
+
+    def _contrast(self, memory: str, anchors: Tensor, drawn: Tensor) -> Tensor:
+        """Loss of the anchors against the memory of the other network."""
+        # A copy, since the memory moves on before the backward pass.
+        rows = getattr(self, f"{memory}_memory").clone()
+        scores = contrast_scores(anchors, rows, drawn, self.temperature)
+        stored = getattr(self, f"{memory}_constant")
+        constant = torch.where(
+            stored < 0, scores.detach().mean() * self.sample_n, stored
+        )
+        if self.training:
+            stored.copy_(constant)
+        return self.contrast(scores / constant).sum()  # of one entry
+
+    @torch.no_grad()
+    def _follow(self, memory: Tensor, feature: Tensor, sample_idx: Tensor) -> None:
+        rows = self.momentum * memory[sample_idx] + (1 - self.momentum) * feature
+        memory.index_copy_(0, sample_idx, l2_normalize(rows).to(memory.dtype))

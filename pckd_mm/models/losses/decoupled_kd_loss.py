@@ -1,0 +1,80 @@
+"""Decoupled distillation of logits."""
+
+from typing import Optional
+
+import torch.nn.functional as F
+from mmrazor.models.losses import DKDLoss
+from torch import Tensor
+
+from pckd_mm.registry import MODELS
+
+from .utils import full_precision
+
+
+@MODELS.register_module()
+class DecoupledKDLoss(DKDLoss):
+    """MMRazor's DKDLoss with a warm-up, in float32.
+
+    alpha * TCKD + beta * NCKD (Zhao et al., CVPR 2022, eq. 7), each tau^2 KL(teacher
+    // student) at temperature tau: TCKD of the pair (target, all others), NCKD of the
+    distribution over the others.
+
+    MMRazor's loss differs: it has no warm-up, follows autocast to half precision, and
+    sums over the batch for every ``reduction`` but ``'batchmean'``, the only one here.
+
+    Args:
+        tau (float): Temperature. Defaults to 4.0.
+        alpha (float): Weight of TCKD. Defaults to 1.0.
+        beta (float): Weight of NCKD. Defaults to 8.0.
+        warmup (float): Share of the training over which the loss grows linearly to
+            its full weight; 0 for none. Defaults to 20 / 240, the authors' 20 epochs
+            of 240.
+        loss_weight (float): Weight of the loss. Defaults to 1.0.
+
+    Raises:
+        ValueError: For a warm-up that is no share of the training.
+    """
+
+    def __init__(
+        self,
+        tau: float = 4.0,
+        alpha: float = 1.0,
+        beta: float = 8.0,
+        warmup: float = 20 / 240,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(tau=tau, alpha=alpha, beta=beta, loss_weight=loss_weight)
+        if not 0 <= warmup <= 1:
+            raise ValueError(
+                f"DecoupledKDLoss found warmup={warmup}; expected a share of the "
+                "training in [0, 1], such as 20 / 240 for 20 epochs of 240."
+            )
+        self.warmup = warmup
+
+    @full_precision
+    def forward(
+        self,
+        preds_S: Tensor,
+        preds_T: Tensor,
+        gt_labels: Tensor,
+        progress: Optional[float] = None,
+    ) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            preds_S (Tensor): The student's logits, shape (B, C).
+            preds_T (Tensor): The teacher's logits, shape (B, C); they get no gradient.
+            gt_labels (Tensor): Labels of the images, shape (B,).
+            progress (float, optional): Share of the training done, in (0, 1]; epoch e
+                of E counts as e / E. Defaults to None, the end of the warm-up.
+
+        Returns:
+            Tensor: Scalar.
+        """
+        loss = super().forward(preds_S, preds_T.detach(), gt_labels)
+        if progress is not None and progress < self.warmup:
+            loss = loss * (progress / self.warmup)
+        return loss
+
+    def _kl_loss(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
+        return self.tau**2 * F.kl_div(preds_S, preds_T, reduction="batchmean")

@@ -1,0 +1,119 @@
+"""Relational distillation (RKD) of distances and angles between images."""
+
+from typing import Tuple
+
+import torch.nn.functional as F
+from mmrazor.models.losses import AngleWiseRKD, DistanceWiseRKD
+from mmrazor.models.losses.relational_kd import euclidean_distance
+from torch import Tensor
+
+from pckd_mm.registry import MODELS
+
+from .utils import full_precision
+
+
+@MODELS.register_module()
+class DistanceRKDLoss(DistanceWiseRKD):
+    """MMRazor's DistanceWiseRKD in float32, without waiting for the device.
+
+    Smooth L1 between the pairwise distances of the features, each side's divided by
+    their mean (Park et al., CVPR 2019, eq. 3 to 5).
+
+    MMRazor's loss differs: under autocast it takes differences of half-precision
+    products, it counts the positive distances on the host in every step, and scales
+    features to length one by default, which the publication and the CRD benchmark do
+    not.
+
+    Args:
+        loss_weight (float): Weight of the loss. Defaults to 25.0.
+        with_l2_norm (bool): Whether to scale features to length one. Defaults to
+            False.
+    """
+
+    def __init__(self, loss_weight: float = 25.0, with_l2_norm: bool = False) -> None:
+        super().__init__(loss_weight, with_l2_norm)
+
+    def distance_loss(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
+        """Compute the loss without its weight.
+
+        Args:
+            preds_S (Tensor): The student's features, shape (B, D_s).
+            preds_T (Tensor): The teacher's features, shape (B, D_t).
+
+        Returns:
+            Tensor: Scalar.
+        """
+        # All distances but those on the diagonal are positive, by the least one that
+        # euclidean_distance gives.
+        pairs = len(preds_S) * (len(preds_S) - 1)
+        d_S, d_T = (
+            distance * (pairs / distance.sum())
+            for distance in (euclidean_distance(preds_S), euclidean_distance(preds_T))
+        )
+        return F.smooth_l1_loss(d_S, d_T)
+
+    @full_precision
+    def forward(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            preds_S (Tensor): The student's features, shape (B, D_s), B >= 2.
+            preds_T (Tensor): The teacher's features, shape (B, D_t); they get no
+                gradient.
+
+        Returns:
+            Tensor: Scalar.
+
+        Raises:
+            ValueError: For a single image, or unequal numbers of images.
+        """
+        return super().forward(*_check_rows(preds_S, preds_T, 2, "DistanceRKDLoss"))
+
+
+@MODELS.register_module()
+class AngleRKDLoss(AngleWiseRKD):
+    """MMRazor's AngleWiseRKD in float32.
+
+    Smooth L1 between the cosines of the angles that three images form (Park et al.,
+    CVPR 2019, eq. 6 and 7).
+
+    MMRazor's loss differs: it follows autocast to half precision and scales features
+    to length one by default, which the publication and the CRD benchmark do not.
+
+    Args:
+        loss_weight (float): Weight of the loss. Defaults to 50.0.
+        with_l2_norm (bool): Whether to scale features to length one. Defaults to
+            False.
+    """
+
+    def __init__(self, loss_weight: float = 50.0, with_l2_norm: bool = False) -> None:
+        super().__init__(loss_weight, with_l2_norm)
+
+    @full_precision
+    def forward(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            preds_S (Tensor): The student's features, shape (B, D_s).
+            preds_T (Tensor): The teacher's features, shape (B, D_t); they get no
+                gradient.
+
+        Returns:
+            Tensor: Scalar.
+
+        Raises:
+            ValueError: For unequal numbers of images.
+        """
+        return super().forward(*_check_rows(preds_S, preds_T, 1, "AngleRKDLoss"))
+
+
+def _check_rows(
+    preds_S: Tensor, preds_T: Tensor, least: int, loss: str
+) -> Tuple[Tensor, Tensor]:
+    if len(preds_S) != len(preds_T) or len(preds_S) < least:
+        raise ValueError(
+            f"{loss} found {len(preds_S)} features of the student and {len(preds_T)} "
+            f"of the teacher; expected one of each image, and at least {least}: record "
+            "both of the same images, or set drop_last=True."
+        )
+    return preds_S, preds_T.detach()

@@ -1,0 +1,219 @@
+"""CRD: against MMRazor's memory for given negatives, plain loops, and its state."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmrazor.models.losses.crd_loss import ContrastLoss, ContrastMemory
+
+from pckd_mm.models.losses import ContrastiveRepresentationLoss
+from pckd_mm.models.losses import contrastive_representation_loss as crd
+from pckd_mm.registry import MODELS
+from tests.reference import assert_near
+
+SAMPLES, CLASSES, NEGATIVES, WIDTH = 24, 4, 7, 5
+LABELS = torch.arange(SAMPLES) % CLASSES
+
+
+def make_loss(seed=0, **settings):
+    torch.manual_seed(seed)
+    settings = dict(sample_n=SAMPLES, neg_num=NEGATIVES, dim_out=WIDTH) | settings
+    loss = ContrastiveRepresentationLoss(**settings)
+    loss.set_labels(LABELS)
+    return loss.double()
+
+
+def make_inputs(seed=0, images=3):
+    torch.manual_seed(seed)
+    features = [
+        F.normalize(torch.randn(images, WIDTH, dtype=torch.float64)) for _ in range(2)
+    ]
+    return [x.requires_grad_() for x in features], torch.randperm(SAMPLES)[:images]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Negatives as they are drawn in each step."""
+    record, draw = [], crd.draw_negatives
+
+    def recorded(*args):
+        record.append(draw(*args))
+        return record[-1]
+
+    monkeypatch.setattr(crd, "draw_negatives", recorded)
+    return record
+
+
+def plain_step(state, s_feat, t_feat, idx, negatives, tau=0.07):
+    """Losses in loops; ``state`` is None for the first batch's constants."""
+    total = 0
+    for memory, anchors, name in (("t", s_feat, "Z_s"), ("s", t_feat, "Z_t")):
+        rows = [
+            [
+                ((anchors[b] * state[memory][n]).sum() / tau).exp()
+                for n in [int(idx[b]), *negatives[b].tolist()]
+            ]
+            for b in range(len(idx))
+        ]
+        if name not in state:
+            scores = [float(x) for row in rows for x in row]
+            state[name] = sum(scores) / len(scores) * SAMPLES
+        noise = NEGATIVES / SAMPLES
+        for positive, *others in rows:
+            p = positive / state[name]
+            total = total - (p / (p + noise + 1e-7)).log()
+            for other in others:
+                p = other / state[name]
+                total = total - (noise / (p + noise + 1e-7)).log()
+    return total / len(idx)
+
+
+def test_two_steps_against_loops(drawn):
+    loss = make_loss()
+    state = {who: getattr(loss, f"{who}_memory").clone() for who in "st"}
+    for seed in range(2):
+        (s, t), idx = make_inputs(seed)
+        value = loss(s, t, idx)
+        found = torch.autograd.grad(value, (s, t))
+        expected = plain_step(state, s, t, idx, drawn[-1])
+        assert_near(value.detach(), expected.detach(), 1e-9)
+        for gradient, wanted in zip(
+            found, torch.autograd.grad(expected, (s, t)), strict=True
+        ):
+            assert_near(gradient, wanted, 1e-9)
+        for who, feature in (("s", s), ("t", t)):
+            for b, n in enumerate(idx.tolist()):
+                row = (state[who][n] + feature[b].detach()) / 2
+                state[who][n] = row / row.square().sum().sqrt()
+            assert_near(getattr(loss, f"{who}_memory"), state[who], 1e-12)
+
+
+def test_two_steps_against_mmrazors_memory(drawn):
+    loss = make_loss()
+    razors = ContrastMemory(WIDTH, SAMPLES, NEGATIVES).double()
+    # Its params hold temperature and momentum too.
+    razors.params.copy_(torch.tensor([NEGATIVES, 0.07, -1, -1, 0.5]).double())
+    razors.memory_v1.copy_(loss.s_memory)
+    razors.memory_v2.copy_(loss.t_memory)
+    criterion = ContrastLoss(SAMPLES)
+    for seed in range(2):
+        (s, t), idx = make_inputs(seed)
+        value = loss(s, t, idx)
+        gradients = torch.autograd.grad(value, (s, t))
+        rows = torch.cat([idx[:, None], drawn[-1]], dim=1)
+        expected = sum(criterion(out) for out in razors(s, t, idx, rows)).sum()
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(gradients, torch.autograd.grad(expected, (s, t)))
+        torch.testing.assert_close(loss.s_memory, razors.memory_v1)
+        torch.testing.assert_close(loss.t_memory, razors.memory_v2)
+        # MMRazor calls a constant by its anchors, we by its memory.
+        torch.testing.assert_close(loss.t_constant, razors.params[2])
+        torch.testing.assert_close(loss.s_constant, razors.params[3])
+
+
+def test_negatives_are_different_images_of_other_classes():
+    torch.manual_seed(0)
+    idx = torch.tensor([0, 1, 5, 23])
+    counts = torch.zeros(len(idx), SAMPLES)
+    rounds = 2000
+    for _ in range(rounds):
+        drawn = crd.draw_negatives(LABELS, idx, NEGATIVES)
+        assert drawn.shape == (len(idx), NEGATIVES)
+        counts.scatter_add_(1, drawn, torch.ones(drawn.shape))
+        assert all(len(set(row)) == NEGATIVES for row in drawn.tolist())
+    for row, anchor in zip(counts, idx, strict=True):
+        same = LABELS == LABELS[anchor]
+        assert not row[same].any()
+        # Of the 18 others each with the same chance; 5 standard deviations.
+        share = NEGATIVES / 18
+        deviation = math.sqrt(rounds * share * (1 - share))
+        assert (row[~same] - rounds * share).abs().max() < 5 * deviation
+
+
+def test_anchors_have_negatives_of_their_own():
+    torch.manual_seed(0)
+    first, second = crd.draw_negatives(LABELS, torch.tensor([0, 4]), NEGATIVES)
+    assert set(first.tolist()) != set(second.tolist())
+
+
+def test_memory_starts_within_its_bound():
+    memory = ContrastiveRepresentationLoss(sample_n=2000, neg_num=1).s_memory
+    bound = 1 / math.sqrt(128 / 3)
+    assert memory.abs().max() <= bound
+    assert memory.std() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+
+
+def test_evaluation_leaves_the_state_alone():
+    loss = make_loss().eval()
+    before = copy.deepcopy(loss.state_dict())
+    (s, t), idx = make_inputs()
+    assert loss(s, t, idx).isfinite()
+    for name, value in loss.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_state_dict_resumes_bit_by_bit():
+    loss = make_loss()
+    (s, t), idx = make_inputs()
+    loss(s, t, idx)
+    other = make_loss(seed=9)
+    other.load_state_dict(loss.state_dict())
+    results = []
+    for each in (loss, other):
+        (s, t), idx = make_inputs(seed=1)
+        torch.manual_seed(3)
+        value = each(s, t, idx)
+        value.backward()
+        results.append((value.detach(), s.grad, t.grad, *each.state_dict().values()))
+    for first, second in zip(*results, strict=True):
+        assert torch.equal(first, second)
+
+
+def test_loss_weight():
+    (s, t), idx = make_inputs()
+    values = []
+    for weight in (1.0, 0.8):
+        loss = make_loss(loss_weight=weight)
+        torch.manual_seed(1)
+        values.append(loss(s, t, idx))
+    assert_near(values[1].detach(), 0.8 * values[0].detach(), 1e-12)
+
+
+def test_autocast_computes_in_full_precision():
+    loss = make_loss().float()
+    (s, t), idx = make_inputs()
+    values = []
+    for enabled in (False, True):
+        each = copy.deepcopy(loss)
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            values.append(each(s.float(), t.float(), idx))
+    assert values[1].dtype == torch.float32
+    assert torch.equal(*values)
+
+
+def test_labels_must_be_known():
+    (s, t), idx = make_inputs()
+    loss = ContrastiveRepresentationLoss(SAMPLES, NEGATIVES, WIDTH)
+    with pytest.raises(RuntimeError, match="SampleLabelsHook"):
+        loss(s, t, idx)
+
+
+def test_labels_that_do_not_fit():
+    loss = ContrastiveRepresentationLoss(SAMPLES, NEGATIVES, WIDTH)
+    with pytest.raises(ValueError, match="sample_n=24 and a training set of 23 images"):
+        loss.set_labels(LABELS[1:])
+    loss = ContrastiveRepresentationLoss(SAMPLES, 19, WIDTH)
+    with pytest.raises(ValueError, match="neg_num=19 and a class with 18 images"):
+        loss.set_labels(LABELS.tolist())
+
+
+def test_built_from_registry():
+    cfg = dict(type="pckd_mm.ContrastiveRepresentationLoss", sample_n=9)
+    loss = MODELS.build(cfg)
+    assert isinstance(loss, ContrastiveRepresentationLoss)
+    assert (loss.neg_num, loss.temperature, loss.momentum) == (16384, 0.07, 0.5)
+    assert loss.s_memory.shape == loss.t_memory.shape == (9, 128)
+    assert not list(loss.parameters())
