@@ -6,57 +6,124 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 
+from pckd_mm.models import ContrastiveRepresentationLoss
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
 from tests.builders import CONFIGS, ROOT
 
 RUNS = sorted(
     path.relative_to(CONFIGS).as_posix()
-    for method in ("vanilla", "kd", "pckd")
-    for path in (CONFIGS / method).glob("*.py")
+    for path in CONFIGS.glob("*/*.py")
+    if path.parent.name != "_base_"
 )
+SAME_FAMILY = (
+    "wrn_40_2_wrn_16_2 wrn_40_2_wrn_40_1 resnet56_resnet20 resnet110_resnet20 "
+    "resnet110_resnet32 resnet32x4_resnet8x4 vgg13_vgg8"
+).split()
+CROSS_FAMILY = (
+    "vgg13_mobilenetv2 resnet50_mobilenetv2 resnet50_vgg8 resnet32x4_shufflev1 "
+    "resnet32x4_shufflev2 wrn_40_2_shufflev1"
+).split()
+METHODS = "pckd pckd_wo_kd kd fitnet at rkd crd dkd dist".split()
+ABLATIONS = "wo_cc wo_ca wo_fa wo_preview curriculum focal".split()
+# Data set by the first word of a config's name: categories and shape of an image.
+DATA = {
+    "cifar100": (100, (3, 32, 32)),
+    "digits": (9, (1, 8, 8)),
+    "imagenet": (1000, (3, 64, 64)),
+    "stl10": (10, (3, 32, 32)),
+    "tiny": (200, (3, 32, 32)),
+    "folder": (20, (3, 32, 32)),
+}
 
 
 def build(cfg: Config):
-    """As the runner does."""
+    """As the runner does, with whatever weights where none are at hand."""
     torch.manual_seed(0)
     model = dict(cfg.model, data_preprocessor=cfg.data_preprocessor)
-    if "teacher_ckpt" in model:
-        model["teacher_ckpt"] = None
+    for weights in ("teacher_ckpt", "checkpoint"):
+        if weights in model:
+            model[weights] = None
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(model)
         model.init_weights()
     return model
 
 
+def is_pckd(path: str) -> bool:
+    return path.startswith("pckd")
+
+
 @pytest.mark.parametrize("path", RUNS)
 def test_config_trains_and_tests(path):
     cfg = Config.fromfile(CONFIGS / path)
-    is_digits = "digits" in path
-    classes = 9 if is_digits else 100
-    shape = (1, 8, 8) if is_digits else (3, 32, 32)
+    classes, shape = DATA[path.split("/")[1].split("_")[0].removesuffix(".py")]
     model = build(cfg)
-    images = torch.randint(0, 256, (2, *shape), dtype=torch.uint8)
-    samples = [DataSample().set_gt_label(label) for label in (0, classes - 1)]
+    views = 4 if is_pckd(path) else 1
+    crops = (views,) if "imagenet" in path and views > 1 else ()
+    images = torch.randint(0, 256, (2, *crops, *shape), dtype=torch.uint8)
+    samples = [
+        DataSample(metainfo=dict(sample_idx=index)).set_gt_label(label)
+        for index, label in enumerate((0, classes - 1))
+    ]
+
+    for loss in model.modules():
+        if isinstance(loss, ContrastiveRepresentationLoss):  # as SampleLabelsHook does
+            loss.set_labels(torch.arange(50000) % classes)
 
     data = model.data_preprocessor(dict(inputs=images, data_samples=samples), True)
-    assert len(data["inputs"]) == 2 * (4 if path.startswith("pckd") else 1)
+    assert len(data["inputs"]) == 2 * views
     total, _ = model.parse_losses(model(**data, mode="loss"))
     total.backward()
     assert total.isfinite()
-    assert all(parameter.grad is not None for parameter in model.parameters())
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert trained and all(parameter.grad is not None for parameter in trained)
 
     model.eval()
+    images = images[:, 0] if crops else images
     data = model.data_preprocessor(dict(inputs=images, data_samples=samples), False)
     with torch.no_grad():
         predictions = model(**data, mode="predict")
     assert [len(p.pred_score) for p in predictions] == [classes] * 2
 
 
-@pytest.mark.parametrize("path", [path for path in RUNS if path.count("_") > 1])
+def test_the_benchmark_is_complete():
+    expected = {
+        f"{method}/cifar100_{pair}.py"
+        for method in METHODS
+        for pair in (*SAME_FAMILY, *CROSS_FAMILY, "resnet20_resnet8")
+    }
+    expected |= {f"pckd_{name}/cifar100_resnet56_resnet20.py" for name in ABLATIONS}
+    networks = Config.fromfile(CONFIGS / "_base_/networks/cifar100.py").to_dict()
+    assert len(networks) == 22
+    expected |= {f"vanilla/cifar100_{network}.py" for network in networks}
+    assert expected <= set(RUNS)
+
+
+@pytest.mark.parametrize("pair", [*SAME_FAMILY, *CROSS_FAMILY])
+def test_methods_differ_in_the_method_only(pair):
+    """Networks, data and schedule of a row are those of the student alone."""
+    networks = Config.fromfile(CONFIGS / "_base_/networks/cifar100.py")
+    student = max((n for n in networks if pair.endswith(f"_{n}")), key=len)
+    teacher = pair.removesuffix(f"_{student}")
+    alone = Config.fromfile(CONFIGS / f"vanilla/cifar100_{student}.py").to_dict()
+    assert alone.pop("model") == networks[student]
+    is_mobile = student in ("mobilenetv2", "shufflev1", "shufflev2")
+    assert alone["optim_wrapper"]["optimizer"]["lr"] == (0.01 if is_mobile else 0.05)
+    for method in METHODS:
+        cfg = Config.fromfile(CONFIGS / f"{method}/cifar100_{pair}.py").to_dict()
+        model = cfg.pop("model")
+        assert model["teacher"] == networks[teacher]
+        model["architecture"]["head"].pop("loss", None)  # its weight is the method's
+        assert model["architecture"] == networks[student]
+        cfg.pop("custom_hooks")
+        assert cfg == alone, method
+
+
+@pytest.mark.parametrize("path", RUNS)
 def test_teacher_of_a_distillation_is_a_run_of_ours(path):
     cfg = Config.fromfile(CONFIGS / path)
-    if path.startswith("vanilla"):
+    if "teacher_ckpt" not in cfg.model or cfg.model.teacher_ckpt.startswith("http"):
         return
     teacher = Config.fromfile(CONFIGS.parent / cfg.model.teacher_config)
     assert teacher.model == cfg.model.teacher

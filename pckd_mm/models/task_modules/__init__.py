@@ -1,5 +1,12 @@
 from .batch_recorder import BatchRecorder
-from .preview_strategy import PreviewStrategy
+from .focal_strategy import FocalStrategy
+from .preview_strategy import CurriculumStrategy, PreviewStrategy
 from .stage_outputs_recorder import StageOutputsRecorder
 
-__all__ = ["BatchRecorder", "PreviewStrategy", "StageOutputsRecorder"]
+__all__ = [
+    "BatchRecorder",
+    "CurriculumStrategy",
+    "FocalStrategy",
+    "PreviewStrategy",
+    "StageOutputsRecorder",
+]
