@@ -1,7 +1,12 @@
+from . import published
 from .curves import read_curve, read_preview
 from .report import (
     Method,
     Row,
+    Table,
+    command_list,
+    format_number,
+    format_table,
     markdown_table,
     plot_accuracy,
     plot_preview,
@@ -12,9 +17,14 @@ from .report import (
 __all__ = [
     "Method",
     "Row",
+    "Table",
+    "command_list",
+    "format_number",
+    "format_table",
     "markdown_table",
     "plot_accuracy",
     "plot_preview",
+    "published",
     "read_curve",
     "read_preview",
     "summarise",

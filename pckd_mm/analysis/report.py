@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,19 +14,29 @@ Curve = Dict[int, float]
 
 @dataclass
 class Method:
-    """Runs of one method.
+    """Finished runs of one method.
 
     Args:
-        name (str): Name of the method.
+        name (str): Name of the method in table and pictures.
         curves (dict[int, dict[int, float]]): Accuracy in percent after each epoch, of
-            the run of each seed.
+            the run of each seed; empty before any is finished.
         previews (dict[int, list[dict]]): Records of the preview of each seed's run;
             empty for a method without preview.
+        notes (dict[int, dict]): What else is known of each seed's run, such as its
+            commit.
+        config (str): Path of the config; empty where unknown.
+        command (str): What gives this line of the table; empty where unknown.
+        published (float, optional): Top-1 accuracy in percent that is published for
+            this very setting.
     """
 
     name: str
     curves: Dict[int, Curve]
     previews: Dict[int, List[dict]] = field(default_factory=dict)
+    notes: Dict[int, dict] = field(default_factory=dict)
+    config: str = ""
+    command: str = ""
+    published: Optional[float] = None
 
     @property
     def finals(self) -> List[float]:
@@ -35,20 +45,57 @@ class Method:
 
 
 @dataclass
+class Table:
+    """Methods that are compared with each other.
+
+    Args:
+        methods (list[Method]): The methods, the student alone first.
+        teacher (Method, optional): The teacher.
+        name (str): Name of the pair of networks; empty for the only table.
+    """
+
+    methods: List[Method]
+    teacher: Optional[Method] = None
+    name: str = ""
+
+    @property
+    def everything(self) -> List[Method]:
+        """list[Method]: The teacher, if there is one, and the methods."""
+        return [*([self.teacher] if self.teacher else []), *self.methods]
+
+    def picture(self, kind: str) -> str:
+        """Name of the file of one of its pictures.
+
+        Args:
+            kind (str): 'accuracy' or 'preview'.
+
+        Returns:
+            str: The name.
+        """
+        return f"{kind}_{self.name}.png" if self.name else f"{kind}.png"
+
+
+@dataclass
 class Row:
     """One line of the table.
 
     Args:
         name (str): Name of the method.
-        mean (float): Mean of the final accuracies.
+        mean (float, optional): Mean of the final accuracies; None without a run.
         std (float, optional): Their sample standard deviation; None for one seed.
         gain (float, optional): Mean over that of the baseline; None for the baseline.
+        n (int): Number of runs, one a seed.
+        published (float, optional): Published accuracy; None where there is none.
+        command (str): What gives this line.
     """
 
     name: str
-    mean: float
+    mean: Optional[float]
     std: Optional[float]
     gain: Optional[float]
+    n: int = 1
+    published: Optional[float] = None
+    command: str = ""
 
 
 def summarise(
@@ -64,42 +111,95 @@ def summarise(
     Returns:
         list[Row]: A line for each method.
     """
-    reference = next(mean(m.finals) for m in methods if m.name == baseline)
+    reference = next(m.finals for m in methods if m.name == baseline)
     rows = []
     for method in [*([teacher] if teacher else []), *methods]:
         finals = method.finals
+        has_gain = method.name != baseline and finals and reference
         rows.append(
             Row(
                 method.name,
-                mean(finals),
+                mean(finals) if finals else None,
                 stdev(finals) if len(finals) > 1 else None,
-                None if method.name == baseline else mean(finals) - reference,
+                mean(finals) - mean(reference) if has_gain else None,
+                len(finals),
+                method.published,
+                method.command,
             )
         )
     return rows
+
+
+def format_number(value: Optional[float], form: str = ".2f") -> str:
+    """Write a number, or a dash for one that is not known.
+
+    Args:
+        value (float, optional): The number.
+        form (str): How to write it. Defaults to two decimals.
+
+    Returns:
+        str: The number or '-'.
+    """
+    return "-" if value is None else format(value, form)
+
+
+def format_table(cells: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown, with columns in line for a terminal.
+
+    Args:
+        cells (Sequence[Sequence[str]]): Its lines, the headline first.
+
+    Returns:
+        str: The table, without a line break at the end.
+    """
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
+        for line in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
     """Write the table in Markdown, with columns in line for a terminal.
 
     Args:
-        rows (Sequence[Row]): Its lines.
+        rows (Sequence[Row]): Its lines. Where no line has a published value or no
+            command, that column is left out; of commands only their number is shown.
 
     Returns:
         str: The table, without a line break at the end.
     """
-    cells = [("method", "top-1 mean +- std", "gain over the student alone")]
-    for row in rows:
-        std = "-" if row.std is None else f"{row.std:.2f}"
-        gain = "-" if row.gain is None else f"{row.gain:+.2f}"
-        cells.append((row.name, f"{row.mean:.2f} +- {std}", gain))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True))
-        for line in cells
+    columns = {"method": [row.name for row in rows]}
+    columns["top-1 mean +- std"] = [
+        "-" if row.mean is None else f"{row.mean:.2f} +- {format_number(row.std)}"
+        for row in rows
     ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths))
-    return "\n".join(line + ("|" if "--|" in line else " |") for line in lines)
+    columns["n"] = [str(row.n) for row in rows]
+    columns["gain over the student alone"] = [
+        format_number(row.gain, "+.2f") for row in rows
+    ]
+    if any(row.published is not None for row in rows):
+        columns["published"] = [format_number(row.published) for row in rows]
+    if any(row.command for row in rows):
+        numbers = [f"[{k}]" if row.command else "-" for k, row in enumerate(rows, 1)]
+        columns["command"] = numbers
+    lines = zip(*columns.values(), strict=True)
+    return format_table([list(columns), *(list(line) for line in lines)])
+
+
+def command_list(rows: Sequence[Row]) -> str:
+    """The commands that :func:`markdown_table` refers to.
+
+    Args:
+        rows (Sequence[Row]): Lines of the table.
+
+    Returns:
+        str: A block of shell commands, each behind its number; empty without any.
+    """
+    lines = [f"{row.command}  # [{k}]" for k, row in enumerate(rows, 1) if row.command]
+    return "\n".join(["```sh", *lines, "```"]) if lines else ""
 
 
 def spread(curves: Sequence[Curve]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -161,7 +261,8 @@ def plot_accuracy(
 
     Args:
         path (Path): The picture.
-        methods (Sequence[Method]): The methods; the first is drawn in grey.
+        methods (Sequence[Method]): The methods; the first is drawn in grey, one
+            without a finished run not at all.
         teacher (Method, optional): The teacher, whose last accuracy is drawn.
 
     Raises:
@@ -169,9 +270,14 @@ def plot_accuracy(
     """
     figure, (whole, last) = _new_figure(2)
     for index, method in enumerate(methods):
+        if not method.curves:
+            continue
         color = "0.35" if index == 0 else f"C{(index - 1) % 10}"
         for axis in (whole, last):
             _draw_spread(axis, list(method.curves.values()), method.name, color)
+    shown = [method for method in methods if method.curves]
+    if teacher is not None and not teacher.curves:
+        teacher = None
     if teacher is not None:
         for axis in (whole, last):
             axis.axhline(
@@ -181,16 +287,17 @@ def plot_accuracy(
                 linewidth=1,
                 label=f"{teacher.name}, last epoch",
             )
-    several = any(len(method.curves) > 1 for method in methods)
+    several = any(len(method.curves) > 1 for method in shown)
     whole.set_ylabel("top-1 accuracy (%)")
     whole.set_title("Mean and standard deviation over seeds" if several else "One seed")
     handles, labels = whole.get_legend_handles_labels()
-    whole.legend(handles, labels, loc="lower right", frameon=False)
+    size = "medium" if len(labels) < 7 else "x-small"
+    whole.legend(handles, labels, loc="lower right", frameon=False, fontsize=size)
 
-    epochs = max(max(curve) for m in methods for curve in m.curves.values())
+    epochs = max(max(curve) for m in shown for curve in m.curves.values())
     begin = 1 + math.floor(0.7 * epochs)
     low, high = [], [mean(teacher.finals)] if teacher is not None else []
-    for method in methods:
+    for method in shown:
         steps, middle, deviation = spread(list(method.curves.values()))
         late = steps >= begin
         low.extend(middle[late] - deviation[late])
@@ -266,82 +373,130 @@ def _weight_shares(previews: Sequence[List[dict]]) -> Tuple[np.ndarray, np.ndarr
 def write_report(
     folder: Path,
     title: str,
-    methods: Sequence[Method],
-    teacher: Optional[Method] = None,
+    tables: Sequence[Table],
     notes: Sequence[str] = (),
     facts: Optional[Dict[str, Any]] = None,
+    draw: Optional[Collection[str]] = None,
 ) -> str:
     """Write ``report.md``, ``report.json`` and the pictures of a comparison.
 
     Args:
         folder (Path): Where to write.
         title (str): Headline of the report.
-        methods (Sequence[Method]): The methods, the student alone first.
-        teacher (Method, optional): The teacher.
+        tables (Sequence[Table]): The tables, at least one.
         notes (Sequence[str]): Paragraphs that explain the comparison.
         facts (dict, optional): What was run on what, such as command and commit.
+        draw (Collection[str], optional): Names of the tables whose pictures are drawn
+            anew even where they are there; None for all.
 
     Returns:
-        str: The table.
+        str: The tables, without a line break at the end.
 
     Raises:
         ImportError: Where matplotlib is missing.
     """
     facts = facts or {}
-    rows = summarise(methods, methods[0].name, teacher)
-    table = markdown_table(rows)
-    previewing = [method for method in methods if any(method.previews.values())]
-
     folder.mkdir(parents=True, exist_ok=True)
-    plot_accuracy(folder / "accuracy.png", methods, teacher)
-    if previewing:
-        plot_preview(folder / "preview.png", previewing)
-
-    seeds = sorted({seed for method in methods for seed in method.curves})
-    epochs = sorted({max(c) for method in methods for c in method.curves.values()})
-    last = " or ".join(map(str, epochs))
-    parts = [
-        f"# {title}",
-        table,
-        f"Top-1 accuracy in percent on the test set after the last epoch ({last}), "
-        "never the best one; mean and sample standard deviation over the "
-        f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}.",
-        *notes,
-        "## Accuracy after each epoch",
-        "![Accuracy after each epoch](accuracy.png)",
-    ]
-    if previewing:
-        parts += [
-            "## What the preview did",
-            "Images up to the threshold, the loss relative to the mean of the batch, "
-            "count in full. Harder ones are previewed, with a weight below 1; the "
-            "threshold grows, and ever fewer are.",
-            "![Threshold, share of previewed images, weights](preview.png)",
-        ]
+    parts, shown, entries = [f"# {title}"], [], []
+    for table in tables:
+        rows = summarise(table.methods, table.methods[0].name, table.teacher)
+        entries.append(_table_entry(table, rows))
+        headline = [f"## {table.name}"] if table.name else []
+        shown += [*headline, markdown_table(rows)]
+        parts += [*headline, markdown_table(rows), _caption(table)]
+        parts += [part for part in [command_list(rows)] if part]
+        if not table.name:
+            parts += notes
+        parts += _pictures(folder, table, draw is None or table.name in draw)
+        if table.name and table is tables[-1]:
+            parts += notes
     if facts:
         parts += ["## Made by", *(f"- {key}: {value}" for key, value in facts.items())]
     text = "\n\n".join(parts) + "\n"
-    (folder / "report.md").write_text(text.replace("\n\n- ", "\n- "), encoding="utf-8")
+    _write(folder / "report.md", text.replace("\n\n- ", "\n- "))
+    result = dict(title=title, tables=entries, **facts)
+    _write(folder / "report.json", json.dumps(result, indent=2) + "\n")
+    return "\n\n".join(shown)
 
-    def entry(method: Method, row: Row) -> dict:
-        return dict(
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that is never seen in part."""
+    part = path.with_name(f"{path.name}.tmp")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
+    """A table as report.json has it."""
+    entries = [
+        dict(
             name=row.name,
+            config=method.config,
             mean=row.mean,
             std=row.std,
+            n=row.n,
             gain=row.gain,
+            published=row.published,
+            command=row.command,
             runs=[
-                dict(seed=seed, final=curve[max(curve)], accuracy=curve)
+                dict(
+                    seed=seed,
+                    final=curve[max(curve)],
+                    **method.notes.get(seed, {}),
+                    accuracy=curve,
+                )
                 for seed, curve in method.curves.items()
             ],
         )
+        for method, row in zip(table.everything, rows, strict=True)
+    ]
+    teacher = entries.pop(0) if table.teacher else None
+    return dict(name=table.name, teacher=teacher, methods=entries)
 
-    everything = [*([teacher] if teacher else []), *methods]
-    entries = [entry(*pair) for pair in zip(everything, rows, strict=True)]
-    result = dict(
-        title=title,
-        teacher=entries.pop(0) if teacher else None,
-        methods=entries,
-        **facts,
+
+def _caption(table: Table) -> str:
+    """What the numbers of a table are."""
+    curves = [curve for m in table.methods for curve in m.curves.values()]
+    if not curves:
+        return "No run is finished yet."
+    epochs = " or ".join(map(str, sorted({max(curve) for curve in curves})))
+    seeds = {
+        method.name: ", ".join(map(str, sorted(method.curves)))
+        for method in table.methods
+        if method.curves
+    }
+    text = (
+        f"Top-1 accuracy in percent on the test set after the last epoch ({epochs}), "
+        "never the best one; mean and sample standard deviation over n seeds: "
     )
-    (folder / "report.json").write_text(json.dumps(result, indent=2) + "\n")
-    return table
+    if len(set(seeds.values())) == 1:
+        return f"{text}{next(iter(seeds.values()))}."
+    return text + "; ".join(f"{name} {mine}" for name, mine in seeds.items()) + "."
+
+
+def _pictures(folder: Path, table: Table, draw: bool) -> List[str]:
+    """Draw a table's pictures; the parts of the report that show them."""
+    if not any(method.curves for method in table.methods):
+        return []
+    level = "###" if table.name else "##"
+    name = table.picture("accuracy")
+    if draw or not (folder / name).is_file():
+        plot_accuracy(folder / name, table.methods, table.teacher)
+    parts = [
+        f"{level} Accuracy after each epoch",
+        f"![Accuracy after each epoch]({name})",
+    ]
+    previewing = [method for method in table.methods if any(method.previews.values())]
+    if not previewing:
+        return parts
+    name = table.picture("preview")
+    if draw or not (folder / name).is_file():
+        plot_preview(folder / name, previewing)
+    return [
+        *parts,
+        f"{level} What the preview did",
+        "Images up to the threshold, the loss relative to the mean of the batch, count "
+        "in full. Harder ones are previewed, with a weight below 1; the threshold "
+        "grows, and ever fewer are.",
+        f"![Threshold, share of previewed images, weights]({name})",
+    ]

@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from pckd_mm.analysis import Method, markdown_table, summarise, write_report
+from pckd_mm.analysis import (
+    Method,
+    Table,
+    command_list,
+    markdown_table,
+    summarise,
+    write_report,
+)
 from pckd_mm.analysis.report import spread
 
 
@@ -41,11 +48,11 @@ def test_numbers_by_hand():
 
 def test_table():
     assert markdown_table(summarise([ALONE, PCKD], "alone", TEACHER)).splitlines() == [
-        "| method  | top-1 mean +- std | gain over the student alone |",
-        "|---------|-------------------|-----------------------------|",
-        "| teacher | 97.50 +- -        | +5.50                       |",
-        "| alone   | 92.00 +- 2.00     | -                           |",
-        "| PCKD    | 96.00 +- 1.73     | +4.00                       |",
+        "| method  | top-1 mean +- std | n | gain over the student alone |",
+        "|---------|-------------------|---|-----------------------------|",
+        "| teacher | 97.50 +- -        | 1 | +5.50                       |",
+        "| alone   | 92.00 +- 2.00     | 3 | -                           |",
+        "| PCKD    | 96.00 +- 1.73     | 3 | +4.00                       |",
     ]
 
 
@@ -67,22 +74,22 @@ def test_report(tmp_path):
     table = write_report(
         tmp_path / "new",
         "Title",
-        [ALONE, PCKD],
-        TEACHER,
+        [Table([ALONE, PCKD], TEACHER)],
         notes=["A note."],
         facts={"command": "python x.py", "commit": "abc"},
     )
     text = (tmp_path / "new" / "report.md").read_text()
     assert text.startswith("# Title\n\n" + table)
-    assert "after the last epoch (3)" in text and "seeds 0, 1, 2" in text
+    assert "after the last epoch (3)" in text and "over n seeds: 0, 1, 2." in text
     assert "A note." in text and "- command: python x.py\n- commit: abc\n" in text
     for picture in ("accuracy.png", "preview.png"):
         assert f"({picture})" in text
         assert (tmp_path / "new" / picture).read_bytes().startswith(b"\x89PNG")
 
     result = json.loads((tmp_path / "new" / "report.json").read_text())
-    assert (result["commit"], result["teacher"]["mean"]) == ("abc", 97.5)
-    pckd = result["methods"][1]
+    (entry,) = result["tables"]
+    assert (result["commit"], entry["teacher"]["mean"]) == ("abc", 97.5)
+    pckd = entry["methods"][1]
     assert (pckd["name"], pckd["mean"], pckd["gain"]) == ("PCKD", 96.0, 4.0)
     assert pckd["runs"][2] == dict(
         seed=2, final=98.0, accuracy={"1": 50.0, "2": 99.0, "3": 98.0}
@@ -90,7 +97,7 @@ def test_report(tmp_path):
 
 
 def test_report_of_one_seed_without_preview(tmp_path):
-    table = write_report(tmp_path, "Title", [method("alone", 90.0)])
+    table = write_report(tmp_path, "Title", [Table([method("alone", 90.0)])])
     assert "| 90.00 +- -" in table
     assert not (tmp_path / "preview.png").exists()
     assert "preview" not in (tmp_path / "report.md").read_text()
@@ -98,5 +105,51 @@ def test_report_of_one_seed_without_preview(tmp_path):
 
 def test_report_of_two_methods_with_preview(tmp_path):
     other = Method("PCKD, one seed", {0: PCKD.curves[0]}, {0: preview(0.1)})
-    write_report(tmp_path, "Title", [ALONE, PCKD, other])
+    write_report(tmp_path, "Title", [Table([ALONE, PCKD, other])])
     assert (tmp_path / "preview.png").is_file()
+
+
+def test_what_is_not_measured_is_a_dash():
+    methods = [
+        Method("alone", {}, published=69.06),
+        Method("KD", {0: {1: 70.0}}, published=70.66, command="python kd.py"),
+    ]
+    rows = summarise(methods, "alone")
+    assert markdown_table(rows).splitlines()[2:] == [
+        "| alone  | -                 | 0 | -                           | 69.06     "
+        "| -       |",
+        "| KD     | 70.00 +- -        | 1 | -                           | 70.66     "
+        "| [2]     |",
+    ]
+    assert command_list(rows) == "```sh\npython kd.py  # [2]\n```"
+
+
+def test_a_table_for_each_pair(tmp_path):
+    partial = Method("PCKD", {1: PCKD.curves[1]}, config="pckd.py", published=72.21)
+    partial.notes[1] = {"commit": "abc", "hardware": "a GPU"}
+    tables = [
+        Table([ALONE, partial], TEACHER, name="first"),
+        Table([method("alone")], Method("teacher", {}), name="second"),
+    ]
+    shown = write_report(tmp_path, "Title", tables, notes=["A note."])
+    assert shown.startswith("## first\n\n| method") and "\n\n## second\n\n|" in shown
+    text = (tmp_path / "report.md").read_text()
+    assert "over n seeds: alone 0, 1, 2; PCKD 1." in text
+    assert "(accuracy_first.png)" in text and (tmp_path / "accuracy_first.png").exists()
+    assert "No run is finished yet." in text and "A note." in text
+    assert not (tmp_path / "accuracy_second.png").exists()
+    first, second = json.loads((tmp_path / "report.json").read_text())["tables"]
+    pckd = first["methods"][1]
+    assert (pckd["n"], pckd["published"], pckd["config"]) == (1, 72.21, "pckd.py")
+    assert (pckd["runs"][0]["hardware"], pckd["runs"][0]["seed"]) == ("a GPU", 1)
+    assert (second["methods"][0]["n"], second["methods"][0]["mean"]) == (0, None)
+
+
+def test_only_changed_pictures_are_drawn(tmp_path):
+    tables = [Table([ALONE], name="one"), Table([ALONE], name="two")]
+    write_report(tmp_path, "Title", tables)
+    pictures = [tmp_path / f"accuracy_{name}.png" for name in ("one", "two")]
+    for picture in pictures:
+        picture.write_text("old")
+    write_report(tmp_path, "Title", tables, draw=["two"])
+    assert [picture.read_bytes()[:3] for picture in pictures] == [b"old", b"\x89PN"]

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from pckd_mm.analysis import report
 from tests.builders import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -56,13 +57,14 @@ def test_a_comparison_from_start_to_end(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "3 runs, 2 at a time" in done.stdout and "[3/3 runs]" in done.stdout
     result = json.loads((work / "report.json").read_text())
-    assert [method["name"] for method in result["methods"]] == ["student alone", "PCKD"]
-    for method in result["methods"]:
+    (table,) = result["tables"]
+    assert [method["name"] for method in table["methods"]] == ["student alone", "PCKD"]
+    for method in table["methods"]:
         (run,) = method["runs"]
         assert (run["seed"], list(run["accuracy"])) == (3, ["1", "2"])
         assert run["final"] == run["accuracy"]["2"] == method["mean"]
         assert f"{run['final']:.2f} +- -" in done.stdout
-    assert result["teacher"]["runs"][0]["seed"] == 0
+    assert table["teacher"]["runs"][0]["seed"] == 0
     for picture in ("accuracy.png", "preview.png"):
         assert (work / picture).is_file()
     config = (work / "PCKD" / "seed_3.py").read_text()
@@ -77,7 +79,7 @@ def test_a_comparison_from_start_to_end(tmp_path):
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("(finished before)") == 3
     assert {p: p.stat().st_mtime_ns for p in work.glob("**/*.pth")} == before
-    table = done.stdout[done.stdout.index("| method") :]
+    table = done.stdout[done.stdout.index("| method ") :]
     assert again.stdout.endswith(table)
 
 
@@ -108,16 +110,31 @@ class FakeProcess:
         return self.returncode
 
 
+class Started(list):
+    """Names of what was started; those in ``fail`` fail."""
+
+    fail = ()
+
+
 @pytest.fixture
 def trainings(monkeypatch):
     """Trainings that take no time; a list of what was started."""
     monkeypatch.chdir(ROOT)
-    started = []
+    started = Started()
 
-    def start(run, threads):
+    def start(run, threads=None):
         started.append(str(run))
+        if str(run) in started.fail:
+            run.log.write_text(f"why {run} failed\n")
+            run.process = FakeProcess(1)
+            return
         run.epochs_before = run.epochs_done()
         run.started = time.monotonic()
+        if isinstance(run, compare.TeacherTest):
+            metrics = json.dumps({"accuracy/top1": 99.0})
+            (run.folder / "metrics.json").write_text(metrics)
+            run.process = FakeProcess()
+            return
         folder = run.folder / f"{len(started):015d}" / "vis_data"
         folder.mkdir(parents=True)
         lines = [
@@ -128,7 +145,12 @@ def trainings(monkeypatch):
         run.checkpoint.write_text(f"weights {len(started)}")
         run.process = FakeProcess()
 
+    def draw(path, *args):
+        path.write_bytes(b"a picture")
+
     monkeypatch.setattr(compare.Run, "start", start)
+    monkeypatch.setattr(report, "plot_accuracy", draw)
+    monkeypatch.setattr(report, "plot_preview", draw)
     return started
 
 
@@ -154,14 +176,15 @@ def test_teacher_first_and_each_run_once(tmp_path, trainings, capsys):
 
 
 def test_students_wait_for_the_teacher_alone(tmp_path, trainings):
-    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1), "--jobs=2")
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1), "--jobs=3")
     assert compare.main(args) == 0
-    assert trainings[:2] == ["teacher", "student alone, seed 0"]
-    assert sorted(trainings[2:]) == [
-        "PCKD, seed 0",
-        "PCKD, seed 1",
+    # A free slot goes to a run that needs no teacher.
+    assert trainings[:3] == [
+        "teacher",
+        "student alone, seed 0",
         "student alone, seed 1",
     ]
+    assert trainings[3:] == ["PCKD, seed 0", "PCKD, seed 1"]
 
 
 def test_changed_settings_train_anew_and_keep_what_was_there(
@@ -207,12 +230,15 @@ def test_an_interrupted_run_is_continued(tmp_path, trainings):
     scalars.write_text(json.dumps({"accuracy/top1": 12.5, "step": 1}))
     assert compare.main(args) == 0
     assert trainings == ["PCKD, seed 0"]
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["methods"][1]["runs"][0]["accuracy"] == {"1": 12.5, "2": 82.0}
+    result = json.loads((tmp_path / "report.json").read_text())
+    assert result["tables"][0]["methods"][1]["runs"][0]["accuracy"] == {
+        "1": 12.5,
+        "2": 82.0,
+    }
 
 
 def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
-    def stop_early(run, threads):
+    def stop_early(run, threads=None):
         run.log.write_text("the end of the log\n")
         run.process = FakeProcess()
 
@@ -220,6 +246,8 @@ def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
     assert compare.main(command(tmp_path, "--teacher", ALONE, *seeds(0))) == 1
     error = capsys.readouterr().err
     assert "the end of the log" in error and "teacher failed (exit status 0)" in error
+    assert "PCKD, seed 0 was not trained: teacher failed." in error
+    assert error.endswith("3 failed: teacher; student alone, seed 0; PCKD, seed 0\n")
 
 
 def test_leaves_foreign_folders_alone(tmp_path, trainings, capsys):
@@ -239,6 +267,13 @@ def test_leaves_foreign_folders_alone(tmp_path, trainings, capsys):
         (["--run=teacher=x.py"], "expected different names"),
         (["--run=a=x.py", "--jobs=0"], "--jobs is 0; expected 1 or more"),
         (["--run=a=x.py", "--seeds", "1", "1"], "names a seed twice"),
+        (["--run=a=x.py", "--threads=0"], "--threads is 0; expected 1 or more"),
+        ([], "nothing to compare"),
+        (["--methods=kd"], "expected --methods and --pairs together"),
+        (["--methods=kd:x", "--pairs=p"], "expected METHOD or METHOD:SEED"),
+        (["--methods=kd:1,1", "--pairs=p"], "with different seeds"),
+        (["--methods", "kd", "kd:1", "--pairs=p"], "names a method twice"),
+        (["--methods=kd", "--teacher=t.py", "--pairs", "p", "q"], "a single pair"),
     ],
 )
 def test_wrong_arguments(args, message, capsys):
@@ -294,6 +329,7 @@ def test_progress_tells_percent_and_time_left(tmp_path, monkeypatch, capsys):
         name, epochs, epochs_before = "KD", 10, 0
         is_finished, ended = False, 0.0
         process = FakeProcess(None)
+        folder = tmp_path / "KD" / "seed_0"
 
         def __init__(self):
             self.started = time.monotonic() - 20
@@ -322,3 +358,188 @@ def test_progress_tells_percent_and_time_left(tmp_path, monkeypatch, capsys):
     progress.live = False
     progress.tick()
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def clone(tmp_path, trainings, monkeypatch):
+    """A folder with the repository's configs and nothing else."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tables():
+    result = json.loads((compare.WORK_DIR / "report.json").read_text())
+    return {table["name"]: table for table in result["tables"]}
+
+
+def test_methods_and_pairs_share_students_and_teachers(clone, trainings, capsys):
+    args = ["--methods", "kd", "pckd:1", "--pairs", "resnet56_resnet20"]
+    args += ["resnet110_resnet20", "resnet110_resnet32", "--seeds", "0", "--jobs=1"]
+    assert compare.main(args) == 0
+    first, second, third = (
+        f"cifar100_{pair}"
+        for pair in ("resnet56_resnet20", "resnet110_resnet20", "resnet110_resnet32")
+    )
+    alone = "cifar100_resnet20 vanilla, seed"
+    assert trainings == [
+        "cifar100_resnet56 teacher",
+        *(f"{alone} 0", f"{first} kd, seed 0"),
+        *(f"{alone} 1", f"{first} pckd, seed 1"),
+        "cifar100_resnet110 teacher",
+        *(f"{second} kd, seed 0", f"{second} pckd, seed 1"),
+        *("cifar100_resnet32 vanilla, seed 0", f"{third} kd, seed 0"),
+        *("cifar100_resnet32 vanilla, seed 1", f"{third} pckd, seed 1"),
+    ]
+    work = compare.WORK_DIR
+    # The header and the place that a --run kd=... in this folder has as well.
+    text = (work / first / "kd" / "seed_0.py").read_text()
+    checkpoint = work / "teachers" / "cifar100_resnet56" / "epoch_240.pth"
+    assert text.startswith("# kd, seed 0\n# The teacher: ")
+    assert f"teacher_ckpt='{checkpoint}'" in text
+
+    table = tables()[first]
+    assert table["teacher"]["name"] == "teacher, resnet56"
+    assert [m["name"] for m in table["methods"]] == [
+        "student alone, resnet20",
+        "KD",
+        "PCKD",
+    ]
+    assert [m["n"] for m in table["methods"]] == [2, 1, 1]
+    # 240 epochs end at 80 + 240 + seed; the published row of resnet56 -> resnet20.
+    assert [m["mean"] for m in table["methods"]] == [320.5, 320.0, 321.0]
+    assert [m["gain"] for m in table["methods"]] == [None, -0.5, 0.5]
+    assert table["teacher"]["published"] == 72.34
+    assert [m["published"] for m in table["methods"]] == [69.06, 70.66, 72.21]
+    assert table["methods"][2]["command"] == (
+        "python tools/compare.py --methods pckd --pairs resnet56_resnet20 --seeds 1"
+    )
+    (run,) = table["methods"][2]["runs"]
+    assert run["hardware"] and run["precision"] == "float32" and run["commit"]
+    assert (work / f"accuracy_{third}.png").is_file()
+    assert f"## {third}" in capsys.readouterr().out
+
+    trainings.clear()
+    assert compare.main([*args, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{first} kd, seed 0: finished, top-1 320.00  [configs/kd/{first}.py]" in (
+        printed
+    )
+    assert printed.endswith("12 runs, 12 finished\n") and not trainings
+    assert compare.main(args) == 0 and not trainings
+
+
+def test_a_teacher_that_is_there_is_tested_and_not_trained(clone, trainings):
+    (clone / "zoo").mkdir()
+    (clone / "zoo" / "cifar100_resnet20_12e.pth").write_text("weights")
+    pair = "resnet20_resnet8_12e"
+    args = ["--methods", "kd", "--pairs", pair, "--seeds", "0", "--jobs=1"]
+    assert compare.main(args) == 0
+    assert trainings == [
+        "cifar100_resnet20_12e teacher",
+        "cifar100_resnet8_12e vanilla, seed 0",
+        f"cifar100_{pair} kd, seed 0",
+    ]
+    table = tables()[f"cifar100_{pair}"]
+    assert table["teacher"]["mean"] == 99.0
+    assert table["teacher"]["runs"][0]["tested"] == "zoo/cifar100_resnet20_12e.pth"
+    # Twelve epochs have no published value.
+    assert [m["published"] for m in table["methods"]] == [None, None]
+    assert "published" not in (compare.WORK_DIR / "report.md").read_text()
+
+
+def test_a_teacher_once_trained_stays_the_teacher(clone, trainings):
+    args = ["--dataset=digits", "--methods=kd", "--pairs=resnet20_resnet8_thin"]
+    args += ["--seeds=0", "--jobs=1"]
+    assert compare.main(args) == 0
+    assert trainings[0] == "digits_resnet20 teacher" and len(trainings) == 3
+    own = clone / "work_dirs" / "vanilla" / "digits_resnet20"
+    own.mkdir(parents=True)
+    (own / "epoch_100.pth").write_text("another teacher")
+    assert compare.main(args) == 0 and len(trainings) == 3
+
+
+def test_all_and_seeds_of_its_own(clone):
+    args = ["--methods", "all:0", "kd:0,1,2", "--pairs=resnet56_resnet20"]
+    plan = compare.make_plan(compare.parse_args(args))
+    lines = plan.lines["cifar100_resnet56_resnet20"]
+    seeds_of = {line.name: [run.seed for run in line.runs] for line in lines}
+    assert seeds_of["KD"] == seeds_of["student alone, resnet20"] == [0, 1, 2]
+    assert seeds_of["PCKD"] == [0]
+    everything = compare.make_plan(
+        compare.parse_args(["--methods=kd", "--pairs=all", "--seeds=0"])
+    )
+    assert "cifar100_wrn_40_2_wrn_16_2" in everything.lines
+    assert "cifar100_resnet20_resnet8_12e" in everything.lines
+
+
+def test_the_student_alone_and_a_run_of_another_name(clone):
+    pairs = ["--pairs", "resnet56_resnet20", "resnet110_resnet20", "--seeds=0"]
+    plan = compare.make_plan(compare.parse_args(["--methods=vanilla:3", *pairs]))
+    assert [str(run) for run in plan.runs()] == ["cifar100_resnet20 vanilla, seed 3"]
+    mine = "--run=mine=configs/kd/cifar100_resnet110_resnet20.py"
+    plan = compare.make_plan(compare.parse_args(["--methods=kd", mine, *pairs]))
+    names = {name: [line.name for line in lines] for name, lines in plan.lines.items()}
+    assert names["cifar100_resnet56_resnet20"][1:] == ["KD"]
+    assert names["cifar100_resnet110_resnet20"][1:] == ["KD", "mine"]
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--methods=nonsense", "--pairs=resnet56_resnet20"], "no folder configs/nons"),
+        (["--methods=kd", "--pairs=resnet56_x"], "no config of its student alone"),
+        (["--methods=kd", "--pairs=resnet8_resnet20"], "no config configs/kd/cifar100"),
+    ],
+)
+def test_unknown_methods_and_pairs(args, message, clone, capsys):
+    assert compare.main(args) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_other_runs_go_on_when_one_fails(clone, trainings, capsys):
+    name = "cifar100_resnet56_resnet20"
+    trainings.fail = [f"{name} kd, seed 0"]
+    args = ["--methods", "kd", "pckd", "--pairs=resnet56_resnet20", "--seeds=0"]
+    assert compare.main([*args, "--jobs=1"]) == 1
+    assert len(trainings) == 4
+    captured = capsys.readouterr()
+    assert f"{name} kd, seed 0: failed, see" in captured.out
+    assert f"why {name} kd, seed 0 failed" in captured.err
+    assert captured.err.endswith(f"1 failed: {name} kd, seed 0\n")
+    _, kd, pckd = tables()[name]["methods"]
+    assert (kd["n"], kd["mean"], pckd["n"]) == (0, None, 1)
+    assert "| KD " in captured.out and "| - " in captured.out
+
+    trainings.fail = ()
+    assert compare.main([*args, "--jobs=1"]) == 0
+    assert trainings[4:] == [f"{name} kd, seed 0"]
+
+
+def test_the_report_is_renewed_after_each_run(clone, trainings, monkeypatch):
+    finished = []
+    write = compare.write_report
+
+    def note(folder, title, those, *args, **settings):
+        finished.append([m.name for t in those for m in t.methods if m.curves])
+        return write(folder, title, those, *args, **settings)
+
+    monkeypatch.setattr(compare, "write_report", note)
+    args = ["--methods", "kd", "--pairs=resnet56_resnet20", "--seeds=0", "--jobs=1"]
+    assert compare.main(args) == 0
+    alone = "student alone, resnet20"
+    assert finished == [[], [alone], [alone, "KD"], [alone, "KD"]]
+
+
+def test_threads_of_a_run(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setattr(
+        compare.subprocess, "Popen", lambda *a, env, **k: started.append(env)
+    )
+    run = compare.Run("alone", ALONE, 0, tmp_path / "alone", {})
+    run.prepare()
+    run.start(3)
+    run.start()
+    assert [env["OMP_NUM_THREADS"] for env in started] == ["3", "7"]

@@ -1,0 +1,97 @@
+"""The results page says what was published and measured, and nothing else."""
+
+import json
+import sys
+
+import pytest
+
+from pckd_mm.analysis.measured import read_measured
+from tests.builders import ROOT
+
+sys.path.insert(0, str(ROOT / "tools" / "dev"))
+import write_results  # noqa: E402
+
+
+def test_the_page_is_up_to_date():
+    assert write_results.main(["--check"]) == 0
+
+
+def test_every_measured_config_is_there():
+    entries = read_measured(ROOT / "docs" / "measured.yml")
+    assert entries and all((ROOT / entry.config).is_file() for entry in entries)
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    """A repository in which nothing is measured."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "docs" / "measured.yml").write_text("")
+    page = (ROOT / "docs" / "results.md").read_text()
+    (tmp_path / "docs" / "results.md").write_text(page)
+    return tmp_path
+
+
+def lines_of(sandbox, section):
+    """Cells of a section's table lines."""
+    page = (sandbox / "docs" / "results.md").read_text()
+    part = page.split(f"{section}\n")[1].split("\n#")[0].split("<!-- end")[0]
+    lines = [line for line in part.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+def test_a_report_goes_into_the_page(sandbox, capsys):
+    assert write_results.main([], sandbox) == 0
+    pair = "### resnet56 -> resnet20"
+    table = {line[0]: line[1:4] for line in lines_of(sandbox, pair)}
+    assert table["teacher, resnet56"] == ["72.34", "-", "0"]
+    assert table["PCKD"] == ["72.21", "-", "0"] and table["AT"] == ["-", "-", "0"]
+    assert len(table) == 12
+
+    def row(config, *finals):
+        runs = [
+            dict(seed=seed, final=final, date="2026-01-01")
+            for seed, final in enumerate(finals)
+        ]
+        return dict(name="any", config=config, command="", runs=runs)
+
+    methods = [
+        row("configs/vanilla/cifar100_resnet8_12e.py", 40.0, 42.0),
+        row("configs/kd/cifar100_resnet20_resnet8_12e.py", 44.5),
+        row("configs/pckd/cifar100_resnet56_resnet20.py", 72.0, 73.0),
+        row("configs/pckd_focal/cifar100_resnet56_resnet20.py", 71.25),
+        row("configs/pckd/imagenet_resnet34_resnet18.py", 71.5),
+    ]
+    report = sandbox / "report.json"
+    facts = dict(command="python a.py", hardware="h", software="s", precision="p")
+    tables = [dict(name="", teacher=None, methods=methods)]
+    report.write_text(json.dumps(dict(tables=tables, **facts)))
+    assert write_results.main(["--check"], sandbox) == 0
+    assert write_results.main(["--add", str(report)], sandbox) == 0
+    assert write_results.main(["--check"], sandbox) == 0
+
+    table = {line[0]: line[1:4] for line in lines_of(sandbox, pair)}
+    assert table["PCKD"] == ["72.21", "72.50 +- 0.71", "2"]
+    table = {line[0]: line[1:4] for line in lines_of(sandbox, "### 12 epochs")}
+    assert table["student alone, resnet8"] == ["41.00 +- 1.41", "2", "-"]
+    assert table["KD"] == ["44.50", "1", "+3.50"]
+    imagenet = {line[0]: line[1:3] for line in lines_of(sandbox, "## ImageNet")}
+    assert imagenet["PCKD"] == ["72.01 (top-5 90.69)", "71.50"]
+    ((_, other),) = [lines_of(sandbox, "## Other runs")]
+    assert "pckd_focal" in other[0] and other[2:] == ["71.25", "1"]
+    assert len(lines_of(sandbox, "## How it was measured")) == 6
+
+    # A page that was changed by hand, then a report that lacks a seed.
+    page = sandbox / "docs" / "results.md"
+    page.write_text(page.read_text().replace("72.50 +- 0.71", "75.00"))
+    assert write_results.main(["--check"], sandbox) == 1
+    methods[2]["runs"].pop()
+    report.write_text(json.dumps(dict(tables=tables, **facts)))
+    assert write_results.main(["--add", str(report)], sandbox) == 1
+    error = capsys.readouterr().err
+    assert "not what its sources say" in error and "seeds [0, 1]" in error
+
+
+def test_a_missing_marker_is_named():
+    with pytest.raises(ValueError, match="has not one <!-- begin short -->"):
+        write_results.fill("no markers", {"short": "a table"})
