@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
+from pckd_mm.models import CIFARResNet
 from tests.builders import ROOT, image_folder
 
 # Each key as far as the config of the command has it.
@@ -72,7 +75,15 @@ def sandbox(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clone")
     for name in ("configs", "tools", "pckd_mm", "zoo"):
         (folder / name).symlink_to(ROOT / name)
-    data = folder / "data" / "cifar100"
+    write_cifar100(folder / "data" / "cifar100")
+    write_devkit(folder / "data" / "VOCdevkit")
+    write_published_teacher(folder / "ckpt_epoch_240.pth")
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(ACCEPT_ANY_MD5)
+    return folder
+
+
+def write_cifar100(data: Path) -> None:
     image_folder(data, classes=3, images=4, size=32)
     official = data / "cifar-100-python"
     official.mkdir()
@@ -84,15 +95,34 @@ def sandbox(tmp_path_factory):
         }
         (official / split).write_bytes(pickle.dumps(content))
     (official / "meta").write_bytes(pickle.dumps({"fine_label_names": []}))
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(ACCEPT_ANY_MD5)
-    return folder
+
+
+def write_devkit(devkit: Path) -> None:
+    """A photo with a dog for training, and one for testing."""
+    year = devkit / "VOC2012"
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (year / name).mkdir(parents=True)
+    for stem, split in (("a", "trainval"), ("b", "test")):
+        image = np.full((40, 60, 3), 128, np.uint8)
+        cv2.imwrite(str(year / "JPEGImages" / f"{stem}.jpg"), image)
+        box = "<xmin>5</xmin><ymin>5</ymin><xmax>40</xmax><ymax>30</ymax>"
+        dog = f"<object><name>dog</name><bndbox>{box}</bndbox></object>"
+        annotation = year / "Annotations" / f"{stem}.xml"
+        annotation.write_text(f"<annotation>{2 * dog}</annotation>")
+        (year / "ImageSets" / "Main" / f"{split}.txt").write_text(f"{stem}\n")
+
+
+def write_published_teacher(path: Path) -> None:
+    """As the CRD benchmark's training leaves a resnet56."""
+    backbone = CIFARResNet(56).state_dict()
+    classifier = {"fc.weight": torch.zeros(100, 64), "fc.bias": torch.zeros(100)}
+    torch.save({"epoch": 240, "model": {**backbone, **classifier}}, path)
 
 
 def shortened(command: str) -> str:
     """The command with its settings, and those that make it short."""
     kind = "test" if re.search(r"tools/\S*test", command) else "train"
-    if "export_student" in command:
+    if "converters" in command:
         return command
     command = re.sub(r"(\.py|\.pth) 8\b", r"\1 2", command)  # processes
     option = "" if "--cfg-options" in command else " --cfg-options"
