@@ -2,29 +2,26 @@
 # of 240 epochs (here that share of any schedule). The publication tunes beta, the
 # weight of NCKD, for each pair of networks; here one, 8, serves all. To change it for
 # a run, set model.distiller.distill_losses.loss_dkd.beta.
-model = dict(
-    type="pckd_mm.MultiViewDistill",
-    num_views=1,
-    distiller=dict(
-        type="PCKDDistiller",
-        preview=None,
-        student_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
-        teacher_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
-        # MMRazor's DKDLoss with the warm-up, and in float32 under mixed precision.
-        distill_losses=dict(
-            loss_dkd=dict(
-                type="DecoupledKDLoss", tau=4.0, alpha=1.0, beta=8.0, warmup=20 / 240
-            ),
+from mmengine.config import read_base
+
+with read_base():
+    from .single_view import *  # noqa: F403
+
+model.distiller.update(  # noqa: F405
+    student_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
+    teacher_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
+    # MMRazor's DKDLoss with the warm-up, and in float32 under mixed precision.
+    distill_losses=dict(
+        loss_dkd=dict(
+            type="DecoupledKDLoss", tau=4.0, alpha=1.0, beta=8.0, warmup=20 / 240
         ),
-        loss_forward_mappings=dict(
-            loss_dkd=dict(
-                preds_S=dict(recorder="logits", from_student=True),
-                preds_T=dict(recorder="logits", from_student=False),
-                gt_labels=dict(recorder="labels", from_student=True),
-                progress=dict(recorder="progress", from_student=True),
-            ),
+    ),
+    loss_forward_mappings=dict(
+        loss_dkd=dict(
+            preds_S=dict(recorder="logits", from_student=True),
+            preds_T=dict(recorder="logits", from_student=False),
+            gt_labels=dict(recorder="labels", from_student=True),
+            progress=dict(recorder="progress", from_student=True),
         ),
     ),
 )
-
-custom_hooks = [dict(type="pckd_mm.ExportStudentHook")]
