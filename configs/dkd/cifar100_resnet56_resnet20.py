@@ -6,4 +6,5 @@ with read_base():
     from .._base_.pairs.resnet56_resnet20 import pair
 
 model.update(pair)  # noqa: F405
+model.distiller.distill_losses.loss_dkd.beta = 2.0  # noqa: F405
 del pair

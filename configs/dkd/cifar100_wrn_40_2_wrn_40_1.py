@@ -6,4 +6,5 @@ with read_base():
     from .._base_.pairs.wrn_40_2_wrn_40_1 import pair
 
 model.update(pair)  # noqa: F405
+model.distiller.distill_losses.loss_dkd.beta = 6.0  # noqa: F405
 del pair

@@ -9,8 +9,9 @@ import yaml
 
 HEADER = (
     "# Measured by this project: top-1 in percent after the last epoch, by seed.\n"
-    "# tools/dev/write_results.py --add REPORT.json adds entries and renews the\n"
-    "# tables of docs/results.md.\n"
+    "# tools/dev/write_results.py --add REPORT.json adds what compare.py trained and\n"
+    "# renews the tables; a run with options of its own (transfer) is entered by\n"
+    "# hand, with its name and options.\n"
 )
 
 
@@ -130,28 +131,33 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
             f"The report is of configs with the settings {report['options']}; expected "
             "one of plain configs."
         )
-    entries: Dict[str, Measurement] = {}
+    # A student of two pairs, or one that is a teacher too, is in several tables.
+    rows: Dict[str, dict] = {}
+    runs: Dict[str, Dict[int, dict]] = {}
     for table in report["tables"]:
         for row in [*filter(None, [table["teacher"]]), *table["methods"]]:
-            runs = [run for run in row["runs"] if "tested" not in run]
-            if not runs:
-                continue
+            rows.setdefault(row["config"], row)
+            for run in row["runs"]:
+                if "tested" not in run:
+                    runs.setdefault(row["config"], {})[run["seed"]] = run
 
-            def values(key: str, runs=runs) -> str:
-                found = {run.get(key) or report.get(key) or "unknown" for run in runs}
-                return ", ".join(sorted(found))
+    def values(config: str, key: str) -> str:
+        of_runs = (run.get(key) for run in runs[config].values())
+        return ", ".join(sorted({v or report.get(key) or "unknown" for v in of_runs}))
 
-            entries[row["config"]] = Measurement(
-                config=row["config"],
-                top1={run["seed"]: round(run["final"], 2) for run in runs},
-                command=row["command"] or report["command"],
-                **{
-                    key: values(key)
-                    for key in ("commit", "hardware", "software", "precision")
-                },
-                date=max(run.get("date", "unknown") for run in runs),
-            )
-    return list(entries.values())
+    return [
+        Measurement(
+            config=config,
+            top1={seed: round(run["final"], 2) for seed, run in by_seed.items()},
+            command=rows[config]["command"] or report["command"],
+            **{
+                key: values(config, key)
+                for key in ("commit", "hardware", "software", "precision")
+            },
+            date=max(run.get("date", "unknown") for run in by_seed.values()),
+        )
+        for config, by_seed in runs.items()
+    ]
 
 
 def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measurement]:

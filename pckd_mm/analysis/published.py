@@ -1,8 +1,8 @@
 """Published top-1 accuracies, in percent, which results of ours stand beside.
 
-CIFAR-100: table of PCKD (Ding et al., IEEE TCSVT 2025, arXiv 2410.14143) for pairs of
-one family; PCKD's row for pairs of two families is not known. ImageNet: ResNet-34 to
-ResNet-18, ibid. All values are of 240 epochs, those of ImageNet of its own schedule.
+CIFAR-100, 240 epochs: for pairs of one family the table of PCKD (Ding et al., IEEE
+TCSVT 2025, arXiv 2410.14143); for pairs of two families from the literature, in which
+PCKD's row is not known. ImageNet, ResNet-34 to ResNet-18: PCKD's table.
 """
 
 import re

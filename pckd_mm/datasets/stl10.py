@@ -121,7 +121,7 @@ class STL10(BaseDataset):
         ]
 
     def _check_names(self, path: Path) -> None:
-        names = tuple(_existing(path).read_text().split())
+        names = tuple(_existing(path).read_text(encoding="utf-8").split())
         if names != self.METAINFO["classes"]:
             raise ValueError(
                 f"{path} names the classes {', '.join(names)}; expected "

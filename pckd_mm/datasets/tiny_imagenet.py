@@ -16,7 +16,7 @@ def _lines(path: Path) -> List[str]:
             f"TinyImageNet finds no {path}; expected the files of tiny-imagenet-200."
             "zip: unpack it and set data_root to its folder tiny-imagenet-200."
         )
-    return path.read_text().splitlines()
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def _images(folder: Path) -> List[str]:

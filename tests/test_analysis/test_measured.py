@@ -93,6 +93,19 @@ def test_entries_of_a_report():
         from_report(dict(REPORT, options="train_cfg.max_epochs=2"))
 
 
+def test_a_config_of_several_tables_is_one_entry():
+    """The teacher of one pair may be the student of another."""
+    trained = [
+        dict(teacher=None, methods=[row("a.py", [run(1, 60.0), run(2, 62.0)])]),
+        dict(
+            teacher=row("a.py", [run(3, 61.0)]), methods=[row("b.py", [run(1, 50.0)])]
+        ),
+    ]
+    first, second = from_report(dict(REPORT, tables=trained))
+    assert (first.config, first.top1) == ("a.py", {1: 60.0, 2: 62.0, 3: 61.0})
+    assert (second.config, second.top1) == ("b.py", {1: 50.0})
+
+
 def test_no_seed_is_lost():
     more = replace(ENTRY, top1={0: 70.5, 1: 71.0, 2: 72.0})
     assert merge([ENTRY], [more]) == [more]

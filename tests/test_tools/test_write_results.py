@@ -27,14 +27,14 @@ def sandbox(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "docs" / "measured.yml").write_text("")
-    page = (ROOT / "docs" / "results.md").read_text()
-    (tmp_path / "docs" / "results.md").write_text(page)
+    for page in ("docs/results.md", "README.md"):
+        (tmp_path / page).write_text((ROOT / page).read_text())
     return tmp_path
 
 
-def lines_of(sandbox, section):
+def lines_of(sandbox, section, page="docs/results.md"):
     """Cells of a section's table lines."""
-    page = (sandbox / "docs" / "results.md").read_text()
+    page = (sandbox / page).read_text()
     part = page.split(f"{section}\n")[1].split("\n#")[0].split("<!-- end")[0]
     lines = [line for line in part.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
@@ -75,6 +75,13 @@ def test_a_report_goes_into_the_page(sandbox, capsys):
     table = {line[0]: line[1:4] for line in lines_of(sandbox, "### 12 epochs")}
     assert table["student alone, resnet8"] == ["41.00 +- 1.41", "2", "-"]
     assert table["KD"] == ["44.50", "1", "+3.50"]
+    summary = lines_of(sandbox, "<!-- begin summary -->", "README.md")
+    (row,) = [line for line in summary if line[0] == "resnet56 -> resnet20"]
+    assert row[1:7] == ["72.34", "69.06", "70.66", "72.21", "-", "72.50 +- 0.71"]
+    assert (
+        row[7]
+        == "`python tools/compare.py --methods kd pckd --pairs resnet56_resnet20`"
+    )
     imagenet = {line[0]: line[1:3] for line in lines_of(sandbox, "## ImageNet")}
     assert imagenet["PCKD"] == ["72.01 (top-5 90.69)", "71.50"]
     ((_, other),) = [lines_of(sandbox, "## Other runs")]

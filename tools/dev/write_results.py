@@ -1,4 +1,4 @@
-"""Write the tables of docs/results.md from published and measured values.
+"""Write the tables of README.md and docs/results.md from published and measured values.
 
 python tools/dev/write_results.py                      # renew the tables
 python tools/dev/write_results.py --check              # fail if that would change them
@@ -26,7 +26,14 @@ SHORT = {
     "resnet20_resnet8_12e": "12 epochs",
     "resnet20_resnet8_6e": "6 epochs",
 }
-TRANSFER = ("random features", "student alone", "KD", "PCKD")
+# Which features, and the checkpoint that holds them.
+RESNET110 = "work_dirs/{}/cifar100_resnet110_resnet20/epoch_240_student.pth"
+TRANSFER = {
+    "random features": "None",
+    "student alone": "work_dirs/vanilla/cifar100_resnet20/epoch_240.pth",
+    "KD": RESNET110.format("kd"),
+    "PCKD": RESNET110.format("pckd"),
+}
 TRANSFER_SETS = {"stl10": "STL-10", "tiny_imagenet": "TinyImageNet"}
 
 
@@ -146,25 +153,24 @@ class Results:
         return format_table(lines)
 
     def transfer(self) -> str:
-        """A linear classifier on frozen students."""
-        lines = [["features of", *TRANSFER_SETS.values()]]
-        for name in TRANSFER:
+        """A linear classifier on frozen features."""
+        lines = [["features of", *TRANSFER_SETS.values(), "--cfg-options"]]
+        for name, checkpoint in TRANSFER.items():
             cells = [
                 str(self.find(f"configs/transfer/{data}_resnet20.py", name) or "-")
                 for data in TRANSFER_SETS
             ]
-            lines.append([name, *cells])
+            lines.append([name, *cells, f"`model.checkpoint={checkpoint}`"])
         return format_table(lines)
 
     def others(self) -> str:
         """What is measured and stands in no other table."""
-        lines = [["config", "options", "top-1", "n"]]
+        lines = [["config", "what", "top-1", "n"]]
         for entry in self.entries.values():
             if entry in self.used:
                 continue
             config = f"[{entry.config}](../{entry.config})"
-            options = f"`{' '.join(entry.options)}`" if entry.options else "-"
-            lines.append([config, options, str(entry), str(len(entry.top1))])
+            lines.append([config, entry.name or "-", str(entry), str(len(entry.top1))])
         return format_table(lines) if len(lines) > 1 else "None yet."
 
     def sources(self) -> str:
@@ -176,11 +182,38 @@ class Results:
                 f"`{entry.command}`; commit {entry.commit}; {entry.hardware}; "
                 f"{entry.precision}; {entry.software}; {entry.date}"
             )
-            lines.append([f"[{entry.config}](../{entry.config})", top1, made])
+            what = f"[{entry.config}](../{entry.config})"
+            if entry.name:
+                what += f", {entry.name}"
+            lines.append([what, top1, made])
         return format_table(lines) if len(lines) > 1 else "Nothing is measured yet."
 
+    def summary(self) -> str:
+        """PCKD and KD of all pairs, published | here | command."""
+        lines = [["pair", "teacher", "student", "KD", "PCKD", "KD here", "PCKD here"]]
+        lines[0].append("command")
+        for pair, values in published.CIFAR100.items():
+            cells = [
+                format_number(values.get(key))
+                for key in ("teacher", "student", "kd", "pckd")
+            ]
+            ours = [
+                self.here(f"configs/{method}/cifar100_{pair}.py")
+                for method in ("kd", "pckd")
+            ]
+            command = f"python tools/compare.py --methods kd pckd --pairs {pair}"
+            name = " -> ".join(published.NETWORKS[pair])
+            lines.append([name, *cells, *ours, f"`{command}`"])
+        return format_table(lines)
+
+    def readme(self) -> Dict[str, str]:
+        """Generated parts of the README."""
+        lines = self.short("resnet20_resnet8_6e", "").split("\n\n")[1].splitlines()
+        without_command = [line.rsplit("|", 2)[0] + "|" for line in lines]
+        return {"short": "\n".join(without_command), "summary": self.summary()}
+
     def parts(self) -> Dict[str, str]:
-        """All generated parts by the name of their markers."""
+        """Generated parts of the results page by the name of their markers."""
 
         def pairs(table: Dict[str, Dict[str, float]]) -> str:
             return "\n\n".join(
@@ -247,27 +280,36 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args(argv)
-    record, page = root / "docs" / "measured.yml", root / "docs" / "results.md"
+    record = root / "docs" / "measured.yml"
     try:
         entries = read_measured(record)
         for path in args.add:
             report = json.loads(path.read_text(encoding="utf-8"))
             entries = merge(entries, from_report(report))
-        before = page.read_text(encoding="utf-8")
-        after = fill(before, Results(root, entries).parts())
+        results = Results(root, entries)
+        parts = {
+            root / "docs" / "results.md": results.parts(),
+            root / "README.md": results.readme(),
+        }
+        before = {page: page.read_text(encoding="utf-8") for page in parts}
+        after = {page: fill(text, parts[page]) for page, text in before.items()}
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     if args.check:
-        if before != after:
-            print(
-                f"{page} is not what its sources say; run tools/dev/write_results.py.",
-                file=sys.stderr,
-            )
+        for page in parts:
+            if before[page] != after[page]:
+                print(
+                    f"{page} is not what its sources say; run "
+                    "tools/dev/write_results.py.",
+                    file=sys.stderr,
+                )
         return int(before != after)
     if args.add:
         write_measured(record, entries)
-    page.write_text(after, encoding="utf-8")
+    for page, text in after.items():
+        page.write_text(text, encoding="utf-8")
+    print("Metafiles hold results too: run tools/dev/write_metafiles.py.")
     return 0
 
 

@@ -1,6 +1,5 @@
 # DIST (Huang et al., NeurIPS 2022): CE + 2 inter-class + 2 intra-class relation, on
-# probabilities at T = 4 as for CIFAR-100. MMRazor's loss, in
-# float32 under mixed precision.
+# probabilities at T = 4 as for CIFAR-100. MMRazor's loss, in float32 throughout.
 from mmengine.config import read_base
 
 with read_base():

@@ -207,8 +207,8 @@ class MultiViewDistill(SingleTeacherDistill):
             progress = training_progress()
         if progress is None:
             print_log(
-                "MultiViewDistill runs outside of a runner: the preview takes the "
-                "training as done. Set algorithm.progress in a loop of your own.",
+                "MultiViewDistill runs outside of a runner: preview and losses take "
+                "the training as done. Set algorithm.progress in a loop of your own.",
                 logger="current",
                 level=logging.WARNING,
             )

@@ -43,10 +43,10 @@ def rotated_views(images: Tensor, num_views: int) -> Tensor:
     """
     if images.ndim == 5 and images.shape[1] != num_views:
         raise ValueError(
-            f"The data loader gives {images.shape[1]} crops of each image for "
-            f"num_views={num_views}; expected one crop for each view: set num_views of "
-            "RandomResizedCropViews in train_dataloader.dataset.pipeline to that of "
-            "the model."
+            "The data loader's number of crops of each image is "
+            f"{images.shape[1]}, for num_views={num_views}; expected one crop for each "
+            "view: set num_views of RandomResizedCropViews in "
+            "train_dataloader.dataset.pipeline and that of the model to one number."
         )
     if num_views == 1:
         return images.flatten(0, -4)

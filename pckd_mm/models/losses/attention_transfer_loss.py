@@ -3,8 +3,7 @@
 from typing import Sequence
 
 import torch.nn.functional as F
-from mmrazor.models.losses import ATLoss
-from torch import Tensor
+from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
 
@@ -41,18 +40,22 @@ def attention_transfer(s_feature: Tensor, t_feature: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class AttentionTransferLoss(ATLoss):
-    """MMRazor's ATLoss over all stages, of any size, in float32.
+class AttentionTransferLoss(nn.Module):
+    """Attention transfer over all stages, of any size.
 
     Sum over the stages of :func:`attention_transfer`; of networks with different
     numbers of stages, the first ones of both.
 
-    MMRazor's loss differs: it takes a single stage, of one size on both sides, and
-    follows autocast to half precision.
+    MMRazor's ATLoss has the same formula for a single stage, of one size on both sides,
+    and follows autocast to half precision.
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.0.
     """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
 
     def forward(
         self, s_feature: Sequence[Tensor], t_feature: Sequence[Tensor]

@@ -63,10 +63,9 @@ class ContrastiveRepresentationLoss(nn.Module):
     all classes, with repetition, copies ``neg_num`` rows of both memories for every
     image, and waits for the device several times in every step.
 
-    Memories, constants and labels are buffers, so that a resumed run goes on as if it
-    had not been cut off. Each process of a distributed run follows the images it sees
-    in memories of its own (MMEngine broadcasts no buffers by default); a checkpoint
-    holds those of the first one.
+    Memories, constants and labels are buffers, so that a resumed run of one process
+    goes on as if it had not been cut off. Each process of a distributed run follows
+    the images it sees in memories of its own; a checkpoint holds those of the first.
 
     The labels of the training set must be handed over before the first step, which
     :class:`pckd_mm.engine.SampleLabelsHook` does.

@@ -147,7 +147,7 @@ def test_progress_is_asked_for_only_where_a_loss_takes_it():
         assert model.distiller.asks_for("sample_idx") == (name == "crd"), name
 
 
-def test_copies_are_independent():
+def test_a_copy_leaves_the_original_alone():
     # EMAHook copies the whole algorithm.
     model = build("at", *PAIRS["alike"]).eval()
     expected = model(*images(), mode="loss")

@@ -267,7 +267,7 @@ def test_another_number_of_crops_is_an_error(found, num_views):
     crops = make_images(2 * found).unflatten(0, (2, found))
     with pytest.raises(
         ValueError,
-        match=f"gives {found} crops of each image for num_views={num_views}; expected",
+        match=f"of each image is {found}, for num_views={num_views}; expected",
     ):
         views_of(crops, num_views=num_views)
 
