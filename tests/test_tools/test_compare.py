@@ -9,6 +9,7 @@ import time
 import pytest
 
 from pckd_mm.analysis import report
+from pckd_mm.experiments import Run, TeacherTest, comparison
 from tests.builders import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -130,7 +131,7 @@ def trainings(monkeypatch):
             return
         run.epochs_before = run.epochs_done()
         run.started = time.monotonic()
-        if isinstance(run, compare.TeacherTest):
+        if isinstance(run, TeacherTest):
             metrics = json.dumps({"accuracy/top1": 99.0})
             (run.folder / "metrics.json").write_text(metrics)
             run.process = FakeProcess()
@@ -148,7 +149,7 @@ def trainings(monkeypatch):
     def draw(path, *args):
         path.write_bytes(b"a picture")
 
-    monkeypatch.setattr(compare.Run, "start", start)
+    monkeypatch.setattr(Run, "start", start)
     monkeypatch.setattr(report, "plot_accuracy", draw)
     monkeypatch.setattr(report, "plot_preview", draw)
     return started
@@ -173,18 +174,6 @@ def test_teacher_first_and_each_run_once(tmp_path, trainings, capsys):
     args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1, 5), "--jobs=1")
     assert compare.main(args) == 0
     assert trainings == ["student alone, seed 5", "PCKD, seed 5"]
-
-
-def test_students_wait_for_the_teacher_alone(tmp_path, trainings):
-    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1), "--jobs=3")
-    assert compare.main(args) == 0
-    # A free slot goes to a run that needs no teacher.
-    assert trainings[:3] == [
-        "teacher",
-        "student alone, seed 0",
-        "student alone, seed 1",
-    ]
-    assert trainings[3:] == ["PCKD, seed 0", "PCKD, seed 1"]
 
 
 def test_changed_settings_train_anew_and_keep_what_was_there(
@@ -242,21 +231,12 @@ def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
         run.log.write_text("the end of the log\n")
         run.process = FakeProcess()
 
-    compare.Run.start = stop_early  # the fixture's undo restores it
+    Run.start = stop_early  # the fixture's undo restores it
     assert compare.main(command(tmp_path, "--teacher", ALONE, *seeds(0))) == 1
     error = capsys.readouterr().err
     assert "the end of the log" in error and "teacher failed (exit status 0)" in error
     assert "PCKD, seed 0 was not trained: teacher failed." in error
     assert error.endswith("3 failed: teacher; student alone, seed 0; PCKD, seed 0\n")
-
-
-def test_leaves_foreign_folders_alone(tmp_path, trainings, capsys):
-    (tmp_path / "student_alone" / "seed_0").mkdir(parents=True)
-    (tmp_path / "student_alone" / "seed_0" / "precious.txt").touch()
-    args = command(tmp_path, *seeds(0))
-    assert compare.main(args) == 1
-    assert "was not made by this tool" in capsys.readouterr().err
-    assert not trainings
 
 
 @pytest.mark.parametrize(
@@ -295,15 +275,6 @@ def test_missing_files(args, message, tmp_path, monkeypatch, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_durations():
-    assert [compare.duration(s) for s in (7.2, 89, 125, 7200)] == [
-        "7 s",
-        "89 s",
-        "2 min",
-        "2.0 h",
-    ]
-
-
 def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
     import demo
 
@@ -320,44 +291,6 @@ def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
         assert (ROOT / config).is_file()
     # The report tells why a digit is missing.
     assert any("Nines are left out" in note for note in settings["notes"])
-
-
-def test_progress_tells_percent_and_time_left(tmp_path, monkeypatch, capsys):
-    class HalfDone:
-        """A run of 10 epochs, 5 of them trained in 20 s."""
-
-        name, epochs, epochs_before = "KD", 10, 0
-        is_finished, ended = False, 0.0
-        process = FakeProcess(None)
-        folder = tmp_path / "KD" / "seed_0"
-
-        def __init__(self):
-            self.started = time.monotonic() - 20
-
-        def epochs_done(self):
-            return 5
-
-        def __str__(self):
-            return "KD, seed 0"
-
-    class Waiting(HalfDone):
-        process = None
-
-        def epochs_done(self):
-            return 0
-
-    progress = compare.Progress([HalfDone(), Waiting()], jobs=1)
-    # 4 s for an epoch, 15 epochs to go.
-    assert progress.seconds_left() == pytest.approx(60, abs=3)
-    progress.live = True
-    monkeypatch.setenv("COLUMNS", "120")
-    progress.tick()
-    assert " 25% of all epochs, about 60 s left | KD, seed 0 5/10" in (
-        capsys.readouterr().out
-    )
-    progress.live = False
-    progress.tick()
-    assert capsys.readouterr().out == ""
 
 
 @pytest.fixture
@@ -448,55 +381,6 @@ def test_a_teacher_that_is_there_is_tested_and_not_trained(clone, trainings):
     assert "published" not in (compare.WORK_DIR / "report.md").read_text()
 
 
-def test_a_teacher_once_trained_stays_the_teacher(clone, trainings):
-    args = ["--dataset=digits", "--methods=kd", "--pairs=resnet20_resnet8_thin"]
-    args += ["--seeds=0", "--jobs=1"]
-    assert compare.main(args) == 0
-    assert trainings[0] == "digits_resnet20 teacher" and len(trainings) == 3
-    own = clone / "work_dirs" / "vanilla" / "digits_resnet20"
-    own.mkdir(parents=True)
-    (own / "epoch_100.pth").write_text("another teacher")
-    assert compare.main(args) == 0 and len(trainings) == 3
-
-
-def test_all_and_seeds_of_its_own(clone):
-    args = ["--methods", "all:0", "kd:0,1,2", "--pairs=resnet56_resnet20"]
-    plan = compare.make_plan(compare.parse_args(args))
-    lines = plan.lines["cifar100_resnet56_resnet20"]
-    seeds_of = {line.name: [run.seed for run in line.runs] for line in lines}
-    assert seeds_of["KD"] == seeds_of["student alone, resnet20"] == [0, 1, 2]
-    assert seeds_of["PCKD"] == [0]
-    everything = compare.make_plan(
-        compare.parse_args(["--methods=kd", "--pairs=all", "--seeds=0"])
-    )
-    assert "cifar100_wrn_40_2_wrn_16_2" in everything.lines
-    assert "cifar100_resnet20_resnet8_12e" in everything.lines
-
-
-def test_the_student_alone_and_a_run_of_another_name(clone):
-    pairs = ["--pairs", "resnet56_resnet20", "resnet110_resnet20", "--seeds=0"]
-    plan = compare.make_plan(compare.parse_args(["--methods=vanilla:3", *pairs]))
-    assert [str(run) for run in plan.runs()] == ["cifar100_resnet20 vanilla, seed 3"]
-    mine = "--run=mine=configs/kd/cifar100_resnet110_resnet20.py"
-    plan = compare.make_plan(compare.parse_args(["--methods=kd", mine, *pairs]))
-    names = {name: [line.name for line in lines] for name, lines in plan.lines.items()}
-    assert names["cifar100_resnet56_resnet20"][1:] == ["KD"]
-    assert names["cifar100_resnet110_resnet20"][1:] == ["KD", "mine"]
-
-
-@pytest.mark.parametrize(
-    "args, message",
-    [
-        (["--methods=nonsense", "--pairs=resnet56_resnet20"], "no folder configs/nons"),
-        (["--methods=kd", "--pairs=resnet56_x"], "no config of its student alone"),
-        (["--methods=kd", "--pairs=resnet8_resnet20"], "no config configs/kd/cifar100"),
-    ],
-)
-def test_unknown_methods_and_pairs(args, message, clone, capsys):
-    assert compare.main(args) == 1
-    assert message in capsys.readouterr().err
-
-
 def test_other_runs_go_on_when_one_fails(clone, trainings, capsys):
     name = "cifar100_resnet56_resnet20"
     trainings.fail = [f"{name} kd, seed 0"]
@@ -518,28 +402,14 @@ def test_other_runs_go_on_when_one_fails(clone, trainings, capsys):
 
 def test_the_report_is_renewed_after_each_run(clone, trainings, monkeypatch):
     finished = []
-    write = compare.write_report
+    write = comparison.write_report
 
     def note(folder, title, those, *args, **settings):
         finished.append([m.name for t in those for m in t.methods if m.curves])
         return write(folder, title, those, *args, **settings)
 
-    monkeypatch.setattr(compare, "write_report", note)
+    monkeypatch.setattr(comparison, "write_report", note)
     args = ["--methods", "kd", "--pairs=resnet56_resnet20", "--seeds=0", "--jobs=1"]
     assert compare.main(args) == 0
     alone = "student alone, resnet20"
     assert finished == [[], [alone], [alone, "KD"], [alone, "KD"]]
-
-
-def test_threads_of_a_run(tmp_path, monkeypatch):
-    started = []
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.setattr(
-        compare.subprocess, "Popen", lambda *a, env, **k: started.append(env)
-    )
-    run = compare.Run("alone", ALONE, 0, tmp_path / "alone", {})
-    run.prepare()
-    run.start(3)
-    run.start()
-    assert [env["OMP_NUM_THREADS"] for env in started] == ["3", "7"]

@@ -1,0 +1,22 @@
+"""Comparisons of methods: what is to be trained, when, and how it went."""
+
+from .comparison import compare
+from .plan import PlannedTable, Request, all_runs, describe, folder_name, make_plan
+from .run import ExperimentError, Run, Settings, TeacherTest
+from .scheduler import Scheduler, allot
+
+__all__ = [
+    "ExperimentError",
+    "PlannedTable",
+    "Request",
+    "Run",
+    "Scheduler",
+    "Settings",
+    "TeacherTest",
+    "all_runs",
+    "allot",
+    "compare",
+    "describe",
+    "folder_name",
+    "make_plan",
+]

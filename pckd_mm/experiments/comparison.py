@@ -1,0 +1,65 @@
+"""A comparison from its plan to its report."""
+
+import importlib.util
+import shlex
+from typing import Dict, Optional, Sequence, Tuple
+
+from pckd_mm.analysis import write_report
+
+from .facts import made_with_together
+from .plan import Request, all_runs, make_plan
+from .run import ExperimentError, Run
+from .scheduler import Scheduler, allot
+
+
+def compare(
+    request: Request,
+    title: str,
+    notes: Sequence[str] = (),
+    command: str = "",
+    jobs: Optional[int] = None,
+    threads: Optional[int] = None,
+    fresh: bool = False,
+) -> Tuple[str, Dict[str, str]]:
+    """Train all runs and write the report, anew after each run.
+
+    Args:
+        request (Request): What is to be compared.
+        title (str): Headline of the report.
+        notes (Sequence[str]): Paragraphs of the report that explain it.
+        command (str): What was called, for the report.
+        jobs (int, optional): Runs at a time.
+        threads (int, optional): Threads of a run.
+        fresh (bool): Whether to repeat finished runs.
+
+    Returns:
+        tuple[str, dict[str, str]]: The tables, empty where no run is finished; the
+        runs that failed, with the end of their logs.
+
+    Raises:
+        ExperimentError: Where something is missing.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ExperimentError(
+            "The report's pictures need matplotlib, which is not installed: pip "
+            "install matplotlib"
+        )
+    plan = make_plan(request)
+    runs = all_runs(plan)
+    jobs, threads = allot(jobs, threads)
+    print(f"{len(runs)} runs, {jobs} at a time, in {request.work_dir}", flush=True)
+
+    def report(run: Optional[Run] = None) -> str:
+        done = [other.note() for other in runs if other.is_finished]
+        if not done:
+            return ""
+        settings = request.settings
+        facts = {"command": command, **made_with_together(done, settings.amp)}
+        if settings.options:
+            facts["options"] = shlex.join(settings.option_list())
+        renewed = None if run is None else [t.name for t in plan if run in t.runs()]
+        tables = [table.table() for table in plan]
+        return write_report(request.work_dir, title, tables, notes, facts, renewed)
+
+    failures = Scheduler(runs, jobs, threads, fresh, report).train()
+    return report(), failures

@@ -1,0 +1,105 @@
+"""What a run was made with: commit, hardware, software, precision."""
+
+import datetime
+import functools
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, Optional, Sequence
+
+import torch
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def commit(root: Path) -> Optional[str]:
+    """The commit of a repository, None where git does not know."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+@functools.lru_cache(None)
+def hardware() -> str:
+    """The GPU, or the processor and its cores where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.is_file() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    name = found[1].strip() if found else platform.processor() or platform.machine()
+    return f"{name}, {cores()} {'core' if cores() == 1 else 'cores'}"
+
+
+@functools.lru_cache(None)
+def software() -> str:
+    """Versions of what results depend on."""
+    versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
+    for package in ("mmengine", "mmpretrain", "mmrazor"):
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(versions)
+
+
+def precision(amp: bool) -> str:
+    """What tools/train.py computes in."""
+    if not amp:
+        return "float32"
+    kind = "float16" if torch.cuda.is_available() else "bfloat16"
+    return f"{kind} autocast"
+
+
+def made_with(root: Path, amp: bool) -> Dict[str, Any]:
+    """What a run that ends now was made with.
+
+    Args:
+        root (Path): The repository.
+        amp (bool): Whether in mixed precision.
+
+    Returns:
+        dict: ``commit``, ``hardware``, ``software``, ``precision`` and ``date``, in
+        UTC.
+    """
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    return dict(
+        commit=commit(root),
+        hardware=hardware(),
+        software=software(),
+        precision=precision(amp),
+        date=today.isoformat(),
+    )
+
+
+def made_with_together(notes: Sequence[Dict[str, Any]], amp: bool) -> Dict[str, str]:
+    """What several runs were made with.
+
+    Args:
+        notes (Sequence[dict]): :func:`made_with` of each run.
+        amp (bool): Whether in mixed precision, for notes that do not tell.
+
+    Returns:
+        dict[str, str]: The different values of all but the date, sorted.
+    """
+    unknown = {
+        "commit": "unknown",
+        "hardware": hardware(),
+        "software": software(),
+        "precision": precision(amp),
+    }
+    return {
+        key: ", ".join(sorted({note.get(key) or default for note in notes}))
+        for key, default in unknown.items()
+    }

@@ -1,0 +1,417 @@
+"""From methods, pairs of networks and seeds to runs, teachers and tables."""
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from pckd_mm.analysis import Method, Table, published, read_preview
+
+from .run import TEACHER, ExperimentError, Run, Settings, TeacherTest, read_config
+
+# Of the working directory, as the paths inside of the configs are.
+CONFIGS = Path("configs")
+VANILLA = "vanilla"
+WORK_DIR = Path("work_dirs/compare")
+DATASET = "cifar100"
+
+
+@dataclass
+class Request:
+    """What is to be compared.
+
+    Args:
+        settings (Settings): What all runs share.
+        methods (dict[str, list[int] | None]): Folders of configs/, or 'all' (others
+            than those named), each with seeds of its own or None.
+        pairs (Sequence[str]): Pairs of networks as in the configs' names, or 'all'.
+        runs (dict[str, str]): Further runs: their names and configs.
+        teacher (str, optional): Config to train the teacher with, once, or its
+            checkpoint (*.pth); None for that of each config.
+        seeds (Sequence[int]): Seeds of what has none of its own.
+        dataset (str): What the configs' names begin with.
+        work_dir (Path): Folder of all runs.
+    """
+
+    settings: Settings
+    methods: Dict[str, Optional[List[int]]] = field(default_factory=dict)
+    pairs: Sequence[str] = ()
+    runs: Dict[str, str] = field(default_factory=dict)
+    teacher: Optional[str] = None
+    seeds: Sequence[int] = (0,)
+    dataset: str = DATASET
+    work_dir: Path = WORK_DIR
+
+
+@dataclass
+class Line:
+    """A line of a table and its runs, which have one config.
+
+    Args:
+        name (str): Name of the method in the table.
+        runs (list[Run]): A run for each seed.
+        command (str): What gives this line; empty where no command does so alone.
+    """
+
+    name: str
+    runs: List[Run]
+    command: str = ""
+
+    @property
+    def published(self) -> Optional[float]:
+        """float, optional: The published accuracy of this very setting."""
+        run = self.runs[0]
+        epochs = run.cfg.train_cfg.max_epochs
+        if run.settings.options or epochs != published.EPOCHS:
+            return None
+        return published.published_of(run.config)
+
+    def method(self) -> Method:
+        """Read back what is finished."""
+        done = [run for run in self.runs if run.is_finished]
+        previews = {run.seed: read_preview(run.folder) for run in done}
+        return Method(
+            self.name,
+            {run.seed: run.curve() for run in done},
+            {seed: records for seed, records in previews.items() if records},
+            {run.seed: run.note() for run in done},
+            self.runs[0].config,
+            self.command,
+            self.published,
+        )
+
+
+@dataclass
+class PlannedTable:
+    """A table before its runs are trained.
+
+    Args:
+        name (str): Name of the table; empty for the only one.
+        lines (list[Line]): Its lines, the student alone first.
+        teacher (Line, optional): The teacher.
+    """
+
+    name: str
+    lines: List[Line]
+    teacher: Optional[Line] = None
+
+    def runs(self) -> List[Run]:
+        """Its runs, the teacher's first, then seed by seed."""
+        students = [run for line in self.lines for run in line.runs]
+        teachers = list(self.teacher.runs) if self.teacher else []
+        teachers += [run.after for run in students if run.after is not None]
+        seeds = dict.fromkeys(run.seed for run in students)
+        by_seed = [run for seed in seeds for run in students if run.seed == seed]
+        return list(dict.fromkeys([*teachers, *by_seed]))
+
+    def table(self) -> Table:
+        """Read back what is finished."""
+        teacher = self.teacher.method() if self.teacher else None
+        return Table([line.method() for line in self.lines], teacher, self.name)
+
+
+def make_plan(request: Request) -> List[PlannedTable]:
+    """Make the tables that are asked for; nothing is written.
+
+    Args:
+        request (Request): What is to be compared.
+
+    Returns:
+        list[PlannedTable]: The tables; what they share is one :class:`Run`.
+
+    Raises:
+        ExperimentError: Where a config or a checkpoint is missing, or a folder is not
+            of this tool.
+    """
+    tables = _Planner(request).tables()
+    for run in all_runs(tables):
+        run.check_folder()
+    return tables
+
+
+def all_runs(tables: Sequence[PlannedTable]) -> List[Run]:
+    """Each run of some tables once, table by table."""
+    return list(dict.fromkeys(run for table in tables for run in table.runs()))
+
+
+def describe(tables: Sequence[PlannedTable]) -> str:
+    """What would be trained, with which config, and what is done already."""
+    states = {run: run.state() for run in all_runs(tables)}
+    lines = [f"{run}: {state}  [{run.config}]" for run, state in states.items()]
+    done = sum(state.startswith("finished") for state in states.values())
+    return "\n".join([*lines, f"{len(states)} runs, {done} finished"])
+
+
+class _Planner:
+    """Make tables; runs of the same folder are one."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.runs: Dict[Path, Run] = {}
+        teacher = request.teacher
+        self.checkpoint: Optional[Path] = None
+        if teacher is not None and teacher.endswith(".pth"):
+            self.checkpoint = Path(teacher)
+            if not self.checkpoint.is_file():
+                raise ExperimentError(
+                    f"There is no teacher {teacher}; expected a checkpoint, or a "
+                    "config to train it with."
+                )
+        self.teacher_config = None if self.checkpoint else teacher
+
+    def tables(self) -> List[PlannedTable]:
+        if not self.request.methods:
+            return [self._table_of_runs()]
+        methods_by_pair = self._methods_by_pair()
+        added = self._added_runs(list(methods_by_pair))
+        return [
+            self._table_of_pair(pair, methods, added[pair])
+            for pair, methods in methods_by_pair.items()
+        ]
+
+    def _table_of_runs(self) -> PlannedTable:
+        """The only table, of the runs that are named one by one."""
+        request, teacher = self.request, None
+        if self.teacher_config is not None:
+            folder = request.work_dir / TEACHER
+            run = self._run(TEACHER, self.teacher_config, 0, folder)
+            teacher = Line(TEACHER, [run])
+        lines = []
+        for name, config in request.runs.items():
+            folder = Path(folder_name(name))
+            runs = self._seeds(name, config, request.seeds, folder, teacher=teacher)
+            lines.append(Line(name, runs))
+        return PlannedTable("", lines, teacher)
+
+    def _table_of_pair(
+        self, pair: str, methods: Dict[str, Sequence[int]], added: Dict[str, str]
+    ) -> PlannedTable:
+        """The student alone, the methods and the added runs of a pair."""
+        request = self.request
+        group = f"{request.dataset}_{pair}"
+        entries = []
+        for method, seeds in methods.items():
+            label = published.METHODS.get(method, method)
+            command = self._command(method, pair, seeds)
+            config = str(config_path(method, group))
+            entries.append((label, method, config, seeds, command))
+        for label, config in added.items():
+            name = folder_name(label)
+            if name in methods:
+                raise ExperimentError(
+                    f"--run {label} would share a folder with the method {name}; "
+                    "expected another name."
+                )
+            entries.append((label, name, config, request.seeds, ""))
+        lines, teachers = [], []
+        for label, name, config, seeds, command in entries:
+            teacher = self._teacher(name, config)
+            runs = self._seeds(name, config, seeds, Path(group, name), group, teacher)
+            lines.append(Line(label, runs, command))
+            teachers.append(teacher)
+        used = dict.fromkeys(run.seed for line in lines for run in line.runs)
+        seeds = request.methods.get(VANILLA) or list(used) or request.seeds
+        alone = self._alone(pair, seeds)
+        return PlannedTable(group, [alone, *lines], next(filter(None, teachers), None))
+
+    def _alone(self, pair: str, seeds: Sequence[int]) -> Line:
+        """The student alone, trained once for all pairs that share it."""
+        config = student_config(self.request.dataset, pair)
+        stem = config.stem
+        runs = self._seeds(VANILLA, str(config), seeds, Path(VANILLA, stem), stem)
+        label = f"student alone, {self._network(stem)}"
+        return Line(label, runs, self._command(VANILLA, pair, seeds))
+
+    def _seeds(
+        self,
+        name: str,
+        config: str,
+        seeds: Sequence[int],
+        folder: Path,
+        group: str = "",
+        teacher: Optional[Line] = None,
+    ) -> List[Run]:
+        """A run for each seed, with the teacher of a line."""
+        after = teacher.runs[0] if teacher else None
+        checkpoint = after.checkpoint if after else self.checkpoint
+        if isinstance(after, TeacherTest):
+            after = None
+        shared = dict(teacher=checkpoint, after=after, group=group)
+        folder = self.request.work_dir / folder
+        return [
+            self._run(name, config, seed, folder / f"seed_{seed}", **shared)
+            for seed in seeds
+        ]
+
+    def _run(
+        self, name: str, config: str, seed: int, folder: Path, kind=Run, **more
+    ) -> Run:
+        if folder not in self.runs:
+            settings = self.request.settings
+            self.runs[folder] = kind(name, config, seed, folder, settings, **more)
+        return self.runs[folder]
+
+    def _teacher(self, name: str, config: str) -> Optional[Line]:
+        """The teacher of a config, trained or tested once; None where neither is due.
+
+        It is, in this order, the checkpoint or the config that the user named, what
+        was begun here, the config's teacher_ckpt where that file is, and what is
+        trained with its teacher_config.
+        """
+        request, model = self.request, read_config(config, name).model
+        source = self.teacher_config or model.get("teacher_config")
+        if "teacher_ckpt" not in model or source is None:
+            return None
+        own, group = model.teacher_ckpt, Path(source).stem
+        folder = request.work_dir / "teachers" / group
+        label = f"teacher, {self._network(group)}"
+        trained = None
+        if Path(source).is_file():
+            trained = self._run(TEACHER, source, 0, folder, group=group)
+        # Once begun, the teacher stays the one that is trained here.
+        begun = trained is not None and trained.config_file.is_file()
+        tested = self.checkpoint
+        if request.teacher is None and not begun and own and Path(own).is_file():
+            tested = Path(own)
+        if tested is not None:
+            folder = folder.with_name(f"{group}_test")
+            more = dict(kind=TeacherTest, tested=tested, group=group)
+            test = self._run(TEACHER, source, 0, folder, **more)
+            return Line(label, [test], f"python tools/test.py {source} {tested}")
+        if trained is not None:
+            command = ["python", "tools/train.py", source]
+            command += ["--amp"] * request.settings.amp
+            command += [
+                "--cfg-options",
+                "randomness.seed=0",
+                *request.settings.option_list(),
+            ]
+            return Line(label, [trained], shlex.join(command))
+        if own and "://" in own:
+            return None
+        raise ExperimentError(
+            f"{config}: there is neither its teacher_ckpt {own} nor its "
+            f"teacher_config {source}; expected one of them."
+        )
+
+    def _methods_by_pair(self) -> Dict[str, Dict[str, Sequence[int]]]:
+        """Seeds of each method of each pair."""
+        request, dataset = self.request, self.request.dataset
+        seeds_of = self._seeds_of_methods()
+        pairs = [pair for pair in request.pairs if pair != "all"]
+        if "all" in request.pairs:
+            for method in seeds_of or all_methods(dataset):
+                pairs += pairs_of(method, dataset)
+        result: Dict[str, Dict[str, Sequence[int]]] = {}
+        for pair in dict.fromkeys(pairs):
+            if student_config(dataset, pair) is None:
+                expected = config_path(VANILLA, f"{dataset}_STUDENT")
+                raise ExperimentError(
+                    f"The pair {pair} has no config of its student alone; expected "
+                    f"TEACHER_STUDENT with a {expected}."
+                )
+            result[pair] = {}
+            for method, seeds in seeds_of.items():
+                path = config_path(method, f"{dataset}_{pair}")
+                if path.is_file():
+                    result[pair][method] = seeds
+                elif method in request.methods and pair in request.pairs:
+                    raise ExperimentError(
+                        f"There is no config {path}; expected a file."
+                    )
+        return result
+
+    def _seeds_of_methods(self) -> Dict[str, Sequence[int]]:
+        """Seeds of the methods that are named, and of all others where asked for."""
+        request = self.request
+        methods = {m: seeds or request.seeds for m, seeds in request.methods.items()}
+        methods.pop(VANILLA, None)
+        seeds_of_others = methods.pop("all", None)
+        everything = all_methods(request.dataset)
+        for method in methods:
+            if not (CONFIGS / method).is_dir():
+                raise ExperimentError(
+                    f"There is no folder {CONFIGS / method}; expected a method of "
+                    f"{', '.join(everything)}, and to be called in the repository."
+                )
+        if seeds_of_others is not None:
+            for method in everything:
+                methods.setdefault(method, seeds_of_others)
+        return methods
+
+    def _added_runs(self, pairs: Sequence[str]) -> Dict[str, Dict[str, str]]:
+        """Names and configs of the further runs of each pair."""
+        added: Dict[str, Dict[str, str]] = {pair: {} for pair in pairs}
+        for name, config in self.request.runs.items():
+            fitting = [pair for pair in pairs if pair in Path(config).stem]
+            if len(pairs) == 1:
+                fitting = list(pairs)
+            if not fitting:
+                raise ExperimentError(
+                    f"--run {name}: the name of {config} holds none of the pairs "
+                    f"{', '.join(pairs)}; expected one, to know its table."
+                )
+            added[max(fitting, key=len)][name] = config
+        return added
+
+    def _network(self, stem: str) -> str:
+        """The network that a config's name tells."""
+        return stem.removeprefix(f"{self.request.dataset}_")
+
+    def _command(self, method: str, pair: str, seeds: Sequence[int]) -> str:
+        """What trains one line of a table, and what it needs."""
+        request = self.request
+        command = ["python", "tools/compare.py", "--methods", method, "--pairs", pair]
+        command += ["--seeds", *map(str, seeds)]
+        if request.dataset != DATASET:
+            command += ["--dataset", request.dataset]
+        if request.teacher is not None:
+            command += ["--teacher", request.teacher]
+        if request.work_dir != WORK_DIR:
+            command += ["--work-dir", str(request.work_dir)]
+        command += ["--amp"] * request.settings.amp
+        if request.settings.options:
+            command += ["--cfg-options", *request.settings.option_list()]
+        return shlex.join(command)
+
+
+def folder_name(name: str) -> str:
+    """The name of a method as that of a folder."""
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
+def config_path(method: str, name: str) -> Path:
+    """Path of a run config."""
+    return CONFIGS / method / f"{name}.py"
+
+
+def student_config(dataset: str, pair: str) -> Optional[Path]:
+    """The config of a pair's student alone.
+
+    Args:
+        dataset (str): What the configs' names begin with.
+        pair (str): The pair, TEACHER_STUDENT, where a name may hold underscores.
+
+    Returns:
+        Path, optional: The config of configs/vanilla; None where there is none.
+    """
+    parts = pair.split("_")
+    students = ("_".join(parts[begin:]) for begin in range(1, len(parts)))
+    paths = (config_path(VANILLA, f"{dataset}_{student}") for student in students)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def pairs_of(method: str, dataset: str) -> List[str]:
+    """The pairs that a method has configs of."""
+    paths = sorted((CONFIGS / method).glob(f"{dataset}_*.py"))
+    pairs = [path.stem.removeprefix(f"{dataset}_") for path in paths]
+    return [pair for pair in pairs if student_config(dataset, pair)]
+
+
+def all_methods(dataset: str = DATASET) -> List[str]:
+    """The methods that have configs, in the order of tables."""
+    folders = [path.name for path in sorted(CONFIGS.glob("[!_]*")) if path.is_dir()]
+    found = [name for name in folders if name != VANILLA and pairs_of(name, dataset)]
+    known = [name for name in published.METHODS if name in found]
+    return list(dict.fromkeys([*known, *found]))

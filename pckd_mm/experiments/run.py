@@ -1,0 +1,344 @@
+"""One training as a process in a folder of its own."""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from mmengine.config import Config
+
+from pckd_mm.analysis import read_curve
+
+from .facts import made_with
+
+TEACHER = "teacher"
+_from_file = functools.lru_cache(None)(Config.fromfile)
+
+
+class ExperimentError(Exception):
+    """What ends an experiment or one of its runs, in words for the user."""
+
+
+def read_config(path: str, name: str) -> Config:
+    """Read a config, once in a process.
+
+    Args:
+        path (str): Its path.
+        name (str): What needs it, for the message.
+
+    Returns:
+        Config: The config; not to be changed.
+
+    Raises:
+        ExperimentError: Where there is none.
+    """
+    if not Path(path).is_file():
+        raise ExperimentError(f"There is no config {path} for {name}; expected a file.")
+    return _from_file(Path(path).absolute())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the runs of an experiment share.
+
+    Args:
+        root (Path): The repository, whose tools train and test.
+        options (dict): Settings that override those of every config.
+        amp (bool): Whether to train in mixed precision.
+    """
+
+    root: Path
+    options: Dict[str, Any] = field(default_factory=dict)
+    amp: bool = False
+
+    def option_list(self) -> List[str]:
+        """The options as on a command line."""
+        return [f"{key}={value}" for key, value in self.options.items()]
+
+
+@dataclass(eq=False)
+class Run:
+    """One training: a config, with a seed, in a process and a folder of its own.
+
+    ``FOLDER.py`` beside the folder is the config as it is trained, all settings merged
+    in; ``finished.json`` in the folder says that the run reached its end.
+
+    Args:
+        name (str): Name of the method, which tells the run from others.
+        config (str): Path of the config.
+        seed (int): Seed of all random numbers.
+        folder (Path): Where it is trained.
+        settings (Settings): What it shares with other runs.
+        teacher (Path, optional): The teacher's checkpoint; None for the config's.
+        after (Run, optional): The run that trains the teacher.
+        group (str): What the user is told in front of the name.
+
+    Raises:
+        ExperimentError: Where there is no config, or it is not one of epochs.
+    """
+
+    name: str
+    config: str
+    seed: int
+    folder: Path
+    settings: Settings
+    teacher: Optional[Path] = None
+    after: Optional["Run"] = None
+    group: str = ""
+    process: Optional[subprocess.Popen] = field(default=None, init=False)
+    started: float = field(default=0.0, init=False)
+    ended: float = field(default=0.0, init=False)
+    epochs_before: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.cfg = deepcopy(read_config(self.config, self.name))
+        self.cfg.merge_from_dict(
+            {**self.settings.options, "randomness.seed": self.seed}
+        )
+        if not self.distils:
+            self.after = None
+        elif self.teacher is not None:
+            self.cfg.merge_from_dict({"model.teacher_ckpt": str(self.teacher)})
+        self.epochs = self.cfg.train_cfg.get("max_epochs")
+        if self.epochs is None:
+            raise ExperimentError(
+                f"{self.config} has no train_cfg.max_epochs; expected a training in "
+                "epochs."
+            )
+
+    @property
+    def header(self) -> str:
+        """str: Name and seed."""
+        return self.name if self.name == TEACHER else f"{self.name}, seed {self.seed}"
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.header}".strip()
+
+    @property
+    def distils(self) -> bool:
+        """bool: Whether it needs a teacher."""
+        return "teacher_ckpt" in self.cfg.model
+
+    @property
+    def checkpoint(self) -> Path:
+        """Path: Where its weights are at the end."""
+        return self.folder / f"epoch_{self.epochs}.pth"
+
+    @property
+    def log(self) -> Path:
+        """Path: What the process printed."""
+        return self.folder / "output.log"
+
+    @property
+    def config_file(self) -> Path:
+        """Path: The config as it is trained."""
+        return self.folder.parent / f"{self.folder.name}.py"
+
+    @property
+    def is_finished(self) -> bool:
+        """bool: Whether it was trained to its end."""
+        return (self.folder / "finished.json").is_file()
+
+    @property
+    def is_begun(self) -> bool:
+        """bool: Whether anything is in its folder."""
+        return self.folder.is_dir() and any(self.folder.iterdir())
+
+    def curve(self) -> Dict[int, float]:
+        """Accuracy after each epoch so far."""
+        return read_curve(self.folder)
+
+    def epochs_done(self) -> int:
+        """Epochs trained so far."""
+        if self.is_finished:
+            return self.epochs
+        # The step of a resumed run may lie behind the one that it was cut off at.
+        return min(max(self.curve(), default=0), self.epochs)
+
+    def text(self) -> str:
+        """What ``FOLDER.py`` holds; the same text means the same training."""
+        precision = ", mixed precision" if self.settings.amp else ""
+        text = f"# {self.header}{precision}\n"
+        if self.distils:
+            text += f"# The teacher: {digest(self.cfg.model.teacher_ckpt)}\n"
+        return text + self.cfg.pretty_text
+
+    def is_changed(self) -> bool:
+        """Whether another training was begun in its folder."""
+        return (
+            self.config_file.is_file()
+            and self.config_file.read_text(encoding="utf-8") != self.text()
+        )
+
+    def state(self) -> str:
+        """What is to be done, in words."""
+        if self.folder.is_dir() and self.is_changed():
+            return "changed, anew"
+        if self.is_finished:
+            return f"finished, top-1 {self.curve()[self.epochs]:.2f}"
+        done = self.epochs_done()
+        return f"continued after epoch {done}" if done else "to do"
+
+    def check_folder(self) -> None:
+        """Refuse a folder that was not made by this tool.
+
+        Raises:
+            ExperimentError: Where it is one.
+        """
+        if self.is_begun and not self.config_file.is_file():
+            raise ExperimentError(
+                f"{self.folder} is there and was not made by this tool; expected no "
+                "such folder: give another --work-dir."
+            )
+
+    def prepare(self, fresh: bool = False) -> None:
+        """Write the config; make room where another one was trained.
+
+        Args:
+            fresh (bool): Whether to remove what was trained before.
+        """
+        if self.is_begun and fresh:
+            shutil.rmtree(self.folder)
+        elif self.is_begun and self.is_changed():
+            print(f"{self}: its config, seed or teacher has changed; trained anew.")
+            set_aside(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_text(self.text(), encoding="utf-8")
+
+    def command(self) -> List[str]:
+        """Command line of the process, without the interpreter."""
+        command = [str(self.settings.root / "tools" / "train.py")]
+        command += [str(self.config_file), "--work-dir", str(self.folder), "--resume"]
+        return command + ["--amp"] * self.settings.amp
+
+    def start(self, threads: Optional[int] = None) -> None:
+        """Start the process.
+
+        Args:
+            threads (int, optional): Threads that it may use; None for what the
+                environment says, else one.
+        """
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        self.epochs_before = self.epochs_done()
+        self.started = time.monotonic()
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.command()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+
+    def finish(self) -> float:
+        """Check that the process did its work, and note it.
+
+        Returns:
+            float: The accuracy after the last epoch.
+
+        Raises:
+            ExperimentError: With the end of the log.
+        """
+        self.ended = time.monotonic()
+        curve = self.curve()
+        if self.process.returncode or self.epochs not in curve:
+            lines = self.log.read_text(errors="replace").splitlines()[-20:]
+            raise ExperimentError(
+                "\n".join(lines)
+                + f"\n\n{self} failed (exit status {self.process.returncode}); the end "
+                f"of its log, {self.log}, is above. The same command goes on from here."
+            )
+        note = dict(accuracy=curve[self.epochs], **self.made_with())
+        # A file that is there is whole.
+        part = self.folder / "finished.json.tmp"
+        part.write_text(json.dumps(note) + "\n")
+        part.replace(self.folder / "finished.json")
+        return curve[self.epochs]
+
+    def made_with(self) -> Dict[str, Any]:
+        """What it is made with."""
+        return made_with(self.settings.root, self.settings.amp)
+
+    def note(self) -> Dict[str, Any]:
+        """What :meth:`made_with` was when it finished."""
+        note = json.loads((self.folder / "finished.json").read_text())
+        return {key: value for key, value in note.items() if key != "accuracy"}
+
+    def stop(self) -> None:
+        """End the process, if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+@dataclass(eq=False)
+class TeacherTest(Run):
+    """The test of a teacher's checkpoint that is there already.
+
+    Args:
+        tested (Path): The checkpoint; all others as those of :class:`Run`.
+    """
+
+    tested: Path = Path()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.epochs = 1
+
+    @property
+    def checkpoint(self) -> Path:
+        """Path: The checkpoint."""
+        return self.tested
+
+    def text(self) -> str:
+        """What ``FOLDER.py`` holds; the same text means the same test."""
+        digested = digest(str(self.tested))
+        return f"# {self}, test of {digested}\n{self.cfg.pretty_text}"
+
+    def command(self) -> List[str]:
+        """Command line of the process, without the interpreter."""
+        command = [str(self.settings.root / "tools" / "test.py")]
+        command += [str(self.config_file), str(self.tested)]
+        out = str(self.folder / "metrics.json")
+        return [*command, "--work-dir", str(self.folder), "--out", out]
+
+    def curve(self) -> Dict[int, float]:
+        """Its accuracy, as that of a single epoch."""
+        path = self.folder / "metrics.json"
+        if not path.is_file():
+            return {}
+        return {1: json.loads(path.read_text())["accuracy/top1"]}
+
+    def made_with(self) -> Dict[str, Any]:
+        """What the test is made with, which is never in mixed precision."""
+        facts = made_with(self.settings.root, amp=False)
+        return {**facts, "tested": str(self.tested)}
+
+
+def digest(path: str) -> str:
+    """What tells one checkpoint from another: a hash of a file, else its name."""
+    if not Path(path).is_file():
+        return path
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def set_aside(folder: Path) -> None:
+    """Rename a folder to NAME.old, or NAME.old2 and so on."""
+    number = 1
+    while (new := Path(f"{folder}.old{number if number > 1 else ''}")).exists():
+        number += 1
+    folder.rename(new)

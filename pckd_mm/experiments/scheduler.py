@@ -1,0 +1,203 @@
+"""Which run starts when, and what the user sees of it."""
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import torch
+
+from .facts import cores
+from .run import ExperimentError, Run
+
+
+def allot(
+    jobs: Optional[int] = None, threads: Optional[int] = None
+) -> Tuple[int, Optional[int]]:
+    """Fill in what the user left open.
+
+    Args:
+        jobs (int, optional): Runs at a time.
+        threads (int, optional): Threads of a run.
+
+    Returns:
+        tuple[int, int | None]: Runs at a time, by default 1 on a GPU, else 2 if cores
+        allow; threads of each, None for what the environment says, by default an equal
+        share of the cores.
+    """
+    jobs = jobs or (1 if torch.cuda.is_available() else min(2, cores()))
+    if threads is None and "OMP_NUM_THREADS" not in os.environ:
+        threads = max(1, cores() // jobs)
+    return jobs, threads
+
+
+def duration(seconds: float) -> str:
+    """A time for people to read: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+class Progress:
+    """Lines of finished runs, and one live line where the output is a terminal.
+
+    Args:
+        runs (Sequence[Run]): All runs.
+        jobs (int): Runs at a time.
+    """
+
+    def __init__(self, runs: Sequence[Run], jobs: int) -> None:
+        self.runs = runs
+        self.jobs = jobs
+        self.live = sys.stdout.isatty()
+
+    def seconds_left(self) -> Optional[float]:
+        """Estimate from the runs that this call started; None before there is any."""
+        rates: Dict[Path, List[float]] = {}
+        done = [run.epochs_done() for run in self.runs]
+        for run, epochs_done in zip(self.runs, done, strict=True):
+            epochs = epochs_done - run.epochs_before
+            if run.process is not None and epochs > 0:
+                seconds = (run.ended or time.monotonic()) - run.started
+                rates.setdefault(run.folder.parent, []).append(seconds / epochs)
+        if not rates:
+            return None
+        mean = {name: sum(values) / len(values) for name, values in rates.items()}
+        unknown = max(mean.values())
+        left = [
+            (run.epochs - epochs_done) * mean.get(run.folder.parent, unknown)
+            for run, epochs_done in zip(self.runs, done, strict=True)
+        ]
+        # No run is shared out, so the longest one is a lower bound.
+        return max(sum(left) / self.jobs, max(left))
+
+    def finished(self, run: Run, accuracy: float, before: bool = False) -> None:
+        """Print the line of a run."""
+        line = f"{run}: top-1 {accuracy:.2f}"
+        if before:
+            self._print(f"{line} (finished before)")
+            return
+        done = sum(other.is_finished for other in self.runs)
+        line += f", {duration(run.ended - run.started)}  [{done}/{len(self.runs)} runs"
+        if done < len(self.runs):
+            line += self._time_left()
+        self._print(line + "]")
+
+    def failed(self, run: Run) -> None:
+        """Print the line of a run that failed."""
+        self._print(f"{run}: failed, see {run.log}; the others go on")
+
+    def tick(self) -> None:
+        """Renew the live line."""
+        if not self.live:
+            return
+        epochs = sum(run.epochs for run in self.runs)
+        done = sum(run.epochs_done() for run in self.runs)
+        running = [
+            f"{run} {run.epochs_done()}/{run.epochs}"
+            for run in self.runs
+            if run.process is not None and run.process.poll() is None
+        ]
+        line = f"{100 * done / epochs:3.0f}% of all epochs{self._time_left()}"
+        line = f"{line} | {'; '.join(running)}"
+        width = shutil.get_terminal_size().columns - 1
+        print("\r\033[K" + line[:width], end="", flush=True)
+
+    def clear(self) -> None:
+        """Take the live line away."""
+        if self.live:
+            print("\r\033[K", end="", flush=True)
+
+    def _time_left(self) -> str:
+        left = self.seconds_left()
+        return "" if left is None else f", about {duration(left)} left"
+
+    def _print(self, line: str) -> None:
+        self.clear()
+        print(line, flush=True)
+
+
+class Scheduler:
+    """Train what is not finished, several runs at a time.
+
+    Args:
+        runs (Sequence[Run]): The runs, in this order; each waits for the one that
+            trains its teacher.
+        jobs (int): Runs at a time.
+        threads (int, optional): Threads of a run.
+        fresh (bool): Whether to repeat finished runs.
+        refresh (callable, optional): Called with each run that was trained.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        jobs: int,
+        threads: Optional[int] = None,
+        fresh: bool = False,
+        refresh: Optional[Callable[[Run], object]] = None,
+    ) -> None:
+        self.jobs = jobs
+        self.threads = threads
+        self.fresh = fresh
+        self.refresh = refresh
+        self.progress = Progress(runs, jobs)
+        self.waiting = list(runs)
+        self.running: List[Run] = []
+        self.failures: Dict[str, str] = {}
+
+    def train(self) -> Dict[str, str]:
+        """Train all runs; none outlives the call, however it ends.
+
+        Returns:
+            dict[str, str]: The runs that failed, with the end of their logs.
+        """
+        try:
+            while self.waiting or self.running:
+                self._collect()
+                self._start()
+                self.progress.tick()
+                if self.running:
+                    time.sleep(1 if self.progress.live else 0.3)
+        finally:
+            self.progress.clear()
+            for run in self.running:
+                run.stop()
+        return self.failures
+
+    def _collect(self) -> None:
+        """Take note of the runs that have ended."""
+        for run in [run for run in self.running if run.process.poll() is not None]:
+            self.running.remove(run)
+            try:
+                accuracy = run.finish()
+            except ExperimentError as error:
+                self.failures[str(run)] = str(error)
+                self.progress.failed(run)
+                continue
+            self.progress.finished(run, accuracy)
+            if self.refresh is not None:
+                self.refresh(run)
+
+    def _start(self) -> None:
+        """Start what may start: there is room, and its teacher is trained."""
+        for run in list(self.waiting):
+            if run.after is not None and str(run.after) in self.failures:
+                self.waiting.remove(run)
+                reason = f"{run} was not trained: {run.after} failed."
+                self.failures[str(run)] = reason
+                continue
+            busy = len(self.running) == self.jobs
+            if busy or run.after in [*self.waiting, *self.running]:
+                continue
+            self.waiting.remove(run)
+            run.prepare(self.fresh)
+            if run.is_finished:
+                self.progress.finished(run, run.curve()[run.epochs], before=True)
+                continue
+            run.start(self.threads)
+            self.running.append(run)

@@ -1,0 +1,80 @@
+"""What a run says that it was made with."""
+
+import datetime
+import subprocess
+
+import pytest
+import torch
+
+from pckd_mm.experiments import facts
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A git repository with one commit; its hash beside it."""
+
+    def git(*args):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        command = ["git", *identity, *args]
+        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+    git("init", "-q")
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "-q", "-m", "one")
+    return tmp_path, git("rev-parse", "HEAD")
+
+
+def test_commit_tells_whether_files_differ_from_it(repository):
+    root, commit = repository
+    assert facts.commit(root) == commit and len(commit) == 40
+    (root / "file").write_text("another")
+    assert facts.commit(root) == f"{commit}-dirty"
+
+
+def test_commit_is_unknown_without_a_repository_or_git(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert facts.commit(tmp_path) is None
+    monkeypatch.setenv("PATH", "")
+    assert facts.commit(tmp_path) is None
+
+
+def test_hardware_and_software_have_names(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    facts.hardware.cache_clear()
+    count = facts.cores()
+    assert facts.hardware().endswith(f", {count} core{'s' * (count > 1)}")
+    assert f"torch {torch.__version__}, mmengine 0." in facts.software()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    facts.hardware.cache_clear()
+    assert facts.hardware() == "a GPU"
+    facts.hardware.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "amp, gpu, expected",
+    [
+        (False, True, "float32"),
+        (True, True, "float16 autocast"),
+        (True, False, "bfloat16 autocast"),
+    ],
+)
+def test_precision(amp, gpu, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert facts.precision(amp) == expected
+
+
+def test_several_runs_together(repository):
+    root, commit = repository
+    note = facts.made_with(root, amp=False)
+    assert note["commit"] == commit
+    assert datetime.date.fromisoformat(note["date"])
+    other = {**note, "commit": None, "precision": "float16 autocast"}
+    assert facts.made_with_together([other, note, note], amp=False) == {
+        "commit": f"{commit}, unknown",
+        "hardware": note["hardware"],
+        "software": note["software"],
+        "precision": "float16 autocast, float32",
+    }

@@ -1,0 +1,260 @@
+"""From methods, pairs and seeds to runs, teachers and tables."""
+
+import pytest
+
+from pckd_mm.experiments import (
+    ExperimentError,
+    Request,
+    Settings,
+    TeacherTest,
+    all_runs,
+    describe,
+    make_plan,
+)
+from pckd_mm.experiments.plan import all_methods, pairs_of, student_config
+from tests.builders import ROOT
+
+STUDENT = "train_cfg = dict(max_epochs={})\nmodel = dict(type='Any')\n"
+DISTILS = STUDENT[:-2] + ", teacher_config={!r}, teacher_ckpt={!r})\n"
+TEACHER = "configs/vanilla/cifar100_resnet56.py"
+
+
+@pytest.fixture(autouse=True)
+def configs(tmp_path, monkeypatch):
+    """Configs as in the repository: three networks, two methods and two pairs."""
+    for name, epochs in (("resnet56", 240), ("resnet20", 240), ("wide_8", 12)):
+        write(f"vanilla/cifar100_{name}", STUDENT.format(epochs), tmp_path)
+    for method in ("pckd", "kd"):
+        for student, epochs in (("resnet20", 240), ("wide_8", 12)):
+            text = DISTILS.format(epochs, TEACHER, "zoo/resnet56.pth")
+            write(f"{method}/cifar100_resnet56_{student}", text, tmp_path)
+    write("zzz/cifar100_resnet56_wide_8", text, tmp_path)
+    write("_base_/cifar100_resnet56_wide_8", text, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(name, text, folder):
+    path = folder / "configs" / f"{name}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return f"configs/{name}.py"
+
+
+def ask(options=None, amp=False, **request):
+    return make_plan(Request(Settings(ROOT, options or {}, amp), **request))
+
+
+def seeds_of(table):
+    return {line.name: [run.seed for run in line.runs] for line in table.lines}
+
+
+def test_what_configs_holds():
+    assert all_methods() == ["kd", "pckd", "zzz"]
+    assert pairs_of("kd", "cifar100") == ["resnet56_resnet20", "resnet56_wide_8"]
+    alone = student_config("cifar100", "resnet56_wide_8")
+    assert str(alone) == "configs/vanilla/cifar100_wide_8.py"
+    assert student_config("cifar100", "resnet56_none") is None
+
+
+def test_all_and_seeds_of_its_own():
+    methods = {"pckd": [0, 5], "all": [7], "vanilla": None}
+    (table,) = ask(methods=methods, pairs=["resnet56_wide_8"], seeds=[3])
+    assert seeds_of(table) == {
+        "student alone, wide_8": [0, 5, 7],
+        "PCKD": [0, 5],
+        "KD": [7],
+        "zzz": [7],
+    }
+    assert table.name == "cifar100_resnet56_wide_8"
+
+
+def test_seeds_of_the_student_alone():
+    pairs = ["resnet56_wide_8"]
+    (table,) = ask(methods={"vanilla": [4], "kd": None}, pairs=pairs, seeds=[3])
+    assert seeds_of(table) == {"student alone, wide_8": [4], "KD": [3]}
+    (table,) = ask(methods={"vanilla": None}, pairs=pairs, seeds=[3])
+    assert seeds_of(table) == {"student alone, wide_8": [3]} and not table.teacher
+
+
+def test_every_pair_of_the_methods_named():
+    names = [table.name for table in ask(methods={"kd": None}, pairs=["all"])]
+    assert names == ["cifar100_resnet56_resnet20", "cifar100_resnet56_wide_8"]
+    # Not every method has every pair, where that is not asked for by name.
+    tables = ask(methods={"zzz": None, "kd": None}, pairs=["all"])
+    lines = {table.name: [line.name for line in table.lines[1:]] for table in tables}
+    assert lines == {names[1]: ["zzz", "KD"], names[0]: ["KD"]}
+
+
+def test_order_folders_and_shared_runs():
+    methods, pairs = {"kd": [0, 1]}, ["resnet56_resnet20", "resnet56_wide_8"]
+    tables = ask(methods=methods, pairs=pairs)
+    runs = all_runs(tables)
+    assert [
+        (str(run), str(run.folder)[len("work_dirs/compare/") :]) for run in runs
+    ] == [
+        ("cifar100_resnet56 teacher", "teachers/cifar100_resnet56"),
+        ("cifar100_resnet20 vanilla, seed 0", "vanilla/cifar100_resnet20/seed_0"),
+        (
+            "cifar100_resnet56_resnet20 kd, seed 0",
+            "cifar100_resnet56_resnet20/kd/seed_0",
+        ),
+        ("cifar100_resnet20 vanilla, seed 1", "vanilla/cifar100_resnet20/seed_1"),
+        (
+            "cifar100_resnet56_resnet20 kd, seed 1",
+            "cifar100_resnet56_resnet20/kd/seed_1",
+        ),
+        ("cifar100_wide_8 vanilla, seed 0", "vanilla/cifar100_wide_8/seed_0"),
+        ("cifar100_resnet56_wide_8 kd, seed 0", "cifar100_resnet56_wide_8/kd/seed_0"),
+        ("cifar100_wide_8 vanilla, seed 1", "vanilla/cifar100_wide_8/seed_1"),
+        ("cifar100_resnet56_wide_8 kd, seed 1", "cifar100_resnet56_wide_8/kd/seed_1"),
+    ]
+    teacher = runs[0]
+    assert tables[0].teacher.runs == tables[1].teacher.runs == [teacher]
+    for run in runs[1:]:
+        assert run.after is (teacher if run.name == "kd" else None)
+    assert runs[2].cfg.model.teacher_ckpt == str(teacher.checkpoint)
+    text = describe(tables).splitlines()
+    assert text[0] == f"cifar100_resnet56 teacher: to do  [{TEACHER}]"
+    assert text[-1] == "9 runs, 0 finished"
+
+
+def test_published_values_stand_beside_their_very_setting_alone():
+    methods, pair = {"kd": None, "pckd": None}, "resnet56_resnet20"
+
+    def values(**request):
+        (table,) = ask(methods=methods, **request)
+        return [line.published for line in (table.teacher, *table.lines)]
+
+    assert values(pairs=[pair]) == [72.34, 69.06, 70.66, 72.21]
+    assert values(pairs=[pair], options={"a": 1}) == [None] * 4
+    assert values(pairs=["resnet56_wide_8"]) == [72.34, None, None, None]
+
+
+def test_commands_tell_what_is_not_the_default(tmp_path):
+    methods, pairs = {"kd": [0, 1]}, ["resnet56_resnet20"]
+    (table,) = ask(methods=methods, pairs=pairs)
+    command = "python tools/compare.py --methods {} --pairs resnet56_resnet20"
+    teach = f"python tools/train.py {TEACHER}"
+    assert [line.command for line in table.lines] == [
+        f"{command.format('vanilla')} --seeds 0 1",
+        f"{command.format('kd')} --seeds 0 1",
+    ]
+    assert table.teacher.command == f"{teach} --cfg-options randomness.seed=0"
+    more = dict(options={"a": "b c"}, amp=True, work_dir=tmp_path / "w")
+    (table,) = ask(methods=methods, pairs=pairs, teacher=TEACHER, **more)
+    assert table.lines[1].command == (
+        f"{command.format('kd')} --seeds 0 1 --teacher {TEACHER} --work-dir "
+        f"{tmp_path / 'w'} --amp --cfg-options 'a=b c'"
+    )
+    assert table.teacher.command == (
+        f"{teach} --amp --cfg-options randomness.seed=0 'a=b c'"
+    )
+
+
+def test_which_teacher(configs):
+    request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
+    (table,) = ask(**request)
+    (trained,) = table.teacher.runs
+    own, mine = configs / "zoo" / "resnet56.pth", configs / "mine.pth"
+    own.parent.mkdir()
+    own.touch()
+    mine.touch()
+
+    (table,) = ask(**request)
+    (test,) = table.teacher.runs
+    assert isinstance(test, TeacherTest) and str(test.tested) == "zoo/resnet56.pth"
+    assert test.folder.name == "cifar100_resnet56_test"
+    (run,) = table.lines[1].runs
+    assert run.after is None and run.cfg.model.teacher_ckpt == "zoo/resnet56.pth"
+    assert table.teacher.command == f"python tools/test.py {TEACHER} zoo/resnet56.pth"
+
+    (table,) = ask(**request, teacher="mine.pth")
+    assert str(table.teacher.runs[0].tested) == "mine.pth"
+    (table,) = ask(**request, teacher="configs/vanilla/cifar100_wide_8.py")
+    assert table.teacher.name == "teacher, wide_8"
+    assert table.lines[1].runs[0].after is table.teacher.runs[0]
+
+    # Once begun, it stays the one that is trained here.
+    trained.prepare()
+    (table,) = ask(**request)
+    assert not isinstance(table.teacher.runs[0], TeacherTest)
+
+
+def test_a_teacher_behind_a_url_is_the_configs_affair(configs):
+    url = "https://example.org/a.pth"
+    write("kd/cifar100_resnet56_wide_8", DISTILS.format(12, "none.py", url), configs)
+    (table,) = ask(methods={"kd": None}, pairs=["resnet56_wide_8"])
+    assert table.teacher is None
+    assert table.lines[1].runs[0].cfg.model.teacher_ckpt == url
+
+
+def test_added_runs_join_the_table_of_their_pair():
+    pairs = ["resnet56_resnet20", "resnet56_wide_8"]
+    mine = {"my own": "configs/zzz/cifar100_resnet56_wide_8.py"}
+    tables = ask(methods={"kd": None}, pairs=pairs, runs=mine)
+    assert [list(seeds_of(table))[1:] for table in tables] == [["KD"], ["KD", "my own"]]
+    (run,) = tables[1].lines[-1].runs
+    assert str(run.folder).endswith("cifar100_resnet56_wide_8/my_own/seed_0")
+    # The first line need not be the one that has a teacher.
+    runs = {"a": "configs/vanilla/cifar100_wide_8.py", **mine}
+    (table,) = ask(methods={"vanilla": None}, pairs=pairs[1:], runs=runs)
+    assert table.runs()[0] is table.teacher.runs[0] is table.lines[2].runs[0].after
+
+
+def test_runs_without_methods_are_one_table(configs):
+    runs = {
+        "student alone": "configs/vanilla/cifar100_resnet20.py",
+        "mine": "configs/kd/cifar100_resnet56_resnet20.py",
+    }
+    (table,) = ask(runs=runs, teacher=TEACHER, seeds=[0, 1])
+    assert table.name == "" and table.teacher.name == "teacher"
+    work = "work_dirs/compare"
+    assert [(str(run), str(run.folder)) for run in table.runs()] == [
+        ("teacher", f"{work}/teacher"),
+        ("student alone, seed 0", f"{work}/student_alone/seed_0"),
+        ("mine, seed 0", f"{work}/mine/seed_0"),
+        ("student alone, seed 1", f"{work}/student_alone/seed_1"),
+        ("mine, seed 1", f"{work}/mine/seed_1"),
+    ]
+    assert [run.after is not None for run in table.runs()] == [False, False, True] + [
+        False,
+        True,
+    ]
+    (configs / "mine.pth").touch()
+    (table,) = ask(runs=runs, teacher="mine.pth")
+    assert table.teacher is None
+    assert table.runs()[1].cfg.model.teacher_ckpt == "mine.pth"
+
+
+KD = {"kd": None}
+PAIR = ["resnet56_wide_8"]
+
+
+@pytest.mark.parametrize(
+    "request_, message",
+    [
+        (dict(methods={"nonsense": None}, pairs=PAIR), "no folder configs/nonsense"),
+        (dict(methods=KD, pairs=["resnet56_x"]), "no config of its student alone"),
+        (dict(methods=KD, pairs=["x_resnet20"]), "no config configs/kd/cifar100_x_res"),
+        (dict(methods=KD, pairs=PAIR, teacher="no.pth"), "There is no teacher no.pth"),
+        (dict(methods=KD, pairs=PAIR, teacher="no.py"), "neither its teacher_ckpt zoo"),
+        (dict(methods=KD, pairs=PAIR, runs={"kd": "a.py"}), "share a folder with the"),
+        (
+            dict(methods=KD, pairs=["all"], runs={"a": "a.py"}),
+            "holds none of the pairs",
+        ),
+        (dict(methods=KD, pairs=PAIR, runs={"a": "a.py"}), "no config a.py for a"),
+    ],
+)
+def test_what_is_missing_is_named(request_, message):
+    with pytest.raises(ExperimentError, match=message):
+        ask(**request_)
+
+
+def test_foreign_folders_are_refused(configs):
+    folder = configs / "work_dirs/compare/vanilla/cifar100_wide_8/seed_0"
+    folder.mkdir(parents=True)
+    (folder / "precious.txt").touch()
+    with pytest.raises(ExperimentError, match="was not made by this tool"):
+        ask(methods=KD, pairs=PAIR)

@@ -1,0 +1,198 @@
+"""A training as a process in a folder."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pckd_mm.experiments import ExperimentError, Run, Settings, TeacherTest
+from tests.builders import ROOT
+
+STUDENT = "model = dict(type='Any')\ntrain_cfg = dict(max_epochs=3)\n"
+DISTILS = STUDENT.replace("type='Any'", "type='Any', teacher_ckpt='own.pth'")
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A run of a small config; its work dir is ``work``."""
+
+    def make(text=STUDENT, kind=Run, seed=1, amp=False, options=None, **more):
+        config = tmp_path / f"config_{hashlib.md5(text.encode()).hexdigest()}.py"
+        config.write_text(text)
+        folder = tmp_path / "work" / f"seed_{seed}"
+        settings = Settings(ROOT, options or {}, amp)
+        return kind("KD", str(config), seed, folder, settings, **more)
+
+    return make
+
+
+def log_epochs(run, first, last, name="1"):
+    """As if it was trained: 50 % after epoch 0, 1 % more after each."""
+    folder = run.folder / name / "vis_data"
+    folder.mkdir(parents=True)
+    lines = [
+        json.dumps({"accuracy/top1": 50.0 + epoch, "step": epoch})
+        for epoch in range(first, last + 1)
+    ]
+    (folder / "scalars.json").write_text("\n".join(lines))
+
+
+class Ended:
+    """A process that has ended."""
+
+    def __init__(self, status):
+        self.returncode = status
+
+    def poll(self):
+        return self.returncode
+
+
+def test_the_config_is_written_as_it_is_trained(make, tmp_path):
+    run = make(options={"train_cfg.max_epochs": 2}, amp=True, group="pair")
+    run.prepare()
+    text = (tmp_path / "work" / "seed_1.py").read_text()
+    assert text.startswith("# KD, seed 1, mixed precision\n")
+    namespace = {}
+    exec(text, namespace)
+    assert namespace["train_cfg"] == {"max_epochs": 2}
+    assert namespace["randomness"] == {"seed": 1}
+    assert str(run) == "pair KD, seed 1"
+    assert run.checkpoint == tmp_path / "work" / "seed_1" / "epoch_2.pth"
+    assert run.command() == [
+        str(ROOT / "tools" / "train.py"),
+        str(tmp_path / "work" / "seed_1.py"),
+        "--work-dir",
+        str(tmp_path / "work" / "seed_1"),
+        "--resume",
+        "--amp",
+    ]
+
+
+def test_the_teacher_is_known_by_its_content(make, tmp_path):
+    teacher = tmp_path / "teacher.pth"
+    teacher.write_bytes(b"weights")
+    run = make(DISTILS, teacher=teacher, after=make())
+    assert run.cfg.model.teacher_ckpt == str(teacher) and run.after is not None
+    first, second, *_ = run.text().splitlines()
+    assert (first, second) == (
+        "# KD, seed 1",
+        f"# The teacher: {hashlib.sha256(b'weights').hexdigest()}",
+    )
+    assert "# The teacher: own.pth" in make(DISTILS).text()
+    # The student alone has none, whatever others have.
+    alone = make(teacher=teacher, after=run)
+    assert alone.after is None and "teacher" not in alone.text()
+
+
+def test_what_is_to_be_done(make):
+    run = make()
+    assert run.state() == "to do"
+    run.prepare()
+    log_epochs(run, 1, 2)
+    assert run.state() == "continued after epoch 2" and run.epochs_done() == 2
+    log_epochs(run, 3, 3, "2")
+    run.process = Ended(0)
+    assert run.finish() == 53.0
+    assert run.state() == "finished, top-1 53.00" and run.epochs_done() == 3
+    note = json.loads((run.folder / "finished.json").read_text())
+    assert note == {"accuracy": 53.0, **run.note()}
+    assert run.note()["precision"] == "float32"
+    assert make(options={"train_cfg.max_epochs": 4}).state() == "changed, anew"
+    assert make(amp=True).state() == "changed, anew"
+
+
+def test_another_training_is_set_aside_and_fresh_removes(make, capsys):
+    for number, names in enumerate(([], ["seed_1.old"], ["seed_1.old", "seed_1.old2"])):
+        run = make(options={"any": number})
+        run.prepare()
+        (run.folder / "trained").write_text(str(number))
+        work = run.folder.parent
+        assert sorted(p.name for p in work.glob("*.old*")) == names
+    assert capsys.readouterr().out.count("KD, seed 1: its config, seed or teacher") == 2
+    assert (work / "seed_1.old2" / "trained").read_text() == "1"
+    run.prepare()
+    assert (run.folder / "trained").is_file()
+    run.prepare(fresh=True)
+    assert not list(run.folder.iterdir()) and (work / "seed_1.old").is_dir()
+
+
+def test_a_foreign_folder_is_refused(make):
+    run = make()
+    run.folder.mkdir(parents=True)
+    run.check_folder()
+    (run.folder / "precious.txt").touch()
+    with pytest.raises(ExperimentError, match="was not made by this tool"):
+        run.check_folder()
+
+
+@pytest.mark.parametrize("status, epochs", [(1, 3), (0, 2)])
+def test_a_run_that_did_not_reach_its_end_has_failed(status, epochs, make):
+    run = make()
+    run.prepare()
+    log_epochs(run, 1, epochs)
+    run.log.write_text("\n".join(f"line {number}." for number in range(30)))
+    run.process = Ended(status)
+    with pytest.raises(ExperimentError) as error:
+        run.finish()
+    assert f"failed (exit status {status})" in str(error.value)
+    assert "line 10." in str(error.value) and "line 9." not in str(error.value)
+    assert not run.is_finished
+
+
+def test_threads_of_a_run(make, monkeypatch):
+    started = []
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *args, env, **more: started.append(env)
+    )
+    run = make()
+    run.prepare()
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    run.start(3)
+    run.start()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    run.start()
+    assert [env["OMP_NUM_THREADS"] for env in started] == ["3", "7", "1"]
+
+
+def test_a_process_writes_to_the_log_and_can_be_stopped(make, monkeypatch):
+    run = make()
+    run.prepare()
+    code = "import time; print('begun', flush=True); time.sleep(60)"
+    monkeypatch.setattr(run, "command", lambda: ["-c", code])
+    run.start()
+    assert run.process.args[0] == sys.executable
+    deadline = time.monotonic() + 30
+    while "begun" not in run.log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert run.log.read_text() == "begun\n"
+    run.stop()
+    assert run.process.returncode != 0
+
+
+def test_the_test_of_a_teacher(make, tmp_path):
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    run = make(kind=TeacherTest, tested=weights, amp=True)
+    run.prepare()
+    command = run.command()
+    assert command[0] == str(ROOT / "tools" / "test.py")
+    assert command[2] == str(run.checkpoint) == str(weights)
+    assert "--amp" not in command and run.epochs == 1
+    first = run.text().splitlines()[0]
+    assert first.endswith(f"test of {hashlib.sha256(b'weights').hexdigest()}")
+    assert run.curve() == {}
+    (run.folder / "metrics.json").write_text('{"accuracy/top1": 99.5}')
+    run.process = Ended(0)
+    assert run.finish() == 99.5
+    assert run.note()["tested"] == str(weights)
+    assert run.note()["precision"] == "float32"
+
+
+def test_configs_that_cannot_be_trained(make, tmp_path):
+    with pytest.raises(ExperimentError, match="no train_cfg.max_epochs"):
+        make(STUDENT.replace("max_epochs", "max_iters"))
+    with pytest.raises(ExperimentError, match="no config missing.py for KD"):
+        Run("KD", "missing.py", 0, tmp_path, Settings(ROOT))

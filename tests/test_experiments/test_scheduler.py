@@ -1,0 +1,193 @@
+"""Which run starts when, and what the user is told."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from pckd_mm.experiments import ExperimentError, Scheduler, scheduler
+from pckd_mm.experiments.scheduler import Progress, allot, duration
+
+
+class FakeProcess:
+    """Ends at once, with this exit status; None runs on."""
+
+    def __init__(self, status=0):
+        self.returncode = status
+
+    def poll(self):
+        return self.returncode
+
+
+class FakeRun:
+    """A run that takes no time and ends with 70 %."""
+
+    epochs, epochs_before = 10, 0
+    started, ended = 0.0, 7.0
+    process = None
+
+    def __init__(self, name, after=None, fails=False, finished=False):
+        self.name, self.after, self.fails = name, after, fails
+        self.is_finished = finished
+        self.folder = Path("work", name, "seed_0")
+        self.log = self.folder / "output.log"
+        self.fresh = self.stopped = None
+
+    def __str__(self):
+        return self.name
+
+    def epochs_done(self):
+        return 10 * self.is_finished
+
+    def curve(self):
+        return {10: 70.0}
+
+    def prepare(self, fresh):
+        self.fresh = fresh
+        self.is_finished = self.is_finished and not fresh
+
+    def start(self, threads):
+        self.threads = threads
+        self.process = FakeProcess()
+
+    def finish(self):
+        if self.fails:
+            raise ExperimentError(f"why {self} failed")
+        self.is_finished = True
+        return 70.0
+
+    def stop(self):
+        self.stopped = True
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(scheduler.time, "sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Names of what was started."""
+    names, start = [], FakeRun.start
+    monkeypatch.setattr(
+        FakeRun, "start", lambda run, threads: names.append(str(run)) or start(run, 1)
+    )
+    return names
+
+
+def test_a_free_slot_goes_to_a_run_that_needs_no_teacher(started):
+    teacher = FakeRun("teacher")
+    runs = [teacher, FakeRun("KD", teacher), FakeRun("alone"), FakeRun("PCKD", teacher)]
+    assert Scheduler(runs, jobs=2).train() == {}
+    assert started == ["teacher", "alone", "KD", "PCKD"]
+
+
+def test_no_more_runs_at_a_time_than_jobs(monkeypatch):
+    runs = [FakeRun(str(number)) for number in range(5)]
+    together = []
+    finish = FakeRun.finish
+    monkeypatch.setattr(
+        FakeRun,
+        "finish",
+        lambda run: (
+            together.append(sum(r.process is not None for r in runs)) or finish(run)
+        ),
+    )
+    Scheduler(runs, jobs=2).train()
+    # Those started so far, as each one ends.
+    assert together == [2, 2, 4, 4, 5]
+
+
+def test_others_go_on_when_one_fails(started, capsys):
+    teacher = FakeRun("teacher", fails=True)
+    runs = [teacher, FakeRun("KD", teacher), FakeRun("alone")]
+    failures = Scheduler(runs, jobs=1).train()
+    assert failures == {
+        "teacher": "why teacher failed",
+        "KD": "KD was not trained: teacher failed.",
+    }
+    assert started == ["teacher", "alone"]
+    log = Path("work", "teacher", "seed_0", "output.log")
+    assert f"teacher: failed, see {log}; the others go on" in capsys.readouterr().out
+
+
+def test_finished_runs_are_repeated_only_afresh(started, capsys):
+    runs = [FakeRun("old", finished=True), FakeRun("new")]
+    refreshed = []
+    Scheduler(runs, 1, refresh=refreshed.append).train()
+    assert started == ["new"] and refreshed == [runs[1]]
+    assert capsys.readouterr().out.splitlines() == [
+        "old: top-1 70.00 (finished before)",
+        "new: top-1 70.00, 7 s  [2/2 runs]",
+    ]
+    Scheduler(runs, 1, fresh=True).train()
+    assert started == ["new", "old", "new"]
+
+
+def test_no_run_outlives_an_interruption(monkeypatch):
+    runs = [FakeRun("a"), FakeRun("b"), FakeRun("c")]
+    monkeypatch.setattr(
+        FakeRun,
+        "start",
+        lambda run, threads: setattr(run, "process", FakeProcess(None)),
+    )
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scheduler.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Scheduler(runs, jobs=2).train()
+    assert [run.stopped for run in runs] == [True, True, None]
+
+
+@pytest.mark.parametrize(
+    "given, gpu, omp, expected",
+    [
+        ((None, None), False, None, (2, 4)),
+        ((None, None), True, None, (1, 8)),
+        ((3, None), False, None, (3, 2)),
+        ((3, None), False, "1", (3, None)),
+        ((3, 5), False, "1", (3, 5)),
+        ((16, None), False, None, (16, 1)),
+    ],
+)
+def test_jobs_and_threads(given, gpu, omp, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(scheduler, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if omp is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", omp)
+    assert allot(*given) == expected
+
+
+def test_durations():
+    assert [duration(s) for s in (7.2, 89, 125, 7200)] == [
+        "7 s",
+        "89 s",
+        "2 min",
+        "2.0 h",
+    ]
+
+
+def test_progress_tells_percent_and_time_left(monkeypatch, capsys):
+    half, waiting = FakeRun("KD, seed 0"), FakeRun("KD, seed 1")
+    # 5 of 10 epochs in 20 s.
+    half.process, half.ended = FakeProcess(None), 0.0
+    half.started = time.monotonic() - 20
+    half.epochs_done = lambda: 5
+    progress = Progress([half, waiting], jobs=1)
+    # 4 s for an epoch, 15 epochs to go.
+    assert progress.seconds_left() == pytest.approx(60, abs=3)
+    progress.live = True
+    monkeypatch.setenv("COLUMNS", "120")
+    progress.tick()
+    printed = capsys.readouterr().out
+    assert " 25% of all epochs, about 60 s left | KD, seed 0 5/10" in printed
+    # Two at a time, the waiting one alone takes 40 s.
+    assert Progress([half, waiting], jobs=2).seconds_left() == pytest.approx(40, abs=3)
+    assert Progress([waiting], jobs=1).seconds_left() is None
+    progress.live = False
+    progress.tick()
+    assert capsys.readouterr().out == ""
