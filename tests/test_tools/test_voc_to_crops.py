@@ -129,6 +129,19 @@ def test_names_what_is_wrong(devkit, tmp_path, name, content, message):
     broken(devkit, name, content)
     with pytest.raises((FileNotFoundError, ValueError), match=message):
         convert(devkit, tmp_path / "out")
+    for part in ("train", "test"):
+        assert not (tmp_path / "out" / part).exists()
+
+
+def test_goes_on_from_a_failure(devkit, tmp_path):
+    photo = devkit / "VOC2012" / "JPEGImages" / "b.jpg"
+    content = photo.read_bytes()
+    photo.unlink()
+    with pytest.raises(FileNotFoundError):
+        convert(devkit, tmp_path / "out")
+    photo.write_bytes(content)
+    assert convert(devkit, tmp_path / "out") == dict(train=4, test=2)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["test", "train"]
 
 
 def test_refuses_to_mix_with_earlier_crops(devkit, tmp_path):

@@ -7,6 +7,7 @@ that configs/transfer/folder_resnet20.py can be tried on photos.
 """
 
 import argparse
+import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
@@ -166,9 +167,12 @@ def convert(
         for photo in part
     }
     names = {box.name for boxes in annotations.values() for box in boxes.values()}
-    for part in photos:
+    # Renamed when they are whole.
+    partial = {part: out / f"{part}.partial" for part in photos}
+    for folder in partial.values():
+        shutil.rmtree(folder, ignore_errors=True)
         for name in names:
-            (out / part / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True)
     counts = dict.fromkeys(photos, 0)
     for part, photos_of_part in photos.items():
         for year, stem in photos_of_part:
@@ -177,8 +181,12 @@ def convert(
             for index, box in boxes.items():
                 file = f"{year.name.removeprefix('VOC')}_{stem}_{index}.png"
                 content = crop(image, box, _annotation(year, stem))
-                cv2.imwrite(str(out / part / box.name / file), content)
+                path = partial[part] / box.name / file
+                if not cv2.imwrite(str(path), content):
+                    raise OSError(f"{path} cannot be written; is the disk full?")
                 counts[part] += 1
+    for part, folder in partial.items():
+        folder.rename(out / part)
     return counts
 
 
