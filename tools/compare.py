@@ -2,7 +2,7 @@
 
 python tools/compare.py --methods kd pckd --pairs resnet56_resnet20 wrn_40_2_wrn_16_2
 python tools/compare.py --methods pckd:0,1,2 kd:0,1,2 all:0 \\
-    --pairs resnet20_resnet8_12e --work-dir work_dirs/cifar100_12e
+    --pairs resnet20_resnet8_6e --work-dir work_dirs/cifar100_6e
 
 trains configs/METHOD/cifar100_PAIR.py. The student alone, which gains are over, is
 always among them (configs/vanilla), with the seeds of all methods of the pair. The
@@ -55,15 +55,17 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="METHOD[:SEED,...]",
-        help="folders of configs/, or 'all' (others than those named), 'vanilla' for "
-        "the student alone; with seeds of its own where they differ from --seeds",
+        help="folders of configs/, or 'all' (others than those named, ablations too, "
+        "where they have a config of the pair), 'vanilla' for the student alone; with "
+        "seeds of its own where they differ from --seeds",
     )
     parser.add_argument(
         "--pairs",
         nargs="+",
         default=[],
         metavar="TEACHER_STUDENT",
-        help="pairs of networks as in the configs' names, or 'all'",
+        help="pairs of networks as in the configs' names, with the suffix of a short "
+        "schedule such as _6e, or 'all'",
     )
     parser.add_argument(
         "--dataset",

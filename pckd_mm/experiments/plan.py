@@ -138,7 +138,7 @@ def all_runs(tables: Sequence[PlannedTable]) -> List[Run]:
 def describe(tables: Sequence[PlannedTable]) -> str:
     """What would be trained, with which config, and what is done already."""
     states = {run: run.state() for run in all_runs(tables)}
-    lines = [f"{run}: {state}  [{run.config}]" for run, state in states.items()]
+    lines = [f"{run}: {state}  [{run.made_from}]" for run, state in states.items()]
     done = sum(state.startswith("finished") for state in states.values())
     return "\n".join([*lines, f"{len(states)} runs, {done} finished"])
 
@@ -235,14 +235,24 @@ class _Planner:
         """A run for each seed, with the teacher of a line."""
         after = teacher.runs[0] if teacher else None
         checkpoint = after.checkpoint if after else self.checkpoint
-        if isinstance(after, TeacherTest):
-            after = None
+        if checkpoint is None:
+            self._require_teacher(name, config)
         shared = dict(teacher=checkpoint, after=after, group=group)
         folder = self.request.work_dir / folder
         return [
             self._run(name, config, seed, folder / f"seed_{seed}", **shared)
             for seed in seeds
         ]
+
+    @staticmethod
+    def _require_teacher(name: str, config: str) -> None:
+        """Refuse a distillation whose teacher is not there and will not be trained."""
+        own = read_config(config, name).model.get("teacher_ckpt")
+        if own and "://" not in own and not Path(own).is_file():
+            raise ExperimentError(
+                f"There is no teacher_ckpt {own} for {config}; expected the file, or "
+                "--teacher with a checkpoint or with the config that trains it."
+            )
 
     def _run(
         self, name: str, config: str, seed: int, folder: Path, kind=Run, **more

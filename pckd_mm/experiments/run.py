@@ -143,6 +143,11 @@ class Run:
         return self.folder.parent / f"{self.folder.name}.py"
 
     @property
+    def made_from(self) -> str:
+        """str: What is trained."""
+        return self.config
+
+    @property
     def is_finished(self) -> bool:
         """bool: Whether it was trained to its end."""
         return (self.folder / "finished.json").is_file()
@@ -303,6 +308,11 @@ class TeacherTest(Run):
     def checkpoint(self) -> Path:
         """Path: The checkpoint."""
         return self.tested
+
+    @property
+    def made_from(self) -> str:
+        """str: What is tested with which config."""
+        return f"{self.tested}, tested with {self.config}"
 
     def text(self) -> str:
         """What ``FOLDER.py`` holds; the same text means the same test."""

@@ -64,8 +64,8 @@ def read_checkpoint(path: str) -> dict:
             raise ValueError(
                 f"The checkpoint {path} is refused, since reading it would run "
                 f"{wanted[0]}; expected tensors and plain values only: save its state "
-                "dict alone, or allow that name by torch.serialization."
-                "add_safe_globals if you trust the file."
+                "dict alone in a script of your own that allows that name by torch."
+                "serialization.add_safe_globals, if you trust the file."
             ) from error
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(

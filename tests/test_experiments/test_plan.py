@@ -166,7 +166,12 @@ def test_which_teacher(configs):
     assert isinstance(test, TeacherTest) and str(test.tested) == "zoo/resnet56.pth"
     assert test.folder.name == "cifar100_resnet56_test"
     (run,) = table.lines[1].runs
-    assert run.after is None and run.cfg.model.teacher_ckpt == "zoo/resnet56.pth"
+    # A teacher that does not fit keeps its students from hours of training.
+    assert run.after is test and run.cfg.model.teacher_ckpt == "zoo/resnet56.pth"
+    line = (
+        f"cifar100_resnet56 teacher: to do  [zoo/resnet56.pth, tested with {TEACHER}]"
+    )
+    assert line in describe([table]).splitlines()
     assert table.teacher.command == f"python tools/test.py {TEACHER} zoo/resnet56.pth"
 
     (table,) = ask(**request, teacher="mine.pth")
@@ -179,6 +184,18 @@ def test_which_teacher(configs):
     trained.prepare()
     (table,) = ask(**request)
     assert not isinstance(table.teacher.runs[0], TeacherTest)
+
+
+def test_a_teacher_that_is_not_there(configs):
+    alone = "configs/vanilla/cifar100_resnet20.py"
+    runs = {"alone": alone, "mine": "configs/kd/cifar100_resnet56_resnet20.py"}
+    with pytest.raises(ExperimentError, match="no teacher_ckpt zoo/resnet56.pth for"):
+        ask(runs=runs)
+    # Neither is it there for a pair that does not say how to train it.
+    text = (STUDENT[:-2] + ", teacher_ckpt='zoo/resnet56.pth')\n").format(240)
+    write("kd/cifar100_resnet56_wide_8", text, configs)
+    with pytest.raises(ExperimentError, match="no teacher_ckpt zoo/resnet56.pth for"):
+        ask(methods={"kd": None}, pairs=["resnet56_wide_8"])
 
 
 def test_a_teacher_behind_a_url_is_the_configs_affair(configs):

@@ -110,13 +110,14 @@ class Results:
         }
         for method, name in published.METHODS.items():
             rows[name] = f"configs/{method}/cifar100_{pair}.py"
-        one = "python tools/compare.py --methods {} --pairs {} --seeds 0 --amp"
+        one = "python tools/compare.py --methods {} --pairs {} --seeds {} --amp"
         lines = [["method", "top-1", "n", "gain over the student alone", "command"]]
         for name, config in rows.items():
             entry = self.find(config)
             is_method = not name.startswith(("teacher", "student"))
             gain = entry.mean - alone.mean if entry and alone and is_method else None
-            command = one.format(config.split("/")[1], pair)
+            seeds = " ".join(map(str, sorted(entry.top1) if entry else [0]))
+            command = one.format(config.split("/")[1], pair, seeds)
             if config == teacher:
                 command = f"python tools/train.py {config} --amp"
             lines.append(
