@@ -134,5 +134,5 @@ def test_other_views_in_model_and_loader_end_before_training(tmp_path, cfg):
     found = cfg.model.num_views
     cfg.model.num_views = 2
     dataset, model = small(cfg, tmp_path)
-    with pytest.raises(ValueError, match=f"gives {found} crops .* num_views=2; exp"):
+    with pytest.raises(ValueError, match=f"image is {found}, for num_views=2; exp"):
         PreflightHook._dry_run(model, dataset, default_collate)

@@ -86,14 +86,9 @@ def test_a_comparison_from_start_to_end(tmp_path):
 
 def test_a_failing_run_ends_it_with_the_log(tmp_path):
     work = tmp_path / "work"
-    done = call(
-        *command(
-            work,
-            "--seeds=0",
-            "--jobs=1",
-            options=SMALL[:1] + ["train_dataloader.dataset.split=nonsense"],
-        )
-    )
+    options = SMALL[:1] + ["train_dataloader.dataset.split=nonsense"]
+    run = "--run=student alone=" + ALONE
+    done = call(run, f"--work-dir={work}", "--seeds=0", "--jobs=1", *options)
     assert done.returncode == 1
     assert "split='nonsense'; expected 'train' or 'test'" in done.stderr
     assert "student alone, seed 0 failed (exit status 1)" in done.stderr
