@@ -16,12 +16,12 @@ from mmengine.dist import master_only
 from mmengine.evaluator import DumpResults
 from mmengine.fileio import dump
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
 from pckd_mm.compat import prepare_cpu_processes, weights_only_loading
 from pckd_mm.utils.checkpoint import model_state_dict
+from pckd_mm.utils.wrappers import unwrap
 from train import load_config, parse_with_launcher
 
 
@@ -56,7 +56,7 @@ class TakeStudentHook(Hook):
     priority = "VERY_HIGH"
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         if not hasattr(model, "architecture"):
             checkpoint["state_dict"] = model_state_dict(checkpoint)
 

@@ -4,13 +4,13 @@ from typing import Sequence
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmrazor.models import SingleTeacherDistill
 from torch.utils.data import Dataset
 
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.randomness import isolated_randomness
+from pckd_mm.utils.wrappers import unwrap
 
 
 def check_labels(labels: Sequence[int], num_classes: int) -> None:
@@ -75,7 +75,7 @@ class PreflightHook(Hook):
     def before_train(self, runner: Runner) -> None:
         if runner.iter >= runner.max_iters:
             return  # a finished run was resumed: nothing is left to train
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         loader = runner.train_dataloader
         distils = isinstance(model, SingleTeacherDistill)
         student = model.student if distils else model

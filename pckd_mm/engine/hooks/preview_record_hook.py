@@ -7,11 +7,11 @@ from typing import List
 import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
 from pckd_mm.registry import HOOKS
+from pckd_mm.utils.wrappers import unwrap
 
 
 @HOOKS.register_module()
@@ -38,7 +38,7 @@ class PreviewRecordHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         weight = model.distiller.preview_weight
         if weight is None:
             return

@@ -1,11 +1,11 @@
 """Labels of the training set for losses that draw negatives from it."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from pckd_mm.models.losses import ContrastiveRepresentationLoss
 from pckd_mm.registry import HOOKS
+from pckd_mm.utils.wrappers import unwrap
 
 
 @HOOKS.register_module()
@@ -22,7 +22,7 @@ class SampleLabelsHook(Hook):
         Raises:
             TypeError: For a data set that cannot list its labels.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         losses = [
             module
             for module in model.modules()
