@@ -4,7 +4,7 @@ import copy
 import difflib
 import weakref
 from inspect import Parameter, signature
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 from mmengine.registry import Registry
 from mmrazor.models.distillers import ConfigurableDistiller
@@ -56,6 +56,28 @@ def in_scope(cfg: Config, *registries: Registry, suffix: str = "") -> Config:
     return cfg
 
 
+def map_settings(
+    connectors: Dict[str, Config], function: Callable[[str, str, Any], Any]
+) -> Dict[str, Config]:
+    """Replace every setting of every connector.
+
+    Args:
+        connectors (dict[str, dict]): Configs of connectors, or of several in a row.
+        function (Callable): Gives the new value for the connector's name, the
+            setting's name and its value.
+
+    Returns:
+        dict[str, dict]: A copy with the new values.
+    """
+
+    def replace(name: str, cfg: Config) -> Config:
+        if isinstance(cfg, (list, tuple)):
+            return [replace(name, part) for part in cfg]
+        return {key: function(name, key, value) for key, value in cfg.items()}
+
+    return {name: replace(name, cfg) for name, cfg in connectors.items()}
+
+
 def resolve_widths(connectors: Dict[str, Config], **widths: int) -> Dict[str, Config]:
     """Replace ``'student'`` and ``'teacher'`` in connectors by feature widths.
 
@@ -84,12 +106,7 @@ def resolve_widths(connectors: Dict[str, Config], **widths: int) -> Dict[str, Co
             )
         return widths[value]
 
-    def resolve(name: str, cfg: Config) -> Config:
-        if isinstance(cfg, (list, tuple)):
-            return [resolve(name, part) for part in cfg]
-        return {key: width(name, key, value) for key, value in cfg.items()}
-
-    return {name: resolve(name, cfg) for name, cfg in connectors.items()}
+    return map_settings(connectors, width)
 
 
 @MODELS.register_module()

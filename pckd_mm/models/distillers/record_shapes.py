@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pckd_mm.utils.randomness import isolated_randomness
 
-from .pckd_distiller import Config, PCKDDistiller
+from .pckd_distiller import Config, PCKDDistiller, map_settings
 
 
 def dry_run(
@@ -85,12 +85,7 @@ def resolve_shapes(
             probe.append(dry_run(student, teacher, distiller, input_shape))
         return _record_shape(probe[0], name, key, value)
 
-    def resolve(name: str, cfg: Config) -> Config:
-        if isinstance(cfg, (list, tuple)):
-            return [resolve(name, part) for part in cfg]
-        return {key: shape(name, key, value) for key, value in cfg.items()}
-
-    return {name: resolve(name, cfg) for name, cfg in connectors.items()}
+    return map_settings(connectors, shape)
 
 
 def _record_shape(
