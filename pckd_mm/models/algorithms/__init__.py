@@ -1,3 +1,11 @@
+from pckd_mm.utils.dependencies import has_detection
+
+from .frozen_teacher_distill import FrozenTeacherDistill
 from .multi_view_distill import MultiViewDistill
 
-__all__ = ["MultiViewDistill"]
+__all__ = ["FrozenTeacherDistill", "MultiViewDistill"]
+
+if has_detection():
+    from .roi_distill import RoIDistill  # noqa: F401
+
+    __all__ += ["RoIDistill"]

@@ -2,10 +2,22 @@
 
 from typing import Optional
 
+import torch
 from mmrazor.models.architectures.connectors.base_connector import BaseConnector
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pckd_mm.registry import MODELS
+
+
+def _is_synchronised(norm: nn.Module) -> bool:
+    return isinstance(norm, nn.SyncBatchNorm) and torch.distributed.is_initialized()
+
+
+def _by_running_statistics(norm: nn.Module, rows: Tensor) -> Tensor:
+    return F.batch_norm(
+        rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+    )
 
 
 @MODELS.register_module()
@@ -17,6 +29,9 @@ class MLPConnector(BaseConnector):
         hidden_channels (int, optional): Width of the hidden layer. Defaults to None,
             16 times ``out_channels`` as in PCKD.
         out_channels (int): Width of the teacher's feature.
+        allow_few_rows (bool): Whether no or one row in training, as a detector has of
+            foreground regions, is normalised by the running statistics of BatchNorm;
+            else it is an error. Defaults to False.
         init_cfg (dict, optional): Initialization. Defaults to None, torch's own.
     """
 
@@ -25,6 +40,7 @@ class MLPConnector(BaseConnector):
         in_channels: int,
         hidden_channels: Optional[int] = None,
         out_channels: Optional[int] = None,
+        allow_few_rows: bool = False,
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -33,6 +49,7 @@ class MLPConnector(BaseConnector):
                 "MLPConnector found no out_channels; expected the width of the "
                 "teacher's feature."
             )
+        self.allow_few_rows = allow_few_rows
         hidden_channels = hidden_channels or 16 * out_channels
         self.mlp = nn.Sequential(
             nn.Linear(in_channels, hidden_channels),
@@ -45,18 +62,24 @@ class MLPConnector(BaseConnector):
         """Map features.
 
         Args:
-            feature (Tensor): Features, shape (N, in_channels); N >= 2 in training.
+            feature (Tensor): Features, shape (N, in_channels); N >= 2 in training,
+                unless few rows are allowed.
 
         Returns:
             Tensor: Mapped features, shape (N, out_channels).
 
         Raises:
-            ValueError: For a single row in training, which has no batch statistics.
+            ValueError: For no or one row in training, without batch statistics.
         """
-        if self.training and len(feature) < 2:
+        linear, norm, relu, last = self.mlp
+        # SyncBatchNorm counts the rows of all processes.
+        few = self.training and len(feature) < 2 and not _is_synchronised(norm)
+        if few and self.allow_few_rows:
+            return last(relu(_by_running_statistics(norm, linear(feature))))
+        if few:
             raise ValueError(
                 f"MLPConnector found {len(feature)} feature in a training batch; "
                 "expected two or more for its BatchNorm: use a larger batch_size or "
-                "drop_last=True."
+                "drop_last=True, or set allow_few_rows."
             )
         return self.mlp(feature)

@@ -117,7 +117,8 @@ class PCKDDistiller(ConfigurableDistiller):
     :class:`mmrazor.models.ConfigurableDistiller`, and MMRazor's mix freely with
     PCKD's. In addition
 
-    - a mapping may take one view of each image: ``view=0`` is the upright one;
+    - a mapping may take one view of each image: ``view=0`` is the upright one; or only
+      the foreground instances of a detector: ``foreground=True``;
     - four more student records are there for every loss: ``labels``, the labels of the
       images, shape (B,), ``preview``, their preview weights, shape (B,), ``progress``,
       the share of the training done, in (0, 1], and ``sample_idx``, the places of the
@@ -202,6 +203,7 @@ class PCKDDistiller(ConfigurableDistiller):
         if preview is not None:
             self.preview = TASK_UTILS.build(in_scope(preview, TASK_UTILS))
         self.num_views = 1
+        self.foreground: Union[Tensor, slice, None] = None
         # What each recorder is hooked to: conversions such as SyncBN's replace
         # modules, and hooks with them.
         self._hooked: Dict[str, List[weakref.ref]] = {}
@@ -272,6 +274,7 @@ class PCKDDistiller(ConfigurableDistiller):
         sample_loss: Optional[Tensor] = None,
         progress: Optional[float] = None,
         sample_idx: Optional[Tensor] = None,
+        foreground: Union[Tensor, slice, None] = None,
     ) -> None:
         """Take what the losses need to know of the batch.
 
@@ -284,8 +287,11 @@ class PCKDDistiller(ConfigurableDistiller):
                 for a preview and for losses that ask for it.
             sample_idx (Tensor, optional): Places of the images in the training set,
                 shape (B,); needed for losses that ask for it.
+            foreground (Tensor | slice, optional): Indices of the rows that mappings
+                with ``foreground=True`` take; needed for these.
         """
         self.num_views = num_views
+        self.foreground = foreground
         weight = None
         if self.preview is not None:
             weight = self.preview.weight(sample_loss, progress)
@@ -313,6 +319,7 @@ class PCKDDistiller(ConfigurableDistiller):
         connector: Optional[str] = None,
         connector_idx: Optional[int] = None,
         view: Optional[int] = None,
+        foreground: bool = False,
     ) -> Any:
         """Look up a record.
 
@@ -324,12 +331,15 @@ class PCKDDistiller(ConfigurableDistiller):
             connector (str, optional): Connector to pass it through.
             connector_idx (int, optional): Which entry of what the connector gives.
             view (int, optional): Which view of each image; None for all of them.
+            foreground (bool): Whether to take the foreground instances only. Defaults
+                to False.
 
         Returns:
             Any: The record.
 
         Raises:
-            RuntimeError: Names the source that was not called.
+            RuntimeError: Names the source that was not called, or the record of which
+                the foreground is not known.
         """
         manager = self.student_recorders if from_student else self.teacher_recorders
         calls = len(manager.get_recorder(recorder).data_buffer)
@@ -344,11 +354,22 @@ class PCKDDistiller(ConfigurableDistiller):
         record = super().get_record(recorder, from_student, record_idx, data_idx)
         if view is not None:
             record = record[view :: self.num_views]
+        if foreground:
+            record = self._foreground_of(recorder, record)
         if connector is not None:
             record = self.connectors[connector](record)
         if connector_idx is not None:
             record = record[connector_idx]
         return record
+
+    def _foreground_of(self, recorder: str, record: Optional[Tensor]) -> Any:
+        if self.foreground is None:
+            raise RuntimeError(
+                f"A mapping asks for the foreground of {recorder}, which an algorithm "
+                "without instances does not know; expected one for detectors, such as "
+                "RoIDistill: remove foreground=True from loss_forward_mappings."
+            )
+        return None if record is None else record[self.foreground]
 
     def forget_preview(self) -> None:
         """Let go of the preview weights too: no batch is weighted any more."""
@@ -356,6 +377,7 @@ class PCKDDistiller(ConfigurableDistiller):
 
     def release_records(self) -> None:
         """Let go of all records but the preview weights, and of the graph with them."""
+        self.foreground = None
         weight = self.preview_weight
         for manager in (self.student_recorders, self.teacher_recorders):
             for recorder in manager.recorders.values():

@@ -1,7 +1,7 @@
 """Shapes of records, for connectors that depend on them."""
 
 import copy
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.model import BaseModel
@@ -12,8 +12,17 @@ from pckd_mm.utils.randomness import isolated_randomness
 from .pckd_distiller import Config, PCKDDistiller, map_settings
 
 
+def whole_network(network: BaseModel, inputs: Tensor) -> Any:
+    """Run a network from its inputs to the classifier."""
+    return network(inputs, mode="tensor")
+
+
 def dry_run(
-    student: BaseModel, teacher: BaseModel, distiller: dict, input_shape: Sequence[int]
+    student: BaseModel,
+    teacher: BaseModel,
+    distiller: dict,
+    input_shape: Sequence[int],
+    run: Callable[[BaseModel, Tensor], Any] = whole_network,
 ) -> PCKDDistiller:
     """Record one image of zeros through copies of both networks.
 
@@ -22,6 +31,7 @@ def dry_run(
         teacher (BaseModel): The teacher; it stays as it is.
         distiller (dict): Config of a :class:`PCKDDistiller`, for its recorders.
         input_shape (Sequence[int]): Channels, height and width of an image.
+        run (Callable): Runs a network on inputs. Defaults to :func:`whole_network`.
 
     Returns:
         PCKDDistiller: One without losses, which holds the records.
@@ -38,7 +48,7 @@ def dry_run(
         zeros = next(network.parameters()).new_zeros(1, *input_shape)
         with isolated_randomness(), torch.no_grad():
             with getattr(probe, f"{who}_recorders"):
-                network(zeros, mode="tensor")
+                run(network, zeros)
     return probe
 
 
@@ -48,6 +58,7 @@ def resolve_shapes(
     teacher: BaseModel,
     distiller: dict,
     input_shape: Optional[Sequence[int]],
+    run: Callable[[BaseModel, Tensor], Any] = whole_network,
 ) -> Dict[str, Config]:
     """Replace the names of records in connectors by their shapes.
 
@@ -61,6 +72,7 @@ def resolve_shapes(
         teacher (BaseModel): The teacher.
         distiller (dict): Config of the distiller, for its recorders.
         input_shape (Sequence[int], optional): Channels, height and width of an image.
+        run (Callable): Runs a network on inputs. Defaults to :func:`whole_network`.
 
     Returns:
         dict[str, dict]: A copy with numbers. The networks run only where a connector
@@ -82,7 +94,7 @@ def resolve_shapes(
                 "for channels, height and width: set it."
             )
         if not probe:
-            probe.append(dry_run(student, teacher, distiller, input_shape))
+            probe.append(dry_run(student, teacher, distiller, input_shape, run))
         return _record_shape(probe[0], name, key, value)
 
     return map_settings(connectors, shape)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
 
-from .utils import full_precision, views_per_image
+from .utils import full_precision, mean_or_zero, views_per_image
 
 
 def supervised_contrast(
@@ -63,7 +63,8 @@ def category_contrast(
         base_tau (float): Base temperature. Defaults to 0.07.
 
     Returns:
-        Tensor: Scalar, the mean over rows of the weighted losses of both anchors.
+        Tensor: Scalar, the mean over rows of the weighted losses of both anchors; 0 for
+        no rows.
 
     Raises:
         ValueError: Where rows, labels and weights do not go together.
@@ -77,7 +78,7 @@ def category_contrast(
     losses = losses.view(2, len(labels), views).sum(dim=0)
     if weight is not None:
         losses = losses * weight.detach()[:, None]
-    return losses.mean()
+    return mean_or_zero(losses)
 
 
 @MODELS.register_module()

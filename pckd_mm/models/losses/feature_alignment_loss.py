@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
 
-from .utils import full_precision, l2_normalize
+from .utils import full_precision, l2_normalize, mean_or_zero
 
 
 @full_precision
@@ -16,7 +16,8 @@ def feature_alignment(s_feat: Tensor, t_feat: Tensor) -> Tensor:
         t_feat (Tensor): The teacher's features, shape (N, D).
 
     Returns:
-        Tensor: Scalar in [0, 4]. The cosine with a feature of zeros counts as 0.
+        Tensor: Scalar in [0, 4]; 0 for no rows. The cosine with a feature of zeros
+        counts as 0.
 
     Raises:
         ValueError: For unequal shapes.
@@ -29,7 +30,7 @@ def feature_alignment(s_feat: Tensor, t_feat: Tensor) -> Tensor:
             "out_channels to the teacher's width."
         )
     cosine = (l2_normalize(s_feat) * l2_normalize(t_feat.detach())).sum(dim=1)
-    return (2 - 2 * cosine).mean()
+    return mean_or_zero(2 - 2 * cosine)
 
 
 @MODELS.register_module()

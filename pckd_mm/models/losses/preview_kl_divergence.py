@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
 
-from .utils import full_precision
+from .utils import full_precision, mean_or_zero
 
 
 @full_precision
@@ -24,7 +24,7 @@ def preview_kl_divergence(
         tau (float): Temperature. Defaults to 4.0.
 
     Returns:
-        Tensor: Scalar.
+        Tensor: Scalar; 0 for no rows.
 
     Raises:
         ValueError: For unequal shapes.
@@ -44,7 +44,7 @@ def preview_kl_divergence(
     ).sum(dim=1)
     if weight is not None:
         divergence = divergence * weight.detach()
-    return tau**2 * divergence.mean()
+    return tau**2 * mean_or_zero(divergence)
 
 
 @MODELS.register_module()

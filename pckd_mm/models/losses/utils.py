@@ -6,7 +6,7 @@ from typing import Callable, Optional
 import torch
 from torch import Tensor
 
-__all__ = ["full_precision", "l2_normalize", "views_per_image"]
+__all__ = ["full_precision", "l2_normalize", "mean_or_zero", "views_per_image"]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -56,6 +56,21 @@ def l2_normalize(x: Tensor) -> Tensor:
     return x / length.masked_fill(is_zero, torch.inf)
 
 
+def mean_or_zero(values: Tensor) -> Tensor:
+    """The mean; of no values zero, with a gradient that is zero too.
+
+    A batch may have no instance for a loss, such as a detector's without foreground.
+    The layers in front of it must get a gradient all the same, or DDP waits for it.
+
+    Args:
+        values (Tensor): Losses of instances, of any shape.
+
+    Returns:
+        Tensor: Scalar.
+    """
+    return values.sum() / max(values.numel(), 1)
+
+
 def views_per_image(
     rows: Tensor, labels: Tensor, weight: Optional[Tensor], loss: str
 ) -> int:
@@ -68,12 +83,12 @@ def views_per_image(
         loss (str): Name for the message.
 
     Returns:
-        int: V.
+        int: V; 1 for no rows of no images.
 
     Raises:
         ValueError: Where the rows are no multiple of the images.
     """
-    views, rest = divmod(len(rows), len(labels))
+    views, rest = divmod(len(rows), len(labels)) if len(labels) else (1, len(rows))
     if rest or views == 0:
         raise ValueError(
             f"{loss} found {len(rows)} rows for {len(labels)} labels; expected the "

@@ -66,6 +66,8 @@ class PreviewStrategy:
         loss = sample_loss.detach()
         if loss.dtype in (torch.float16, torch.bfloat16):
             loss = loss.float()
+        if loss.numel() == 0:
+            return loss
         finite = loss.isfinite()
         kept = loss.masked_fill(~finite, 0)
         # Relative to the largest loss, so that the mean cannot overflow.

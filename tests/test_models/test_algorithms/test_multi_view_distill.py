@@ -14,10 +14,8 @@ from mmpretrain.models import LinearClsHead
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from torch import nn
 
-from pckd_mm.models.algorithms.multi_view_distill import (
-    training_progress,
-    upright_view,
-)
+from pckd_mm.models.algorithms.frozen_teacher_distill import training_progress
+from pckd_mm.models.algorithms.multi_view_distill import upright_view
 from pckd_mm.registry import MODELS
 from tests.builders import batch, build_pckd, classifier, method, pckd_config
 

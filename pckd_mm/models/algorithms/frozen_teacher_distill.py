@@ -1,0 +1,325 @@
+"""A student that learns from a frozen teacher: what all such algorithms share."""
+
+import copy
+import logging
+from abc import abstractmethod
+from typing import Any, Dict, Optional, Sequence, Union
+
+import torch.nn.functional as F
+from mmengine.logging import MessageHub, print_log
+from mmengine.model import BaseModel
+from mmrazor.models.algorithms import SingleTeacherDistill
+from mmrazor.models.utils import add_prefix
+from torch import Tensor, nn
+
+from pckd_mm.models.distillers import PCKDDistiller
+from pckd_mm.models.distillers.pckd_distiller import (
+    PROGRESS,
+    in_scope,
+    resolve_widths,
+)
+from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_network
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
+
+
+class _Unregistered:
+    """Hold a module outside of its owner's module tree; copies of the owner share it.
+
+    So it is in no state dict, optimizer, EMA, checkpoint or DDP bucket.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __deepcopy__(self, memo: dict) -> "_Unregistered":
+        return self
+
+
+def training_progress() -> Optional[float]:
+    """Share of the training done, as MMEngine's runner keeps it.
+
+    Returns:
+        float, optional: (epoch + 1) / max_epochs; in loops of a single epoch, as
+        iteration-based ones are, (iter + 1) / max_iters; None outside of a runner.
+    """
+    info = MessageHub.get_current_instance().runtime_info
+    if info.get("loop_stage") is None:  # the runner is not there, or is done
+        return None
+    if info["max_epochs"] > 1:
+        return (info["epoch"] + 1) / info["max_epochs"]
+    return (info["iter"] + 1) / info["max_iters"]
+
+
+class FrozenTeacherDistill(SingleTeacherDistill):
+    """Distil a student from a frozen teacher; the base of the algorithms.
+
+    The teacher is always wholly in eval mode, has no gradient and is no part of the
+    module tree: state dict, checkpoints, optimizer and EMA hold the student and the
+    connectors alone. Its checkpoint is read when training begins, so that testing a
+    student needs none.
+
+    A subclass says which networks it serves, where their classifier is, and what runs
+    on a batch: :meth:`_check_network`, :meth:`_head`, :meth:`_feature_width` and
+    :meth:`_record`.
+
+    Args:
+        architecture (dict | BaseModel): The student.
+        teacher (dict | BaseModel): The teacher.
+        distiller (dict): Config of a :class:`PCKDDistiller`.
+        teacher_ckpt (str, optional): The teacher's weights: a file, a URL or the name
+            of a model in MMPretrain's zoo. They must fit in every tensor. Defaults to
+            None, for a teacher that is built already or whose ``init_cfg`` loads its
+            weights.
+        teacher_config (str, optional): Config that trains the teacher, for the message
+            where ``teacher_ckpt`` is missing. Defaults to None.
+        data_preprocessor (dict | nn.Module, optional): What prepares the batches.
+            Defaults to None, the student's.
+        input_shape (Sequence[int], optional): Channels, height and width of the
+            networks' inputs, for connectors that ask for the shape of a feature.
+            Defaults to None.
+        **kwargs: Further arguments of :class:`mmrazor.models.SingleTeacherDistill`.
+
+    Raises:
+        TypeError: For a network that the algorithm does not serve, or a distiller that
+            is no ``PCKDDistiller``.
+        ValueError: For different numbers of categories, for a recorder without
+            source, and for ``teacher_trainable=True``.
+    """
+
+    # Images that one process needs in a batch to compare them with each other.
+    min_images = 1
+
+    def __init__(
+        self,
+        architecture: Union[dict, BaseModel],
+        teacher: Union[dict, BaseModel],
+        distiller: dict,
+        teacher_ckpt: Optional[str] = None,
+        teacher_config: Optional[str] = None,
+        data_preprocessor: Union[dict, nn.Module, None] = None,
+        input_shape: Optional[Sequence[int]] = None,
+        **kwargs,
+    ) -> None:
+        if kwargs.get("teacher_trainable"):
+            raise ValueError(
+                f"{type(self).__name__} found teacher_trainable=True; expected a "
+                "frozen teacher: remove the setting, or use mmrazor."
+                "SingleTeacherDistill."
+            )
+        is_built = isinstance(teacher, BaseModel)
+        student = self._build_network("student", architecture)
+        teacher = self._build_network("teacher", teacher)
+        self._check_pair(student, teacher)
+        super().__init__(
+            architecture=student,
+            teacher=teacher,
+            distiller=self._complete_distiller(
+                distiller, student, teacher, input_shape
+            ),
+            data_preprocessor=data_preprocessor,
+            **kwargs,
+        )
+        if not isinstance(self.distiller, PCKDDistiller):
+            raise TypeError(
+                f"{type(self).__name__} found a {type(self.distiller).__name__} as "
+                "distiller; expected a PCKDDistiller, which takes MMRazor's losses too."
+            )
+        self._frozen = _Unregistered(self._modules.pop("teacher"))
+        self.teacher.eval()
+        self.teacher_ckpt = teacher_ckpt
+        self.teacher_config = teacher_config
+        self._teacher_loaded = teacher_ckpt is None and is_built
+        self._progress: Optional[float] = None
+
+    # ------------------------------------------------- what a subclass says
+
+    @abstractmethod
+    def _check_network(self, who: str, model: BaseModel) -> None:
+        """Refuse a student or teacher that the algorithm does not serve."""
+
+    @abstractmethod
+    def _head(self, model: BaseModel) -> nn.Module:
+        """What holds a network's classifier and its ``num_classes``."""
+
+    @abstractmethod
+    def _feature_width(self, model: BaseModel) -> Optional[int]:
+        """Width of the feature in front of the classifier; None if not known."""
+
+    @abstractmethod
+    def _record(self, batch_inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
+        """Run both networks, hand the batch to the distiller, give the own losses."""
+
+    def _plain_loss(
+        self, batch_inputs: Tensor, data_samples: list
+    ) -> Dict[str, Tensor]:
+        """The student's own losses, when distillation was stopped."""
+        return self.student.loss(batch_inputs, data_samples)
+
+    def _run_features(self, model: BaseModel, inputs: Tensor) -> Any:
+        """Run what recorders listen to, for the shapes of records."""
+        return whole_network(model, inputs)
+
+    # ------------------------------------------------------------------ build
+
+    def _build_network(self, who: str, model: Union[dict, BaseModel]) -> BaseModel:
+        if isinstance(model, dict):
+            model = MODELS.build(copy.deepcopy(model))
+        self._check_network(who, model)
+        return model
+
+    def _check_pair(self, student: BaseModel, teacher: BaseModel) -> None:
+        """Refuse networks that do not go together."""
+        s_classes, t_classes = (
+            getattr(self._head(model), "num_classes", None)
+            for model in (student, teacher)
+        )
+        if s_classes != t_classes:
+            raise ValueError(
+                f"The student has {s_classes} categories and the teacher {t_classes}; "
+                "expected the same: set num_classes of both heads to the data set's."
+            )
+
+    def _complete_distiller(
+        self,
+        distiller: dict,
+        student: BaseModel,
+        teacher: BaseModel,
+        input_shape: Optional[Sequence[int]],
+    ) -> dict:
+        distiller = in_scope(distiller, MODELS)
+        connectors = resolve_widths(
+            {k: v for k, v in (distiller.get("connectors") or {}).items() if v},
+            student=self._feature_width(student),
+            teacher=self._feature_width(teacher),
+        )
+        distiller["connectors"] = resolve_shapes(
+            connectors, student, teacher, distiller, input_shape, self._run_features
+        )
+        return distiller
+
+    @property
+    def teacher(self) -> BaseModel:
+        """BaseModel: The frozen teacher."""
+        # MMRazor's constructor registers it, ours takes it out again.
+        registered = self._modules.get("teacher")
+        return self._frozen.module if registered is None else registered
+
+    @property
+    def progress(self) -> float:
+        """float: Share of the training done, in (0, 1]; the runner's unless set."""
+        progress = self._progress
+        if progress is None:
+            progress = training_progress()
+        if progress is None:
+            print_log(
+                "Distillation runs outside of a runner: preview and losses take "
+                "the training as done. Set algorithm.progress in a loop of your own.",
+                logger="current",
+                level=logging.WARNING,
+            )
+            return 1.0
+        return progress
+
+    @progress.setter
+    def progress(self, value: Optional[float]) -> None:
+        self._progress = value
+
+    def _apply(self, fn, *args, **kwargs) -> "FrozenTeacherDistill":
+        """Move the teacher along to devices and dtypes."""
+        self.teacher._apply(fn, *args, **kwargs)
+        return super()._apply(fn, *args, **kwargs)
+
+    def init_weights(self) -> None:
+        """Initialise the student and load the teacher: training begins."""
+        super().init_weights()
+        self.load_teacher()
+
+    def load_teacher(self) -> None:
+        """Read the teacher's checkpoint, once.
+
+        Raises:
+            FileNotFoundError: Names the config that trains the teacher.
+            ValueError: For a file that is damaged, needs code or does not fit.
+        """
+        if self._teacher_loaded:
+            return
+        if self.teacher_ckpt is None:
+            # Its config may say where its weights are (init_cfg).
+            self.teacher.init_weights()
+            print_log(
+                "The algorithm has no teacher_ckpt: the teacher is what its own "
+                "init_cfg makes it.",
+                logger="current",
+                level=logging.WARNING,
+            )
+            self._teacher_loaded = True
+            return
+        try:
+            checkpoint = read_checkpoint(self.teacher_ckpt)
+        except FileNotFoundError:
+            how = "set teacher_ckpt to the teacher's checkpoint"
+            if self.teacher_config is not None:
+                how = f"train it: python tools/train.py {self.teacher_config}"
+            raise FileNotFoundError(
+                f"There is no teacher_ckpt {self.teacher_ckpt}; expected the teacher's "
+                f"weights: {how}."
+            ) from None
+        state = model_state_dict(checkpoint)
+        load_exactly(self.teacher, state, f"teacher_ckpt {self.teacher_ckpt}")
+        self._teacher_loaded = True
+        print_log(f"Loaded the teacher from {self.teacher_ckpt}", logger="current")
+
+    def train(self, mode: bool = True) -> "FrozenTeacherDistill":
+        """Set the mode of student and distiller; the teacher stays in eval mode."""
+        nn.Module.train(self, mode)
+        self.teacher.eval()
+        # Conversions (SyncBN) between construction and training lose hooks.
+        self.distiller.prepare_from_student(self.student)
+        return self
+
+    # ------------------------------------------------------------------- step
+
+    def loss(self, batch_inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
+        """Compute the student's losses and the distiller's.
+
+        Args:
+            batch_inputs (Tensor): Inputs as the subclass takes them.
+            data_samples (list[BaseDataElement]): The images' labels.
+
+        Returns:
+            dict[str, Tensor]: ``student.*`` and ``distill.*`` losses.
+        """
+        if self.distillation_stopped:
+            self.distiller.forget_preview()
+            return add_prefix(self._plain_loss(batch_inputs, data_samples), "student")
+        self.load_teacher()
+        try:
+            losses = self._record(batch_inputs, data_samples)
+            distill_losses = self.distiller.compute_distill_losses()
+        finally:
+            self.distiller.release_records()
+        return {
+            **add_prefix(losses, "student"),
+            **add_prefix(distill_losses, "distill"),
+        }
+
+    def _asked_for(self, logits: Tensor, labels: Tensor) -> Dict[str, Any]:
+        """What preview and losses need to know of the batch beside its labels."""
+        asked = {}
+        has_preview = self.distiller.preview is not None
+        if has_preview:
+            asked["sample_loss"] = _cross_entropy(logits, labels)
+        if has_preview or self.distiller.asks_for(PROGRESS):
+            asked["progress"] = self.progress
+        return asked
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    if not isinstance(logits, Tensor) or len(logits) != len(labels):
+        raise TypeError(
+            f"The preview found a head that gives {type(logits).__name__} for "
+            f"{len(labels)} labels; expected one row of logits and one label for each "
+            "image: use such a head, or set the distiller's preview to None."
+        )
+    return F.cross_entropy(logits.detach().float(), labels, reduction="none")
