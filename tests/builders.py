@@ -116,3 +116,47 @@ def run_config(path: str, data_root: Path, work_dir: Path, classes: int = 3) -> 
     cfg.work_dir = str(work_dir)
     cfg.experiment_name = work_dir.name + str(abs(hash(str(work_dir))))
     return cfg
+
+
+def detector(channels: int = 8, classes: int = 4, **box_head) -> dict:
+    """Config of a small Faster R-CNN, the demo's, for images of any size."""
+    path = CONFIGS / "vanilla" / "digit_scenes_frcnn_r18w8.py"
+    cfg = Config.fromfile(path).model.to_dict()
+    cfg["backbone"].update(base_channels=channels, stem_channels=channels)
+    cfg["neck"]["in_channels"] = [channels, 2 * channels, 4 * channels]
+    cfg["roi_head"]["bbox_head"].update(num_classes=classes, **box_head)
+    cfg["train_cfg"]["rcnn"]["sampler"]["num"] = 16
+    return cfg
+
+
+def scenes(boxes: List[list], classes: int = 4, size: int = 64, seed: int = 0) -> dict:
+    """A batch of random images as mmdet's data loader gives it.
+
+    Args:
+        boxes: For each image its boxes, four pixels each; labels go round the classes.
+        classes: Categories.
+        size: Width and height of the images.
+        seed: Seed of the pixels.
+    """
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    generator = torch.Generator().manual_seed(seed)
+    shape = (3, size, size)
+    data = dict(inputs=[], data_samples=[])
+    for index, of_image in enumerate(boxes):
+        image = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+        sample = DetDataSample(
+            metainfo=dict(img_shape=(size, size), ori_shape=(size, size), img_id=index)
+        )
+        labels = [(index + k) % classes for k in range(len(of_image))]
+        sample.gt_instances = InstanceData(
+            bboxes=torch.tensor(of_image, dtype=torch.float).reshape(-1, 4),
+            labels=torch.tensor(labels, dtype=torch.long),
+        )
+        sample.ignored_instances = InstanceData(
+            bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
+        )
+        data["inputs"].append(image)
+        data["data_samples"].append(sample)
+    return data

@@ -1,3 +1,5 @@
+from pckd_mm.utils.dependencies import has_detection
+
 from .digits import DigitsDataset
 from .seed_worker import seed_worker
 from .stl10 import STL10
@@ -11,3 +13,8 @@ __all__ = [
     "TinyImageNet",
     "seed_worker",
 ]
+
+if has_detection():
+    from .checked_voc import CheckedVOCDataset  # noqa: F401
+
+    __all__ += ["CheckedVOCDataset"]

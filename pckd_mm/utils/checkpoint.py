@@ -21,6 +21,8 @@ __all__ = [
 
 # Where an algorithm of MMRazor keeps the student.
 _STUDENT = "architecture."
+# What to do about a checkpoint that does not fit.
+_REMEDY = "change the checkpoint or the network's config"
 
 
 def _zoo_address(name: str) -> str:
@@ -105,7 +107,7 @@ def require_same_tensors(
     expected: Dict[str, Tensor],
     source: str,
     network: str,
-    remedy: str = "change the checkpoint or the network's config",
+    remedy: str = _REMEDY,
 ) -> None:
     """Refuse a state dict that differs in a name or shape from the expected one.
 
@@ -137,18 +139,25 @@ def require_same_tensors(
         )
 
 
-def load_exactly(module: nn.Module, state: Dict[str, Tensor], source: str) -> None:
+def load_exactly(
+    module: nn.Module,
+    state: Dict[str, Tensor],
+    source: str,
+    remedy: str = _REMEDY,
+) -> None:
     """Load a state dict that fits in every tensor, or none of it.
 
     Args:
         module (nn.Module): The network.
         state (dict[str, Tensor]): Its tensors.
         source (str): Name of their origin, for the message.
+        remedy (str): What to do, for the message.
 
     Raises:
         ValueError: Lists the tensors that are missing, of another shape, or unknown.
     """
-    require_same_tensors(state, module.state_dict(), source, type(module).__name__)
+    network = type(module).__name__
+    require_same_tensors(state, module.state_dict(), source, network, remedy)
     module.load_state_dict(state)
 
 

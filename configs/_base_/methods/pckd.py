@@ -1,92 +1,27 @@
 # PCKD. A pair sets the student (architecture), the teacher and its checkpoint, and
 # leaves loss_ca out where the two classifiers' widths differ.
-model = dict(
+from mmengine.config import read_base
+
+with read_base():
+    from .pckd_terms import custom_hooks  # noqa: F401
+    from .pckd_terms import method as model
+
+sources = dict(
+    feature=dict(source="head.fc"),
+    logits=dict(source="head.fc"),
+    centers=dict(source="head.fc.weight"),
+    bias=dict(source="head.fc.bias"),
+)
+model.update(
     type="pckd_mm.MultiViewDistill",
     num_views=4,  # turned by 0, 90, 180, 270 degrees
     distiller=dict(
-        type="PCKDDistiller",
-        preview=dict(type="PreviewStrategy"),
-        # What is recorded: the features in front of the classifier, the logits behind
-        # it, and its weight and bias, the category centers.
-        student_recorders=dict(
-            feature=dict(type="ModuleInputs", source="head.fc"),
-            logits=dict(type="ModuleOutputs", source="head.fc"),
-            centers=dict(type="Parameter", source="head.fc.weight"),
-            bias=dict(type="Parameter", source="head.fc.bias"),
-        ),
-        teacher_recorders=dict(
-            feature=dict(type="ModuleInputs", source="head.fc"),
-            logits=dict(type="ModuleOutputs", source="head.fc"),
-            centers=dict(type="Parameter", source="head.fc.weight"),
-            bias=dict(type="Parameter", source="head.fc.bias"),
-        ),
-        # 'student' and 'teacher' stand for the widths of their features.
-        connectors=dict(
-            align=dict(
-                type="MLPConnector", in_channels="student", out_channels="teacher"
-            ),
-            s_embed=dict(
-                type="EmbedConnector", in_channels="student", out_channels="student"
-            ),
-            t_embed=dict(
-                type="EmbedConnector", in_channels="student", out_channels="teacher"
-            ),
-        ),
-        # Weights: the published command's (WRN-40-2 -> WRN-16-2), and delta = 1.
-        distill_losses=dict(
-            loss_kd=dict(type="PreviewKLDivergence", tau=4.0, loss_weight=1.0),
-            loss_cc=dict(
-                type="CategoryContrastiveLoss",
-                tau=4.0,
-                base_tau=0.07,
-                loss_weight=0.05,
-            ),
-            loss_ca=dict(type="CategoryAlignmentLoss", loss_weight=1.0),
-            loss_fa=dict(type="FeatureAlignmentLoss", loss_weight=20.0),
-        ),
-        # Each argument of each loss: a record, through a connector. view=0 is the
-        # upright view; without it all views are taken.
+        student_recorders=sources,
+        teacher_recorders=sources,
+        # view=0 is the upright view; without it all views are taken.
         loss_forward_mappings=dict(
-            loss_kd=dict(
-                preds_S=dict(recorder="logits", from_student=True, view=0),
-                preds_T=dict(recorder="logits", from_student=False, view=0),
-                weight=dict(recorder="preview", from_student=True),
-            ),
-            loss_cc=dict(
-                s_embed=dict(
-                    recorder="feature",
-                    from_student=True,
-                    data_idx=0,
-                    connector="s_embed",
-                ),
-                t_embed=dict(
-                    recorder="feature",
-                    from_student=True,
-                    data_idx=0,
-                    connector="t_embed",
-                ),
-                s_centers=dict(recorder="centers", from_student=True),
-                t_centers=dict(recorder="centers", from_student=False),
-                labels=dict(recorder="labels", from_student=True),
-                weight=dict(recorder="preview", from_student=True),
-            ),
-            loss_ca=dict(
-                s_centers=dict(recorder="centers", from_student=True),
-                t_centers=dict(recorder="centers", from_student=False),
-                s_bias=dict(recorder="bias", from_student=True),
-                t_bias=dict(recorder="bias", from_student=False),
-            ),
-            loss_fa=dict(
-                s_feat=dict(
-                    recorder="feature", from_student=True, data_idx=0, connector="align"
-                ),
-                t_feat=dict(recorder="feature", from_student=False, data_idx=0),
-            ),
+            loss_kd=dict(preds_S=dict(view=0), preds_T=dict(view=0)),
         ),
     ),
 )
-
-custom_hooks = [
-    dict(type="pckd_mm.ExportStudentHook"),
-    dict(type="pckd_mm.PreviewRecordHook"),
-]
+del sources

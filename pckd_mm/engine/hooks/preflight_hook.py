@@ -83,7 +83,7 @@ class PreflightHook(Hook):
         num_classes = getattr(getattr(student, "head", None), "num_classes", None)
         if num_classes is not None and hasattr(loader.dataset, "get_gt_labels"):
             check_labels(loader.dataset.get_gt_labels().tolist(), num_classes)
-        if distils and getattr(model.distiller, "preview", None) is not None:
+        if distils and getattr(model, "min_images", 1) > 1:
             by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
             if by_epoch and loader.batch_size is not None:
                 images = len(loader.sampler)  # of this process

@@ -2,10 +2,12 @@
 
 import copy
 import logging
+import os.path as osp
 from abc import abstractmethod
 from typing import Any, Dict, Optional, Sequence, Union
 
 import torch.nn.functional as F
+from mmengine.config import Config
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from mmrazor.models.algorithms import SingleTeacherDistill
@@ -65,14 +67,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     Args:
         architecture (dict | BaseModel): The student.
-        teacher (dict | BaseModel): The teacher.
         distiller (dict): Config of a :class:`PCKDDistiller`.
+        teacher (dict | BaseModel, optional): The teacher. Defaults to None, the model
+            of ``teacher_config``.
         teacher_ckpt (str, optional): The teacher's weights: a file, a URL or the name
             of a model in MMPretrain's zoo. They must fit in every tensor. Defaults to
             None, for a teacher that is built already or whose ``init_cfg`` loads its
             weights.
-        teacher_config (str, optional): Config that trains the teacher, for the message
-            where ``teacher_ckpt`` is missing. Defaults to None.
+        teacher_config (str, optional): Path of the config that trains the teacher;
+            where ``teacher_ckpt`` does not fit or is missing, the message names it.
+            Defaults to None.
         data_preprocessor (dict | nn.Module, optional): What prepares the batches.
             Defaults to None, the student's.
         input_shape (Sequence[int], optional): Channels, height and width of the
@@ -81,6 +85,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         **kwargs: Further arguments of :class:`mmrazor.models.SingleTeacherDistill`.
 
     Raises:
+        FileNotFoundError: Where the teacher is to be read from a config that is not
+            there.
         TypeError: For a network that the algorithm does not serve, or a distiller that
             is no ``PCKDDistiller``.
         ValueError: For different numbers of categories, for a recorder without
@@ -93,8 +99,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     def __init__(
         self,
         architecture: Union[dict, BaseModel],
-        teacher: Union[dict, BaseModel],
         distiller: dict,
+        teacher: Union[dict, BaseModel, None] = None,
         teacher_ckpt: Optional[str] = None,
         teacher_config: Optional[str] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
@@ -109,6 +115,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             )
         is_built = isinstance(teacher, BaseModel)
         student = self._build_network("student", architecture)
+        if teacher is None:
+            teacher = self._read_teacher(teacher_config)
         teacher = self._build_network("teacher", teacher)
         self._check_pair(student, teacher)
         super().__init__(
@@ -161,6 +169,19 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return whole_network(model, inputs)
 
     # ------------------------------------------------------------------ build
+
+    def _read_teacher(self, teacher_config: Optional[str]) -> dict:
+        if teacher_config is None:
+            raise ValueError(
+                f"{type(self).__name__} found no teacher; expected its config as "
+                "teacher, or the path of the config that trains it as teacher_config."
+            )
+        if not osp.isfile(teacher_config):
+            raise FileNotFoundError(
+                f"There is no teacher_config {teacher_config}; expected the config "
+                "that trains the teacher: name it as seen from the working directory."
+            )
+        return Config.fromfile(teacher_config).model
 
     def _build_network(self, who: str, model: Union[dict, BaseModel]) -> BaseModel:
         if isinstance(model, dict):
@@ -266,7 +287,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"weights: {how}."
             ) from None
         state = model_state_dict(checkpoint)
-        load_exactly(self.teacher, state, f"teacher_ckpt {self.teacher_ckpt}")
+        remedy = "change teacher_ckpt or the teacher's config"
+        if self.teacher_config is not None:
+            # Of other data, such as COCO, it has other categories, for one.
+            remedy += f", or train it: python tools/train.py {self.teacher_config}"
+        source = f"teacher_ckpt {self.teacher_ckpt}"
+        load_exactly(self.teacher, state, source, remedy)
         self._teacher_loaded = True
         print_log(f"Loaded the teacher from {self.teacher_ckpt}", logger="current")
 

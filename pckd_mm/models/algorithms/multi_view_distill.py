@@ -32,8 +32,9 @@ class MultiViewDistill(FrozenTeacherDistill):
 
     Args:
         architecture (dict | ImageClassifier): The student.
-        teacher (dict | ImageClassifier): The teacher.
         distiller (dict): Config of a :class:`PCKDDistiller`.
+        teacher (dict | ImageClassifier, optional): The teacher. Defaults to None, the
+            model of ``teacher_config``.
         num_views (int, optional): Views of each training image, set on a
             ``data_preprocessor`` that is given as a config. Defaults to None, which
             leaves it as it is.
@@ -50,8 +51,8 @@ class MultiViewDistill(FrozenTeacherDistill):
     def __init__(
         self,
         architecture: Union[dict, BaseModel],
-        teacher: Union[dict, BaseModel],
         distiller: dict,
+        teacher: Union[dict, BaseModel, None] = None,
         num_views: Optional[int] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
         **kwargs,
@@ -66,8 +67,8 @@ class MultiViewDistill(FrozenTeacherDistill):
             data_preprocessor = dict(data_preprocessor, num_views=num_views)
         super().__init__(
             architecture,
-            teacher,
             distiller,
+            teacher,
             data_preprocessor=data_preprocessor,
             **kwargs,
         )

@@ -35,8 +35,9 @@ class RoIDistill(FrozenTeacherDistill):
 
     Args:
         architecture (dict | TwoStageDetector): The student, with its ``train_cfg``.
-        teacher (dict | TwoStageDetector): The teacher.
         distiller (dict): Config of a :class:`PCKDDistiller`.
+        teacher (dict | TwoStageDetector, optional): The teacher. Defaults to None, the
+            model of ``teacher_config``.
         with_background (bool): Whether mappings with ``foreground=True`` take the
             background as well. Defaults to False.
         **kwargs: Further arguments of :class:`FrozenTeacherDistill`, such as
@@ -52,8 +53,8 @@ class RoIDistill(FrozenTeacherDistill):
     def __init__(
         self,
         architecture: Union[dict, BaseModel],
-        teacher: Union[dict, BaseModel],
         distiller: dict,
+        teacher: Union[dict, BaseModel, None] = None,
         with_background: bool = False,
         **kwargs,
     ) -> None:
@@ -62,7 +63,7 @@ class RoIDistill(FrozenTeacherDistill):
                 "RoIDistill found deliveries in its distiller; expected none, since "
                 "the student runs before the teacher: remove them."
             )
-        super().__init__(architecture, teacher, distiller, **kwargs)
+        super().__init__(architecture, distiller, teacher, **kwargs)
         self.with_background = with_background
 
     def _check_network(self, who: str, model: BaseModel) -> None:

@@ -1,0 +1,1 @@
+_base_ = "../_base_/benchmarks/voc0712.py"

@@ -1,0 +1,402 @@
+"""Pascal VOC that says what is wrong with its files."""
+
+import math
+import os.path as osp
+import xml.etree.ElementTree as ET
+from typing import Iterable, List, Optional
+
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets import VOCDataset
+from mmengine.fileio import get_local_path
+
+from pckd_mm.registry import DATASETS
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+# VOC counts pixels from 1, and both corners of a box belong to it. Annotation tools
+# that count from 0, or write the first pixel behind a box as its end, are one off:
+# harmless in training, and not told apart from VOC by the numbers. More is a mistake.
+_SLACK = 1
+
+
+class _BadFile(Exception):
+    """One file's defect, worded for the user.
+
+    Args:
+        message (str): The defect.
+        error (type): Class of the exception to raise in the end.
+    """
+
+    def __init__(self, message: str, error: type = ValueError) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+def _shortened(items: Iterable[str], most: int) -> str:
+    items = list(items)
+    rest = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + rest
+
+
+def _is_local(path: str, backend_args: Optional[dict]) -> bool:
+    backend = (backend_args or {}).get("backend")
+    return backend == "local" if backend else "://" not in path
+
+
+def _text(parent: ET.Element, path: str) -> str:
+    return (parent.findtext(path) or "").strip()
+
+
+def _check_size(root: ET.Element, path: str) -> List[int]:
+    size = [_text(root, f"size/{name}") or "missing" for name in ("width", "height")]
+    try:
+        width, height = map(int, size)
+    except ValueError:
+        width = height = 0
+    if min(width, height) < 1:
+        raise _BadFile(
+            f"{path} has the <size> width={size[0]}, height={size[1]}; expected the "
+            "width and the height of the image in whole pixels: correct them."
+        )
+    return [width, height]
+
+
+def _check_annotation(
+    annotation: ET.ElementTree, path: str, classes: Iterable[str]
+) -> List[str]:
+    """Check what mmdet reads of a VOC annotation.
+
+    Args:
+        annotation (ElementTree): The parsed file.
+        path (str): Its name, for messages.
+        classes (Iterable[str]): Names of the data set. Objects of other names are
+            skipped in loading, and only need a name.
+
+    Returns:
+        list[str]: Name of every object.
+
+    Raises:
+        _BadFile: Names the first defect: a size, name, box or ``difficult`` that is
+            missing or no number, a box turned around or outside of the image. An
+            annotation without objects is none: its image is all background.
+    """
+    root, names = annotation.getroot(), []
+    width, height = _check_size(root, path)
+    for number, item in enumerate(root.findall("object"), start=1):
+        # Not stripped: mmdet compares the name as it stands.
+        name = item.findtext("name") or ""
+        if not name.strip():
+            raise _BadFile(
+                f"{path} has no <name> in object {number}; expected that of a class: "
+                "add it."
+            )
+        names.append(name)
+        if name not in classes:
+            continue
+        thing = f"object {number} ({name})"
+        difficult = item.findtext("difficult", "0")
+        try:
+            int(difficult)
+        except ValueError:
+            raise _BadFile(
+                f"{path} has <difficult> {difficult!r} in {thing}; expected 0 or 1: "
+                "correct it, or leave it out for 0."
+            ) from None
+        corners = [_text(item, f"bndbox/{corner}") for corner in _CORNERS]
+        found = ", ".join(
+            f"{corner}={value or 'missing'}"
+            for corner, value in zip(_CORNERS, corners, strict=True)
+        )
+        try:
+            box = [float(value) for value in corners]
+        except ValueError:
+            box = [math.nan]
+        if not all(map(math.isfinite, box)):
+            raise _BadFile(
+                f"{path} has the <bndbox> {found} in {thing}; expected four numbers: "
+                "correct it."
+            )
+        # As mmdet does.
+        left, top, right, bottom = map(int, box)
+        if not (
+            1 - _SLACK <= left <= right <= width + _SLACK
+            and 1 - _SLACK <= top <= bottom <= height + _SLACK
+        ):
+            raise _BadFile(
+                f"{path} has the <bndbox> {found} in {thing}; expected 1 <= xmin <= "
+                f"xmax <= {width} and 1 <= ymin <= ymax <= {height} for its image of "
+                f"{width}x{height} pixels: correct the box or the <size>."
+            )
+    return names
+
+
+@DATASETS.register_module()
+class CheckedVOCDataset(VOCDataset):
+    """Data in the layout of Pascal VOC, refused with the reason where it is damaged.
+
+    The items are those of :class:`mmdet.datasets.VOCDataset`. All annotations of a
+    split are checked as they are read at construction, and that the images exist
+    (on local storage, unless the pipeline's loading has ``ignore_empty``); what is
+    inside of an image is checked when it is loaded. Objects of classes that the data
+    set does not have are skipped unchecked, as in mmdet.
+
+    Args:
+        **kwargs: Arguments of :class:`mmdet.datasets.VOCDataset`, such as
+            ``data_root``, ``ann_file``, ``data_prefix=dict(sub_data_root=...)`` and
+            ``metainfo=dict(classes=...)``.
+
+    Raises:
+        FileNotFoundError: At construction, for a split file, annotation or image that
+            is missing.
+        ValueError: At construction, for a split without images, an annotation that is
+            no XML, lacks something or has a box outside of its image, names of classes
+            none of which is known, a split for training of which filtering leaves
+            nothing, and boxes for training without width or height unless
+            ``filter_cfg`` ignores them. When an image is loaded, for one that does not
+            decode or is not of the size that its annotation says. Defects of many
+            files are told as the first one and their number.
+    """
+
+    def load_data_list(self) -> List[dict]:
+        """Read and check the annotations of the split.
+
+        Returns:
+            list[dict]: As :class:`mmdet.datasets.XMLDataset` returns it.
+
+        Raises:
+            FileNotFoundError: See the class.
+            ValueError: See the class.
+        """
+        classes = self._metainfo["classes"]
+        if isinstance(classes, str):
+            raise ValueError(
+                f"CheckedVOCDataset found metainfo.classes={classes!r}; expected a "
+                f"tuple of names, such as ({classes!r},), or a file with one name a "
+                "line."
+            )
+        if _is_local(self.ann_file, self.backend_args):
+            if not osp.isfile(self.ann_file):
+                raise FileNotFoundError(
+                    f"CheckedVOCDataset finds no split file {self.ann_file!r}; "
+                    "expected a text file with one image id a line, such as VOC2007/"
+                    "ImageSets/Main/trainval.txt: set data_root and ann_file to where "
+                    "it is."
+                )
+        self._checks_images = self._images_are_local()
+        self._problems, self._names = [], set()
+        data_list = super().load_data_list()
+        if not data_list:
+            raise ValueError(
+                f"{self.ann_file} is empty; expected one image id a line: write it "
+                "again."
+            )
+        if self._problems:
+            self._raise_problems(len(data_list))
+        self._check_names(len(data_list))
+        return data_list
+
+    def _images_are_local(self) -> bool:
+        """Whether loading needs the images as local files.
+
+        The pipeline has a storage backend of its own.
+        """
+        loaders = [
+            transform
+            for transform in self.pipeline.transforms
+            if isinstance(transform, LoadImageFromFile)
+        ]
+        return _is_local(self.sub_data_root, self.backend_args) and all(
+            _is_local(self.sub_data_root, loader.backend_args)
+            and loader.file_client_args is None
+            and not loader.ignore_empty
+            for loader in loaders
+        )
+
+    def parse_data_info(self, img_info: dict) -> dict:
+        """Parse an annotation; note a defect, for one error about the whole split.
+
+        Args:
+            img_info (dict): ``img_id``, ``file_name`` and ``xml_path``.
+
+        Returns:
+            dict: As :class:`mmdet.datasets.XMLDataset` returns it; an empty one in
+            place of a defective annotation.
+        """
+        # mmdet hands on the tree alone.
+        self._xml_path = img_info["xml_path"]
+        try:
+            info = self._parse(img_info)
+            if self._checks_images and not osp.isfile(info["img_path"]):
+                raise _BadFile(
+                    f"CheckedVOCDataset finds no {info['img_path']}, the image of "
+                    f"{self._xml_path}; expected a file *.jpg for each annotation: "
+                    f"add it, or take {info['img_id']!r} out of {self.ann_file}.",
+                    FileNotFoundError,
+                )
+        except _BadFile as problem:
+            self._problems.append((img_info["img_id"], problem))
+            return {}
+        return info
+
+    def _parse(self, img_info: dict) -> dict:
+        try:
+            return super().parse_data_info(img_info)
+        except _BadFile:
+            raise
+        except Exception:
+            # mmdet stumbled over the file before _parse_instance_info saw it: say
+            # why, if it is the file.
+            self._check_file(img_info)
+            raise
+
+    def _check_file(self, img_info: dict) -> None:
+        path = img_info["xml_path"]
+        try:
+            with get_local_path(path, backend_args=self.backend_args) as local_path:
+                annotation = ET.parse(local_path)
+        except FileNotFoundError as error:
+            raise _BadFile(
+                f"CheckedVOCDataset finds no {path}, the annotation of image "
+                f"{img_info['img_id']!r}; expected one for each line of "
+                f"{self.ann_file}, which holds one id a line and no blank ones: set "
+                "data_prefix.sub_data_root to the folder of Annotations, add the file "
+                "or take the line out.",
+                FileNotFoundError,
+            ) from error
+        except (ET.ParseError, LookupError, ValueError) as error:
+            raise _BadFile(
+                f"{path} is no well-formed XML ({error}); expected an annotation of "
+                "Pascal VOC: correct it or fetch it again."
+            ) from error
+        _check_annotation(annotation, path, self._metainfo["classes"])
+
+    def _parse_instance_info(
+        self, raw_ann_info: ET.ElementTree, minus_one: bool = True
+    ) -> List[dict]:
+        classes, path = self._metainfo["classes"], self._xml_path
+        self._names.update(_check_annotation(raw_ann_info, path, classes))
+        instances = super()._parse_instance_info(raw_ann_info, minus_one)
+        for instance in instances:
+            left, top, right, bottom = instance["bbox"]
+            if self.test_mode or instance["ignore_flag"]:
+                continue
+            # mmdet takes the ends of a box as edges, so a box of one pixel has no
+            # extent, and its regression targets in the RoI head are not finite.
+            if left == right or top == bottom:
+                raise _BadFile(
+                    f"{path} has a box of {right - left + 1}x{bottom - top + 1} pixels "
+                    f"({classes[instance['bbox_label']]}, xmin={left + 1}, ymin="
+                    f"{top + 1}), on which mmdet's losses are not finite; expected two "
+                    "pixels or more for training: have mmdet ignore such boxes by "
+                    "filter_cfg=dict(bbox_min_size=1), or correct it."
+                )
+        return instances
+
+    def _raise_problems(self, images: int) -> None:
+        _, first = self._problems[0]
+        message = str(first)
+        if len(self._problems) > 1:
+            ids = _shortened((img_id for img_id, _ in self._problems), 5)
+            message += (
+                f" Of the {images} images of {self.ann_file}, {len(self._problems)} "
+                f"have a defect: {ids}."
+            )
+        raise first.error(message) from first.__cause__
+
+    def _check_names(self, images: int) -> None:
+        classes = self._metainfo["classes"]
+        if not self._names.isdisjoint(classes):
+            return
+        if self._names:
+            raise ValueError(
+                f"The {images} annotations of {self.ann_file} have objects of the "
+                f"classes {_shortened(sorted(self._names), 20)}; expected some of "
+                f"{_shortened(classes, 20)}: set metainfo=dict(classes=(...)) of the "
+                "data set to the names in its annotations."
+            )
+        if not self.test_mode:
+            raise ValueError(
+                f"The {images} annotations of {self.ann_file} have no <object>; "
+                f"expected objects of the classes {_shortened(classes, 20)} to train "
+                "on: annotate the images, or name another ann_file."
+            )
+
+    def filter_data(self) -> List[dict]:
+        """Filter the images as ``filter_cfg`` says.
+
+        Returns:
+            list[dict]: Those that are left.
+
+        Raises:
+            ValueError: For training on none.
+        """
+        kept = super().filter_data()
+        if not kept:
+            sides = [min(info["width"], info["height"]) for info in self.data_list]
+            empty = sum(not info["instances"] for info in self.data_list)
+            raise ValueError(
+                f"filter_cfg={dict(self.filter_cfg)} leaves none of the {len(sides)} "
+                f"images of {self.ann_file}: {empty} have no object of the classes "
+                f"{_shortened(self._metainfo['classes'], 20)}, and their shorter sides "
+                f"are {min(sides)} to {max(sides)} pixels; expected some to train on: "
+                "lower min_size, or correct metainfo.classes or ann_file."
+            )
+        return kept
+
+    def prepare_data(self, idx: int) -> Optional[dict]:
+        """Run the pipeline, with the loading of the image checked.
+
+        Args:
+            idx (int): Index of the image.
+
+        Returns:
+            Outcome of the pipeline; None where a transform gives None.
+
+        Raises:
+            ValueError: For an image that cannot be loaded or is not of the size that
+                its annotation says. Errors of other transforms pass unchanged.
+        """
+        data = self.get_data_info(idx)
+        # The loop of Compose: an exception out of the whole of it would not tell
+        # whether the file or a later transform is to blame.
+        for transform in self.pipeline.transforms:
+            if isinstance(transform, LoadImageFromFile):
+                data = self._load_image(transform, data)
+            else:
+                data = transform(data)
+            if data is None:
+                return None
+        return data
+
+    def _load_image(self, load: LoadImageFromFile, info: dict) -> Optional[dict]:
+        path = info["img_path"]
+        image = f"{path}, the image of {info['xml_path']} (id {info['img_id']!r}),"
+        try:
+            loaded = load(info)
+        except MemoryError:
+            raise
+        except Exception as error:
+            empty = osp.isfile(path) and osp.getsize(path) == 0
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(
+                f"{image} {'is empty' if empty else 'does not decode'} ({reason}); "
+                "expected a JPEG image: fetch it again, or take its id out of "
+                f"{self.ann_file}."
+            ) from error
+        if loaded is None:
+            return None
+        height, width = loaded["ori_shape"]
+        if (height, width) != (info["height"], info["width"]):
+            # OpenCV turns an image as its EXIF data say.
+            turned = (width, height) == (info["height"], info["width"])
+            raise ValueError(
+                f"{image} has {width}x{height} pixels (width x height); expected "
+                f"{info['width']}x{info['height']}, the <size> in its annotation: put "
+                "the image back that was annotated, or correct the <size> and the boxes"
+                + (
+                    "; if an EXIF orientation turns it, load it with "
+                    "color_type='color_ignore_orientation'."
+                    if turned
+                    else "."
+                )
+            )
+        return loaded

@@ -1,0 +1,148 @@
+"""Every detection config builds, trains a step and predicts."""
+
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from pckd_mm.registry import MODELS
+from tests.builders import CONFIGS, ROOT, scenes
+
+RUNS = sorted(
+    path.relative_to(CONFIGS).as_posix()
+    for pattern in ("*/voc_*.py", "*/digit_scenes_*.py")
+    for path in CONFIGS.glob(pattern)
+)
+METHODS = ("kd", "pckd", "pckd_fpn")
+PAIRS = {"r101_r50": ("r101", "r50"), "r101_r18": ("r101", "r18")}
+PAIRS["r50_mobilenetv2"] = ("r50", "mobilenetv2")
+DISTILLED = [path for path in RUNS if not path.startswith("vanilla/")]
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch):
+    # Where a run is started, and what teacher_config is relative to.
+    monkeypatch.chdir(ROOT)
+
+
+def build(cfg: Config):
+    torch.manual_seed(0)
+    model = cfg.model
+    if "architecture" in model:
+        model.teacher_ckpt = None
+        model.teacher = Config.fromfile(model.teacher_config).model
+        for part in (model.teacher, model.teacher.backbone):
+            part.init_cfg = None  # nothing is downloaded
+    model.get("architecture", model).backbone.init_cfg = None
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(model)
+        model.init_weights()
+    return model
+
+
+def test_all_pairs_are_there():
+    expected = {f"{m}/voc_frcnn_{pair}.py" for m in METHODS for pair in PAIRS}
+    networks = ("r18", "r50", "r101", "r101_coco", "mobilenetv2")
+    expected |= {f"vanilla/voc_frcnn_{network}.py" for network in networks}
+    assert expected == {path for path in RUNS if "voc_" in path}
+
+
+@pytest.mark.parametrize("path", RUNS)
+def test_config_trains_and_tests(path):
+    cfg = Config.fromfile(CONFIGS / path)
+    model = build(cfg)
+    classes = 10 if "digit_scenes" in path else 20
+    boxes = [[[2, 2, 30, 45], [35, 20, 60, 60]], [[10, 10, 50, 55]]]
+    data = scenes(boxes, classes, size=64)
+    processed = model.data_preprocessor(data, True)
+    total, log = model.parse_losses(model(**processed, mode="loss"))
+    total.backward()
+    assert total.isfinite()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert trained and all(parameter.grad is not None for parameter in trained)
+    terms = {name for name in log if name.startswith("distill.")}
+    expected = set()
+    if path in DISTILLED:
+        expected = {"distill.loss_kd"}
+    if path.startswith("pckd"):
+        expected |= {f"distill.loss_{name}" for name in ("cc", "ca", "fa")}
+    if path.startswith("pckd_fpn"):
+        expected |= {f"distill.loss_pkd_{level}" for level in range(4)}
+    assert terms == expected
+
+    model.eval()
+    data = scenes(boxes, classes, size=64)
+    for sample in data["data_samples"]:
+        sample.set_metainfo(dict(scale_factor=(1.0, 1.0)))
+    with torch.no_grad():
+        predictions = model(**model.data_preprocessor(data, False), mode="predict")
+    assert [p.pred_instances.bboxes.shape[1] for p in predictions] == [4, 4]
+
+
+@pytest.mark.parametrize("path", DISTILLED)
+def test_only_the_model_and_its_hooks_differ_from_the_student_alone(path):
+    cfg = Config.fromfile(CONFIGS / path)
+    name = path.split("/")[1].removesuffix(".py")
+    student = name.split("_")[-1]
+    prefix = name[: name.index("frcnn_")]
+    alone = Config.fromfile(CONFIGS / f"vanilla/{prefix}frcnn_{student}.py").to_dict()
+    cfg = cfg.to_dict()
+    assert cfg["model"]["architecture"] == alone.pop("model")
+    for key in ("model", "method", "custom_hooks"):
+        cfg.pop(key)
+    assert cfg == alone
+
+
+@pytest.mark.parametrize("path", DISTILLED)
+def test_teacher_is_a_run_of_ours(path):
+    model = Config.fromfile(CONFIGS / path).model
+    assert os.path.isfile(model.teacher_config)
+    epochs = Config.fromfile(model.teacher_config).train_cfg.max_epochs
+    name = model.teacher_config.removeprefix("configs/").removesuffix(".py")
+    assert model.teacher_ckpt == f"work_dirs/{name}/epoch_{epochs}.pth"
+    assert "teacher" not in model
+
+
+@pytest.mark.parametrize("network", ["r18", "r50", "r101", "mobilenetv2"])
+def test_recipe_is_mmdets(network):
+    cfg = Config.fromfile(CONFIGS / f"vanilla/voc_frcnn_{network}.py")
+    assert cfg.train_cfg.max_epochs == 4
+    assert cfg.param_scheduler[0].milestones == [3]
+    repeated = cfg.train_dataloader.dataset
+    assert (repeated.type, repeated.times) == ("RepeatDataset", 3)
+    assert [part.ann_file for part in repeated.dataset.datasets] == [
+        f"VOC{year}/ImageSets/Main/trainval.txt" for year in (2007, 2012)
+    ]
+    assert cfg.train_dataloader.batch_size == 2
+    assert cfg.optim_wrapper.optimizer.lr == 0.01
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=16)
+    assert cfg.val_evaluator.eval_mode == "11points"
+    # Plain mmdet tests it, without pckd_mm.
+    for part in (cfg.test_dataloader, cfg.test_evaluator, cfg.model, cfg.default_hooks):
+        assert "pckd_mm" not in str(part)
+    assert "custom_hooks" not in cfg
+
+
+def test_pckd_of_regions_is_the_method():
+    cfg = Config.fromfile(CONFIGS / "pckd/voc_frcnn_r101_r50.py")
+    losses = cfg.model.distiller.distill_losses
+    mappings = cfg.model.distiller.loss_forward_mappings
+    assert cfg.model.distiller.preview == dict(type="PreviewStrategy")
+    assert losses.loss_kd.tau == losses.loss_cc.tau == 4.0
+    # L_KD on all sampled RoIs, L_CC and L_FA on the foreground.
+    asks = {
+        loss: {name for name, record in mapping.items() if record.get("foreground")}
+        for loss, mapping in mappings.items()
+    }
+    assert asks == dict(
+        loss_kd=set(),
+        loss_cc={"s_embed", "t_embed", "labels", "weight"},
+        loss_ca=set(),
+        loss_fa={"s_feat", "t_feat"},
+    )
+    for recorders in ("student_recorders", "teacher_recorders"):
+        sources = {r.source for r in cfg.model.distiller[recorders].values()}
+        head = "roi_head.bbox_head.fc_cls"
+        assert sources == {head, f"{head}.weight", f"{head}.bias"}

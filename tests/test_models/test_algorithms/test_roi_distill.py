@@ -1,0 +1,456 @@
+"""RoIDistill: who sees which regions, and what the losses are made of."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pckd_mm.registry import MODELS
+from tests import reference
+from tests.builders import CONFIGS, detector, scenes
+
+EPOCH, EPOCHS = 60, 240
+BOXES = [
+    [[4, 4, 30, 30], [34, 10, 60, 40], [8, 36, 28, 60]],
+    [[20, 20, 52, 56], [2, 2, 14, 18]],
+]
+TINY = [[[10, 10, 12, 12]], [[20, 20, 52, 56]]]
+
+
+def roi_method(name: str = "pckd_roi") -> dict:
+    path = CONFIGS / "_base_" / "methods" / f"{name}.py"
+    method = Config.fromfile(path).method
+    if name == "pckd_fpn":
+        # The small detectors have three levels of features instead of four.
+        method.distiller.distill_losses.loss_pkd_3 = None
+    return method
+
+
+def build(student: dict, teacher: dict, method: str = "pckd_roi", **settings):
+    torch.manual_seed(0)
+    cfg = ConfigDict(
+        {**roi_method(method), **settings}, architecture=student, teacher=teacher
+    )
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(cfg)
+        model.init_weights()
+    model.progress = EPOCH / EPOCHS
+    # Classifiers as after training: those of mmdet begin next to zero.
+    for network in (model.student, model.teacher):
+        nn.init.normal_(network.roi_head.bbox_head.fc_cls.weight, std=0.3)
+        nn.init.normal_(network.roi_head.bbox_head.fc_cls.bias, std=0.3)
+    return model.train()
+
+
+@pytest.fixture(scope="module")
+def built():
+    return build(detector(8), detector(12))
+
+
+@pytest.fixture
+def model(built):
+    model = copy.deepcopy(built.state_dict())
+    yield built
+    built.load_state_dict(model)
+    built.train()
+
+
+def step(model, boxes=BOXES, **settings) -> dict:
+    torch.manual_seed(1)
+    data = model.data_preprocessor(scenes(boxes, **settings), True)
+    return model(**data, mode="loss")
+
+
+def total(model, losses: dict) -> torch.Tensor:
+    return model.parse_losses(losses)[0]
+
+
+def spy(module: nn.Module, kept: list) -> None:
+    """Keep the inputs of a module's calls."""
+    return module.register_forward_hook(lambda _, inputs, output: kept.append(inputs))
+
+
+class TestSameRegions:
+    def test_box_heads_of_both_pool_the_same_rois(self, model):
+        student, teacher = [], []
+        handles = [
+            spy(model.student.roi_head.bbox_roi_extractor, student),
+            spy(model.teacher.roi_head.bbox_roi_extractor, teacher),
+        ]
+        step(model)
+        for handle in handles:
+            handle.remove()
+        assert len(student) == len(teacher) == 1
+        (s_pyramid, s_rois), (t_pyramid, t_rois) = student[0], teacher[0]
+        assert torch.equal(s_rois, t_rois)
+        assert len(s_rois) == 2 * 16
+        # Each from its own pyramid.
+        assert all(s is not t for s, t in zip(s_pyramid, t_pyramid, strict=True))
+
+    def test_rpn_and_mask_head_of_the_teacher_do_not_run(self, model):
+        calls = []
+        handle = spy(model.teacher.rpn_head, calls)
+        step(model)
+        handle.remove()
+        assert not calls
+
+    def test_student_is_computed_as_by_mmdet(self, model):
+        losses = step(model)
+        torch.manual_seed(1)
+        data = model.data_preprocessor(scenes(BOXES), True)
+        plain = model.student.loss(
+            **{
+                "batch_inputs": data["inputs"],
+                "batch_data_samples": data["data_samples"],
+            }
+        )
+        own = {k: v for k, v in losses.items() if k.startswith("student.")}
+        assert set(own) == {f"student.{name}" for name in plain}
+        for name, value in plain.items():
+            torch.testing.assert_close(own[f"student.{name}"], value)
+
+    def test_teacher_is_frozen_and_no_part_of_the_model(self, model):
+        before = copy.deepcopy(model.teacher.state_dict())
+        total(model, step(model)).backward()
+        assert not any(module.training for module in model.teacher.modules())
+        assert all(p.grad is None for p in model.teacher.parameters())
+        for name, value in model.teacher.state_dict().items():
+            assert torch.equal(value, before[name])
+        assert not any("teacher" in name for name in model.state_dict())
+
+
+def plain_terms(model, s_in, t_in, targets) -> dict:
+    """Terms of the objective in float64 from recorded tensors.
+
+    Args:
+        model: For the classifiers and connectors, in float64.
+        s_in: What entered the student's ``fc_cls``, shape (N, D_s).
+        t_in: What entered the teacher's, shape (N, D_t).
+        targets: Labels as mmdet assigned them, background the last, shape (N,).
+    """
+    s_fc = model.student.roi_head.bbox_head.fc_cls
+    t_fc = model.teacher.roi_head.bbox_head.fc_cls
+    s_logits = s_in @ s_fc.weight.T + s_fc.bias
+    t_logits = (t_in @ t_fc.weight.T + t_fc.bias).detach()
+    weights = reference.preview_weights(
+        reference.cross_entropies(s_logits, targets), EPOCH, EPOCHS
+    )
+    objects = [k for k, label in enumerate(targets) if label < s_fc.out_features - 1]
+    embeds = {}
+    for name in ("s_embed", "t_embed"):
+        linear = model.distiller.connectors[name].linear
+        rows = s_in[objects] @ linear.weight.T + linear.bias
+        embeds[name] = rows / rows.square().sum(1, keepdim=True).sqrt()
+    first, norm, _, second = model.distiller.connectors["align"].mlp
+    hidden = s_in[objects] @ first.weight.T + first.bias
+    centered = hidden - hidden.mean(0)
+    hidden = centered / (centered.square().mean(0) + norm.eps).sqrt()
+    hidden = (hidden * norm.weight + norm.bias).clamp_min(0)
+    return dict(
+        loss_kd=reference.kl_divergence(s_logits, t_logits, weights),
+        loss_cc=0.05
+        * reference.category_contrast(
+            embeds["s_embed"],
+            embeds["t_embed"],
+            s_fc.weight,
+            t_fc.weight.detach(),
+            [targets[k] for k in objects],
+            [weights[k] for k in objects],
+        ),
+        loss_ca=reference.category_alignment(
+            s_fc.weight, t_fc.weight.detach(), s_fc.bias, t_fc.bias.detach()
+        ),
+        loss_fa=20
+        * reference.feature_alignment(
+            hidden @ second.weight.T + second.bias, t_in[objects]
+        ),
+    )
+
+
+def double_copy(model):
+    copied = copy.deepcopy(model)
+    copied._frozen = copy.copy(model._frozen)
+    copied._frozen.module = copy.deepcopy(model.teacher)
+    return copied.double()
+
+
+def test_terms_and_gradients_equal_the_plain_computation(model):
+    s_in, t_in, targets = [], [], []
+    handles = [
+        spy(model.student.roi_head.bbox_head.fc_cls, s_in),
+        spy(model.teacher.roi_head.bbox_head.fc_cls, t_in),
+        spy(model.student.roi_head.bbox_head.loss_cls, targets),
+    ]
+    plain_model = double_copy(model)
+    losses = step(model)
+    for handle in handles:
+        handle.remove()
+    feature, labels = s_in[0][0], targets[0][1].tolist()
+    assert 4 < sum(label < 4 for label in labels) < len(labels) == 32
+    leaf = feature.detach().double().requires_grad_()
+    plain = plain_terms(plain_model, leaf, t_in[0][0].double(), labels)
+
+    def parameters(network):
+        head = network.student.roi_head.bbox_head
+        return [*head.fc_cls.parameters(), *network.distiller.parameters()]
+
+    assert {k for k in losses if k.startswith("distill.")} == {
+        f"distill.{name}" for name in plain
+    }
+    for name, expected in plain.items():
+        found = losses[f"distill.{name}"]
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-7)
+        options = dict(retain_graph=True, allow_unused=True)
+        wanted = torch.autograd.grad(
+            expected, [leaf, *parameters(plain_model)], **options
+        )
+        grads = torch.autograd.grad(found, [feature, *parameters(model)], **options)
+        scale = max(g.norm() for g in wanted if g is not None)
+        for one, other in zip(grads, wanted, strict=True):
+            assert (one is None) == (other is None), name
+            if one is not None:
+                assert (one.double() - other).norm() <= 1e-5 * scale, name
+
+
+def test_background_on_demand(model):
+    model.with_background = True
+    try:
+        with_background = step(model)
+    finally:
+        model.with_background = False
+    objects_only = step(model)
+    for name in ("distill.loss_kd", "distill.loss_ca"):
+        torch.testing.assert_close(with_background[name], objects_only[name])
+    for name in ("distill.loss_cc", "distill.loss_fa"):
+        assert abs(with_background[name] - objects_only[name]) > 1e-3
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    path = tmp_path_factory.mktemp("group") / "store"
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{path}", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [BOXES, [[], BOXES[0]], TINY, [[], []]],
+    ids=["objects", "an image without", "one tiny box", "background only"],
+)
+@pytest.mark.parametrize("method", ["pckd_roi", "kd_roi", "pckd_fpn"])
+def test_finite_losses_and_a_gradient_for_every_parameter(one_process, boxes, method):
+    model = build(detector(8), detector(12), method)
+    torch.manual_seed(1)
+    data = model.data_preprocessor(scenes(boxes), True)
+    ddp = DistributedDataParallel(model)
+    for _ in range(2):  # the second step complains of parameters without a gradient
+        losses = ddp(**data, mode="loss")
+        loss = total(model, losses)
+        loss.backward()
+        assert loss.isfinite()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+    buffers = dict(model.named_buffers())
+    assert all(value.isfinite().all() for value in buffers.values())
+    if boxes == [[], []]:
+        assert losses.get("distill.loss_cc", torch.zeros(())) == 0
+        assert losses.get("distill.loss_fa", torch.zeros(())) == 0
+
+
+def test_no_region_at_all(model, monkeypatch):
+    # An RPN may propose nothing where an image has no object either.
+    def propose_nothing(*args, **kwargs):
+        losses, results = loss_and_predict(*args, **kwargs)
+        return losses, [result[:0] for result in results]
+
+    loss_and_predict = model.student.rpn_head.loss_and_predict
+    monkeypatch.setattr(model.student.rpn_head, "loss_and_predict", propose_nothing)
+    losses = step(model, [[], []])
+    assert total(model, losses).isfinite()
+    assert losses["distill.loss_kd"] == 0
+
+
+def test_preview_of_an_epoch_is_recorded(model):
+    step(model)
+    weight = model.distiller.preview_weight
+    assert weight.shape == (32,) and not weight.requires_grad
+    assert weight.min() >= 0 and weight.max() == 1
+
+
+def test_stopped_distillation_is_the_student_alone(model):
+    model.distillation_stopped = True
+    try:
+        losses = step(model)
+    finally:
+        model.distillation_stopped = False
+    assert all(name.startswith("student.") for name in losses)
+
+
+class TestDetectors:
+    """Two-stage detectors of other kinds."""
+
+    def test_separate_branches_and_unequal_widths(self):
+        branches = dict(type="ConvFCBBoxHead", num_cls_convs=1, num_cls_fcs=1)
+        branches.update(num_reg_fcs=1, conv_out_channels=8)
+        student = detector(8, fc_out_channels=24, **branches)
+        method = roi_method()
+        method["distiller"]["distill_losses"]["loss_ca"] = None
+        model = build(student, detector(12), distiller=method["distiller"])
+        losses = step(model)
+        assert total(model, losses).isfinite()
+        assert model.distiller.connectors["align"].mlp[0].in_features == 24
+        assert model.distiller.connectors["align"].mlp[-1].out_features == 128
+
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_mask_rcnn(self, shared):
+        def with_mask(cfg):
+            cfg = copy.deepcopy(cfg)
+            cfg["type"] = "MaskRCNN"
+            extractor = copy.deepcopy(cfg["roi_head"]["bbox_roi_extractor"])
+            extractor["roi_layer"]["output_size"] = 14
+            cfg["roi_head"].update(
+                mask_roi_extractor=None if shared else extractor,
+                mask_head=dict(
+                    type="FCNMaskHead",
+                    num_convs=1,
+                    in_channels=32,
+                    conv_out_channels=8,
+                    num_classes=4,
+                    roi_feat_size=7 if shared else 14,
+                    loss_mask=dict(type="CrossEntropyLoss", use_mask=True),
+                ),
+            )
+            cfg["train_cfg"]["rcnn"]["mask_size"] = 14 if shared else 28
+            return cfg
+
+        from mmdet.structures.mask import BitmapMasks
+
+        model = build(with_mask(detector(8)), with_mask(detector(12)))
+        torch.manual_seed(1)
+        data = scenes(BOXES)
+        for sample in data["data_samples"]:
+            number = len(sample.gt_instances)
+            masks = torch.ones(number, 64, 64, dtype=torch.uint8).numpy()
+            sample.gt_instances.masks = BitmapMasks(masks, 64, 64)
+        mask_calls = []
+        handle = spy(model.teacher.roi_head.mask_head, mask_calls)
+        losses = model(**model.data_preprocessor(data, True), mode="loss")
+        handle.remove()
+        assert not mask_calls
+        assert losses["student.loss_mask"] > 0
+        assert losses["distill.loss_kd"] > 0
+        total(model, losses).backward()
+
+
+def cascade() -> dict:
+    cfg = detector(8)
+    head = cfg["roi_head"]
+    head.update(
+        type="CascadeRoIHead",
+        num_stages=2,
+        stage_loss_weights=[1, 0.5],
+        bbox_roi_extractor=[head["bbox_roi_extractor"]] * 2,
+        bbox_head=[head["bbox_head"]] * 2,
+    )
+    cfg.update(type="CascadeRCNN")
+    cfg["train_cfg"]["rcnn"] = [cfg["train_cfg"]["rcnn"]] * 2
+    return cfg
+
+
+def retina() -> dict:
+    cfg = detector(8)
+    return dict(
+        type="RetinaNet",
+        backbone=cfg["backbone"],
+        neck=cfg["neck"],
+        bbox_head=dict(
+            type="RetinaHead", num_classes=4, in_channels=32, feat_channels=8
+        ),
+        train_cfg=dict(
+            assigner=dict(
+                type="MaxIoUAssigner",
+                pos_iou_thr=0.5,
+                neg_iou_thr=0.4,
+                min_pos_iou=0,
+            ),
+        ),
+    )
+
+
+class TestErrors:
+    @pytest.mark.parametrize("who", ["student", "teacher"])
+    @pytest.mark.parametrize(
+        ("other", "words"),
+        [
+            (cascade(), "CascadeRCNN with a CascadeRoIHead.*several classifiers"),
+            (retina(), "RetinaNet; expected a TwoStageDetector"),
+            (
+                detector(cls_predictor_cfg=dict(type="NormedLinear")),
+                None,
+            ),
+        ],
+        ids=["cascade", "one stage", "normed linear"],
+    )
+    def test_detector_that_cannot_be_served(self, who, other, words):
+        networks = dict(student=detector(8), teacher=detector(8))
+        networks[who] = other
+        if words is None:
+            build(**networks)  # still one linear classifier
+            return
+        with pytest.raises(TypeError, match=f"The {who} is a {words}"):
+            build(**networks)
+
+    def test_head_without_a_classifier(self):
+        with pytest.raises(TypeError, match="student's box head .* a NoneType as fc_c"):
+            build(detector(with_cls=False), detector())
+
+    def test_student_without_train_cfg(self):
+        student = detector(8)
+        student["train_cfg"] = None
+        with pytest.raises(ValueError, match="student has no train_cfg.rcnn"):
+            build(student, detector(8))
+
+    def test_categories_differ(self):
+        with pytest.raises(ValueError, match="student has 4 .* teacher 7; expected"):
+            build(detector(classes=4), detector(classes=7))
+
+    def test_images_are_normalised_differently(self):
+        teacher = detector(8)
+        teacher["data_preprocessor"]["mean"] = [103.53, 116.28, 123.675]
+        with pytest.raises(ValueError, match="normalised by mean .* one mean, std"):
+            build(detector(8), teacher)
+
+    def test_deliveries(self):
+        method = roi_method()["distiller"]
+        method["teacher_deliveries"] = dict(a=dict(type="MethodOutputs"))
+        with pytest.raises(ValueError, match="RoIDistill found deliveries"):
+            build(detector(), detector(), distiller=method)
+
+    def test_no_teacher(self):
+        with pytest.raises(ValueError, match="RoIDistill found no teacher; expected"):
+            build(detector(), None)
+        with pytest.raises(FileNotFoundError, match="no teacher_config missing.py"):
+            build(detector(), None, teacher_config="missing.py")
+
+    def test_teacher_checkpoint_of_other_categories(self, tmp_path):
+        other = build(detector(12, classes=9), detector(12, classes=9)).teacher
+        path = tmp_path / "coco.pth"
+        torch.save(dict(state_dict=other.state_dict()), path)
+        words = (
+            r"coco.pth does not fit .* in 4 tensors: .*fc_cls.weight is \(10, 128\) "
+            r"instead of \(5, 128\).*or train it: python tools/train.py mine.py"
+        )
+        with pytest.raises(ValueError, match=words):
+            build(
+                detector(8),
+                detector(12),
+                teacher_ckpt=str(path),
+                teacher_config="mine.py",
+            )
