@@ -1,16 +1,17 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean env-lite env-full
+.PHONY: help demo demo-det test lint clean env-lite env-full
 
 PYTEST_ARGS ?=
 
 help:
-	@echo "make demo   show the method at work, on a small data set and a CPU"
-	@echo "make test   lint and all tests; PYTEST_ARGS='-k preview' goes to pytest"
-	@echo "make lint   lint and format check alone"
-	@echo "make clean  remove caches and build leftovers; .venv, data, work_dirs stay"
+	@echo "make demo      show the method at work, on a small data set and a CPU"
+	@echo "make demo-det  the same for detectors, with pictures of what they find"
+	@echo "make test      lint and all tests; PYTEST_ARGS='-k preview' goes to pytest"
+	@echo "make lint      lint and format check alone"
+	@echo "make clean     remove caches and build leftovers; .venv, data, work_dirs stay"
 	@echo
 	@echo "The first run makes .venv (see tools/dev/setup_env.sh), later ones reuse it;"
-	@echo "test and lint compile mmcv once, which takes some minutes."
+	@echo "demo-det, test and lint compile mmcv once, which takes some minutes."
 
 # The script itself knows whether there is anything to install.
 env-lite:
@@ -21,6 +22,9 @@ env-full:
 
 demo: env-lite
 	.venv/bin/python tools/demo.py
+
+demo-det: env-full
+	.venv/bin/python tools/demo_det.py
 
 lint: env-full
 	.venv/bin/python -m ruff check .

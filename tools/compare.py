@@ -18,7 +18,9 @@ Started again after an interruption, the same command goes on: runs that are fin
 are not repeated, a run that was cut off continues from its last checkpoint. A run
 whose config, seed or teacher has changed is trained anew; what was there is kept, as
 NAME.old. A run that fails does not end the others. The report is renewed after each
-run. The accuracy of a run is that after its last epoch.
+run. What counts of a run is the metric that its config validates by, after the last
+epoch: top-1, or the mAP@0.5 of mmdet's VOCMetric. So detectors are compared by
+--dataset voc_frcnn --pairs r101_r50, which are configs/METHOD/voc_frcnn_r101_r50.py.
 """
 
 import argparse
@@ -32,6 +34,7 @@ from typing import List, Optional, Sequence, Tuple
 from mmengine.config import DictAction
 
 from pckd_mm.experiments import (
+    Appendix,
     ExperimentError,
     Request,
     Settings,
@@ -175,6 +178,7 @@ def main(
     title: str = "Comparison",
     notes: Sequence[str] = (),
     command: Optional[str] = None,
+    appendix: Optional[Appendix] = None,
 ) -> int:
     """Compare, print the table and where the report is.
 
@@ -184,6 +188,8 @@ def main(
         notes (Sequence[str]): Paragraphs of the report that explain it.
         command (str, optional): What was called, for the report; None for this tool
             with ``argv``.
+        appendix (callable, optional): Gives further parts of the report in the end,
+            see :func:`pckd_mm.experiments.compare`.
 
     Returns:
         int: Exit status.
@@ -212,7 +218,14 @@ def main(
             print(describe(make_plan(request)))
             return 0
         tables, failures = compare(
-            request, title, notes, command, args.jobs, args.threads, args.fresh
+            request,
+            title,
+            notes,
+            command,
+            args.jobs,
+            args.threads,
+            args.fresh,
+            appendix,
         )
     except ExperimentError as error:
         print(error, file=sys.stderr)

@@ -13,6 +13,7 @@ image share its label.
 import argparse
 import os
 import sys
+from typing import List
 
 from compare import ROOT, main
 
@@ -30,14 +31,17 @@ NOTES = [
 ]
 
 
-def run() -> int:
-    """Run the comparison.
+def begin(description: str) -> List[str]:
+    """Parse the command line of a demo, and go to the repository.
+
+    Args:
+        description (str): What --help prints.
 
     Returns:
-        int: Exit status.
+        list[str]: Options for the comparison that all demos share.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--fresh", action="store_true", help="train again what is finished"
@@ -45,17 +49,27 @@ def run() -> int:
     args = parser.parse_args()
     # Paths of configs and results are relative to the repository.
     os.chdir(ROOT)
+    return ["--seeds", "0", "1", "2", *["--fresh"] * args.fresh]
+
+
+def run() -> int:
+    """Run the comparison.
+
+    Returns:
+        int: Exit status.
+    """
+    shared = begin(__doc__)
     pair = "digits_resnet20_resnet8_thin"
     options = [
         "--teacher=configs/vanilla/digits_resnet20.py",
         "--run=student alone=configs/vanilla/digits_resnet8_thin.py",
         f"--run=KD=configs/kd/{pair}.py",
         f"--run=PCKD=configs/pckd/{pair}.py",
-        *("--seeds", "0", "1", "2"),
         "--work-dir=work_dirs/demo",
+        *shared,
     ]
     return main(
-        options + ["--fresh"] * args.fresh,
+        options,
         title="PCKD on handwritten digits",
         notes=NOTES,
         command="python tools/demo.py",

@@ -8,7 +8,6 @@ The report, with pictures of what they detect, is in work_dirs/demo_det. A secon
 prints the table again; --fresh trains everything anew.
 """
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import List, Sequence
@@ -18,6 +17,7 @@ from dataset_converters.digits_to_voc import write_scenes
 from demo import begin
 from pckd_mm.analysis.detections import detect, plot_detections
 from pckd_mm.experiments import PlannedTable
+from pckd_mm.utils.dependencies import has_detection
 
 DATA = Path("data/digit_scenes")
 WORK_DIR = Path("work_dirs/demo_det")
@@ -77,7 +77,7 @@ def run() -> int:
         int: Exit status.
     """
     shared = begin(__doc__)
-    if not all(map(importlib.util.find_spec, ("mmdet", "mmcv._ext"))):
+    if not has_detection():
         print(
             "The detectors need mmdet and the compiled operators of mmcv, which are "
             "not installed: make env-full",
@@ -90,9 +90,9 @@ def run() -> int:
         print(error, file=sys.stderr)
         return 1
     options = [
-        f"--teacher=configs/vanilla/{NETWORKS}_teacher.py",
-        f"--run=student alone=configs/vanilla/{NETWORKS}_student.py",
-        f"--run=PCKD=configs/pckd/{NETWORKS}_teacher_student.py",
+        f"--teacher=configs/vanilla/{NETWORKS}_r18w32.py",
+        f"--run=student alone=configs/vanilla/{NETWORKS}_r18w8.py",
+        f"--run=PCKD=configs/pckd/{NETWORKS}_r18w32_r18w8.py",
         f"--work-dir={WORK_DIR}",
         *shared,
     ]

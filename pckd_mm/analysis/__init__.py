@@ -1,5 +1,6 @@
 from . import published
-from .curves import read_curve, read_preview
+from .curves import read_curve, read_epoch, read_preview
+from .metric import MAP50, TOP1, Metric, metric_of
 from .report import (
     Method,
     Row,
@@ -8,24 +9,29 @@ from .report import (
     format_number,
     format_table,
     markdown_table,
-    plot_accuracy,
+    plot_curves,
     plot_preview,
     summarise,
     write_report,
 )
 
 __all__ = [
+    "MAP50",
     "Method",
+    "Metric",
     "Row",
+    "TOP1",
     "Table",
     "command_list",
     "format_number",
     "format_table",
     "markdown_table",
-    "plot_accuracy",
+    "metric_of",
+    "plot_curves",
     "plot_preview",
     "published",
     "read_curve",
+    "read_epoch",
     "read_preview",
     "summarise",
     "write_report",

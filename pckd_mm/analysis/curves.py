@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Dict, Iterator, List, Union
 
+from .metric import TOP1
+
 
 def _json_lines(path: Path) -> Iterator[dict]:
     """The objects of a file with one JSON object in a line.
@@ -20,9 +22,13 @@ def _json_lines(path: Path) -> Iterator[dict]:
             yield record
 
 
-def read_curve(
-    work_dir: Union[str, Path], key: str = "accuracy/top1"
-) -> Dict[int, float]:
+def _scalars(work_dir: Union[str, Path]) -> Iterator[dict]:
+    """What MMEngine's local visualizer wrote, start by start."""
+    for path in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
+        yield from _json_lines(path)
+
+
+def read_curve(work_dir: Union[str, Path], key: str = TOP1.key) -> Dict[int, float]:
     """Read one scalar of a run, as MMEngine's local visualizer wrote it.
 
     Every start of a run has a folder of its own, named after the time. Where a step is
@@ -30,18 +36,31 @@ def read_curve(
 
     Args:
         work_dir (str | Path): Work dir of the run.
-        key (str): Name of the scalar. Defaults to 'accuracy/top1'.
+        key (str): Name of the scalar. Defaults to that of the top-1 accuracy.
 
     Returns:
         dict[int, float]: The scalar at each step, in the order of the steps; a metric
         of the validation has the epoch as its step. Empty where there is none.
     """
     curve = {}
-    for path in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
-        for record in _json_lines(path):
-            if key in record and "step" in record:
-                curve[int(record["step"])] = float(record[key])
+    for record in _scalars(work_dir):
+        if key in record and "step" in record:
+            curve[int(record["step"])] = float(record[key])
     return dict(sorted(curve.items()))
+
+
+def read_epoch(work_dir: Union[str, Path]) -> int:
+    """Read how far the training of a run has come.
+
+    Args:
+        work_dir (str | Path): Work dir of the run.
+
+    Returns:
+        int: The latest epoch, counted from 1, of which an iteration was logged; 0
+        before any.
+    """
+    epochs = (int(record.get("epoch", 0)) for record in _scalars(work_dir))
+    return max(epochs, default=0)
 
 
 def read_preview(work_dir: Union[str, Path]) -> List[dict]:

@@ -7,6 +7,8 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 import yaml
 
+from .metric import TOP1
+
 HEADER = (
     "# Measured by this project: top-1 in percent after the last epoch, by seed.\n"
     "# tools/dev/write_results.py --add REPORT.json adds what compare.py trained and\n"
@@ -124,13 +126,18 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         teacher that was there before are none.
 
     Raises:
-        ValueError: Where the configs were not trained as they are.
+        ValueError: Where the configs were not trained as they are, or are compared by
+            another metric than top-1.
     """
     if report.get("options"):
         raise ValueError(
             f"The report is of configs with the settings {report['options']}; expected "
             "one of plain configs."
         )
+    for table in report["tables"]:
+        metric = table.get("metric", TOP1.name)
+        if metric != TOP1.name:
+            raise ValueError(f"The report is of {metric}; expected one of {TOP1.name}.")
     # A student of two pairs, or one that is a teacher too, is in several tables.
     rows: Dict[str, dict] = {}
     runs: Dict[str, Dict[int, dict]] = {}

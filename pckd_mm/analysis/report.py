@@ -9,6 +9,8 @@ from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .metric import TOP1, Metric
+
 Curve = Dict[int, float]
 
 
@@ -18,16 +20,16 @@ class Method:
 
     Args:
         name (str): Name of the method in table and pictures.
-        curves (dict[int, dict[int, float]]): Accuracy in percent after each epoch, of
-            the run of each seed; empty before any is finished.
+        curves (dict[int, dict[int, float]]): The metric in percent after each epoch
+            that was validated, of the run of each seed; empty before any is finished.
         previews (dict[int, list[dict]]): Records of the preview of each seed's run;
             empty for a method without preview.
         notes (dict[int, dict]): What else is known of each seed's run, such as its
             commit.
         config (str): Path of the config; empty where unknown.
         command (str): What gives this line of the table; empty where unknown.
-        published (float, optional): Top-1 accuracy in percent that is published for
-            this very setting.
+        published (float, optional): The metric in percent that is published for this
+            very setting.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Method:
 
     @property
     def finals(self) -> List[float]:
-        """list[float]: Accuracy after the last epoch of each run."""
+        """list[float]: The metric after the last epoch of each run."""
         return [curve[max(curve)] for curve in self.curves.values()]
 
 
@@ -52,11 +54,13 @@ class Table:
         methods (list[Method]): The methods, the student alone first.
         teacher (Method, optional): The teacher.
         name (str): Name of the pair of networks; empty for the only table.
+        metric (Metric): What they are compared by. Defaults to top-1.
     """
 
     methods: List[Method]
     teacher: Optional[Method] = None
     name: str = ""
+    metric: Metric = TOP1
 
     @property
     def everything(self) -> List[Method]:
@@ -67,7 +71,7 @@ class Table:
         """Name of the file of one of its pictures.
 
         Args:
-            kind (str): 'accuracy' or 'preview'.
+            kind (str): What it shows: 'preview', or the metric's ``slug``.
 
         Returns:
             str: The name.
@@ -81,11 +85,11 @@ class Row:
 
     Args:
         name (str): Name of the method.
-        mean (float, optional): Mean of the final accuracies; None without a run.
+        mean (float, optional): Mean of the final values; None without a run.
         std (float, optional): Their sample standard deviation; None for one seed.
         gain (float, optional): Mean over that of the baseline; None for the baseline.
         n (int): Number of runs, one a seed.
-        published (float, optional): Published accuracy; None where there is none.
+        published (float, optional): Published value; None where there is none.
         command (str): What gives this line.
     """
 
@@ -101,7 +105,7 @@ class Row:
 def summarise(
     methods: Sequence[Method], baseline: str, teacher: Optional[Method] = None
 ) -> List[Row]:
-    """Mean, spread and gain of the accuracy after the last epoch.
+    """Mean, spread and gain of the metric after the last epoch.
 
     Args:
         methods (Sequence[Method]): The methods.
@@ -161,18 +165,19 @@ def format_table(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
+def markdown_table(rows: Sequence[Row], metric: Metric = TOP1) -> str:
     """Write the table in Markdown, with columns in line for a terminal.
 
     Args:
         rows (Sequence[Row]): Its lines. Where no line has a published value or no
             command, that column is left out; of commands only their number is shown.
+        metric (Metric): What the numbers are. Defaults to top-1.
 
     Returns:
         str: The table, without a line break at the end.
     """
     columns = {"method": [row.name for row in rows]}
-    columns["top-1 mean +- std"] = [
+    columns[f"{metric.name} mean +- std"] = [
         "-" if row.mean is None else f"{row.mean:.2f} +- {format_number(row.std)}"
         for row in rows
     ]
@@ -220,8 +225,19 @@ def spread(curves: Sequence[Curve]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]
     return np.array(steps), values.mean(axis=0), deviation
 
 
-def _new_figure(columns: int, widths: Optional[Sequence[float]] = None):
-    """Figure and axes side by side, without matplotlib's global state."""
+def new_figure(width: float, height: float):
+    """An empty figure, without matplotlib's global state.
+
+    Args:
+        width (float): Width, inches of 120 pixels.
+        height (float): Height, inches.
+
+    Returns:
+        matplotlib.figure.Figure: The figure.
+
+    Raises:
+        ImportError: Where matplotlib is missing.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -230,9 +246,15 @@ def _new_figure(columns: int, widths: Optional[Sequence[float]] = None):
             "The pictures are drawn by matplotlib, which is not installed: "
             "pip install matplotlib"
         ) from error
-    widths = widths or [1] * columns
-    figure = Figure(figsize=(4.6 * sum(widths), 3.8), dpi=120, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _curve_axes(columns: int, widths: Optional[Sequence[float]] = None):
+    """Figure and axes side by side, over epochs."""
+    widths = widths or [1] * columns
+    figure = new_figure(4.6 * sum(widths), 3.8)
     axes = figure.subplots(1, columns, width_ratios=widths, squeeze=False)[0]
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
@@ -243,7 +265,9 @@ def _new_figure(columns: int, widths: Optional[Sequence[float]] = None):
 
 def _draw_spread(axis, curves: Sequence[Curve], label: str, color: str) -> None:
     steps, middle, deviation = spread(curves)
-    axis.plot(steps, middle, color=color, label=label, linewidth=1.5)
+    # Not every epoch need be validated.
+    marker = "." if len(steps) < steps[-1] else None
+    axis.plot(steps, middle, color=color, label=label, linewidth=1.5, marker=marker)
     axis.fill_between(
         steps,
         middle - deviation,
@@ -254,21 +278,25 @@ def _draw_spread(axis, curves: Sequence[Curve], label: str, color: str) -> None:
     )
 
 
-def plot_accuracy(
-    path: Path, methods: Sequence[Method], teacher: Optional[Method] = None
+def plot_curves(
+    path: Path,
+    methods: Sequence[Method],
+    teacher: Optional[Method] = None,
+    metric: Metric = TOP1,
 ) -> None:
-    """Draw the accuracy over epochs: the whole run, and its last part closer.
+    """Draw the metric over epochs: the whole run, and its last part closer.
 
     Args:
         path (Path): The picture.
         methods (Sequence[Method]): The methods; the first is drawn in grey, one
             without a finished run not at all.
-        teacher (Method, optional): The teacher, whose last accuracy is drawn.
+        teacher (Method, optional): The teacher, whose last value is drawn.
+        metric (Metric): What the curves are of. Defaults to top-1.
 
     Raises:
         ImportError: Where matplotlib is missing.
     """
-    figure, (whole, last) = _new_figure(2)
+    figure, (whole, last) = _curve_axes(2)
     for index, method in enumerate(methods):
         if not method.curves:
             continue
@@ -288,7 +316,7 @@ def plot_accuracy(
                 label=f"{teacher.name}, last epoch",
             )
     several = any(len(method.curves) > 1 for method in shown)
-    whole.set_ylabel("top-1 accuracy (%)")
+    whole.set_ylabel(f"{metric.label} (%)")
     whole.set_title("Mean and standard deviation over seeds" if several else "One seed")
     handles, labels = whole.get_legend_handles_labels()
     size = "medium" if len(labels) < 7 else "x-small"
@@ -321,7 +349,7 @@ def plot_preview(path: Path, methods: Sequence[Method]) -> None:
     """
     from matplotlib.colors import LogNorm
 
-    figure, (threshold, share, *weights) = _new_figure(
+    figure, (threshold, share, *weights) = _curve_axes(
         2 + len(methods), [0.9, 0.9, *[1.2] * len(methods)]
     )
     for index, method in enumerate(methods):
@@ -377,6 +405,7 @@ def write_report(
     notes: Sequence[str] = (),
     facts: Optional[Dict[str, Any]] = None,
     draw: Optional[Collection[str]] = None,
+    appendix: Sequence[str] = (),
 ) -> str:
     """Write ``report.md``, ``report.json`` and the pictures of a comparison.
 
@@ -388,6 +417,7 @@ def write_report(
         facts (dict, optional): What was run on what, such as command and commit.
         draw (Collection[str], optional): Names of the tables whose pictures are drawn
             anew even where they are there; None for all.
+        appendix (Sequence[str]): Further parts, behind the tables and their pictures.
 
     Returns:
         str: The tables, without a line break at the end.
@@ -402,14 +432,16 @@ def write_report(
         rows = summarise(table.methods, table.methods[0].name, table.teacher)
         entries.append(_table_entry(table, rows))
         headline = [f"## {table.name}"] if table.name else []
-        shown += [*headline, markdown_table(rows)]
-        parts += [*headline, markdown_table(rows), _caption(table)]
+        block = [*headline, markdown_table(rows, table.metric)]
+        shown += block
+        parts += [*block, _caption(table)]
         parts += [part for part in [command_list(rows)] if part]
         if not table.name:
             parts += notes
         parts += _pictures(folder, table, draw is None or table.name in draw)
         if table.name and table is tables[-1]:
             parts += notes
+    parts += appendix
     if facts:
         parts += ["## Made by", *(f"- {key}: {value}" for key, value in facts.items())]
     text = "\n\n".join(parts) + "\n"
@@ -443,7 +475,7 @@ def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
                     seed=seed,
                     final=curve[max(curve)],
                     **method.notes.get(seed, {}),
-                    accuracy=curve,
+                    **{table.metric.slug: curve},
                 )
                 for seed, curve in method.curves.items()
             ],
@@ -451,7 +483,9 @@ def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
         for method, row in zip(table.everything, rows, strict=True)
     ]
     teacher = entries.pop(0) if table.teacher else None
-    return dict(name=table.name, teacher=teacher, methods=entries)
+    return dict(
+        name=table.name, metric=table.metric.name, teacher=teacher, methods=entries
+    )
 
 
 def _caption(table: Table) -> str:
@@ -466,12 +500,18 @@ def _caption(table: Table) -> str:
         if method.curves
     }
     text = (
-        f"Top-1 accuracy in percent on the test set after the last epoch ({epochs}), "
-        "never the best one; mean and sample standard deviation over n seeds: "
+        f"{_capital(table.metric.label)} in percent on the test set after the last "
+        f"epoch ({epochs}), never the best one; mean and sample standard deviation "
+        "over n seeds: "
     )
     if len(set(seeds.values())) == 1:
         return f"{text}{next(iter(seeds.values()))}."
     return text + "; ".join(f"{name} {mine}" for name, mine in seeds.items()) + "."
+
+
+def _capital(text: str) -> str:
+    """The text with a capital in front."""
+    return text[0].upper() + text[1:]
 
 
 def _pictures(folder: Path, table: Table, draw: bool) -> List[str]:
@@ -479,13 +519,14 @@ def _pictures(folder: Path, table: Table, draw: bool) -> List[str]:
     if not any(method.curves for method in table.methods):
         return []
     level = "###" if table.name else "##"
-    name = table.picture("accuracy")
+    metric = table.metric
+    name = table.picture(metric.slug)
     if draw or not (folder / name).is_file():
-        plot_accuracy(folder / name, table.methods, table.teacher)
-    parts = [
-        f"{level} Accuracy after each epoch",
-        f"![Accuracy after each epoch]({name})",
-    ]
+        plot_curves(folder / name, table.methods, table.teacher, metric)
+    curves = [c for m in table.everything for c in m.curves.values()]
+    validated = "validated " if any(len(c) < max(c) for c in curves) else ""
+    headline = f"{_capital(metric.kind)} after each {validated}epoch"
+    parts = [f"{level} {headline}", f"![{headline}]({name})"]
     previewing = [method for method in table.methods if any(method.previews.values())]
     if not previewing:
         return parts

@@ -1,11 +1,12 @@
 """Comparisons of methods: what is to be trained, when, and how it went."""
 
-from .comparison import compare
+from .comparison import Appendix, compare
 from .plan import PlannedTable, Request, all_runs, describe, folder_name, make_plan
 from .run import ExperimentError, Run, Settings, TeacherTest
 from .scheduler import Scheduler, allot
 
 __all__ = [
+    "Appendix",
     "ExperimentError",
     "PlannedTable",
     "Request",

@@ -2,14 +2,16 @@
 
 import importlib.util
 import shlex
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
 from pckd_mm.analysis import write_report
 
 from .facts import made_with_together
-from .plan import Request, all_runs, make_plan
+from .plan import PlannedTable, Request, all_runs, make_plan
 from .run import ExperimentError, Run
 from .scheduler import Scheduler, allot
+
+Appendix = Callable[[Sequence[PlannedTable]], Sequence[str]]
 
 
 def compare(
@@ -20,6 +22,7 @@ def compare(
     jobs: Optional[int] = None,
     threads: Optional[int] = None,
     fresh: bool = False,
+    appendix: Optional[Appendix] = None,
 ) -> Tuple[str, Dict[str, str]]:
     """Train all runs and write the report, anew after each run.
 
@@ -31,6 +34,8 @@ def compare(
         jobs (int, optional): Runs at a time.
         threads (int, optional): Threads of a run.
         fresh (bool): Whether to repeat finished runs.
+        appendix (callable, optional): Called with the tables when no run is left to
+            train, if any is finished; gives further parts of the report.
 
     Returns:
         tuple[str, dict[str, str]]: The tables, empty where no run is finished; the
@@ -49,7 +54,7 @@ def compare(
     jobs, threads = allot(jobs, threads)
     print(f"{len(runs)} runs, {jobs} at a time, in {request.work_dir}", flush=True)
 
-    def report(run: Optional[Run] = None) -> str:
+    def report(run: Optional[Run] = None, ended: bool = False) -> str:
         done = [other.note() for other in runs if other.is_finished]
         if not done:
             return ""
@@ -59,7 +64,9 @@ def compare(
             facts["options"] = shlex.join(settings.option_list())
         renewed = None if run is None else [t.name for t in plan if run in t.runs()]
         tables = [table.table() for table in plan]
-        return write_report(request.work_dir, title, tables, notes, facts, renewed)
+        more = appendix(plan) if ended and appendix is not None else ()
+        folder = request.work_dir
+        return write_report(folder, title, tables, notes, facts, renewed, more)
 
     failures = Scheduler(runs, jobs, threads, fresh, report).train()
-    return report(), failures
+    return report(ended=True), failures

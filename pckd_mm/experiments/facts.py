@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 
@@ -43,10 +43,17 @@ def hardware() -> str:
 
 
 @functools.lru_cache(None)
-def software() -> str:
-    """Versions of what results depend on."""
+def software(more: Tuple[str, ...] = ()) -> str:
+    """Versions of what results depend on.
+
+    Args:
+        more (tuple[str]): Libraries beside those that every run needs.
+
+    Returns:
+        str: Names and versions.
+    """
     versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
-    for package in ("mmengine", "mmpretrain", "mmrazor"):
+    for package in ("mmengine", "mmpretrain", "mmrazor", *more):
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
@@ -62,12 +69,13 @@ def precision(amp: bool) -> str:
     return f"{kind} autocast"
 
 
-def made_with(root: Path, amp: bool) -> Dict[str, Any]:
+def made_with(root: Path, amp: bool, packages: Tuple[str, ...] = ()) -> Dict[str, Any]:
     """What a run that ends now was made with.
 
     Args:
         root (Path): The repository.
         amp (bool): Whether in mixed precision.
+        packages (tuple[str]): Libraries that :func:`software` names in addition.
 
     Returns:
         dict: ``commit``, ``hardware``, ``software``, ``precision`` and ``date``, in
@@ -77,7 +85,7 @@ def made_with(root: Path, amp: bool) -> Dict[str, Any]:
     return dict(
         commit=commit(root),
         hardware=hardware(),
-        software=software(),
+        software=software(packages),
         precision=precision(amp),
         date=today.isoformat(),
     )

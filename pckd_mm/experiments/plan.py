@@ -60,7 +60,7 @@ class Line:
 
     @property
     def published(self) -> Optional[float]:
-        """float, optional: The published accuracy of this very setting."""
+        """float, optional: The published value of this very setting."""
         run = self.runs[0]
         epochs = run.cfg.train_cfg.max_epochs
         if run.settings.options or epochs != published.EPOCHS:
@@ -108,7 +108,8 @@ class PlannedTable:
     def table(self) -> Table:
         """Read back what is finished."""
         teacher = self.teacher.method() if self.teacher else None
-        return Table([line.method() for line in self.lines], teacher, self.name)
+        methods = [line.method() for line in self.lines]
+        return Table(methods, teacher, self.name, self.runs()[0].metric)
 
 
 def make_plan(request: Request) -> List[PlannedTable]:
@@ -121,12 +122,18 @@ def make_plan(request: Request) -> List[PlannedTable]:
         list[PlannedTable]: The tables; what they share is one :class:`Run`.
 
     Raises:
-        ExperimentError: Where a config or a checkpoint is missing, or a folder is not
-            of this tool.
+        ExperimentError: Where a config or a checkpoint is missing, a folder is not of
+            this tool, or the configs are measured by different metrics.
     """
     tables = _Planner(request).tables()
-    for run in all_runs(tables):
+    runs = all_runs(tables)
+    for run in runs:
         run.check_folder()
+        if run.metric != runs[0].metric:
+            raise ExperimentError(
+                f"{runs[0].config} is measured by {runs[0].metric.name}, {run.config} "
+                f"by {run.metric.name}; expected one metric: compare them apart."
+            )
     return tables
 
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional
 
 from mmengine.config import Config
 
-from pckd_mm.analysis import read_curve
+from pckd_mm.analysis import metric_of, read_curve, read_epoch
 
 from .facts import made_with
 
@@ -82,8 +82,11 @@ class Run:
         group (str): What the user is told in front of the name.
 
     Raises:
-        ExperimentError: Where there is no config, or it is not one of epochs.
+        ExperimentError: Where there is no config, or it is not one of epochs, or it
+            does not measure what runs are compared by.
     """
+
+    split = "val"  # whose metric counts
 
     name: str
     config: str
@@ -113,6 +116,18 @@ class Run:
                 f"{self.config} has no train_cfg.max_epochs; expected a training in "
                 "epochs."
             )
+        # MMEngine validates the last epoch whatever the interval, once it has begun.
+        begin = self.cfg.train_cfg.get("val_begin", 1)
+        if begin > self.epochs:
+            raise ExperimentError(
+                f"{self.config} has train_cfg.val_begin {begin} and max_epochs "
+                f"{self.epochs}; expected validation after the last epoch, whose "
+                "metric counts: lower val_begin."
+            )
+        try:
+            self.metric = metric_of(self.cfg, self.split)
+        except ValueError as error:
+            raise ExperimentError(f"{self.config}: {error}") from None
 
     @property
     def header(self) -> str:
@@ -131,6 +146,12 @@ class Run:
     def checkpoint(self) -> Path:
         """Path: Where its weights are at the end."""
         return self.folder / f"epoch_{self.epochs}.pth"
+
+    @property
+    def network(self) -> Path:
+        """Path: The trained network alone, as ExportStudentHook writes a student."""
+        path = self.checkpoint
+        return path.with_name(f"{path.stem}_student.pth") if self.distils else path
 
     @property
     def log(self) -> Path:
@@ -158,15 +179,18 @@ class Run:
         return self.folder.is_dir() and any(self.folder.iterdir())
 
     def curve(self) -> Dict[int, float]:
-        """Accuracy after each epoch so far."""
-        return read_curve(self.folder)
+        """The metric in percent after each epoch that was validated so far."""
+        curve = read_curve(self.folder, self.metric.key)
+        return {epoch: self.metric.factor * value for epoch, value in curve.items()}
 
     def epochs_done(self) -> int:
         """Epochs trained so far."""
         if self.is_finished:
             return self.epochs
-        # The step of a resumed run may lie behind the one that it was cut off at.
-        return min(max(self.curve(), default=0), self.epochs)
+        # Where an epoch is logged, those before it are done, validated or not. The
+        # step of a resumed run may lie behind the one that it was cut off at.
+        done = max(max(self.curve(), default=0), read_epoch(self.folder) - 1)
+        return min(done, self.epochs)
 
     def text(self) -> str:
         """What ``FOLDER.py`` holds; the same text means the same training."""
@@ -188,7 +212,7 @@ class Run:
         if self.folder.is_dir() and self.is_changed():
             return "changed, anew"
         if self.is_finished:
-            return f"finished, top-1 {self.curve()[self.epochs]:.2f}"
+            return f"finished, {self.metric.name} {self.curve()[self.epochs]:.2f}"
         done = self.epochs_done()
         return f"continued after epoch {done}" if done else "to do"
 
@@ -249,7 +273,7 @@ class Run:
         """Check that the process did its work, and note it.
 
         Returns:
-            float: The accuracy after the last epoch.
+            float: The metric in percent after the last epoch.
 
         Raises:
             ExperimentError: With the end of the log.
@@ -263,7 +287,7 @@ class Run:
                 + f"\n\n{self} failed (exit status {self.process.returncode}); the end "
                 f"of its log, {self.log}, is above. The same command goes on from here."
             )
-        note = dict(accuracy=curve[self.epochs], **self.made_with())
+        note = {self.metric.slug: curve[self.epochs], **self.made_with()}
         # A file that is there is whole.
         part = self.folder / "finished.json.tmp"
         part.write_text(json.dumps(note) + "\n")
@@ -272,12 +296,13 @@ class Run:
 
     def made_with(self) -> Dict[str, Any]:
         """What it is made with."""
-        return made_with(self.settings.root, self.settings.amp)
+        settings = self.settings
+        return made_with(settings.root, settings.amp, self.metric.packages)
 
     def note(self) -> Dict[str, Any]:
         """What :meth:`made_with` was when it finished."""
         note = json.loads((self.folder / "finished.json").read_text())
-        return {key: value for key, value in note.items() if key != "accuracy"}
+        return {key: value for key, value in note.items() if key != self.metric.slug}
 
     def stop(self) -> None:
         """End the process, if it runs."""
@@ -299,6 +324,7 @@ class TeacherTest(Run):
     """
 
     tested: Path = Path()
+    split = "test"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -327,15 +353,16 @@ class TeacherTest(Run):
         return [*command, "--work-dir", str(self.folder), "--out", out]
 
     def curve(self) -> Dict[int, float]:
-        """Its accuracy, as that of a single epoch."""
+        """Its metric in percent, as that of a single epoch."""
         path = self.folder / "metrics.json"
         if not path.is_file():
             return {}
-        return {1: json.loads(path.read_text())["accuracy/top1"]}
+        value = json.loads(path.read_text())[self.metric.key]
+        return {1: self.metric.factor * value}
 
     def made_with(self) -> Dict[str, Any]:
         """What the test is made with, which is never in mixed precision."""
-        facts = made_with(self.settings.root, amp=False)
+        facts = made_with(self.settings.root, False, self.metric.packages)
         return {**facts, "tested": str(self.tested)}
 
 

@@ -75,9 +75,9 @@ class Progress:
         # No run is shared out, so the longest one is a lower bound.
         return max(sum(left) / self.jobs, max(left))
 
-    def finished(self, run: Run, accuracy: float, before: bool = False) -> None:
+    def finished(self, run: Run, value: float, before: bool = False) -> None:
         """Print the line of a run."""
-        line = f"{run}: top-1 {accuracy:.2f}"
+        line = f"{run}: {run.metric.name} {value:.2f}"
         if before:
             self._print(f"{line} (finished before)")
             return
@@ -174,12 +174,12 @@ class Scheduler:
         for run in [run for run in self.running if run.process.poll() is not None]:
             self.running.remove(run)
             try:
-                accuracy = run.finish()
+                value = run.finish()
             except ExperimentError as error:
                 self.failures[str(run)] = str(error)
                 self.progress.failed(run)
                 continue
-            self.progress.finished(run, accuracy)
+            self.progress.finished(run, value)
             if self.refresh is not None:
                 self.refresh(run)
 

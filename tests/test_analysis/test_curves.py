@@ -2,7 +2,7 @@
 
 import json
 
-from pckd_mm.analysis import read_curve, read_preview
+from pckd_mm.analysis import read_curve, read_epoch, read_preview
 
 
 def write_scalars(work_dir, start, records, tail=""):
@@ -33,8 +33,16 @@ def test_of_a_resumed_run_the_latest_start_counts(tmp_path):
     assert list(read_curve(tmp_path).items()) == [(1, 40.0), (2, 60.0), (3, 70.0)]
 
 
+def test_epochs_logged(tmp_path):
+    train = {"loss": 1.5, "epoch": 1, "iter": 10, "step": 10}
+    records = [train, dict(train, epoch=3, step=50), accuracy(4, 40.0)]
+    write_scalars(tmp_path, "20260101_000000", records)
+    write_scalars(tmp_path, "20260101_100000", [dict(train, epoch=2)])
+    assert read_epoch(tmp_path) == 3
+
+
 def test_no_curve_yet(tmp_path):
-    assert read_curve(tmp_path) == {}
+    assert read_curve(tmp_path) == {} and read_epoch(tmp_path) == 0
     assert read_curve(tmp_path / "missing") == {}
 
 

@@ -93,6 +93,14 @@ def test_entries_of_a_report():
         from_report(dict(REPORT, options="train_cfg.max_epochs=2"))
 
 
+def test_only_top1_is_recorded():
+    tables = [dict(table, metric="top-1") for table in REPORT["tables"]]
+    assert from_report(dict(REPORT, tables=tables)) == from_report(REPORT)
+    tables[-1]["metric"] = "mAP@0.5"
+    with pytest.raises(ValueError, match="is of mAP@0.5; expected one of top-1"):
+        from_report(dict(REPORT, tables=tables))
+
+
 def test_a_config_of_several_tables_is_one_entry():
     """The teacher of one pair may be the student of another."""
     trained = [

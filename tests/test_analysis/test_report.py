@@ -5,10 +5,12 @@ import json
 import pytest
 
 from pckd_mm.analysis import (
+    MAP50,
     Method,
     Table,
     command_list,
     markdown_table,
+    report,
     summarise,
     write_report,
 )
@@ -153,3 +155,49 @@ def test_only_changed_pictures_are_drawn(tmp_path):
         picture.write_text("old")
     write_report(tmp_path, "Title", tables, draw=["two"])
     assert [picture.read_bytes()[:3] for picture in pictures] == [b"old", b"\x89PN"]
+
+
+def test_report_of_detectors(tmp_path):
+    alone = Method("alone", {0: {4: 30.0, 8: 40.0}})
+    pckd = Method("PCKD", {0: {4: 35.0, 8: 42.5}, 1: {4: 34.0, 8: 43.5}})
+    tables = [Table([alone, pckd], Method("teacher", {0: {8: 60.0}}), metric=MAP50)]
+    appendix = ["## More", "![More](more.png)"]
+    table = write_report(tmp_path, "Title", tables, facts={"a": "b"}, appendix=appendix)
+    assert table.splitlines()[0].startswith("| method  | mAP@0.5 mean +- std | n |")
+    text = (tmp_path / "report.md").read_text()
+    assert (
+        "Mean average precision at IoU 0.5 in percent on the test set after the last "
+        "epoch (8), never" in text
+    )
+    assert "![Average precision after each validated epoch](average_precision.png)" in (
+        text
+    )
+    assert "top-1" not in text.lower() and "accuracy" not in text.lower()
+    assert text.endswith("## More\n\n![More](more.png)\n\n## Made by\n- a: b\n")
+    picture = (tmp_path / "average_precision.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    (entry,) = json.loads((tmp_path / "report.json").read_text())["tables"]
+    assert entry["metric"] == "mAP@0.5" and entry["methods"][1]["mean"] == 43.0
+    (run,) = entry["methods"][0]["runs"]
+    assert run == dict(seed=0, final=40.0, average_precision={"4": 30.0, "8": 40.0})
+
+
+def axes_of(monkeypatch, *args):
+    """What plot_curves draws."""
+    figures, new = [], report.new_figure
+    monkeypatch.setattr(
+        report, "new_figure", lambda *size: figures.append(new(*size)) or figures[-1]
+    )
+    report.plot_curves(*args)
+    return figures[0].axes
+
+
+def test_axes_name_the_metric_and_gaps_are_marked(tmp_path, monkeypatch):
+    methods = [ALONE, Method("gaps", {0: {2: 91.0, 4: 92.0}})]
+    whole, last = axes_of(monkeypatch, tmp_path / "a.png", methods, None, MAP50)
+    assert whole.get_ylabel() == "mean average precision at IoU 0.5 (%)"
+    assert [line.get_marker() for line in last.lines] == ["None", "."]
+    assert last.lines[1].get_xdata().tolist() == [2, 4]
+    monkeypatch.undo()
+    whole, _ = axes_of(monkeypatch, tmp_path / "b.png", [ALONE], TEACHER)
+    assert whole.get_ylabel() == "top-1 accuracy (%)"

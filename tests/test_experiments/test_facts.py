@@ -46,6 +46,9 @@ def test_hardware_and_software_have_names(monkeypatch):
     count = facts.cores()
     assert facts.hardware().endswith(f", {count} core{'s' * (count > 1)}")
     assert f"torch {torch.__version__}, mmengine 0." in facts.software()
+    assert facts.software(("pytest", "none")) == (
+        f"{facts.software()}, pytest {pytest.__version__}"
+    )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     facts.hardware.cache_clear()

@@ -14,7 +14,8 @@ from pckd_mm.experiments import (
 from pckd_mm.experiments.plan import all_methods, pairs_of, student_config
 from tests.builders import ROOT
 
-STUDENT = "train_cfg = dict(max_epochs={})\nmodel = dict(type='Any')\n"
+MEASURED = "val_evaluator = test_evaluator = dict(type='Accuracy')\n"
+STUDENT = MEASURED + "train_cfg = dict(max_epochs={})\nmodel = dict(type='Any')\n"
 DISTILS = STUDENT[:-2] + ", teacher_config={!r}, teacher_ckpt={!r})\n"
 TEACHER = "configs/vanilla/cifar100_resnet56.py"
 
@@ -267,6 +268,20 @@ PAIR = ["resnet56_wide_8"]
 def test_what_is_missing_is_named(request_, message):
     with pytest.raises(ExperimentError, match=message):
         ask(**request_)
+
+
+def test_one_comparison_has_one_metric(configs):
+    text = STUDENT.format(12).replace("Accuracy", "mmdet.VOCMetric")
+    write("vanilla/voc_student", text, configs)
+    runs = {"a": "configs/vanilla/voc_student.py"}
+    (table,) = ask(runs=runs)
+    assert table.table().metric.name == "mAP@0.5"
+    runs["b"] = "configs/vanilla/cifar100_wide_8.py"
+    with pytest.raises(
+        ExperimentError,
+        match="voc_student.py is measured by mAP@0.5, .*wide_8.py by top-1",
+    ):
+        ask(runs=runs)
 
 
 def test_foreign_folders_are_refused(configs):

@@ -7,11 +7,20 @@ import sys
 import time
 
 import pytest
+import torch
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import CheckpointHook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
 
 from pckd_mm.experiments import ExperimentError, Run, Settings, TeacherTest
 from tests.builders import ROOT
 
-STUDENT = "model = dict(type='Any')\ntrain_cfg = dict(max_epochs=3)\n"
+STUDENT = (
+    "model = dict(type='Any')\ntrain_cfg = dict(max_epochs=3)\n"
+    "val_evaluator = test_evaluator = dict(type='Accuracy')\n"
+)
+DETECTOR = STUDENT.replace("Accuracy", "mmdet.VOCMetric")
 DISTILS = STUDENT.replace("type='Any'", "type='Any', teacher_ckpt='own.pth'")
 
 
@@ -189,6 +198,119 @@ def test_the_test_of_a_teacher(make, tmp_path):
     assert run.finish() == 99.5
     assert run.note()["tested"] == str(weights)
     assert run.note()["precision"] == "float32"
+
+
+def test_a_detectors_map_in_percent(make, tmp_path):
+    run = make(DETECTOR)
+    run.prepare()
+    folder = run.folder / "1" / "vis_data"
+    folder.mkdir(parents=True)
+    scores = {"pascal_voc/mAP": 0.375, "pascal_voc/AP50": 0.999, "step": 3}
+    (folder / "scalars.json").write_text(json.dumps(scores))
+    assert run.curve() == {3: 37.5}
+    run.process = Ended(0)
+    assert run.finish() == 37.5
+    assert run.state() == "finished, mAP@0.5 37.50"
+    note = json.loads((run.folder / "finished.json").read_text())
+    assert note == {"average_precision": 37.5, **run.note()}
+    assert "mmdet 3." in note["software"] and "mmdet" not in make().made_with()
+
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    test = make(DETECTOR, kind=TeacherTest, tested=weights, seed=2)
+    test.prepare()
+    (test.folder / "metrics.json").write_text('{"pascal_voc/mAP": 0.5}')
+    assert test.curve() == {1: 50.0}
+    assert "mmdet 3." in test.made_with()["software"]
+
+
+def test_epochs_without_validation_count_as_done(make):
+    run = make(options={"train_cfg.max_epochs": 8, "train_cfg.val_interval": 4})
+    run.prepare()
+    assert run.epochs_done() == 0
+    folder = run.folder / "1" / "vis_data"
+    folder.mkdir(parents=True)
+    lines, done = [], []
+    for epoch in range(1, 9):
+        lines += [{"loss": 1.0, "epoch": epoch, "step": 100 * epoch}]
+        if epoch % 4 == 0:
+            lines += [{"accuracy/top1": 50.0, "step": epoch}]
+        text = "\n".join(map(json.dumps, lines))
+        (folder / "scalars.json").write_text(text)
+        done.append(run.epochs_done())
+    # An epoch that is logged may still be under way.
+    assert done == [0, 1, 2, 4, 4, 5, 6, 8]
+
+
+class Point(BaseModel):
+    """A model of one number."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs, mode="tensor"):
+        if mode == "loss":
+            return {"loss": self.weight.square().sum()}
+        return list(inputs)
+
+
+class Counted(BaseMetric):
+    """80 % after the first validation, 1 % more after each."""
+
+    default_prefix, calls = "accuracy", 0
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        self.calls += 1
+        return {"top1": 79.0 + self.calls}
+
+
+def test_mmengine_validates_the_last_epoch_whatever_the_interval(make):
+    run = make()
+    run.prepare()
+    loader = dict(
+        dataset=[{"inputs": torch.zeros(1)}] * 2,
+        batch_size=1,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+    )
+    Runner(
+        Point(),
+        str(run.folder),
+        train_dataloader=loader,
+        val_dataloader=loader,
+        train_cfg=dict(by_epoch=True, max_epochs=3, val_interval=2),
+        val_cfg=dict(),
+        val_evaluator=Evaluator(Counted()),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
+        default_hooks=dict(checkpoint=dict(type=CheckpointHook, interval=2)),
+        experiment_name=str(run.folder),
+    ).train()
+    assert run.curve() == {2: 80.0, 3: 81.0}
+    assert run.checkpoint.is_file()
+    run.process = Ended(0)
+    assert run.finish() == 81.0
+
+
+def test_the_network_for_its_own_library(make):
+    folder = make().folder
+    assert make().network == folder / "epoch_3.pth"
+    assert make(DISTILS).network == folder / "epoch_3_student.pth"
+
+
+def test_what_is_not_measured_is_refused_before_training(make, tmp_path):
+    with pytest.raises(ExperimentError, match=r"config_.*val_evaluator is \[\]; exp"):
+        make(STUDENT.replace("val_evaluator", "any_evaluator"))
+    begin = {"train_cfg.val_begin": 4}
+    with pytest.raises(ExperimentError, match="val_begin 4 and max_epochs 3; expected"):
+        make(options=begin)
+    assert make(options={"train_cfg.val_begin": 3}).epochs == 3
+    # A test of the teacher has the evaluator of the test.
+    text = STUDENT + "test_evaluator = dict(type='VOCMetric')\n"
+    assert make(text).metric.name == "top-1"
+    assert make(text, kind=TeacherTest).metric.name == "mAP@0.5"
 
 
 def test_configs_that_cannot_be_trained(make, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pckd_mm.analysis import MAP50, TOP1
 from pckd_mm.experiments import ExperimentError, Scheduler, scheduler
 from pckd_mm.experiments.scheduler import Progress, allot, duration
 
@@ -26,6 +27,7 @@ class FakeRun:
     epochs, epochs_before = 10, 0
     started, ended = 0.0, 7.0
     process = None
+    metric = TOP1
 
     def __init__(self, name, after=None, fails=False, finished=False):
         self.name, self.after, self.fails = name, after, fails
@@ -123,6 +125,13 @@ def test_finished_runs_are_repeated_only_afresh(started, capsys):
     ]
     Scheduler(runs, 1, fresh=True).train()
     assert started == ["new", "old", "new"]
+
+
+def test_lines_name_the_metric(capsys):
+    run = FakeRun("new")
+    run.metric = MAP50
+    Scheduler([run], 1).train()
+    assert capsys.readouterr().out == "new: mAP@0.5 70.00, 7 s  [1/1 runs]\n"
 
 
 def test_no_run_outlives_an_interruption(monkeypatch):

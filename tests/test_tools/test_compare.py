@@ -145,7 +145,7 @@ def trainings(monkeypatch):
         path.write_bytes(b"a picture")
 
     monkeypatch.setattr(Run, "start", start)
-    monkeypatch.setattr(report, "plot_accuracy", draw)
+    monkeypatch.setattr(report, "plot_curves", draw)
     monkeypatch.setattr(report, "plot_preview", draw)
     return started
 
@@ -299,6 +299,26 @@ def clone(tmp_path, trainings, monkeypatch):
 def tables():
     result = json.loads((compare.WORK_DIR / "report.json").read_text())
     return {table["name"]: table for table in result["tables"]}
+
+
+def test_an_appendix_is_asked_for_once_in_the_end(tmp_path, trainings):
+    asked = []
+
+    def appendix(planned):
+        asked.append([run.is_finished for run in planned[0].runs()])
+        return ["## More", "what is more"]
+
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0), "--jobs=1")
+    assert compare.main(args, appendix=appendix) == 0
+    assert asked == [[True, True, True]]
+    assert "## More\n\nwhat is more\n\n## Made by" in (
+        (tmp_path / "report.md").read_text()
+    )
+    # Nothing is finished, nothing is shown.
+    trainings.fail = ["teacher", "student alone, seed 0"]
+    args = command(tmp_path / "new", "--teacher", ALONE, *seeds(0), "--jobs=1")
+    assert compare.main(args, appendix=appendix) == 1
+    assert len(asked) == 1
 
 
 def test_methods_and_pairs_share_students_and_teachers(clone, trainings, capsys):

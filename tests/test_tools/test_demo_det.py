@@ -40,10 +40,10 @@ def test_the_comparison(calls, monkeypatch):
     assert (folder, data) == (ROOT, Path("data/digit_scenes"))
     args = compare.parse_args(argv)
     name = "digit_scenes_frcnn"
-    assert args.teacher == f"configs/vanilla/{name}_teacher.py"
+    assert args.teacher == f"configs/vanilla/{name}_r18w32.py"
     assert dict(run.split("=") for run in args.run) == {
-        "student alone": f"configs/vanilla/{name}_student.py",
-        "PCKD": f"configs/pckd/{name}_teacher_student.py",
+        "student alone": f"configs/vanilla/{name}_r18w8.py",
+        "PCKD": f"configs/pckd/{name}_r18w32_r18w8.py",
     }
     assert (args.seeds, str(args.work_dir)) == ([0, 1, 2], "work_dirs/demo_det")
     assert more["command"] == "python tools/demo_det.py" and not args.fresh
@@ -60,7 +60,7 @@ def test_what_is_missing_is_named(calls, monkeypatch, capsys):
     monkeypatch.setattr(demo_det, "write_scenes", other)
     assert demo_det.run() == 1
     assert "data/digit_scenes was made with other" in capsys.readouterr().err
-    monkeypatch.setattr(demo_det.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(demo_det, "has_detection", lambda: False)
     assert demo_det.run() == 1
     assert "not installed: make env-full" in capsys.readouterr().err and not calls
 

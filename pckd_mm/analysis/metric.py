@@ -1,0 +1,100 @@
+"""What runs are compared by."""
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the validation, higher is better; everywhere shown in percent.
+
+    Args:
+        key (str): Its name among MMEngine's scalars.
+        name (str): Its name in tables and messages.
+        label (str): Its name in full, for axes and captions.
+        kind (str): What it is a value of, for headlines and names of files.
+        factor (float): From the scalar to percent.
+        packages (tuple[str]): Libraries, beside those of every run, whose versions
+            it depends on.
+    """
+
+    key: str
+    name: str
+    label: str
+    kind: str
+    factor: float = 1.0
+    packages: Tuple[str, ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """str: Its kind as part of a file's name, and as a key in files."""
+        return self.kind.replace(" ", "_")
+
+
+TOP1 = Metric("accuracy/top1", "top-1", "top-1 accuracy", "accuracy")
+MAP50 = Metric(
+    "pascal_voc/mAP",
+    "mAP@0.5",
+    "mean average precision at IoU 0.5",
+    "average precision",
+    factor=100.0,
+    packages=("mmcv", "mmdet"),
+)
+
+
+def metric_of(cfg: Mapping[str, Any], split: str = "val") -> Metric:
+    """Pick the metric that a config's runs are compared by.
+
+    Args:
+        cfg (Mapping): The config.
+        split (str): 'val', as training validates, or 'test'. Defaults to 'val'.
+
+    Returns:
+        Metric: Top-1 for MMPretrain's ``Accuracy``, mAP@0.5 for mmdet's ``VOCMetric``;
+        of several evaluators that of the first one which gives either.
+
+    Raises:
+        ValueError: Where no evaluator gives either.
+    """
+    key = f"{split}_evaluator"
+    found = cfg.get(key) or []
+    for evaluator in [found] if isinstance(found, Mapping) else found:
+        settings = dict(evaluator)
+        kind = settings.pop("type", "")
+        # A name with or without its scope, or a class.
+        name = getattr(kind, "__name__", kind).rpartition(".")[2]
+        if name == "Accuracy" and _gives_top1(**settings):
+            return TOP1
+        if name == "VOCMetric" and _gives_map50(**settings):
+            return MAP50
+    raise ValueError(
+        f"{key} is {found}; expected mmpretrain's Accuracy with topk=1 among them, or "
+        "mmdet's VOCMetric with metric='mAP' and iou_thrs=0.5, without a prefix of "
+        "their own."
+    )
+
+
+def _gives_top1(
+    topk: Union[int, Sequence[int]] = 1,
+    thrs: Union[float, Sequence[Optional[float]], None] = 0.0,
+    prefix: Optional[str] = None,
+    **_: Any,
+) -> bool:
+    """Whether ``Accuracy`` with these settings writes :data:`TOP1`."""
+    # Of several thresholds each one has a scalar of its own.
+    one_threshold = not isinstance(thrs, Sequence) or len(thrs) == 1
+    tops = topk if isinstance(topk, Sequence) else [topk]
+    return 1 in tops and one_threshold and prefix is None
+
+
+def _gives_map50(
+    metric: Union[str, Sequence[str]] = "mAP",
+    iou_thrs: Union[float, Sequence[float]] = 0.5,
+    prefix: Optional[str] = None,
+    **_: Any,
+) -> bool:
+    """Whether ``VOCMetric`` with these settings writes :data:`MAP50`."""
+    # Of several thresholds it writes the mean.
+    thresholds = iou_thrs if isinstance(iou_thrs, Sequence) else [iou_thrs]
+    names = [metric] if isinstance(metric, str) else metric
+    return list(names) == ["mAP"] and list(thresholds) == [0.5] and prefix is None

@@ -1,0 +1,235 @@
+"""What PCKD adds to a detector's training step, as ratios of one run.
+
+python tools/benchmarks/detection_step.py configs/pckd/voc_frcnn_r101_r50.py
+
+Times, in interleaved repeats on the same batch, the student's plain step together with
+the bare forward pass of the teacher (backbone, neck and box head on the same RoIs), and
+the step of the config: its algorithm, losses and connectors. A step is forward,
+backward and optimizer. Networks have random weights, images random pixels and boxes.
+The peak of memory is taken of either alone, before the other is built.
+"""
+
+import argparse
+import copy
+import gc
+import statistics
+import sys
+import time
+from typing import Callable, Tuple
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from torch import nn
+
+from pckd_mm.registry import MODELS, OPTIM_WRAPPERS
+
+MIB = 2**20
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config of a detector's distillation")
+    parser.add_argument("--images", type=int, default=2, help="images in a batch [2]")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(608, 1024),
+        metavar=("HEIGHT", "WIDTH"),
+        help="of an image in pixels [608 1024]",
+    )
+    parser.add_argument(
+        "--boxes",
+        type=int,
+        default=64,
+        help="objects of an image; each is a foreground RoI at least [64]",
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="of each step [5]")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="[cuda if there is one, else cpu]",
+    )
+    return parser.parse_args()
+
+
+def make_batch(args: argparse.Namespace, classes: int) -> dict:
+    """Random images with boxes, as mmdet's data loader gives them."""
+    generator = torch.Generator().manual_seed(0)
+    height, width = args.size
+    samples, images = [], []
+    for _ in range(args.images):
+        images.append(
+            torch.randint(
+                256, (3, height, width), generator=generator, dtype=torch.uint8
+            )
+        )
+        corners = torch.rand(args.boxes, 4, generator=generator)
+        extent = 32 + corners[:, 2:] * height / 2
+        start = corners[:, :2] * (torch.tensor([width, height]) - extent)
+        sample = DetDataSample(
+            metainfo=dict(img_shape=(height, width), ori_shape=(height, width))
+        )
+        sample.gt_instances = InstanceData(
+            bboxes=torch.cat([start, start + extent], dim=1),
+            labels=torch.randint(classes, (args.boxes,), generator=generator),
+        )
+        sample.ignored_instances = InstanceData(
+            bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
+        )
+        samples.append(sample)
+    return dict(inputs=images, data_samples=samples)
+
+
+class PlainStep(nn.Module):
+    """The student's own losses, and the teacher's forward pass on the same RoIs."""
+
+    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher = [teacher]  # no submodule, hence no part of the optimizer
+        self.rois = None
+        student.roi_head.bbox_roi_extractor.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        self.rois = inputs[1]
+
+    def forward(self, inputs: torch.Tensor, data_samples: list) -> torch.Tensor:
+        losses = self.student.loss(inputs, data_samples)
+        with torch.no_grad():
+            features = self.teacher[0].extract_feat(inputs)
+            self.teacher[0].roi_head._bbox_forward(features, self.rois)
+        return self.student.parse_losses(losses)[0]
+
+
+def make_step(model: nn.Module, loss: Callable, batch: dict, cfg: Config) -> Callable:
+    """A training step with an optimizer of its own."""
+    settings = copy.deepcopy(cfg.optim_wrapper)
+    optimizer = dict(settings.pop("optimizer"))
+    kind = getattr(torch.optim, optimizer.pop("type"))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    wrapper = OPTIM_WRAPPERS.build(
+        dict(settings, optimizer=kind(parameters, **optimizer))
+    )
+
+    def step() -> None:
+        with wrapper.optim_context(model):
+            total = loss(**batch)
+        wrapper.update_params(total)
+
+    return step
+
+
+def synchronize(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def seconds(step: Callable, device: str) -> float:
+    synchronize(device)
+    start = time.perf_counter()
+    step()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def reset_peak(device: str) -> None:
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # proc(5): sets the peak of resident memory to the present
+
+
+def peak_mib(device: str) -> float:
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / MIB
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def measured_peak(step: Callable, device: str, floor: float) -> float:
+    """Peak of memory over two steps, in MiB above what the program has anyway."""
+    step()
+    reset_peak(device)
+    step()
+    step()
+    return peak_mib(device) - floor
+
+
+def build(cfg: Config, device: str) -> Tuple[nn.Module, nn.Module]:
+    """Student and teacher with random weights."""
+    teacher = cfg.model.get("teacher")
+    if teacher is None:
+        teacher = Config.fromfile(cfg.model.teacher_config).model
+    student = cfg.model.architecture
+    networks = []
+    for network in (student, teacher):
+        network = copy.deepcopy(network)
+        network.backbone.init_cfg = None
+        network = MODELS.build(network)
+        network.init_weights()
+        networks.append(network.to(device))
+    student, teacher = networks
+    return student.train(), teacher.eval().requires_grad_(False)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        reset_peak(args.device)
+        floor = 0.0 if args.device.startswith("cuda") else peak_mib(args.device)
+        student, teacher = build(cfg, args.device)
+        classes = student.roi_head.bbox_head.num_classes
+        batch = student.data_preprocessor(make_batch(args, classes), True)
+        plain_model = PlainStep(student, teacher)
+        plain = make_step(plain_model, plain_model, batch, cfg)
+        plain_peak = measured_peak(plain, args.device, floor)
+        del plain
+
+        settings = cfg.model.to_dict()
+        for name in ("teacher_ckpt", "teacher_config"):
+            settings.pop(name)
+        settings.update(architecture=student, teacher=teacher)
+        model = MODELS.build(settings).to(args.device).train()
+        model.progress = 0.5
+
+        def total(inputs: torch.Tensor, data_samples: list) -> torch.Tensor:
+            return model.parse_losses(model.loss(inputs, data_samples))[0]
+
+        ours = make_step(model, total, batch, cfg)
+        our_peak = measured_peak(ours, args.device, floor)
+
+        plain = make_step(plain_model, plain_model, batch, cfg)
+        times = {"plain": [], "ours": []}
+        for repeat in range(args.repeats + 1):
+            for name, step in (("plain", plain), ("ours", ours)):
+                taken = seconds(step, args.device)
+                if repeat:  # the first warms up
+                    times[name].append(taken)
+                if sys.stderr.isatty():
+                    print(f"{name} {taken:.2f} s", file=sys.stderr)
+
+    ratio = statistics.median(
+        o / p for o, p in zip(times["ours"], times["plain"], strict=True)
+    )
+    plain_s, our_s = (statistics.median(times[name]) for name in ("plain", "ours"))
+    print(f"{args.config}, {args.images} images of {args.size[0]} x {args.size[1]}")
+    print("| step | ms | peak MiB |")
+    print("|---|---|---|")
+    print(f"| student + bare teacher | {1000 * plain_s:.0f} | {plain_peak:.0f} |")
+    print(f"| {args.config.split('/')[-2]} | {1000 * our_s:.0f} | {our_peak:.0f} |")
+    print(f"| ratio | {ratio:.3f} | {our_peak / plain_peak:.3f} |")
+
+
+if __name__ == "__main__":
+    main()
