@@ -20,6 +20,7 @@ from typing import Callable, Tuple
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
@@ -164,6 +165,10 @@ def measured_peak(step: Callable, device: str, floor: float) -> float:
     return peak_mib(device) - floor
 
 
+def say(progress: str) -> None:
+    print(progress, file=sys.stderr, flush=True)
+
+
 def build(cfg: Config, device: str) -> Tuple[nn.Module, nn.Module]:
     """Student and teacher with random weights."""
     teacher = cfg.model.get("teacher")
@@ -187,12 +192,14 @@ def main() -> None:
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         reset_peak(args.device)
+        MMLogger.get_instance("benchmark", log_level="WARNING")
         floor = 0.0 if args.device.startswith("cuda") else peak_mib(args.device)
         student, teacher = build(cfg, args.device)
         classes = student.roi_head.bbox_head.num_classes
         batch = student.data_preprocessor(make_batch(args, classes), True)
         plain_model = PlainStep(student, teacher)
         plain = make_step(plain_model, plain_model, batch, cfg)
+        say("memory of the plain step")
         plain_peak = measured_peak(plain, args.device, floor)
         del plain
 
@@ -207,6 +214,7 @@ def main() -> None:
             return model.parse_losses(model.loss(inputs, data_samples))[0]
 
         ours = make_step(model, total, batch, cfg)
+        say("memory of the step of the config")
         our_peak = measured_peak(ours, args.device, floor)
 
         plain = make_step(plain_model, plain_model, batch, cfg)
@@ -216,8 +224,7 @@ def main() -> None:
                 taken = seconds(step, args.device)
                 if repeat:  # the first warms up
                     times[name].append(taken)
-                if sys.stderr.isatty():
-                    print(f"{name} {taken:.2f} s", file=sys.stderr)
+                say(f"repeat {repeat} of {args.repeats}, {name}: {taken:.2f} s")
 
     ratio = statistics.median(
         o / p for o, p in zip(times["ours"], times["plain"], strict=True)

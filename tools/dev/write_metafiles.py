@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 import yaml
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 
 from pckd_mm.analysis import published
@@ -32,6 +32,8 @@ DATASETS = {
     "stl10": "STL-10",
     "tiny_imagenet": "TinyImageNet",
     "folder": "Folders of images",
+    "voc": "Pascal VOC 07+12",
+    "digit_scenes": "Scenes of scikit-learn's digits",
 }
 ARXIV = "https://arxiv.org/abs/"
 PCKD = (
@@ -55,7 +57,8 @@ PAPERS = {
 
 def collection_name(method: str) -> str:
     """Name of a method's collection."""
-    names = {"vanilla": "Vanilla", "transfer": "Transfer", **published.METHODS}
+    own = dict(vanilla="Vanilla", transfer="Transfer", pckd_fpn="PCKD + FPN imitation")
+    names = {**own, **published.METHODS}
     return names.get(method, method)
 
 
@@ -70,9 +73,9 @@ def collection(method: str) -> Dict[str, Any]:
 
 
 @functools.lru_cache(None)
-def _parameters(model: str) -> int:
-    with DefaultScope.overwrite_default_scope("mmpretrain"):
-        network = MODELS.build(json.loads(model))
+def _parameters(model: str, scope: str) -> int:
+    with DefaultScope.overwrite_default_scope(scope):
+        network = MODELS.build(ConfigDict(json.loads(model)))
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -106,9 +109,9 @@ def model_entry(
         metadata["Epochs"] = cfg.train_cfg.max_epochs
     metadata["Batch Size"] = cfg.train_dataloader.batch_size
     student = cfg.model.get("architecture", cfg.model)
-    if str(student.type).endswith("ImageClassifier"):
-        network = {key: student[key] for key in ("type", "backbone", "neck", "head")}
-        metadata["Parameters"] = _parameters(json.dumps(network, sort_keys=True))
+    if not str(student.type).endswith("LinearProbe"):
+        network = json.dumps(student.to_dict(), sort_keys=True)
+        metadata["Parameters"] = _parameters(network, cfg.default_scope)
     if cfg.model.get("teacher_config"):
         metadata["Teacher"] = cfg.model.teacher_config
     entry: Dict[str, Any] = {
