@@ -130,3 +130,26 @@ def test_both_demos_share_their_options(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         demo.begin("what it is")
     assert "what it is" in capsys.readouterr().out
+
+
+def test_the_whole_demo_on_few_scenes(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("mmdet")
+    for name in ("configs", "tools", "pckd_mm"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    shortened = ["train_cfg.max_epochs=1", "train_dataloader.batch_size=4"]
+    options = ["--seeds", "0", "--threads", "1", "--cfg-options", *shortened]
+    monkeypatch.setattr(demo_det, "begin", lambda description: options)
+    write_scenes = demo_det.write_scenes
+    monkeypatch.setattr(
+        demo_det, "write_scenes", lambda out: write_scenes(out, 8, 1, 4)
+    )
+    assert demo_det.run() == 0
+    table = capsys.readouterr().out
+    for line in ("| teacher ", "| student alone ", "| PCKD "):
+        assert line in table
+    report = (tmp_path / "work_dirs" / "demo_det" / "report.md").read_text()
+    assert "mAP@0.5" in report and "![Detections](detections.png)" in report
+    # Four scenes; what is there, the teacher, the student alone and PCKD.
+    picture = tmp_path / "work_dirs" / "demo_det" / "detections.png"
+    assert cv2.imread(str(picture)).shape == (1440, 1440, 3)
