@@ -1,21 +1,18 @@
 # The labelled images of STL-10, data/stl10/stl10_binary/*.bin as distributed, shrunk
-# from 96 to 32 pixels. Normalisation, flip and crop are those of CIFAR-100, which the
-# frozen networks were trained with.
+# from 96 to 32 pixels.
 from mmengine.config import read_base
 
 with read_base():
-    from .cifar100 import *  # noqa: F403
+    from .transfer_32x32 import *  # noqa: F403
 
-# Pillow averages where it shrinks, as the usual protocol does.
-shrunk = [
-    dict(type="Resize", scale=32, backend="pillow"),
-    dict(type="PackInputs"),
-]
-train_dataloader.dataset = dict(  # noqa: F405
-    type="pckd_mm.STL10", data_root="data/stl10", split="train", pipeline=shrunk
+# No image files: the data set holds the images, as RGB.
+data_preprocessor.to_rgb = False  # noqa: F405
+stl10 = dict(
+    type="pckd_mm.STL10",
+    data_root="data/stl10",
+    pipeline=shrunk[1:],  # noqa: F405
 )
-val_dataloader.dataset = dict(  # noqa: F405
-    type="pckd_mm.STL10", data_root="data/stl10", split="test", pipeline=shrunk
-)
+train_dataloader.dataset = dict(stl10, split="train")  # noqa: F405
+val_dataloader.dataset = dict(stl10, split="test")  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
-del shrunk
+del stl10, shrunk  # noqa: F821

@@ -1,25 +1,17 @@
 # Any images, data/transfer/{train,test}/<class>/*, at 32x32 whatever their shape. Both
 # splits need a folder of each class, since the labels are the folders' places in
-# alphabetical order. Normalisation, flip and crop are those of CIFAR-100, which the
-# frozen networks were trained with.
+# alphabetical order.
 from mmengine.config import read_base
 
 with read_base():
-    from .cifar100 import *  # noqa: F403
+    from .transfer_32x32 import *  # noqa: F403
 
-data_preprocessor.to_rgb = True  # files decode to BGR  # noqa: F405
-
-# Pillow averages where it shrinks, as the usual protocol does.
 folder = dict(
     type="CustomDataset",
     data_root="data/transfer",
-    pipeline=[
-        dict(type="LoadImageFromFile"),
-        dict(type="Resize", scale=32, backend="pillow"),
-        dict(type="PackInputs"),
-    ],
+    pipeline=shrunk,  # noqa: F405
 )
 train_dataloader.dataset = dict(folder, data_prefix="train")  # noqa: F405
 val_dataloader.dataset = dict(folder, data_prefix="test")  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
-del folder
+del folder, shrunk  # noqa: F821
