@@ -18,27 +18,6 @@ fi
 config=$1 checkpoint=$2 gpus=$3
 shift 3
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=$root/.venv/bin/python
-if [[ -n ${PYTHON:-} || ! -x $python ]]; then python=${PYTHON:-python}; fi
-export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
-
-nodes=${NNODES:-1}
-if [[ $nodes -gt 1 ]]; then
-    : "${MASTER_ADDR:?must be the address of machine 0, since NNODES is $nodes}"
-    port=${PORT:-29500}
-else
-    # Two runs can share the machine.
-    port=${PORT:-$("$python" -c 'import socket
-with socket.socket() as s:
-    s.bind(("127.0.0.1", 0))
-    print(s.getsockname()[1])')}
-fi
-
-exec "$python" -m torch.distributed.run \
-    --nnodes="$nodes" \
-    --node_rank="${NODE_RANK:-0}" \
-    --nproc_per_node="$gpus" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="$port" \
-    "$root/tools/test.py" "$config" "$checkpoint" --launcher=pytorch "$@"
+# shellcheck source=tools/torchrun.sh
+source "$(dirname "${BASH_SOURCE[0]}")/torchrun.sh"
+run_tool "$gpus" test.py "$config" "$checkpoint" "$@"
