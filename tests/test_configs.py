@@ -176,3 +176,20 @@ def test_folders_and_official_files_differ_in_the_data_only():
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
             cfg[loader].pop("dataset")
     assert official.to_dict() == folder.to_dict()
+
+
+@pytest.mark.parametrize("name", ["stl10", "tiny_imagenet", "transfer_folder"])
+def test_data_of_transfer_are_shrunk_rgb(name):
+    cfg = Config.fromfile(CONFIGS / f"_base_/datasets/{name}.py")
+    steps = [
+        dict(type="LoadImageFromFile"),
+        dict(type="Resize", scale=32, backend="pillow"),
+        dict(type="PackInputs"),
+    ]
+    # Files decode to BGR; STL-10 holds arrays, which are RGB.
+    is_file = name != "stl10"
+    assert cfg.data_preprocessor.to_rgb == is_file
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.pipeline == (steps if is_file else steps[1:])
+    assert cfg.test_dataloader == cfg.val_dataloader
+    assert "shrunk" not in cfg

@@ -7,7 +7,7 @@ from mmpretrain.datasets import BaseDataset
 
 from pckd_mm.registry import DATASETS
 
-_SPLITS = ("train", "test")
+from ._common import check_split
 
 
 def _load_digits() -> Tuple[np.ndarray, np.ndarray]:
@@ -57,10 +57,7 @@ class DigitsDataset(BaseDataset):
         metainfo: Optional[dict] = None,
         **kwargs,
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(
-                f"DigitsDataset found split={split!r}; expected 'train' or 'test'."
-            )
+        check_split("DigitsDataset", split, ("train", "test"))
         self.split = split
         self.train_per_class = train_per_class
         kwargs.setdefault("test_mode", split == "test")

@@ -8,7 +8,8 @@ from mmpretrain.datasets import BaseDataset
 
 from pckd_mm.registry import DATASETS
 
-_SPLITS = ("train", "test")
+from ._common import check_split
+
 _SIDE = 96
 _IMAGE_BYTES = 3 * _SIDE * _SIDE
 
@@ -82,10 +83,7 @@ class STL10(BaseDataset):
         metainfo: Optional[dict] = None,
         **kwargs,
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(
-                f"STL10 found split={split!r}; expected 'train' or 'test'."
-            )
+        check_split("STL10", split, ("train", "test"))
         self.split = split
         kwargs.setdefault("test_mode", split == "test")
         super().__init__(

@@ -7,7 +7,7 @@ from mmpretrain.datasets import BaseDataset
 
 from pckd_mm.registry import DATASETS
 
-_SPLITS = ("train", "val")
+from ._common import check_split
 
 
 def _lines(path: Path) -> List[str]:
@@ -90,10 +90,7 @@ class TinyImageNet(BaseDataset):
         metainfo: Optional[dict] = None,
         **kwargs,
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(
-                f"TinyImageNet found split={split!r}; expected 'train' or 'val'."
-            )
+        check_split("TinyImageNet", split, ("train", "val"))
         self.split = split
         classes = read_classes(Path(data_root).expanduser())
         self._labels = {wnid: label for label, wnid in enumerate(classes)}

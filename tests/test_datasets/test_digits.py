@@ -58,7 +58,8 @@ def test_refuses_a_split_without_images(number):
 
 
 def test_refuses_an_unknown_split():
-    with pytest.raises(ValueError, match="split='val'; expected 'train' or 'test'"):
+    message = "^DigitsDataset found split='val'; expected 'train' or 'test'\\.$"
+    with pytest.raises(ValueError, match=message):
         DigitsDataset(split="val")
 
 

@@ -99,5 +99,6 @@ def test_refuses_other_classes(root):
 
 
 def test_refuses_an_unknown_split(root):
-    with pytest.raises(ValueError, match="split='val'; expected 'train' or 'test'"):
+    message = "^STL10 found split='val'; expected 'train' or 'test'\\.$"
+    with pytest.raises(ValueError, match=message):
         STL10(root, "val")

@@ -125,5 +125,6 @@ def test_refuses_annotations_of_other_images(root):
 
 
 def test_refuses_an_unknown_split(root):
-    with pytest.raises(ValueError, match="split='test'; expected 'train' or 'val'"):
+    message = "^TinyImageNet found split='test'; expected 'train' or 'val'\\.$"
+    with pytest.raises(ValueError, match=message):
         TinyImageNet(root, "test")

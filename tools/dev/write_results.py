@@ -98,8 +98,8 @@ class Results:
             )
         return f"### {teacher} -> {student}\n\n{format_table(lines)}"
 
-    def short(self, pair: str, length: str) -> str:
-        """The comparison on a short schedule, beside which nothing is published."""
+    def short_rows(self, pair: str) -> List[List[str]]:
+        """Cells of a short schedule, beside which nothing is published."""
         epochs = pair.rsplit("_", 1)[1]
         student = f"configs/vanilla/cifar100_resnet8_{epochs}.py"
         alone = self.find(student)
@@ -129,7 +129,11 @@ class Results:
                     f"`{command}`" if self.is_there(config) else "-",
                 ]
             )
-        return f"### {length}\n\n{format_table(lines)}"
+        return lines
+
+    def short(self, pair: str, length: str) -> str:
+        """The comparison on a short schedule."""
+        return f"### {length}\n\n{format_table(self.short_rows(pair))}"
 
     def imagenet(self) -> str:
         """ImageNet, published | here."""
@@ -209,9 +213,8 @@ class Results:
 
     def readme(self) -> Dict[str, str]:
         """Generated parts of the README."""
-        lines = self.short("resnet20_resnet8_6e", "").split("\n\n")[1].splitlines()
-        without_command = [line.rsplit("|", 2)[0] + "|" for line in lines]
-        return {"short": "\n".join(without_command), "summary": self.summary()}
+        without_command = [row[:-1] for row in self.short_rows("resnet20_resnet8_6e")]
+        return {"short": format_table(without_command), "summary": self.summary()}
 
     def parts(self) -> Dict[str, str]:
         """Generated parts of the results page by the name of their markers."""

@@ -13,4 +13,4 @@ tiny = dict(
 train_dataloader.dataset = dict(tiny, split="train")  # noqa: F405
 val_dataloader.dataset = dict(tiny, split="val")  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
-del tiny, shrunk  # noqa: F821
+del tiny, shrunk

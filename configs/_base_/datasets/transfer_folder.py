@@ -6,12 +6,8 @@ from mmengine.config import read_base
 with read_base():
     from .transfer_32x32 import *  # noqa: F403
 
-folder = dict(
-    type="CustomDataset",
-    data_root="data/transfer",
-    pipeline=shrunk,  # noqa: F405
-)
+folder = dict(type="CustomDataset", data_root="data/transfer", pipeline=shrunk)
 train_dataloader.dataset = dict(folder, data_prefix="train")  # noqa: F405
 val_dataloader.dataset = dict(folder, data_prefix="test")  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
-del folder, shrunk  # noqa: F821
+del folder, shrunk
