@@ -1,13 +1,77 @@
 """Category contrast, L_CC of PCKD."""
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from pckd_mm.registry import MODELS
 
 from .utils import full_precision, mean_or_zero, views_per_image
+
+# Entries of the matrix of similarities that are in memory at a time: 16 MiB in float32.
+_BLOCK = 2**22
+
+
+class _SupervisedContrast(torch.autograd.Function):
+    """:func:`supervised_contrast` over tau / base_tau, a block of rows at a time.
+
+    The backward pass computes the similarities again, so that memory grows with the
+    number of anchors and not with its square. A single block is kept instead.
+    """
+
+    @staticmethod
+    def forward(ctx, anchors: Tensor, labels: Tensor, tau: float) -> Tensor:
+        ctx.tau = tau
+        ctx.rows = max(1, _BLOCK // max(len(anchors), 1))
+        losses = torch.empty_like(anchors[:, 0])
+        totals = torch.empty_like(losses)
+        kept = None
+        for start in range(0, len(anchors), ctx.rows):
+            block = slice(start, start + ctx.rows)
+            similarity = _similarity(anchors, start, ctx.rows, tau)
+            positive = _positive(labels, start, ctx.rows)
+            attraction = similarity.where(positive, 0).sum(dim=1)
+            totals[block] = similarity.logsumexp(dim=1)
+            losses[block] = totals[block] - attraction / positive.sum(dim=1)
+            if len(similarity) == len(anchors):
+                kept = similarity
+        ctx.save_for_backward(anchors, labels, totals, kept)
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None, None]:
+        anchors, labels, totals, kept = ctx.saved_tensors
+        result = torch.zeros_like(anchors)
+        for start in range(0, len(anchors), ctx.rows):
+            block = slice(start, start + ctx.rows)
+            similarity = kept
+            if similarity is None:
+                similarity = _similarity(anchors, start, ctx.rows, ctx.tau)
+            positive = _positive(labels, start, ctx.rows).to(anchors.dtype)
+            share = (similarity - totals[block, None]).exp_()
+            share -= positive / positive.sum(dim=1, keepdim=True)
+            share *= grad[block, None] / ctx.tau
+            # An anchor has a row of similarities, and is in those of all others.
+            result[block].addmm_(share, anchors)
+            result.addmm_(share.T, anchors[block])
+        return result, None, None
+
+
+def _similarity(anchors: Tensor, start: int, rows: int, tau: float) -> Tensor:
+    """Some rows of <a, a'> / tau, -inf for an anchor and itself."""
+    similarity = (anchors[start : start + rows] @ anchors.T).div_(tau)
+    similarity.diagonal(start).fill_(-torch.inf)
+    return similarity
+
+
+def _positive(labels: Tensor, start: int, rows: int) -> Tensor:
+    """Some rows of whether two anchors have one label and are not the same."""
+    positive = labels[start : start + rows, None] == labels
+    positive.diagonal(start).fill_(False)
+    return positive
 
 
 def supervised_contrast(
@@ -15,7 +79,8 @@ def supervised_contrast(
 ) -> Tensor:
     """Supervised contrastive loss of every anchor against all others.
 
-    Khosla et al., NeurIPS 2020, "L_out", with a base temperature.
+    Khosla et al., NeurIPS 2020, "L_out", with a base temperature. Exact, in memory that
+    grows linearly with the number of anchors.
 
     Args:
         anchors (Tensor): Anchors, shape (M, C). Each needs another of its label.
@@ -26,12 +91,7 @@ def supervised_contrast(
     Returns:
         Tensor: Losses, shape (M,).
     """
-    similarity = anchors @ anchors.T / tau
-    itself = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)
-    log_total = similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1)
-    positive = (labels[:, None] == labels[None, :]) & ~itself
-    attraction = (similarity * positive).sum(dim=1) / positive.sum(dim=1)
-    return tau / base_tau * (log_total - attraction)
+    return tau / base_tau * _SupervisedContrast.apply(anchors, labels, tau)
 
 
 @full_precision

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pckd_mm.models.losses import CategoryContrastiveLoss, category_contrast
+from pckd_mm.models.losses import category_contrastive_loss as module
 from pckd_mm.registry import MODELS
 from tests import reference
 from tests.reference import assert_near, assert_same, value_and_gradients
@@ -212,3 +213,36 @@ def test_built_from_registry():
     assert isinstance(loss, CategoryContrastiveLoss)
     assert (loss.tau, loss.base_tau, loss.loss_weight) == (2.0, 0.07, 1.0)
     assert not list(loss.parameters())
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 40])
+def test_blocks_give_the_same(rows, monkeypatch):
+    inputs = make_inputs(5, 4, 7, 6, 5)  # 40 anchors
+    monkeypatch.setattr(module, "_BLOCK", rows * 40)
+    calls = []
+    similarity = module._similarity
+    monkeypatch.setattr(
+        module, "_similarity", lambda *args: calls.append(0) or similarity(*args)
+    )
+    assert_same(CategoryContrastiveLoss(), reference.category_contrast, inputs, 1e-9)
+    # Forward and backward, but a single block is kept.
+    assert len(calls) == (1 if rows == 40 else 2 * math.ceil(40 / rows))
+
+
+def test_memory_grows_with_the_anchors_and_not_with_their_square():
+    def kept(anchors):
+        """Bytes that the graph keeps for the backward pass, of 8 dimensions."""
+        tensors = torch.randn(anchors, 8, requires_grad=True)
+        labels = torch.arange(anchors) % 4
+        sizes = []
+
+        def pack(tensor):
+            sizes.append(tensor.nbytes)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            module.supervised_contrast(tensors, labels, 4.0, 0.07)
+        return sum(sizes)
+
+    # 8 numbers, a label and a total of each anchor, and the factor tau / base_tau.
+    assert kept(4096) <= 4096 * (8 * 4 + 8 + 4) + 64
