@@ -87,6 +87,11 @@ def main() -> None:
     if args.amp and torch.cuda.is_available():
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    elif args.amp and cfg.get("default_scope") == "mmdet":
+        raise SystemExit(
+            "--amp found a detector on the CPU, where mmcv's operators have no "
+            "bfloat16; expected a GPU: leave --amp out."
+        )
     elif args.amp:
         cfg.optim_wrapper.type = "pckd_mm.BFloat16OptimWrapper"
     if args.auto_scale_lr:

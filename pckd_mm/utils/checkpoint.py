@@ -164,7 +164,7 @@ def load_exactly(
 def export_student(checkpoint: str, out: str) -> None:
     """Write the student of a distillation checkpoint alone.
 
-    The file holds the student's tensors under the names of a plain MMPretrain model,
+    The file holds the student's tensors under the names of the plain network,
     the names of the categories, and epoch and seed of the run.
 
     Args:

@@ -24,7 +24,7 @@ class ExportStudentHook(Hook):
 
     It holds what :func:`pckd_mm.utils.checkpoint.export_student` writes: the weights
     that the checkpoint has for testing (with an EMA, the averaged ones) under the
-    names of a plain MMPretrain model. It goes when its checkpoint goes.
+    names of the plain network. It goes when its checkpoint goes.
     """
 
     # Behind CheckpointHook, which is VERY_LOW.

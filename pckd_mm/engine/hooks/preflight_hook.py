@@ -38,6 +38,29 @@ def check_labels(labels: Sequence[int], num_classes: int) -> None:
         )
 
 
+def check_categories(dataset: Dataset, num_classes: int) -> None:
+    """The head must have the categories of the data.
+
+    Args:
+        dataset (Dataset): The training set. Its labels are checked where it lists them
+            all (``get_gt_labels``), else its number of classes.
+        num_classes (int): Categories of the student's head.
+
+    Raises:
+        ValueError: Where they differ.
+    """
+    if hasattr(dataset, "get_gt_labels"):
+        check_labels(dataset.get_gt_labels().tolist(), num_classes)
+        return
+    classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
+    if classes is not None and len(classes) != num_classes:
+        raise ValueError(
+            f"The training set has {len(classes)} classes and the student's head has "
+            f"num_classes={num_classes}; expected the same: set the head's num_classes "
+            "or the data set's metainfo.classes."
+        )
+
+
 def check_batch_size(images: int, batch_size: int, drop_last: bool) -> None:
     """No batch of one process may hold a single image.
 
@@ -80,9 +103,12 @@ class PreflightHook(Hook):
         distils = isinstance(model, SingleTeacherDistill)
         student = model.student if distils else model
 
-        num_classes = getattr(getattr(student, "head", None), "num_classes", None)
-        if num_classes is not None and hasattr(loader.dataset, "get_gt_labels"):
-            check_labels(loader.dataset.get_gt_labels().tolist(), num_classes)
+        head = getattr(student, "head", None)
+        if hasattr(model, "head_of"):
+            head = model.head_of(student)
+        num_classes = getattr(head, "num_classes", None)
+        if num_classes is not None:
+            check_categories(loader.dataset, num_classes)
         if distils and getattr(model, "min_images", 1) > 1:
             by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
             if by_epoch and loader.batch_size is not None:

@@ -62,7 +62,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     student needs none.
 
     A subclass says which networks it serves, where their classifier is, and what runs
-    on a batch: :meth:`_check_network`, :meth:`_head`, :meth:`_feature_width` and
+    on a batch: :meth:`_check_network`, :meth:`head_of`, :meth:`_feature_width` and
     :meth:`_record`.
 
     Args:
@@ -147,7 +147,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         """Refuse a student or teacher that the algorithm does not serve."""
 
     @abstractmethod
-    def _head(self, model: BaseModel) -> nn.Module:
+    def head_of(self, model: BaseModel) -> nn.Module:
         """What holds a network's classifier and its ``num_classes``."""
 
     @abstractmethod
@@ -192,7 +192,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     def _check_pair(self, student: BaseModel, teacher: BaseModel) -> None:
         """Refuse networks that do not go together."""
         s_classes, t_classes = (
-            getattr(self._head(model), "num_classes", None)
+            getattr(self.head_of(model), "num_classes", None)
             for model in (student, teacher)
         )
         if s_classes != t_classes:
@@ -253,8 +253,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     def init_weights(self) -> None:
         """Initialise the student and load the teacher: training begins."""
-        super().init_weights()
+        # First what may be missing: the student's weights may take a download.
         self.load_teacher()
+        super().init_weights()
 
     def load_teacher(self) -> None:
         """Read the teacher's checkpoint, once.

@@ -80,7 +80,7 @@ class MultiViewDistill(FrozenTeacherDistill):
                 "ImageClassifier with a head."
             )
 
-    def _head(self, model: ImageClassifier) -> nn.Module:
+    def head_of(self, model: ImageClassifier) -> nn.Module:
         return model.head
 
     def _feature_width(self, model: ImageClassifier) -> Optional[int]:

@@ -109,11 +109,11 @@ class RoIDistill(FrozenTeacherDistill):
                 "data_preprocessors one mean, std and order of channels."
             )
 
-    def _head(self, model: TwoStageDetector) -> nn.Module:
+    def head_of(self, model: TwoStageDetector) -> nn.Module:
         return model.roi_head.bbox_head
 
     def _feature_width(self, model: TwoStageDetector) -> Optional[int]:
-        return self._head(model).fc_cls.in_features
+        return self.head_of(model).fc_cls.in_features
 
     def _run_features(self, model: TwoStageDetector, inputs: Tensor) -> Any:
         # The heads need proposals: only backbone and neck have shapes of their own.
@@ -142,7 +142,7 @@ class RoIDistill(FrozenTeacherDistill):
             self.teacher.roi_head._bbox_forward(features, rois)
 
         logits, labels = self._targets(rois)
-        background = self._head(self.student).num_classes
+        background = self.head_of(self.student).num_classes
         foreground = slice(None)
         if not self.with_background:
             foreground = (labels != background).nonzero().squeeze(1)
@@ -161,7 +161,7 @@ class RoIDistill(FrozenTeacherDistill):
             logits, labels = recorder.data_buffer[0][:2]
             return logits, labels
         # Without a single RoI mmdet computes no loss of classes.
-        classes = self._head(self.student).fc_cls.out_features
+        classes = self.head_of(self.student).fc_cls.out_features
         return rois.new_zeros(0, classes), rois.new_zeros(0, dtype=torch.long)
 
 

@@ -4,7 +4,11 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from pckd_mm.engine.hooks.preflight_hook import check_batch_size, check_labels
+from pckd_mm.engine.hooks.preflight_hook import (
+    check_batch_size,
+    check_categories,
+    check_labels,
+)
 from tests.builders import image_folder, run_config
 
 PCKD = "pckd/cifar100_resnet20_resnet8_12e.py"
@@ -33,6 +37,22 @@ def test_check_labels():
     check_labels([0, 2, 1], 3)
     with pytest.raises(ValueError, match="image 1 has label 3.*num_classes=3.*2 of 4"):
         check_labels([0, 3, 1, -1], 3)
+
+
+def test_check_categories():
+    class Data:
+        metainfo = dict(classes=("cat", "dog"))
+
+    check_categories(Data(), 2)
+    check_categories([], 2)  # knows nothing of its classes
+    with pytest.raises(ValueError, match="has 2 classes .* num_classes=3; expected"):
+        check_categories(Data(), 3)
+    # Labels tell more than names, of which there may be too few.
+    listed = Data()
+    listed.get_gt_labels = lambda: torch.tensor([0, 2])
+    check_categories(listed, 3)
+    with pytest.raises(ValueError, match="label 2"):
+        check_categories(listed, 2)
 
 
 @pytest.mark.parametrize(
