@@ -9,7 +9,7 @@ import os.path as osp
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from pckd_mm.compat import prepare_cpu_processes, weights_only_loading
 
@@ -81,9 +81,13 @@ def load_config(args: argparse.Namespace) -> Config:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    if args.resume is not None:
+    if args.resume == "auto":
+        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
+        if cfg.resume:  # else the run begins, from load_from if the config has it
+            cfg.load_from = None
+    elif args.resume is not None:
         cfg.resume = True
-        cfg.load_from = None if args.resume == "auto" else args.resume
+        cfg.load_from = args.resume
     if args.amp and torch.cuda.is_available():
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")

@@ -152,8 +152,8 @@ class CheckedVOCDataset(VOCDataset):
             none of which is known, a split for training of which filtering leaves
             nothing, and boxes for training without width or height unless
             ``filter_cfg`` ignores them. When an image is loaded, for one that does not
-            decode or is not of the size that its annotation says. Defects of many
-            files are told as the first one and their number.
+            decode or is smaller than its boxes ask for, whatever its annotation says.
+            Defects of many files are told as the first one and their number.
     """
 
     def load_data_list(self) -> List[dict]:
@@ -352,8 +352,8 @@ class CheckedVOCDataset(VOCDataset):
             Outcome of the pipeline; None where a transform gives None.
 
         Raises:
-            ValueError: For an image that cannot be loaded or is not of the size that
-                its annotation says. Errors of other transforms pass unchanged.
+            ValueError: For an image that cannot be loaded or does not hold its boxes.
+                Errors of other transforms pass unchanged.
         """
         data = self.get_data_info(idx)
         # The loop of Compose: an exception out of the whole of it would not tell
@@ -385,13 +385,15 @@ class CheckedVOCDataset(VOCDataset):
         if loaded is None:
             return None
         height, width = loaded["ori_shape"]
-        if (height, width) != (info["height"], info["width"]):
-            # OpenCV turns an image as its EXIF data say.
+        corners = [instance["bbox"][2:] for instance in info["instances"]]
+        if any(x >= width + _SLACK or y >= height + _SLACK for x, y in corners):
+            # Its <size> is wrong, or OpenCV turned it as its EXIF data say.
             turned = (width, height) == (info["height"], info["width"])
             raise ValueError(
-                f"{image} has {width}x{height} pixels (width x height); expected "
-                f"{info['width']}x{info['height']}, the <size> in its annotation: put "
-                "the image back that was annotated, or correct the <size> and the boxes"
+                f"{image} has {width}x{height} pixels (width x height) and a box "
+                f"outside of them; expected {info['width']}x{info['height']}, the "
+                "<size> in its annotation: put the image back that was annotated, or "
+                "correct the <size> and the boxes"
                 + (
                     "; if an EXIF orientation turns it, load it with "
                     "color_type='color_ignore_orientation'."

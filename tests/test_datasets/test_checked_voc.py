@@ -328,8 +328,9 @@ def test_image_that_does_not_decode(tmp_path, content, message, test_mode):
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_image_of_another_size(tmp_path, turned):
-    width, height = (HEIGHT, WIDTH) if turned else (WIDTH, HEIGHT + 1)
-    add(tmp_path, "a", size=(height, width))
+    width, height = (HEIGHT, WIDTH) if turned else (WIDTH // 2, HEIGHT)
+    full = annotation(thing(box=(1, 1, WIDTH, HEIGHT)))
+    add(tmp_path, "a", full, size=(height, width))
     with pytest.raises(ValueError) as caught:
         build(tmp_path)[0]
     message = str(caught.value)
@@ -337,6 +338,12 @@ def test_image_of_another_size(tmp_path, turned):
     assert f"has {width}x{height} pixels" in message
     assert f"expected {WIDTH}x{HEIGHT}, the <size>" in message
     assert ("color_ignore_orientation" in message) == turned
+
+
+def test_image_of_another_size_that_holds_its_boxes(tmp_path):
+    # mmdet goes by the image itself, so nothing is lost.
+    add(tmp_path, "a", size=(HEIGHT + 1, WIDTH))
+    assert build(tmp_path)[0]["ori_shape"] == (HEIGHT + 1, WIDTH)
 
 
 def fail(results):

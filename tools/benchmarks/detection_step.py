@@ -205,7 +205,7 @@ def main() -> None:
 
         settings = cfg.model.to_dict()
         for name in ("teacher_ckpt", "teacher_config"):
-            settings.pop(name)
+            settings.pop(name, None)
         settings.update(architecture=student, teacher=teacher)
         model = MODELS.build(settings).to(args.device).train()
         model.progress = 0.5

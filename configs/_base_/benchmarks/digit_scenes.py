@@ -84,6 +84,7 @@ test_evaluator = dict(type="VOCMetric", metric="mAP", eval_mode="area")
 val_evaluator = test_evaluator
 del dataset, pipeline, classes
 
+default_hooks = dict(categories=dict(type="NumClassCheckHook"))
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=24, val_interval=8)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

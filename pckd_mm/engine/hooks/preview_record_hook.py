@@ -2,7 +2,7 @@
 
 import json
 import os.path as osp
-from typing import List
+from typing import Union
 
 import torch
 from mmengine.dist import all_reduce, is_main_process
@@ -21,7 +21,7 @@ class PreviewRecordHook(Hook):
     Adds a line of JSON to ``preview.jsonl`` in the work dir after each pass over the
     training set, with ``epoch`` (from 1), ``threshold``, ``share`` (of images with a
     weight below 1) and ``histogram`` (counts of weights in equal bins over [0, 1]),
-    and shows threshold and share in the log. Weights stay on the device meanwhile, so
+    and shows threshold and share in the log. Counts stay on the device meanwhile, so
     that no step waits for them.
 
     Args:
@@ -30,10 +30,11 @@ class PreviewRecordHook(Hook):
 
     def __init__(self, bins: int = 20) -> None:
         self.bins = bins
-        self._weights: List[Tensor] = []
+        self._counts: Union[Tensor, int] = 0
+        self._steps = 0
 
     def before_train(self, runner: Runner) -> None:
-        self._weights = []
+        self._counts = self._steps = 0
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
@@ -42,16 +43,18 @@ class PreviewRecordHook(Hook):
         weight = model.distiller.preview_weight
         if weight is None:
             return
-        self._weights.append(weight)
+        counts = torch.histc(weight.float(), self.bins, 0, 1)
+        # As float64, since float32 counts to 16.8 million only.
+        counts = torch.cat([counts, (weight < 1).sum()[None]]).double()
+        self._counts = self._counts + counts
+        self._steps += 1
         steps = len(runner.train_dataloader)
         if (runner.iter + 1) % steps:
             return
-        weights, self._weights = self._weights, []
-        if len(weights) < steps:
+        counts, recorded = self._counts, self._steps
+        self._counts = self._steps = 0
+        if recorded < steps:
             return  # resumed in the middle of this pass
-        weights = torch.cat(weights).float()
-        counts = torch.histc(weights, self.bins, 0, 1)
-        counts = torch.cat([counts, (weights < 1).sum()[None]])
         all_reduce(counts)
         *histogram, previewed = counts.tolist()
         record = dict(

@@ -116,7 +116,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         is_built = isinstance(teacher, BaseModel)
         student = self._build_network("student", architecture)
         if teacher is None:
-            teacher = self._read_teacher(teacher_config)
+            teacher = self._read_teacher(teacher_config, teacher_ckpt)
         teacher = self._build_network("teacher", teacher)
         self._check_pair(student, teacher)
         super().__init__(
@@ -170,7 +170,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     # ------------------------------------------------------------------ build
 
-    def _read_teacher(self, teacher_config: Optional[str]) -> dict:
+    def _read_teacher(
+        self, teacher_config: Optional[str], teacher_ckpt: Optional[str]
+    ) -> dict:
         if teacher_config is None:
             raise ValueError(
                 f"{type(self).__name__} found no teacher; expected its config as "
@@ -180,6 +182,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             raise FileNotFoundError(
                 f"There is no teacher_config {teacher_config}; expected the config "
                 "that trains the teacher: name it as seen from the working directory."
+            )
+        if teacher_ckpt is None:
+            raise ValueError(
+                f"{type(self).__name__} found the teacher_config {teacher_config} and "
+                "no teacher_ckpt; expected the checkpoint of the teacher: name it, or "
+                f"train it: python tools/train.py {teacher_config}."
             )
         return Config.fromfile(teacher_config).model
 

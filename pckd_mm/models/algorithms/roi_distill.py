@@ -4,8 +4,9 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmdet.models.detectors import TwoStageDetector
-from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.roi_heads import StandardRoIHead, TridentRoIHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.task_modules.samplers import OHEMSampler, ScoreHLRSampler
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from .frozen_teacher_distill import FrozenTeacherDistill
 # what.
 ROIS = "rois"
 ROI_TARGETS = "roi_targets"
+# Samplers that run the box head themselves, on RoIs that are not those of the loss.
+_MINING = (OHEMSampler, ScoreHLRSampler)
 
 
 @MODELS.register_module()
@@ -45,9 +48,12 @@ class RoIDistill(FrozenTeacherDistill):
 
     Raises:
         TypeError: Where teacher or student is no ``TwoStageDetector`` with a
-            ``StandardRoIHead`` and a box head that ends in one linear classifier.
+            ``StandardRoIHead`` and a box head that ends in one linear classifier, and
+            for a student whose sampler mines RoIs by the box head's losses.
         ValueError: For different numbers of categories or different normalisation of
-            the images, for a student without ``train_cfg``, and for deliveries.
+            the images, for a student without ``train_cfg``, for deliveries, and for
+            recorders with the names of the algorithm's own, ``rois`` and
+            ``roi_targets``.
     """
 
     def __init__(
@@ -64,6 +70,9 @@ class RoIDistill(FrozenTeacherDistill):
                 "the student runs before the teacher: remove them."
             )
         super().__init__(architecture, distiller, teacher, **kwargs)
+        self._check_normalisation(
+            "algorithm", self.data_preprocessor, "student", self.student
+        )
         self.with_background = with_background
 
     def _check_network(self, who: str, model: BaseModel) -> None:
@@ -80,6 +89,11 @@ class RoIDistill(FrozenTeacherDistill):
                 f"{type(roi_head).__name__}; {expected}: a cascade, for one, has "
                 "several classifiers, and which of them to distil has no rule."
             )
+        if isinstance(roi_head, TridentRoIHead):
+            raise TypeError(
+                f"The {who} has a TridentRoIHead, whose branches see an image several "
+                f"times in training and once in a test; {expected}."
+            )
         head = roi_head.bbox_head
         classifier = getattr(head, "fc_cls", None)
         if (
@@ -87,26 +101,55 @@ class RoIDistill(FrozenTeacherDistill):
             or not isinstance(classifier, nn.Linear)
             or classifier.out_features != head.num_classes + 1
         ):
+            loss = type(getattr(head, "loss_cls", None)).__name__
             raise TypeError(
-                f"The {who}'s box head is a {type(head).__name__} with "
+                f"The {who}'s box head is a {type(head).__name__} with {loss} and "
                 f"{_describe(classifier)} as fc_cls; expected a BBoxHead, such as "
-                "Shared2FCBBoxHead, with a linear fc_cls of num_classes + 1 outputs: "
-                "take such a head."
+                "Shared2FCBBoxHead, with a linear fc_cls of num_classes + 1 = "
+                f"{getattr(head, 'num_classes', 0) + 1} outputs: take such a head, "
+                "with CrossEntropyLoss."
             )
-        if who == "student" and roi_head.train_cfg is None:
+        if who == "student":
+            self._check_sampling(roi_head)
+
+    @staticmethod
+    def _check_sampling(roi_head: StandardRoIHead) -> None:
+        if roi_head.train_cfg is None:
             raise ValueError(
                 "The student has no train_cfg.rcnn, by which regions are sampled; "
                 "expected one: keep the train_cfg of the detector's config."
             )
+        sampler = roi_head.bbox_sampler
+        for part in (
+            sampler,
+            getattr(sampler, "pos_sampler", None),
+            getattr(sampler, "neg_sampler", None),
+        ):
+            if isinstance(part, _MINING):
+                raise TypeError(
+                    f"The student samples its regions by {type(part).__name__}, which "
+                    "runs the box head on other regions first; expected a sampler that "
+                    "does not, such as RandomSampler: set train_cfg.rcnn.sampler."
+                )
 
     def _check_pair(self, student: BaseModel, teacher: BaseModel) -> None:
         super()._check_pair(student, teacher)
-        s_norm, t_norm = (_normalisation(model) for model in (student, teacher))
-        if s_norm != t_norm:
+        self._check_normalisation(
+            "student", student.data_preprocessor, "teacher", teacher
+        )
+
+    @staticmethod
+    def _check_normalisation(
+        who: str, preprocessor: nn.Module, other: str, model: BaseModel
+    ) -> None:
+        found, wanted = (
+            _normalisation(module) for module in (preprocessor, model.data_preprocessor)
+        )
+        if found != wanted:
             raise ValueError(
-                f"The student's images are normalised by {s_norm} and the teacher's "
-                f"by {t_norm}; expected the same, since both see one batch: give both "
-                "data_preprocessors one mean, std and order of channels."
+                f"The {who}'s data_preprocessor normalises images by {found}, the "
+                f"{other}'s by {wanted}; expected the same, since both networks see "
+                "one batch: give them one mean, std and order of channels."
             )
 
     def head_of(self, model: TwoStageDetector) -> nn.Module:
@@ -128,6 +171,13 @@ class RoIDistill(FrozenTeacherDistill):
             ),
         }
         recorders = distiller.get("student_recorders") or {}
+        taken = sorted(own.keys() & recorders.keys())
+        if taken:
+            raise ValueError(
+                f"RoIDistill found a student recorder {taken[0]}, a name that it gives "
+                "itself; expected another name: rename it, or leave it out to use "
+                "the one that is there."
+            )
         distiller["student_recorders"] = {**recorders, **own}
         return distiller
 
@@ -156,9 +206,15 @@ class RoIDistill(FrozenTeacherDistill):
 
     def _targets(self, rois: Tensor) -> Tuple[Tensor, Tensor]:
         """Class scores of the RoIs, shape (N, C + 1), and their labels, shape (N,)."""
-        recorder = self.distiller.student_recorders.get_recorder(ROI_TARGETS)
-        if recorder.data_buffer:
-            logits, labels = recorder.data_buffer[0][:2]
+        calls = self.distiller.student_recorders.get_recorder(ROI_TARGETS).data_buffer
+        if len(calls) > 1:
+            raise RuntimeError(
+                f"The student's box head computed its loss of classes {len(calls)} "
+                "times in this step; expected once, of the sampled regions: take a "
+                "StandardRoIHead and a sampler that does not run the box head."
+            )
+        if calls:
+            logits, labels = calls[0][:2]
             return logits, labels
         # Without a single RoI mmdet computes no loss of classes.
         classes = self.head_of(self.student).fc_cls.out_features
@@ -171,9 +227,8 @@ def _describe(module: Optional[nn.Module]) -> str:
     return f"a {type(module).__name__}"
 
 
-def _normalisation(model: BaseModel) -> str:
-    """Mean, standard deviation and order of channels of a detector, in words."""
-    preprocessor = model.data_preprocessor
+def _normalisation(preprocessor: nn.Module) -> str:
+    """Mean, standard deviation and order of channels, in words."""
     if not getattr(preprocessor, "_enable_normalize", False):
         return "nothing"
     mean, std = (

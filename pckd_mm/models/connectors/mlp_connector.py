@@ -10,8 +10,13 @@ from torch.nn import functional as F
 from pckd_mm.registry import MODELS
 
 
-def _is_synchronised(norm: nn.Module) -> bool:
-    return isinstance(norm, nn.SyncBatchNorm) and torch.distributed.is_initialized()
+def _rows_of_statistics(norm: nn.Module, rows: Tensor) -> int:
+    """Rows that a BatchNorm takes its statistics of; SyncBatchNorm of all processes."""
+    if not (isinstance(norm, nn.SyncBatchNorm) and torch.distributed.is_initialized()):
+        return len(rows)
+    number = torch.tensor(len(rows), device=rows.device)
+    torch.distributed.all_reduce(number, group=norm.process_group)
+    return int(number)
 
 
 def _by_running_statistics(norm: nn.Module, rows: Tensor) -> Tensor:
@@ -72,8 +77,7 @@ class MLPConnector(BaseConnector):
             ValueError: For no or one row in training, without batch statistics.
         """
         linear, norm, relu, last = self.mlp
-        # SyncBatchNorm counts the rows of all processes.
-        few = self.training and len(feature) < 2 and not _is_synchronised(norm)
+        few = self.training and _rows_of_statistics(norm, feature) < 2
         if few and self.allow_few_rows:
             return last(relu(_by_running_statistics(norm, linear(feature))))
         if few:

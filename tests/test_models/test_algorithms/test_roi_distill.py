@@ -424,7 +424,7 @@ class TestErrors:
     def test_images_are_normalised_differently(self):
         teacher = detector(8)
         teacher["data_preprocessor"]["mean"] = [103.53, 116.28, 123.675]
-        with pytest.raises(ValueError, match="normalised by mean .* one mean, std"):
+        with pytest.raises(ValueError, match="student.s data_pre.* normalises .* one mean, std"):
             build(detector(8), teacher)
 
     def test_deliveries(self):
