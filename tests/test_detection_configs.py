@@ -123,6 +123,10 @@ def test_recipe_is_mmdets(network):
     for part in (cfg.test_dataloader, cfg.test_evaluator, cfg.model, cfg.default_hooks):
         assert "pckd_mm" not in str(part)
     assert "custom_hooks" not in cfg
+    assert cfg.default_hooks.categories.type == "NumClassCheckHook"
+    # An epoch's flips depend on (seed, epoch).
+    assert not cfg.train_dataloader.persistent_workers
+    assert cfg.train_dataloader.worker_init_fn.type == "pckd_mm.seed_worker"
 
 
 def test_pckd_of_regions_is_the_method():

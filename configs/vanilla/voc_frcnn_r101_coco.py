@@ -1,7 +1,8 @@
-# A stronger teacher: from MMDetection's detector for COCO. Its classifier has 81 rows
-# and is left out in loading, as MMEngine says in the log.
+# A stronger teacher: from MMDetection's detector for COCO. Its classifier and box
+# regressor are of 80 categories and are left out in loading, as MMEngine's log says.
 _base_ = "./voc_frcnn_r101.py"
 
+model = dict(backbone=dict(init_cfg=None))
 load_from = (
     "https://download.openmmlab.com/mmdetection/v2.0/faster_rcnn/"
     "faster_rcnn_r101_fpn_2x_coco/"

@@ -1,6 +1,7 @@
 """The command-line tools, as users call them: train, kill, resume, test, export."""
 
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from mmengine.runner import Runner
 
 from pckd_mm.utils.checkpoint import read_checkpoint
 from tests.builders import ROOT
@@ -211,3 +213,25 @@ def test_slurm_scripts_ask_srun_for_what_they_are_told(tmp_path):
             *("slurm", CONFIG, "a=1"),
         ):
             assert part in done.stdout, (script, part, done.stdout)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_resume_keeps_load_from_of_a_run_that_has_not_begun(
+    tmp_path, monkeypatch, begun
+):
+    if begun:
+        (tmp_path / "epoch_1.pth").touch()
+        (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
+    options = ["--resume", "--cfg-options", "load_from=weights.pth"]
+    arguments = ["train.py", str(ROOT / CONFIG), "--work-dir", str(tmp_path), *options]
+    monkeypatch.setattr("sys.argv", arguments)
+    seen = []
+
+    def from_cfg(cfg):
+        seen.append((cfg.resume, cfg.load_from))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Runner, "from_cfg", from_cfg)
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
+    assert seen == [(True, None) if begun else (False, "weights.pth")]

@@ -19,8 +19,8 @@ method = dict(
         student_recorders=sources,
         teacher_recorders=sources,
         # 16 times the 1024 features of mmdet's box heads, as for classifiers, would be
-        # nearly as many parameters as a student's; 4096 is 16 times the features of
-        # resnet32x4 on CIFAR-100. A batch may have no object.
+        # nearly as many parameters as a student's (33.6 million). A batch may have no
+        # object.
         connectors=dict(align=dict(hidden_channels=4096, allow_few_rows=True)),
         loss_forward_mappings=dict(
             loss_cc=dict(

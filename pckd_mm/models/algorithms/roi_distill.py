@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmdet.models.detectors import TwoStageDetector
+from mmdet.models.layers import NormedLinear
 from mmdet.models.roi_heads import StandardRoIHead, TridentRoIHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.samplers import OHEMSampler, ScoreHLRSampler
@@ -99,6 +100,7 @@ class RoIDistill(FrozenTeacherDistill):
         if (
             not isinstance(head, BBoxHead)
             or not isinstance(classifier, nn.Linear)
+            or isinstance(classifier, NormedLinear)  # scales its rows and features
             or classifier.out_features != head.num_classes + 1
         ):
             loss = type(getattr(head, "loss_cls", None)).__name__
@@ -222,9 +224,8 @@ class RoIDistill(FrozenTeacherDistill):
 
 
 def _describe(module: Optional[nn.Module]) -> str:
-    if isinstance(module, nn.Linear):
-        return f"a linear layer of {module.out_features} outputs"
-    return f"a {type(module).__name__}"
+    of = f" of {module.out_features} outputs" if isinstance(module, nn.Linear) else ""
+    return f"a {type(module).__name__}{of}"
 
 
 def _normalisation(preprocessor: nn.Module) -> str:

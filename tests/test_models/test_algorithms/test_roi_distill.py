@@ -91,12 +91,34 @@ class TestSameRegions:
         # Each from its own pyramid.
         assert all(s is not t for s, t in zip(s_pyramid, t_pyramid, strict=True))
 
-    def test_rpn_and_mask_head_of_the_teacher_do_not_run(self, model):
+    def test_rpn_of_the_teacher_does_not_run(self, model):
         calls = []
         handle = spy(model.teacher.rpn_head, calls)
         step(model)
         handle.remove()
         assert not calls
+
+    @pytest.mark.parametrize("method", ["pckd_roi", "pckd_fpn"])
+    def test_teacher_sees_this_batch_without_a_graph(self, method):
+        model = build(detector(8), detector(12), method)
+        inner, rois, pyramid = [], [], []
+        handles = [
+            spy(model.teacher.roi_head.bbox_head.fc_cls, inner),
+            spy(model.teacher.roi_head.bbox_roi_extractor, rois),
+            model.teacher.neck.register_forward_hook(
+                lambda _, inputs, output: pyramid.append(output)
+            ),
+        ]
+        step(model)
+        data = model.data_preprocessor(scenes(BOXES), True)
+        features = model.teacher.extract_feat(data["inputs"])
+        model.teacher.roi_head._bbox_forward(features, rois[0][1])
+        for handle in handles:
+            handle.remove()
+        (in_step,), (plain,) = inner
+        torch.testing.assert_close(in_step, plain)
+        assert not in_step.requires_grad
+        assert not any(level.requires_grad for level in pyramid[0])
 
     def test_student_is_computed_as_by_mmdet(self, model):
         losses = step(model)
@@ -123,7 +145,7 @@ class TestSameRegions:
         assert not any("teacher" in name for name in model.state_dict())
 
 
-def plain_terms(model, s_in, t_in, targets) -> dict:
+def plain_terms(model, s_in, t_in, targets, with_background=False) -> dict:
     """Terms of the objective in float64 from recorded tensors.
 
     Args:
@@ -131,6 +153,7 @@ def plain_terms(model, s_in, t_in, targets) -> dict:
         s_in: What entered the student's ``fc_cls``, shape (N, D_s).
         t_in: What entered the teacher's, shape (N, D_t).
         targets: Labels as mmdet assigned them, background the last, shape (N,).
+        with_background: Whether contrast and alignment are of all RoIs.
     """
     s_fc = model.student.roi_head.bbox_head.fc_cls
     t_fc = model.teacher.roi_head.bbox_head.fc_cls
@@ -139,7 +162,10 @@ def plain_terms(model, s_in, t_in, targets) -> dict:
     weights = reference.preview_weights(
         reference.cross_entropies(s_logits, targets), EPOCH, EPOCHS
     )
-    objects = [k for k, label in enumerate(targets) if label < s_fc.out_features - 1]
+    background = s_fc.out_features - 1
+    objects = [
+        k for k, label in enumerate(targets) if with_background or label < background
+    ]
     embeds = {}
     for name in ("s_embed", "t_embed"):
         linear = model.distiller.connectors[name].linear
@@ -178,7 +204,9 @@ def double_copy(model):
     return copied.double()
 
 
-def test_terms_and_gradients_equal_the_plain_computation(model):
+@pytest.mark.parametrize("with_background", [False, True])
+def test_terms_and_gradients_equal_the_plain_computation(with_background):
+    model = build(detector(8), detector(12), with_background=with_background)
     s_in, t_in, targets = [], [], []
     handles = [
         spy(model.student.roi_head.bbox_head.fc_cls, s_in),
@@ -192,7 +220,8 @@ def test_terms_and_gradients_equal_the_plain_computation(model):
     feature, labels = s_in[0][0], targets[0][1].tolist()
     assert 4 < sum(label < 4 for label in labels) < len(labels) == 32
     leaf = feature.detach().double().requires_grad_()
-    plain = plain_terms(plain_model, leaf, t_in[0][0].double(), labels)
+    teacher_in = t_in[0][0].double()
+    plain = plain_terms(plain_model, leaf, teacher_in, labels, with_background)
 
     def parameters(network):
         head = network.student.roi_head.bbox_head
@@ -214,19 +243,6 @@ def test_terms_and_gradients_equal_the_plain_computation(model):
             assert (one is None) == (other is None), name
             if one is not None:
                 assert (one.double() - other).norm() <= 1e-5 * scale, name
-
-
-def test_background_on_demand(model):
-    model.with_background = True
-    try:
-        with_background = step(model)
-    finally:
-        model.with_background = False
-    objects_only = step(model)
-    for name in ("distill.loss_kd", "distill.loss_ca"):
-        torch.testing.assert_close(with_background[name], objects_only[name])
-    for name in ("distill.loss_cc", "distill.loss_fa"):
-        assert abs(with_background[name] - objects_only[name]) > 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +293,7 @@ def test_no_region_at_all(model, monkeypatch):
     assert losses["distill.loss_kd"] == 0
 
 
-def test_preview_of_an_epoch_is_recorded(model):
+def test_preview_weighs_every_roi(model):
     step(model)
     weight = model.distiller.preview_weight
     assert weight.shape == (32,) and not weight.requires_grad
@@ -389,23 +405,74 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("other", "words"),
         [
-            (cascade(), "CascadeRCNN with a CascadeRoIHead.*several classifiers"),
-            (retina(), "RetinaNet; expected a TwoStageDetector"),
+            (cascade(), "is a CascadeRCNN with a CascadeRoIHead.*several classifiers"),
+            (retina(), "is a RetinaNet; expected a TwoStageDetector"),
             (
                 detector(cls_predictor_cfg=dict(type="NormedLinear")),
-                None,
+                ".s box head is .* a NormedLinear of 5 outputs as fc_cls; expected",
+            ),
+            (
+                detector(loss_cls=dict(type="SeesawLoss", num_classes=4)),
+                ".s box head is a Shared2FCBBoxHead with SeesawLoss and a Linear of 6 ",
             ),
         ],
-        ids=["cascade", "one stage", "normed linear"],
+        ids=["cascade", "one stage", "normed linear", "seesaw"],
     )
     def test_detector_that_cannot_be_served(self, who, other, words):
         networks = dict(student=detector(8), teacher=detector(8))
         networks[who] = other
-        if words is None:
-            build(**networks)  # still one linear classifier
-            return
-        with pytest.raises(TypeError, match=f"The {who} is a {words}"):
+        with pytest.raises(TypeError, match=f"The {who} ?{words}"):
             build(**networks)
+
+    def test_trident(self):
+        teacher = detector(8)
+        teacher["roi_head"].update(
+            type="TridentRoIHead", num_branch=3, test_branch_idx=1
+        )
+        with pytest.raises(TypeError, match="teacher has a TridentRoIHead, whose"):
+            build(detector(8), teacher)
+
+    @pytest.mark.parametrize(
+        "sampler",
+        [
+            dict(type="OHEMSampler"),
+            dict(type="ScoreHLRSampler"),
+            dict(
+                type="CombinedSampler",
+                pos_sampler=dict(type="RandomSampler"),
+                neg_sampler=dict(type="OHEMSampler"),
+            ),
+        ],
+        ids=lambda sampler: sampler["type"],
+    )
+    def test_sampler_that_mines(self, sampler):
+        student = detector(8)
+        student["train_cfg"]["rcnn"]["sampler"].update(sampler)
+        if sampler["type"] == "CombinedSampler":
+            student["train_cfg"]["rcnn"]["sampler"].pop("add_gt_as_proposals")
+        words = "OHEMSampler" if "pos_sampler" in sampler else sampler["type"]
+        with pytest.raises(TypeError, match=f"regions by {words}, which runs the box"):
+            build(student, detector(8))
+        build(detector(8), student)  # the teacher samples nothing
+
+    def test_box_head_that_runs_twice(self, model, monkeypatch):
+        head = model.student.roi_head.bbox_head
+        loss = head.loss
+
+        def twice(cls_score, bbox_pred, rois, labels, weights, *rest, **options):
+            head.loss_cls(cls_score[:3], labels[:3], weights[:3])
+            return loss(cls_score, bbox_pred, rois, labels, weights, *rest, **options)
+
+        monkeypatch.setattr(head, "loss", twice)
+        with pytest.raises(RuntimeError, match="loss of classes 2 times .* expected"):
+            step(model)
+
+    @pytest.mark.parametrize("name", ["rois", "roi_targets"])
+    def test_name_of_a_recorder_is_taken(self, name):
+        distiller = roi_method()["distiller"]
+        distiller["student_recorders"][name] = dict(type="ModuleOutputs", source="neck")
+        with pytest.raises(ValueError, match=f"student recorder {name}, a name that"):
+            build(detector(8), detector(8), distiller=distiller)
 
     def test_head_without_a_classifier(self):
         with pytest.raises(TypeError, match="student's box head .* a NoneType as fc_c"):
@@ -424,8 +491,16 @@ class TestErrors:
     def test_images_are_normalised_differently(self):
         teacher = detector(8)
         teacher["data_preprocessor"]["mean"] = [103.53, 116.28, 123.675]
-        with pytest.raises(ValueError, match="student.s data_pre.* normalises .* one mean, std"):
+        with pytest.raises(
+            ValueError, match="student.s data_pre.* normalises .* one mean, std"
+        ):
             build(detector(8), teacher)
+
+    def test_batch_is_normalised_as_for_neither(self):
+        preprocessor = dict(type="DetDataPreprocessor", pad_size_divisor=32)
+        words = "The algorithm's data_pre.* by nothing, the student's by mean"
+        with pytest.raises(ValueError, match=words):
+            build(detector(8), detector(8), data_preprocessor=preprocessor)
 
     def test_deliveries(self):
         method = roi_method()["distiller"]
@@ -438,6 +513,10 @@ class TestErrors:
             build(detector(), None)
         with pytest.raises(FileNotFoundError, match="no teacher_config missing.py"):
             build(detector(), None, teacher_config="missing.py")
+        config = str(CONFIGS / "vanilla" / "digit_scenes_frcnn_r18w8.py")
+        words = f"no teacher_ckpt; expected .* python tools/train.py {config}"
+        with pytest.raises(ValueError, match=words):
+            build(detector(), None, teacher_config=config)
 
     def test_teacher_checkpoint_of_other_categories(self, tmp_path):
         other = build(detector(12, classes=9), detector(12, classes=9)).teacher

@@ -58,6 +58,40 @@ class TestMLPConnector:
         assert connector.eval()(torch.ones(1, 3)).shape == (1, 2)
         assert connector.train()(torch.ones(2, 3)).shape == (2, 2)
 
+    @pytest.mark.parametrize("rows", [0, 1])
+    def test_few_rows_by_running_statistics(self, rows):
+        connector = MLPConnector(3, out_channels=2, allow_few_rows=True)
+        norm = connector.mlp[1]
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        statistics = norm.running_mean.clone(), norm.running_var.clone()
+        feature = torch.randn(rows, 3)
+        found = connector(feature)
+        found.sum().backward()
+        assert all(parameter.grad is not None for parameter in connector.parameters())
+        assert torch.equal(norm.running_mean, statistics[0])
+        assert torch.equal(norm.running_var, statistics[1])
+        # In evaluation a BatchNorm takes the running statistics anyway.
+        torch.testing.assert_close(found, connector.eval()(feature))
+        # With two rows it takes those of the batch.
+        connector.train()(torch.randn(2, 3))
+        assert not torch.equal(norm.running_mean, statistics[0])
+
+    def test_rows_of_all_processes_count_for_sync_bn(self, monkeypatch):
+        connector = MLPConnector(3, out_channels=2, allow_few_rows=True)
+        connector.mlp = nn.SyncBatchNorm.convert_sync_batchnorm(connector.mlp)
+        elsewhere = 0
+
+        def all_reduce(number, group=None):
+            number += elsewhere
+
+        monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+        assert connector(torch.ones(1, 3)).shape == (1, 2)
+        elsewhere = 1  # two rows in all: SyncBatchNorm, which needs a GPU
+        with pytest.raises(ValueError, match="SyncBatchNorm expected"):
+            connector(torch.ones(1, 3))
+
     def test_missing_width_is_an_error(self):
         with pytest.raises(ValueError, match="no out_channels"):
             MLPConnector(3)
