@@ -8,5 +8,5 @@ model = dict(
     **_base_.method,
     architecture=_base_.model,
     teacher_config="configs/vanilla/digit_scenes_frcnn_r18w32.py",
-    teacher_ckpt="work_dirs/vanilla/digit_scenes_frcnn_r18w32/epoch_24.pth",
+    teacher_ckpt="work_dirs/vanilla/digit_scenes_frcnn_r18w32/epoch_18.pth",
 )

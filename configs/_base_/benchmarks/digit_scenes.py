@@ -85,7 +85,7 @@ val_evaluator = test_evaluator
 del dataset, pipeline, classes
 
 default_hooks = dict(categories=dict(type="NumClassCheckHook"))
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=24, val_interval=8)
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=18, val_interval=9)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
@@ -94,5 +94,5 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = dict(
-    type="MultiStepLR", by_epoch=True, milestones=[16, 22], gamma=0.1
+    type="MultiStepLR", by_epoch=True, milestones=[12, 16], gamma=0.1
 )
