@@ -29,8 +29,8 @@ NOTES = [
     "160x160 pixels with 2 to 9 digits each, in the layout of Pascal VOC: 400 for "
     "training, 300 for the test, which every validation is of too, and 100 that are "
     "not used here; no handwriting is in two of these. Digits overlap, leave the image "
-    "and differ in size; those that can hardly be read are marked as difficult, and the "
-    "metric leaves them out.",
+    "and differ in size; those that can hardly be read are marked as difficult, and "
+    "the metric leaves them out.",
     "Teacher and student are Faster R-CNNs that differ in size. The student alone and "
     "the one with PCKD share data, schedule and batch size. The weights of PCKD's "
     "losses are those published for CIFAR-100. So small a comparison shows how the "
