@@ -11,10 +11,7 @@ The peak of memory is taken of either alone, before the other is built.
 
 import argparse
 import copy
-import gc
 import statistics
-import sys
-import time
 from typing import Callable, Tuple
 
 import torch
@@ -25,9 +22,8 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
 
+from measure import peak_mib, reset_peak, say, seconds
 from pckd_mm.registry import MODELS, OPTIM_WRAPPERS
-
-MIB = 2**20
 
 
 def parse_args() -> argparse.Namespace:
@@ -126,36 +122,6 @@ def make_step(model: nn.Module, loss: Callable, batch: dict, cfg: Config) -> Cal
     return step
 
 
-def synchronize(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-
-
-def seconds(step: Callable, device: str) -> float:
-    synchronize(device)
-    start = time.perf_counter()
-    step()
-    synchronize(device)
-    return time.perf_counter() - start
-
-
-def reset_peak(device: str) -> None:
-    gc.collect()
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-        return
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # proc(5): sets the peak of resident memory to the present
-
-
-def peak_mib(device: str) -> float:
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated() / MIB
-    with open("/proc/self/status") as file:
-        line = next(line for line in file if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
 def measured_peak(step: Callable, device: str, floor: float) -> float:
     """Peak of memory over two steps, in MiB above what the program has anyway."""
     step()
@@ -163,10 +129,6 @@ def measured_peak(step: Callable, device: str, floor: float) -> float:
     step()
     step()
     return peak_mib(device) - floor
-
-
-def say(progress: str) -> None:
-    print(progress, file=sys.stderr, flush=True)
 
 
 def build(cfg: Config, device: str) -> Tuple[nn.Module, nn.Module]:

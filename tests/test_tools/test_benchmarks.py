@@ -1,0 +1,77 @@
+"""What the benchmarks measure with, and that they run."""
+
+import re
+import runpy
+import sys
+import time
+
+import pytest
+import torch
+
+from pckd_mm.models.losses.category_contrastive_loss import supervised_contrast
+from tests.builders import ROOT
+
+FOLDER = ROOT / "tools" / "benchmarks"
+sys.path.insert(0, str(FOLDER))
+import contrast  # noqa: E402
+import measure  # noqa: E402
+
+
+def rows(printed: str) -> list:
+    """The cells of a table, without its two first lines."""
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_seconds_are_those_of_the_call():
+    assert 0.05 <= measure.seconds(lambda: time.sleep(0.05), "cpu") < 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_peak_of_memory_counts_what_was_freed():
+    measure.reset_peak("cpu")
+    before = measure.peak_mib("cpu")
+    torch.ones(64 * measure.MIB // 4)
+    grown = measure.peak_mib("cpu") - before
+    assert 50 < grown < 100
+    measure.reset_peak("cpu")
+    assert measure.peak_mib("cpu") < before + 50
+
+
+def test_both_forms_of_the_contrast_are_the_same():
+    torch.manual_seed(0)
+    anchors = torch.randn(40, 5, dtype=torch.float64, requires_grad=True)
+    labels = torch.arange(40) % 5
+    found = supervised_contrast(anchors, labels, 4.0, 0.07)
+    expected = contrast.dense_contrast(anchors, labels, 4.0, 0.07)
+    torch.testing.assert_close(found, expected)
+
+
+def run(tool: str, monkeypatch, *arguments: str) -> None:
+    monkeypatch.setattr("sys.argv", [tool, *arguments])
+    runpy.run_path(str(FOLDER / tool), run_name="__main__")
+
+
+def test_contrast(monkeypatch, capsys):
+    options = ["--repeats", "2", "--dense-up-to", "100", "--device", "cpu"]
+    run("contrast.py", monkeypatch, "--anchors", "20", "300", *options)
+    short, long = rows(capsys.readouterr().out)
+    assert short[0] == "20" and all(float(cell) >= 0 for cell in short[1:])
+    assert long[0] == "300" and long[1] == long[3] == "-"
+    assert float(long[2]) > 0
+
+
+def test_detection_step(monkeypatch, capsys):
+    pytest.importorskip("mmdet.models", exc_type=ImportError)
+    monkeypatch.chdir(ROOT)
+    config = "configs/pckd/digit_scenes_frcnn_r18w32_r18w8.py"
+    options = ["--size", "64", "96", "--boxes", "3", "--repeats", "2"]
+    run("detection_step.py", monkeypatch, config, *options, "--device", "cpu")
+    printed = capsys.readouterr().out
+    assert f"{config}, 2 images of 64 x 96" in printed
+    plain, ours, ratio = rows(printed)
+    assert (plain[0], ours[0]) == ("student + bare teacher", "pckd")
+    assert 0.2 < float(ratio[1]) < 10
+    expected = float(ours[2]) / float(plain[2])
+    assert float(ratio[2]) == pytest.approx(expected, abs=0.02)
+    assert re.fullmatch(r"\d\.\d{3}", ratio[1])

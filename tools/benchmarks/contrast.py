@@ -1,0 +1,102 @@
+"""Time and memory of category contrast, in blocks and as one dense matrix.
+
+python tools/benchmarks/contrast.py --anchors 512 2048 65536
+
+Forward and backward of the supervised contrast of random anchors, one for each line.
+The dense form, the definition written down, is left out where its matrices would not
+fit.
+"""
+
+import argparse
+import statistics
+from typing import Callable
+
+import torch
+from torch import Tensor
+
+from measure import MIB, peak_mib, reset_peak, say, seconds
+from pckd_mm.models.losses.category_contrastive_loss import supervised_contrast
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--anchors",
+        type=int,
+        nargs="+",
+        default=[512, 2048, 65536],
+        help="two for each view of each image of a batch [512 2048 65536]",
+    )
+    parser.add_argument(
+        "--categories", type=int, default=100, help="and width of the anchors [100]"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=11, help="of either form, interleaved [11]"
+    )
+    parser.add_argument(
+        "--dense-up-to", type=int, default=4096, help="anchors of the dense form [4096]"
+    )
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="[cuda if there is one, else cpu]",
+    )
+    return parser.parse_args()
+
+
+def dense_contrast(
+    anchors: Tensor, labels: Tensor, tau: float, base_tau: float
+) -> Tensor:
+    """The same losses from the whole matrix of similarities, shape (M,)."""
+    similarity = anchors @ anchors.T / tau
+    itself = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)
+    log_total = similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1)
+    positive = (labels[:, None] == labels[None, :]) & ~itself
+    attraction = (similarity * positive).sum(dim=1) / positive.sum(dim=1)
+    return tau / base_tau * (log_total - attraction)
+
+
+def main() -> None:
+    args = parse_args()
+    torch.manual_seed(0)
+    print("| anchors | dense ms | blocks ms | blocks / dense | blocks, peak MiB |")
+    print("|---|---|---|---|---|")
+    for number in args.anchors:
+        anchors = torch.randn(number, args.categories, device=args.device)
+        anchors.requires_grad_()
+        labels = torch.arange(number, device=args.device) % args.categories
+
+        def step(form: Callable, anchors=anchors, labels=labels) -> None:
+            anchors.grad = None
+            form(anchors, labels, 4.0, 0.07).mean().backward()
+
+        is_dense = number <= args.dense_up_to
+        floor = 0.0
+        reset_peak(args.device)
+        if not args.device.startswith("cuda"):
+            floor = peak_mib(args.device) - anchors.nbytes / MIB
+        forms = {"blocks": supervised_contrast}
+        if is_dense:
+            forms["dense"] = dense_contrast
+        times = {name: [] for name in forms}
+        step(supervised_contrast)
+        peak = peak_mib(args.device) - floor
+        # Long ones need no repeats, nor a warm-up beside the one above.
+        for repeat in range(args.repeats if is_dense else 1):
+            for name, form in forms.items():
+                taken = seconds(lambda form=form: step(form), args.device)
+                times[name].append(taken)
+            say(f"{number} anchors, repeat {repeat + 1}: {1000 * taken:.1f} ms")
+        blocks = 1000 * statistics.median(times["blocks"])
+        dense = ratio = "-"
+        if is_dense:
+            dense = f"{1000 * statistics.median(times['dense']):.1f}"
+            pairs = zip(times["blocks"], times["dense"], strict=True)
+            ratio = f"{statistics.median(b / d for b, d in pairs):.2f}"
+        print(f"| {number} | {dense} | {blocks:.1f} | {ratio} | {peak:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
