@@ -4,13 +4,15 @@ import copy
 import logging
 import os.path as osp
 from abc import abstractmethod
+from inspect import signature
 from typing import Any, Dict, Optional, Sequence, Union
 
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
-from mmrazor.models.algorithms import SingleTeacherDistill
+from mmrazor.models.algorithms import BaseAlgorithm, SingleTeacherDistill
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
@@ -74,9 +76,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             of a model in MMPretrain's zoo. They must fit in every tensor. Defaults to
             None, for a teacher that is built already or whose ``init_cfg`` loads its
             weights.
-        teacher_config (str, optional): Path of the config that trains the teacher;
-            where ``teacher_ckpt`` does not fit or is missing, the message names it.
-            Defaults to None.
+        teacher_config (str, optional): The config that trains the teacher: its path
+            as seen from the working directory, or the name of one of a library, such
+            as ``mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py``. Where
+            ``teacher_ckpt`` does not fit or is missing, the message names it. Defaults
+            to None.
         data_preprocessor (dict | nn.Module, optional): What prepares the batches.
             Defaults to None, the student's.
         input_shape (Sequence[int], optional): Channels, height and width of the
@@ -87,8 +91,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     Raises:
         FileNotFoundError: Where the teacher is to be read from a config that is not
             there.
-        TypeError: For a network that the algorithm does not serve, or a distiller that
-            is no ``PCKDDistiller``.
+        TypeError: For a network that the algorithm does not serve, a distiller that is
+            no ``PCKDDistiller``, and settings of another class, such as the student's.
         ValueError: For different numbers of categories, for a recorder without
             source, and for ``teacher_trainable=True``.
     """
@@ -113,6 +117,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 "frozen teacher: remove the setting, or use mmrazor."
                 "SingleTeacherDistill."
             )
+        self._check_settings(kwargs)
         is_built = isinstance(teacher, BaseModel)
         student = self._build_network("student", architecture)
         if teacher is None:
@@ -170,6 +175,20 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     # ------------------------------------------------------------------ build
 
+    def _check_settings(self, kwargs: dict) -> None:
+        known = {
+            name
+            for cls in (SingleTeacherDistill, BaseAlgorithm)
+            for name in signature(cls.__init__).parameters
+        }
+        unknown = sorted(kwargs.keys() - known)
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} found the setting {unknown[0]}; expected its "
+                "own settings only: the student's are those of architecture, as in "
+                f"model.architecture.{unknown[0]}."
+            )
+
     def _read_teacher(
         self, teacher_config: Optional[str], teacher_ckpt: Optional[str]
     ) -> dict:
@@ -178,10 +197,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"{type(self).__name__} found no teacher; expected its config as "
                 "teacher, or the path of the config that trains it as teacher_config."
             )
-        if not osp.isfile(teacher_config):
+        is_of_library = "::" in teacher_config
+        if not is_of_library and not osp.isfile(teacher_config):
             raise FileNotFoundError(
                 f"There is no teacher_config {teacher_config}; expected the config "
-                "that trains the teacher: name it as seen from the working directory."
+                "that trains the teacher: name it as seen from the working directory, "
+                "which for the configs here is the repository."
             )
         if teacher_ckpt is None:
             raise ValueError(
@@ -189,7 +210,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 "no teacher_ckpt; expected the checkpoint of the teacher: name it, or "
                 f"train it: python tools/train.py {teacher_config}."
             )
-        return Config.fromfile(teacher_config).model
+        read = get_config if is_of_library else Config.fromfile
+        return read(teacher_config).model
 
     def _build_network(self, who: str, model: Union[dict, BaseModel]) -> BaseModel:
         if isinstance(model, dict):
@@ -289,7 +311,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             checkpoint = read_checkpoint(self.teacher_ckpt)
         except FileNotFoundError:
             how = "set teacher_ckpt to the teacher's checkpoint"
-            if self.teacher_config is not None:
+            if osp.isdir(self.teacher_ckpt):
+                how = "this is a folder, name the file in it"
+            elif self.teacher_config is not None:
                 how = f"train it: python tools/train.py {self.teacher_config}"
             raise FileNotFoundError(
                 f"There is no teacher_ckpt {self.teacher_ckpt}; expected the teacher's "

@@ -518,6 +518,25 @@ class TestErrors:
         with pytest.raises(ValueError, match=words):
             build(detector(), None, teacher_config=config)
 
+    def test_setting_of_the_student(self):
+        words = "found the setting backbone; .* as in model.architecture.backbone"
+        with pytest.raises(TypeError, match=words):
+            build(detector(), detector(), backbone=dict(init_cfg=None))
+
+    def test_teacher_checkpoint_is_a_folder(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="this is a folder, name the file"):
+            build(detector(), detector(), teacher_ckpt=str(tmp_path))
+
+    def test_teacher_config_of_mmdet(self, tmp_path):
+        # Of COCO's categories, which the student has not.
+        with pytest.raises(ValueError, match="student has 4 .* the teacher 80; expec"):
+            build(
+                detector(),
+                None,
+                teacher_config="mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
+                teacher_ckpt=str(tmp_path / "coco.pth"),
+            )
+
     def test_teacher_checkpoint_of_other_categories(self, tmp_path):
         other = build(detector(12, classes=9), detector(12, classes=9)).teacher
         path = tmp_path / "coco.pth"
