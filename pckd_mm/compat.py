@@ -4,6 +4,7 @@ Importing it (``import pckd_mm`` does) makes MMRazor 1.0.0 importable on torch >
 and lets weights-only loading read the checkpoints that MMEngine writes.
 """
 
+import atexit
 import contextlib
 import functools
 import os
@@ -143,6 +144,8 @@ def prepare_cpu_processes(cfg: Config) -> None:
         return
     if cfg.launcher == "pytorch" and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
+        # A process that ends with gloo's threads alive is aborted now and then.
+        atexit.register(torch.distributed.destroy_process_group)
     wrapper = dict(
         type="MMDistributedDataParallel",
         broadcast_buffers=False,

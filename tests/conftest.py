@@ -1,3 +1,32 @@
 """MMRazor imports on today's torch only after pckd_mm, whichever test comes first."""
 
+import contextlib
+from typing import Iterator
+
+import pytest
+from mmengine.registry import DefaultScope
+
 import pckd_mm  # noqa: F401
+
+
+@contextlib.contextmanager
+def _default_scope_of_its_own() -> Iterator[None]:
+    before = DefaultScope._instance_dict.copy()
+    try:
+        yield
+    finally:
+        DefaultScope._instance_dict.clear()
+        DefaultScope._instance_dict.update(before)
+
+
+# A runner or mmdet's init_detector sets the default scope for all that comes later.
+@pytest.fixture(autouse=True, scope="module")
+def default_scope_of_a_module():
+    with _default_scope_of_its_own():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def default_scope_of_a_test():
+    with _default_scope_of_its_own():
+        yield
