@@ -4,7 +4,6 @@ Importing it (``import pckd_mm`` does) makes MMRazor 1.0.0 importable on torch >
 and lets weights-only loading read the checkpoints that MMEngine writes.
 """
 
-import atexit
 import contextlib
 import functools
 import os
@@ -19,7 +18,7 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
-__all__ = ["weights_only_loading", "prepare_cpu_processes"]
+__all__ = ["end_cpu_processes", "prepare_cpu_processes", "weights_only_loading"]
 
 _QUANTIZATION = "mmrazor.structures.quantization"
 
@@ -144,8 +143,6 @@ def prepare_cpu_processes(cfg: Config) -> None:
         return
     if cfg.launcher == "pytorch" and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
-        # A process that ends with gloo's threads alive is aborted now and then.
-        atexit.register(torch.distributed.destroy_process_group)
     wrapper = dict(
         type="MMDistributedDataParallel",
         broadcast_buffers=False,
@@ -153,6 +150,16 @@ def prepare_cpu_processes(cfg: Config) -> None:
     )
     wrapper.update(cfg.get("model_wrapper_cfg") or {})
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+
+
+def end_cpu_processes() -> None:
+    """End what :func:`prepare_cpu_processes` began, once all processes are done.
+
+    A process that ends with gloo's threads alive is aborted now and then.
+    """
+    if torch.distributed.is_initialized() and not torch.cuda.is_available():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 _disable_mmrazor_quantization()

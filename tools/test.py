@@ -19,7 +19,11 @@ from mmengine.hooks import Hook
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
-from pckd_mm.compat import prepare_cpu_processes, weights_only_loading
+from pckd_mm.compat import (
+    end_cpu_processes,
+    prepare_cpu_processes,
+    weights_only_loading,
+)
 from pckd_mm.utils.checkpoint import model_state_dict
 from pckd_mm.utils.wrappers import unwrap
 from train import load_config, parse_with_launcher
@@ -113,6 +117,7 @@ def main() -> None:
         runner.load_checkpoint = functools.partial(runner.load_checkpoint, strict=True)
         metrics = runner.test()
     report(metrics, args.out)
+    end_cpu_processes()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,11 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from pckd_mm.compat import prepare_cpu_processes, weights_only_loading
+from pckd_mm.compat import (
+    end_cpu_processes,
+    prepare_cpu_processes,
+    weights_only_loading,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -109,6 +113,7 @@ def main() -> None:
 
     with weights_only_loading():
         Runner.from_cfg(cfg).train()
+    end_cpu_processes()
 
 
 if __name__ == "__main__":

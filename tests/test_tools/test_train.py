@@ -61,9 +61,12 @@ def command(launch: list, work_dir: Path, teacher: Path, *extra: str) -> list:
 
 
 def call(args: list, check: bool = True) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        args, cwd=ROOT, env=environment(), check=check, capture_output=True, text=True
+    done = subprocess.run(
+        args, cwd=ROOT, env=environment(), capture_output=True, text=True
     )
+    failed = f"{args}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+    assert done.returncode == 0 or not check, failed
+    return done
 
 
 def single(*rest: str) -> list:
