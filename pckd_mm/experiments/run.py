@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional
 from mmengine.config import Config
 
 from pckd_mm.analysis import metric_of, read_curve, read_epoch
+from pckd_mm.utils.checkpoint import student_beside
 
 from .facts import made_with
 
@@ -151,7 +152,7 @@ class Run:
     def network(self) -> Path:
         """Path: The trained network alone, as ExportStudentHook writes a student."""
         path = self.checkpoint
-        return path.with_name(f"{path.stem}_student.pth") if self.distils else path
+        return Path(student_beside(str(path))) if self.distils else path
 
     @property
     def log(self) -> Path:

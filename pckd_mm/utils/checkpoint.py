@@ -17,6 +17,7 @@ __all__ = [
     "require_same_tensors",
     "load_exactly",
     "export_student",
+    "student_beside",
 ]
 
 # Where an algorithm of MMRazor keeps the student.
@@ -159,6 +160,18 @@ def load_exactly(
     network = type(module).__name__
     require_same_tensors(state, module.state_dict(), source, network, remedy)
     module.load_state_dict(state)
+
+
+def student_beside(checkpoint: str) -> str:
+    """Where the student of a distillation checkpoint lies, once it is exported.
+
+    Args:
+        checkpoint (str): Path of the checkpoint, such as ``epoch_4.pth``.
+
+    Returns:
+        str: Path of the student alone, such as ``epoch_4_student.pth``.
+    """
+    return osp.splitext(checkpoint)[0] + "_student.pth"
 
 
 def export_student(checkpoint: str, out: str) -> None:

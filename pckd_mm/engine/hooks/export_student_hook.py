@@ -11,11 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.checkpoint import export_student
-
-
-def _beside(checkpoint: str) -> str:
-    return osp.splitext(checkpoint)[0] + "_student.pth"
+from pckd_mm.utils.checkpoint import export_student, student_beside
 
 
 @HOOKS.register_module()
@@ -37,7 +33,7 @@ class ExportStudentHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Take the students of a run that is resumed as its own."""
         for path in glob.glob(osp.join(runner.work_dir, "*.pth")):
-            if osp.isfile(_beside(path)):
+            if osp.isfile(student_beside(path)):
                 self._exported[path] = osp.getmtime(path)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, **kwargs) -> None:
@@ -60,11 +56,11 @@ class ExportStudentHook(Hook):
         for path in saved:
             if not osp.isfile(path) or self._exported.get(path) == osp.getmtime(path):
                 continue
-            out = _beside(path)
+            out = student_beside(path)
             export_student(path, out + ".tmp")
             os.replace(out + ".tmp", out)
             self._exported[path] = osp.getmtime(path)
         for path in [path for path in self._exported if not osp.isfile(path)]:
             del self._exported[path]
             with contextlib.suppress(FileNotFoundError):
-                os.remove(_beside(path))
+                os.remove(student_beside(path))
