@@ -1,0 +1,53 @@
+"""Networks through torch.compile, module by module."""
+
+from typing import Any, Iterator, List
+
+from torch import nn
+
+__all__ = ["compile_network"]
+
+# What holds nearly all of a network's work; heads are run in parts, and recorded.
+_PARTS = ("backbone", "neck")
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    return any(
+        part._forward_hooks or part._forward_pre_hooks for part in module.modules()
+    )
+
+
+def _largest_without_hooks(name: str, module: nn.Module) -> Iterator[tuple]:
+    children = list(module.named_children())
+    if not children or not any(True for _ in module.parameters()):
+        return  # a single layer, or nothing to speak of
+    if not _is_hooked(module):
+        yield name, module
+        return
+    for child_name, child in children:
+        yield from _largest_without_hooks(f"{name}.{child_name}", child)
+
+
+def compile_network(network: nn.Module, **settings: Any) -> List[str]:
+    """Compile backbone and neck of a network, in place.
+
+    Parameters, names and state dict stay as they are; a copy of the network is not
+    compiled. Where a recorder listens inside of the backbone the largest parts without
+    one are compiled, since what is recorded must be computed as it is.
+
+    Args:
+        network (nn.Module): A classifier or detector of OpenMMLab.
+        **settings: Arguments of :func:`torch.compile`. Shapes are taken as fixed
+            (``dynamic=False``) unless they say otherwise.
+
+    Returns:
+        list[str]: Names of the modules that are compiled at their next call.
+    """
+    settings = {"dynamic": False, **settings}
+    compiled = []
+    for part in _PARTS:
+        module = getattr(network, part, None)
+        if isinstance(module, nn.Module):
+            for name, found in _largest_without_hooks(part, module):
+                found.compile(**settings)
+                compiled.append(name)
+    return compiled
