@@ -7,7 +7,6 @@ import argparse
 import os
 import os.path as osp
 
-import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -15,6 +14,11 @@ from pckd_mm.compat import (
     end_cpu_processes,
     prepare_cpu_processes,
     weights_only_loading,
+)
+from pckd_mm.engine.speed_options import (
+    COMPILE_MODES,
+    use_mixed_precision,
+    use_speed_up,
 )
 
 
@@ -35,7 +39,24 @@ def parse_args() -> argparse.Namespace:
         help="go on from a checkpoint, by default the newest in the work dir",
     )
     parser.add_argument(
-        "--amp", action="store_true", help="mixed precision (CPU: bfloat16)"
+        "--amp",
+        action="store_true",
+        help="mixed precision: bfloat16, or float16 on a GPU without it",
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="what only rounds differently: the teacher's BatchNorm folded into its "
+        "convolutions, a fused optimizer",
+    )
+    parser.add_argument(
+        "--compile",
+        nargs="?",
+        const="default",
+        choices=COMPILE_MODES,
+        metavar="MODE",
+        help="compile the networks by torch.compile, which rounds differently too; "
+        "MODE reduce-overhead makes CUDA graphs of them [default]",
     )
     parser.add_argument(
         "--auto-scale-lr",
@@ -92,16 +113,12 @@ def main() -> None:
     elif args.resume is not None:
         cfg.resume = True
         cfg.load_from = args.resume
-    if args.amp and torch.cuda.is_available():
-        cfg.optim_wrapper.type = "AmpOptimWrapper"
-        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
-    elif args.amp and cfg.get("default_scope") == "mmdet":
-        raise SystemExit(
-            "--amp found a detector on the CPU, where mmcv's operators have no "
-            "bfloat16; expected a GPU: leave --amp out."
-        )
-    elif args.amp:
-        cfg.optim_wrapper.type = "pckd_mm.BFloat16OptimWrapper"
+    if args.amp:
+        try:
+            use_mixed_precision(cfg)
+        except ValueError as error:
+            raise SystemExit(str(error)) from None
+    use_speed_up(cfg, args.fast, args.compile)
     if args.auto_scale_lr:
         if "auto_scale_lr" not in cfg:
             raise SystemExit(

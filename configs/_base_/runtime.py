@@ -10,6 +10,8 @@ default_hooks = dict(
     reseed=dict(type="pckd_mm.ReseedHook"),
     # Bad data and recorders that never record end the run before it begins.
     preflight=dict(type="pckd_mm.PreflightHook"),
+    # Faster networks; --fast and --compile turn on what rounds differently.
+    speed_up=dict(type="pckd_mm.SpeedUpHook"),
 )
 
 env_cfg = dict(

@@ -3,6 +3,7 @@ from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
 from .reseed_hook import ReseedHook
 from .sample_labels_hook import SampleLabelsHook
+from .speed_up_hook import SpeedUpHook
 
 __all__ = [
     "ExportStudentHook",
@@ -10,4 +11,5 @@ __all__ = [
     "PreviewRecordHook",
     "ReseedHook",
     "SampleLabelsHook",
+    "SpeedUpHook",
 ]

@@ -2,14 +2,13 @@
 
 from typing import Sequence
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmrazor.models import SingleTeacherDistill
 from torch.utils.data import Dataset
 
+from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.randomness import isolated_randomness
 from pckd_mm.utils.wrappers import unwrap
 
 
@@ -115,13 +114,4 @@ class PreflightHook(Hook):
                 images = len(loader.sampler)  # of this process
                 check_batch_size(images, loader.batch_size, loader.drop_last)
         if distils:
-            self._dry_run(model, loader.dataset, loader.collate_fn)
-
-    @staticmethod
-    def _dry_run(model: SingleTeacherDistill, dataset: Dataset, collate_fn) -> None:
-        mode = model.training
-        model.eval()
-        with isolated_randomness(), torch.no_grad():
-            batch = collate_fn([dataset[0], dataset[len(dataset) - 1]])
-            model(**model.data_preprocessor(batch, True), mode="loss")
-        model.train(mode)
+            dry_run(model, loader)

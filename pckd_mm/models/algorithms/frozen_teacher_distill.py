@@ -5,14 +5,16 @@ import logging
 import os.path as osp
 from abc import abstractmethod
 from inspect import signature
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Callable, ContextManager, Dict, Optional, Sequence, Union
 
+import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from mmrazor.models.algorithms import BaseAlgorithm, SingleTeacherDistill
+from mmrazor.models.task_modules.recorder import ParameterRecorder
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ from pckd_mm.models.distillers.pckd_distiller import (
 from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_network
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
+from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 
 class _Unregistered:
@@ -329,6 +332,23 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._teacher_loaded = True
         print_log(f"Loaded the teacher from {self.teacher_ckpt}", logger="current")
 
+    def fold_teacher(self, run: Callable[[], Any]) -> int:
+        """Fold the teacher's BatchNorms into its convolutions, but for recorded ones.
+
+        Args:
+            run (Callable): Runs a step's forward pass, on any batch.
+
+        Returns:
+            int: How many were folded; see :func:`pckd_mm.utils.fold_batchnorm`.
+        """
+        self.load_teacher()
+        recorded = [
+            recorder.source
+            for recorder in self.distiller.teacher_recorders.recorders.values()
+            if isinstance(recorder, ParameterRecorder)
+        ]
+        return fold_batchnorm(self.teacher, run, keep=recorded)
+
     def train(self, mode: bool = True) -> "FrozenTeacherDistill":
         """Set the mode of student and distiller; the teacher stays in eval mode."""
         nn.Module.train(self, mode)
@@ -362,6 +382,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             **add_prefix(losses, "student"),
             **add_prefix(distill_losses, "distill"),
         }
+
+    def _teacher_mode(self) -> ContextManager:
+        """The mode that the teacher runs in: no gradient, and nothing kept for one."""
+        if self.distiller.deliveries.deliveries:  # what they hand over needs versions
+            return torch.no_grad()
+        return torch.inference_mode()
 
     def _asked_for(self, logits: Tensor, labels: Tensor) -> Dict[str, Any]:
         """What preview and losses need to know of the batch beside its labels."""

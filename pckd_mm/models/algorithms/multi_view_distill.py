@@ -98,7 +98,8 @@ class MultiViewDistill(FrozenTeacherDistill):
 
         Args:
             batch_inputs (Tensor): Views in sample-major order, shape (V * B, C, H, W).
-            data_samples (list[DataSample]): The B images' labels.
+            data_samples (list[DataSample]): The B images' labels: a sample for each,
+                or one for all (:class:`pckd_mm.datasets.InMemoryDataset`).
 
         Returns:
             dict[str, Tensor]: ``student.*`` and ``distill.*`` losses, scalars.
@@ -107,14 +108,14 @@ class MultiViewDistill(FrozenTeacherDistill):
             ValueError: For views that are no multiple of the images, and for a single
                 image where the preview must compare images.
         """
-        num_views, rest = divmod(len(batch_inputs), len(data_samples))
+        images = len(_labels(data_samples))
+        num_views, rest = divmod(len(batch_inputs), images)
         if rest or num_views == 0:
             raise ValueError(
-                f"MultiViewDistill found {len(batch_inputs)} inputs for "
-                f"{len(data_samples)} images; expected the same number of views of "
-                "every image."
+                f"MultiViewDistill found {len(batch_inputs)} inputs for {images} "
+                "images; expected the same number of views of every image."
             )
-        if len(data_samples) < self.min_images and not self.distillation_stopped:
+        if images < self.min_images and not self.distillation_stopped:
             raise ValueError(
                 "The preview found a batch of one image; expected two or more to "
                 "compare: change batch_size, set drop_last=True in train_dataloader, "
@@ -125,17 +126,17 @@ class MultiViewDistill(FrozenTeacherDistill):
     def _plain_loss(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
     ) -> Dict[str, Tensor]:
-        num_views = len(batch_inputs) // len(data_samples)
+        num_views = len(batch_inputs) // len(_labels(data_samples))
         upright = upright_view(batch_inputs, num_views)
         return super()._plain_loss(upright, data_samples)
 
     def _record(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
     ) -> Dict[str, Tensor]:
-        num_views = len(batch_inputs) // len(data_samples)
+        labels = _labels(data_samples)
+        num_views = len(batch_inputs) // len(labels)
         self._run_teacher(batch_inputs)
         losses, logits = self._run_student(batch_inputs, data_samples, num_views)
-        labels = torch.cat([sample.gt_label for sample in data_samples])
         asked = self._asked_for(logits, labels)
         if self.distiller.asks_for(SAMPLE_IDX):
             asked["sample_idx"] = _sample_idx(data_samples).to(labels.device)
@@ -145,7 +146,7 @@ class MultiViewDistill(FrozenTeacherDistill):
     def _run_teacher(self, inputs: Tensor) -> None:
         self.distiller.set_deliveries_override(False)
         with self.distiller.teacher_recorders, self.distiller.deliveries:
-            with torch.no_grad():
+            with self._teacher_mode():
                 self.teacher(inputs, mode="tensor")
 
     def _run_student(
@@ -163,12 +164,17 @@ class MultiViewDistill(FrozenTeacherDistill):
         return head.loss(upright_view(feats, num_views), data_samples), logits
 
 
+def _labels(data_samples: List[DataSample]) -> Tensor:
+    """Labels of the images, of which a sample holds one, or those of a whole batch."""
+    return torch.cat([sample.gt_label for sample in data_samples])
+
+
 def _sample_idx(data_samples: List[DataSample]) -> Tensor:
     places = [sample.get("sample_idx") for sample in data_samples]
-    if None in places:
+    if any(place is None for place in places):
         raise ValueError(
             "A loss asks for sample_idx, which the data samples do not have; expected "
             "the place of each image in the training set: leave sample_idx among the "
             "meta_keys of PackInputs."
         )
-    return torch.tensor(places)
+    return torch.cat([torch.as_tensor(place).reshape(-1) for place in places])

@@ -189,7 +189,7 @@ class RoIDistill(FrozenTeacherDistill):
         with self.distiller.student_recorders:
             losses = self.student.loss(batch_inputs, data_samples)
         rois = self.distiller.get_record(ROIS, from_student=True, data_idx=1)
-        with self.distiller.teacher_recorders, torch.no_grad():
+        with self.distiller.teacher_recorders, self._teacher_mode():
             features = self.teacher.extract_feat(batch_inputs)
             self.teacher.roi_head._bbox_forward(features, rois)
 

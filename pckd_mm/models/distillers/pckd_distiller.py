@@ -7,6 +7,7 @@ from inspect import Parameter, signature
 from typing import Any, Callable, Dict, List, Optional, Union
 
 from mmengine.registry import Registry
+from mmengine.utils import apply_to
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder import (
@@ -28,6 +29,10 @@ LABELS = "labels"
 PREVIEW = "preview"
 PROGRESS = "progress"
 SAMPLE_IDX = "sample_idx"
+
+
+def _is_of_inference_mode(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_inference()
 
 
 def in_scope(cfg: Config, *registries: Registry, suffix: str = "") -> Config:
@@ -356,6 +361,8 @@ class PCKDDistiller(ConfigurableDistiller):
             record = record[view :: self.num_views]
         if foreground:
             record = self._foreground_of(recorder, record)
+        # What the teacher made in inference mode can have no part in a gradient.
+        record = apply_to(record, _is_of_inference_mode, Tensor.clone)
         if connector is not None:
             record = self.connectors[connector](record)
         if connector_idx is not None:

@@ -1,0 +1,28 @@
+"""A step of training that leaves no trace."""
+
+import torch
+from mmengine.model import BaseModel
+from torch.utils.data import DataLoader
+
+from pckd_mm.utils.randomness import isolated_randomness
+
+__all__ = ["dry_run"]
+
+
+def dry_run(model: BaseModel, loader: DataLoader) -> None:
+    """Run the first and the last training image through a model and its losses.
+
+    In evaluation mode, without gradient and without touching the random numbers of the
+    run.
+
+    Args:
+        model (BaseModel): The model, such as a distillation of a student.
+        loader (DataLoader): Training images.
+    """
+    dataset = loader.dataset
+    mode = model.training
+    model.eval()
+    with isolated_randomness(), torch.no_grad():
+        batch = loader.collate_fn([dataset[0], dataset[len(dataset) - 1]])
+        model(**model.data_preprocessor(batch, True), mode="loss")
+    model.train(mode)

@@ -1,0 +1,119 @@
+"""The same networks, faster."""
+
+from typing import Union
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmpretrain.models import ImageClassifier
+from mmrazor.models import SingleTeacherDistill
+from torch.optim import Optimizer
+
+from pckd_mm.engine.dry_run import dry_run
+from pckd_mm.registry import HOOKS
+from pckd_mm.utils.compilation import compile_network
+from pckd_mm.utils.cpu_memory import keep_freed_memory
+from pckd_mm.utils.wrappers import unwrap
+
+
+def use_fused_kernel(optimizer: Optimizer, device: torch.device) -> bool:
+    """Let an optimizer update all parameters in one kernel.
+
+    Args:
+        optimizer (Optimizer): One of torch's, such as SGD, with or without state.
+        device (torch.device): Where its parameters are.
+
+    Returns:
+        bool: Whether it does; False, and nothing changed, where torch has no such
+        kernel.
+    """
+    try:
+        type(optimizer)([torch.zeros(1, device=device)], lr=0.1, fused=True)
+    except (TypeError, ValueError, RuntimeError):
+        print_log(
+            f"torch has no fused kernel of {type(optimizer).__name__} on {device.type}",
+            logger="current",
+        )
+        return False
+    for group in optimizer.param_groups:  # a checkpoint brings its own settings
+        group.update(fused=True, foreach=False)
+    return True
+
+
+@HOOKS.register_module()
+class SpeedUpHook(Hook):
+    """Make the networks of a run fast before it begins, whatever the run is.
+
+    Layout and memory do not change what is computed, and are the default; the others
+    round differently. docs/speed.md says what each gains, and when it does not apply.
+
+    Args:
+        channels_last (bool): Whether the weights of classifiers lie with channels last,
+            as the inputs do that :class:`pckd_mm.models.RotatedViewsDataPreprocessor`
+            gives. Weights that DDP distributes stay as they are, and so do detectors,
+            since mmcv's operators read tensors as if they were contiguous. Defaults to
+            True.
+        keep_memory (bool): Whether a process on the CPU keeps the memory of freed
+            tensors (:func:`pckd_mm.utils.cpu_memory.keep_freed_memory`). Defaults to
+            True.
+        fold_teacher (bool): Whether the teacher's BatchNorm is folded into its
+            convolutions. Defaults to False.
+        fused_optimizer (bool): Whether the optimizer updates all parameters in one
+            kernel, where torch has one for it and the device. Defaults to False.
+        compile (bool | dict): Whether backbone and neck of all networks go through
+            :func:`torch.compile`, or the arguments for it, such as
+            ``dict(mode="reduce-overhead")`` for CUDA graphs. Defaults to False.
+    """
+
+    # Behind PreflightHook, whose two images would be compiled for.
+    priority = "LOWEST"
+
+    def __init__(
+        self,
+        channels_last: bool = True,
+        keep_memory: bool = True,
+        fold_teacher: bool = False,
+        fused_optimizer: bool = False,
+        compile: Union[bool, dict] = False,
+    ) -> None:
+        self.channels_last = channels_last
+        self.keep_memory = keep_memory
+        self.fold_teacher = fold_teacher
+        self.fused_optimizer = fused_optimizer
+        self.compile = compile
+
+    def before_train(self, runner: Runner) -> None:
+        """Change networks and optimizer in place."""
+        model = unwrap(runner.model)
+        networks = [model]
+        if isinstance(model, SingleTeacherDistill):
+            networks = [model.student, model.teacher]
+        device = next(model.parameters()).device
+        if self.keep_memory and device.type == "cpu":
+            keep_freed_memory()
+        if self.channels_last:
+            distributed = is_model_wrapper(runner.model)
+            for network in networks[distributed:]:
+                if isinstance(network, ImageClassifier):
+                    network.to(memory_format=torch.channels_last)
+        if self.fold_teacher and hasattr(model, "fold_teacher"):
+            folded = model.fold_teacher(lambda: dry_run(model, runner.train_dataloader))
+            print_log(f"Folded {folded} BatchNorms of the teacher", logger="current")
+        if self.fused_optimizer:
+            use_fused_kernel(runner.optim_wrapper.optimizer, device)
+        if self.compile:
+            settings = dict(self.compile) if isinstance(self.compile, dict) else {}
+            for network in networks:
+                names = compile_network(network, **settings)
+                print_log(
+                    f"Compiling {', '.join(names) or 'nothing'} of the "
+                    f"{type(network).__name__}; the first steps take long",
+                    logger="current",
+                )
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
+        """Tell CUDA graphs that the outputs of the last step are done with."""
+        if self.compile and torch.cuda.is_available():
+            torch.compiler.cudagraph_mark_step_begin()
