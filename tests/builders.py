@@ -95,10 +95,11 @@ def run_config(path: str, data_root: Path, work_dir: Path, classes: int = 3) -> 
     cfg = Config.fromfile(CONFIGS / path)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         split = "train" if loader is cfg.train_dataloader else "test"
-        loader.dataset = dict(
+        loader.dataset.dataset = dict(
             type="CustomDataset",
             data_root=str(data_root),
             data_prefix=split,
+            test_mode=split == "test",
             pipeline=[dict(type="LoadImageFromFile"), dict(type="PackInputs")],
         )
         loader.update(batch_size=6, num_workers=0, persistent_workers=False)

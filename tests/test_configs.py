@@ -167,14 +167,14 @@ def test_folders_and_official_files_differ_in_the_data_only():
         Config.fromfile(CONFIGS / "_base_/datasets" / name)
         for name in ("cifar100.py", "cifar100_folder.py")
     )
-    assert official.train_dataloader.dataset.type == "CIFAR100"
-    assert folder.train_dataloader.dataset.type == "CustomDataset"
+    assert official.train_dataloader.dataset.dataset.type == "CIFAR100"
+    assert folder.train_dataloader.dataset.dataset.type == "CustomDataset"
     # Files decode to BGR, the official arrays are RGB.
     assert not official.data_preprocessor.to_rgb and folder.data_preprocessor.to_rgb
     for cfg in (official, folder):
         cfg.data_preprocessor.pop("to_rgb")
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-            cfg[loader].pop("dataset")
+            cfg[loader].dataset.pop("dataset")
     assert official.to_dict() == folder.to_dict()
 
 
@@ -190,6 +190,7 @@ def test_data_of_transfer_are_shrunk_rgb(name):
     is_file = name != "stl10"
     assert cfg.data_preprocessor.to_rgb == is_file
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        assert loader.dataset.pipeline == (steps if is_file else steps[1:])
+        dataset = loader.dataset.dataset
+        assert dataset.pipeline == (steps if is_file else steps[1:])
     assert cfg.test_dataloader == cfg.val_dataloader
     assert "shrunk" not in cfg

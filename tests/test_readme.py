@@ -19,17 +19,17 @@ from tests.builders import ROOT, image_folder
 # Each key as far as the config of the command has it.
 SMALL = {
     "train": [
-        "train_dataloader.dataset.indices=8",
+        "train_dataloader.dataset.dataset.indices=8",
         "train_dataloader.batch_size=4",
         "train_dataloader.num_workers=0",
         "train_dataloader.persistent_workers=False",
-        "val_dataloader.dataset.indices=8",
+        "val_dataloader.dataset.dataset.indices=8",
         "val_dataloader.num_workers=0",
         "val_dataloader.persistent_workers=False",
         "train_cfg.max_epochs=1",
     ],
     "test": [
-        "test_dataloader.dataset.indices=8",
+        "test_dataloader.dataset.dataset.indices=8",
         "test_dataloader.num_workers=0",
         "test_dataloader.persistent_workers=False",
     ],

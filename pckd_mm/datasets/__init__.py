@@ -1,6 +1,8 @@
 from pckd_mm.utils.dependencies import has_detection
 
+from .collate_batches import collate_batches
 from .digits import DigitsDataset
+from .in_memory import InMemoryDataset
 from .seed_worker import seed_worker
 from .stl10 import STL10
 from .tiny_imagenet import TinyImageNet
@@ -8,9 +10,11 @@ from .transforms import RandomResizedCropViews
 
 __all__ = [
     "DigitsDataset",
+    "InMemoryDataset",
     "RandomResizedCropViews",
     "STL10",
     "TinyImageNet",
+    "collate_batches",
     "seed_worker",
 ]
 

@@ -20,8 +20,8 @@ PCKD = "configs/pckd/digits_resnet20_resnet8_thin.py"
 # The shipped configs on part of the data, so that a run is little more than its start.
 SMALL = [
     "--cfg-options",
-    "train_dataloader.dataset.indices=90",
-    "val_dataloader.dataset.indices=90",
+    "train_dataloader.dataset.dataset.indices=90",
+    "val_dataloader.dataset.dataset.indices=90",
     "train_cfg.max_epochs=2",
 ]
 
@@ -86,7 +86,7 @@ def test_a_comparison_from_start_to_end(tmp_path):
 
 def test_a_failing_run_ends_it_with_the_log(tmp_path):
     work = tmp_path / "work"
-    options = SMALL[:1] + ["train_dataloader.dataset.split=nonsense"]
+    options = SMALL[:1] + ["train_dataloader.dataset.dataset.split=nonsense"]
     run = "--run=student alone=" + ALONE
     done = call(run, f"--work-dir={work}", "--seeds=0", "--jobs=1", *options)
     assert done.returncode == 1

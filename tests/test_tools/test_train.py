@@ -19,10 +19,10 @@ CONFIG = "configs/pckd/digits_resnet20_resnet8_thin.py"
 # The shipped config on part of the data, with a teacher of the right shape.
 SMALL = [
     "randomness.seed=3",
-    "train_dataloader.dataset.indices=180",
+    "train_dataloader.dataset.dataset.indices=180",
     "train_dataloader.batch_size=16",
-    "val_dataloader.dataset.indices=90",
-    "test_dataloader.dataset.indices=90",
+    "val_dataloader.dataset.dataset.indices=90",
+    "test_dataloader.dataset.dataset.indices=90",
     "train_cfg.max_epochs=6",
     "param_scheduler.milestones=[3,5]",
 ]

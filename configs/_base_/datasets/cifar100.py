@@ -7,33 +7,41 @@ data_preprocessor = dict(
     to_rgb=False,  # the files hold RGB
 )
 
-# Views, flip and crop are the preprocessor's work, for whole batches.
+# Views, flip and crop are the preprocessor's work, for whole batches. The images stay
+# in memory, where a batch is one look-up: worker processes would only cost time.
 train_dataloader = dict(
     batch_size=64,
-    num_workers=2,
-    persistent_workers=True,
+    num_workers=0,
+    persistent_workers=False,
     pin_memory=True,
-    collate_fn=dict(type="default_collate"),
+    collate_fn=dict(type="pckd_mm.collate_batches"),
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
-        type="CIFAR100",
-        data_root="data/cifar100",
-        split="train",
-        pipeline=[dict(type="PackInputs")],
+        type="pckd_mm.InMemoryDataset",
+        dataset=dict(
+            type="CIFAR100",
+            data_root="data/cifar100",
+            split="train",
+            pipeline=[dict(type="PackInputs")],
+        ),
     ),
 )
 val_dataloader = dict(
     batch_size=250,
-    num_workers=2,
-    persistent_workers=True,
+    num_workers=0,
+    persistent_workers=False,
     pin_memory=True,
-    collate_fn=dict(type="default_collate"),
+    collate_fn=dict(type="pckd_mm.collate_batches"),
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="CIFAR100",
-        data_root="data/cifar100",
-        split="test",
-        pipeline=[dict(type="PackInputs")],
+        type="pckd_mm.InMemoryDataset",
+        dataset=dict(
+            type="CIFAR100",
+            data_root="data/cifar100",
+            split="test",
+            test_mode=True,
+            pipeline=[dict(type="PackInputs")],
+        ),
     ),
 )
 val_evaluator = dict(type="Accuracy", topk=(1, 5))

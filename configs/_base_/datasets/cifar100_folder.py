@@ -12,7 +12,7 @@ folder = dict(
     data_root="data/cifar100",
     pipeline=[dict(type="LoadImageFromFile"), dict(type="PackInputs")],
 )
-train_dataloader.dataset = dict(folder, data_prefix="train")  # noqa: F405
-val_dataloader.dataset = dict(folder, data_prefix="test")  # noqa: F405
+train_dataloader.dataset.dataset = dict(folder, data_prefix="train")  # noqa: F405
+val_dataloader.dataset.dataset = dict(folder, data_prefix="test", test_mode=True)  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
 del folder

@@ -10,29 +10,37 @@ data_preprocessor = dict(
     to_rgb=False,
 )
 
-# The images lie in memory: worker processes would only cost time.
+# The images stay in memory, where a batch is one look-up: worker processes would only
+# cost time.
 train_dataloader = dict(
     batch_size=45,  # ten batches of one size
     num_workers=0,
     persistent_workers=False,
-    collate_fn=dict(type="default_collate"),
+    collate_fn=dict(type="pckd_mm.collate_batches"),
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
-        type="pckd_mm.DigitsDataset",
-        split="train",
-        pipeline=[dict(type="PackInputs")],
+        type="pckd_mm.InMemoryDataset",
+        dataset=dict(
+            type="pckd_mm.DigitsDataset",
+            split="train",
+            pipeline=[dict(type="PackInputs")],
+        ),
     ),
 )
 val_dataloader = dict(
     batch_size=400,
     num_workers=0,
     persistent_workers=False,
-    collate_fn=dict(type="default_collate"),
+    collate_fn=dict(type="pckd_mm.collate_batches"),
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="pckd_mm.DigitsDataset",
-        split="test",
-        pipeline=[dict(type="PackInputs")],
+        type="pckd_mm.InMemoryDataset",
+        dataset=dict(
+            type="pckd_mm.DigitsDataset",
+            split="test",
+            test_mode=True,
+            pipeline=[dict(type="PackInputs")],
+        ),
     ),
 )
 val_evaluator = dict(type="Accuracy", topk=(1,))

@@ -8,7 +8,7 @@ with read_base():
 # No image files: the data set holds the images, as RGB.
 data_preprocessor.to_rgb = False  # noqa: F405
 stl10 = dict(type="pckd_mm.STL10", data_root="data/stl10", pipeline=shrunk[1:])
-train_dataloader.dataset = dict(stl10, split="train")  # noqa: F405
-val_dataloader.dataset = dict(stl10, split="test")  # noqa: F405
+train_dataloader.dataset.dataset = dict(stl10, split="train")  # noqa: F405
+val_dataloader.dataset.dataset = dict(stl10, split="test", test_mode=True)  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
 del stl10, shrunk

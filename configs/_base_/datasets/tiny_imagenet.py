@@ -10,7 +10,7 @@ tiny = dict(
     data_root="data/tiny-imagenet-200",
     pipeline=shrunk,  # noqa: F405
 )
-train_dataloader.dataset = dict(tiny, split="train")  # noqa: F405
-val_dataloader.dataset = dict(tiny, split="val")  # noqa: F405
+train_dataloader.dataset.dataset = dict(tiny, split="train")  # noqa: F405
+val_dataloader.dataset.dataset = dict(tiny, split="val", test_mode=True)  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
 del tiny, shrunk

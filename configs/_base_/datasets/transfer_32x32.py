@@ -1,6 +1,6 @@
 # Image files of any shape at 32x32 pixels, for networks that were trained on CIFAR-100
 # and are frozen: its normalisation, flip and crop. For the data sets of transfer, which
-# put `shrunk` into their loaders.
+# put `shrunk` into their loaders. Images are read and shrunk once, then stay in memory.
 from mmengine.config import read_base
 
 with read_base():

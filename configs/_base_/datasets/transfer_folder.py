@@ -7,7 +7,7 @@ with read_base():
     from .transfer_32x32 import *  # noqa: F403
 
 folder = dict(type="CustomDataset", data_root="data/transfer", pipeline=shrunk)
-train_dataloader.dataset = dict(folder, data_prefix="train")  # noqa: F405
-val_dataloader.dataset = dict(folder, data_prefix="test")  # noqa: F405
+train_dataloader.dataset.dataset = dict(folder, data_prefix="train")  # noqa: F405
+val_dataloader.dataset.dataset = dict(folder, data_prefix="test", test_mode=True)  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
 del folder, shrunk

@@ -5,8 +5,9 @@ from typing import Sequence
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmrazor.models import SingleTeacherDistill
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
+from pckd_mm.datasets import InMemoryDataset, collate_batches
 from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.wrappers import unwrap
@@ -81,6 +82,36 @@ def check_batch_size(images: int, batch_size: int, drop_last: bool) -> None:
         )
 
 
+def check_in_memory(loader: DataLoader, name: str, training: bool) -> None:
+    """Whole batches need a collate function that takes them, and samples their mode.
+
+    Args:
+        loader (DataLoader): A data loader, over any data set.
+        name (str): Its name in the config, for the message.
+        training (bool): Whether it is for training.
+
+    Raises:
+        ValueError: For an ``InMemoryDataset`` whose settings do not go together.
+    """
+    if not isinstance(loader.dataset, InMemoryDataset):
+        return
+    # MMEngine makes a partial function of it.
+    function = getattr(loader.collate_fn, "func", loader.collate_fn)
+    if function is not collate_batches:
+        function = getattr(function, "__name__", function)
+        raise ValueError(
+            f"{name} has an InMemoryDataset and the collate_fn {function}; expected "
+            f"one that takes whole batches: set {name}.collate_fn=dict("
+            "type='pckd_mm.collate_batches')."
+        )
+    if loader.dataset.test_mode is training:
+        raise ValueError(
+            f"{name} has an InMemoryDataset of a data set with test_mode="
+            f"{loader.dataset.test_mode}; expected {not training}: set "
+            f"{name}.dataset.dataset.test_mode={not training}."
+        )
+
+
 @HOOKS.register_module()
 class PreflightHook(Hook):
     """End a run that cannot succeed before it starts.
@@ -99,6 +130,10 @@ class PreflightHook(Hook):
             return  # a finished run was resumed: nothing is left to train
         model = unwrap(runner.model)
         loader = runner.train_dataloader
+        check_in_memory(loader, "train_dataloader", training=True)
+        if runner.val_loop is not None:
+            validation = runner.val_loop.dataloader
+            check_in_memory(validation, "val_dataloader", training=False)
         distils = isinstance(model, SingleTeacherDistill)
         student = model.student if distils else model
 

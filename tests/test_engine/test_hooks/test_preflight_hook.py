@@ -73,6 +73,29 @@ def test_check_batch_size(images, batch_size, drop_last, which):
         check_batch_size(images, batch_size, drop_last)
 
 
+def test_in_memory_validation_without_its_mode(images, tmp_path):
+    cfg = pckd(images, tmp_path)
+    cfg.val_dataloader.dataset.dataset.test_mode = False
+    match = "val_dataloader has an InMemoryDataset .* test_mode=False; expected True"
+    fails_before_training(cfg, ValueError, match)
+
+
+def test_in_memory_training_in_the_mode_of_tests(images, tmp_path):
+    cfg = pckd(images, tmp_path)
+    cfg.train_dataloader.dataset.dataset.test_mode = True
+    match = "train_dataloader has .* test_mode=True; expected False"
+    fails_before_training(cfg, ValueError, match)
+
+
+def test_in_memory_data_with_another_collate_function(images, tmp_path):
+    cfg = pckd(images, tmp_path)
+    cfg.train_dataloader.collate_fn.type = "default_collate"
+    match = (
+        "collate_fn default_collate; expected .* set .*type='pckd_mm.collate_batches'"
+    )
+    fails_before_training(cfg, ValueError, match)
+
+
 def test_label_out_of_range(images, tmp_path):
     cfg = pckd(images, tmp_path)
     for model in (cfg.model.architecture, cfg.model.teacher):

@@ -1,0 +1,282 @@
+"""Small images that stay in memory, and batches of them without work per image."""
+
+import os
+import random
+import sys
+from typing import List, Optional, Union
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from mmengine.utils import ProgressBar
+from mmpretrain.structures import DataSample
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pckd_mm.registry import DATASETS
+from pckd_mm.utils.randomness import isolated_randomness
+
+# Fewer images are read within seconds, without a progress bar.
+_MANY = 4000
+# Images between two steps of the bar, so that a log file does not fill with it.
+_STEP = 1000
+
+
+def _available_memory() -> Optional[int]:
+    """Bytes of memory that can still be had, None where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    try:
+        # All there is: the pages that are free leave out what caches would give back.
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _random_states() -> tuple:
+    _, keys, *place = np.random.get_state()
+    of_torch = torch.get_rng_state().numpy().tobytes()
+    return random.getstate(), keys.tobytes(), place, of_torch
+
+
+def _shape(image: Tensor) -> str:
+    return "x".join(map(str, image.shape))
+
+
+@DATASETS.register_module()
+class InMemoryDataset(Dataset):
+    """Run a data set's pipeline once, and hand out whole batches of its images.
+
+    For images of one small size whose pipeline draws nothing at random; the data
+    preprocessor augments, on the device. All images lie in one uint8 tensor, so that a
+    batch is one look-up and no Python runs for each image. The data loader needs
+    ``collate_fn=dict(type='pckd_mm.collate_batches')`` and no workers; where it has
+    some, they share the memory of the process that forked them. Every process of a
+    distributed run keeps images of its own.
+
+    In training (the data set's ``test_mode`` is False) the ``data_samples`` of a batch
+    are one sample: its ``gt_label`` has the labels of all images and its
+    ``sample_idx`` their places; other meta information is left out. This serves losses
+    of class labels, and not one-hot scores, which batch augmentations need. In testing
+    they are one for each image, as ever: the data set of ``val_dataloader`` and
+    ``test_dataloader`` must have ``test_mode=True``.
+
+    Args:
+        dataset (dict | Dataset): A data set for classification, or its config, whose
+            pipeline ends in ``PackInputs``.
+
+    Raises:
+        ValueError: When the images are read, which ``full_init`` or the first batch
+            does: for a pipeline that draws random numbers, images that are not uint8
+            or differ in shape, training images without one label, no images, or more
+            than the memory holds.
+    """
+
+    def __init__(self, dataset: Union[dict, Dataset]) -> None:
+        if isinstance(dataset, dict):
+            dataset = DATASETS.build(dataset)
+        self.dataset = dataset
+        self._images: Optional[Tensor] = None
+        self._labels: Optional[Tensor] = None  # for training
+        self._samples: List[DataSample] = []  # for testing
+
+    @property
+    def metainfo(self) -> dict:
+        """dict: Meta information of the data set, such as its classes."""
+        return self.dataset.metainfo
+
+    @property
+    def test_mode(self) -> bool:
+        """bool: Whether batches have a data sample for each image."""
+        return getattr(self.dataset, "test_mode", False)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict:
+        """An image by itself, by the data set's own pipeline.
+
+        Args:
+            index (int): Place of the image.
+
+        Returns:
+            dict: ``inputs``, shape (C, H, W), and ``data_samples``, one sample.
+        """
+        return self.dataset[index]
+
+    def __getitems__(self, indices: List[int]) -> dict:
+        """A batch; torch's data loader asks for it.
+
+        Args:
+            indices (list[int]): Places of B images.
+
+        Returns:
+            dict: ``inputs``, uint8, shape (B, C, H, W), and ``data_samples``, a list:
+            in training of one sample for all images, in testing of one for each.
+        """
+        self.full_init()
+        places = torch.tensor(indices, dtype=torch.long)
+        inputs = self._images.index_select(0, places)
+        if self.test_mode:
+            # New ones, since predictions are written into them.
+            samples = [self._samples[index].new() for index in indices]
+        else:
+            sample = DataSample(metainfo=dict(sample_idx=places))
+            samples = [sample.set_gt_label(self._labels.index_select(0, places))]
+        return dict(inputs=inputs, data_samples=samples)
+
+    def get_gt_labels(self) -> np.ndarray:
+        """Labels of all images.
+
+        Returns:
+            np.ndarray: Whole numbers, shape (N,).
+        """
+        if self._labels is None:
+            return self.dataset.get_gt_labels()
+        return self._labels.numpy().copy()
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """Categories of an image, as MMEngine's ``ClassBalancedDataset`` asks for them.
+
+        Args:
+            idx (int): Place of the image.
+
+        Returns:
+            list[int]: Its label.
+        """
+        return self.dataset.get_cat_ids(idx)
+
+    def get_data_info(self, idx: int) -> dict:
+        """What the data set knows of an image before its pipeline.
+
+        Args:
+            idx (int): Place of the image.
+
+        Returns:
+            dict: As the data set gives it.
+        """
+        return self.dataset.get_data_info(idx)
+
+    def full_init(self) -> None:
+        """Read all images, once; later calls do nothing.
+
+        Raises:
+            ValueError: For data that cannot be kept, as the class describes it.
+        """
+        if self._images is not None:
+            return
+        if hasattr(self.dataset, "full_init"):
+            self.dataset.full_init()
+        if len(self) == 0:
+            raise ValueError(
+                f"InMemoryDataset found no images in {self._name}; expected one or "
+                "more: mend its settings."
+            )
+        with isolated_randomness():
+            self._read()
+        print_log(
+            f"{len(self)} images of {self._name} stay in memory, "
+            f"{_shape(self._images[0])} each, {self._images.numel() / 1e6:.1f} MB.",
+            logger="current",
+        )
+
+    @property
+    def _name(self) -> str:
+        return type(self.dataset).__name__
+
+    def _read(self) -> None:
+        total, states = len(self), _random_states()
+        first, again = (self._image(0, self.dataset[0]) for _ in range(2))
+        if not torch.equal(first, again):
+            raise self._is_random()
+        self._check_random(states)
+        needed, available = total * first.numel(), _available_memory()
+        if available is not None and needed > available:
+            raise ValueError(
+                f"InMemoryDataset found {total} images of {_shape(first)}, "
+                f"{needed / 1e9:.3g} GB, for {available / 1e9:.3g} GB of memory that "
+                f"are available; expected images that fit: put {self._name} into the "
+                "data loader itself, with worker processes."
+            )
+        images = torch.empty((total, *first.shape), dtype=torch.uint8)
+        labels, samples = [], []
+        shows = total > _MANY and is_main_process()
+        bar = ProgressBar(total, file=sys.stderr) if shows else None
+        for index in range(total):
+            item = self.dataset[index]
+            image, sample = self._image(index, item), item["data_samples"]
+            if image.shape != first.shape:
+                raise ValueError(
+                    f"InMemoryDataset found image {index} of {self._name} to be "
+                    f"{_shape(image)} and image 0 {_shape(first)}; expected one shape: "
+                    "resize or crop them in its pipeline, or put the data set into the "
+                    "data loader itself."
+                )
+            images[index] = image
+            if self.test_mode:
+                samples.append(sample)
+            else:
+                labels.append(self._label(index, sample))
+            done = index + 1
+            if bar is not None and (done % _STEP == 0 or done == total):
+                bar.update(done - bar.completed)
+        if bar is not None:
+            bar.file.write("\n")
+        self._check_random(states)  # a pipeline may draw for some images only
+        self._samples = samples
+        self._labels = None if self.test_mode else torch.tensor(labels)
+        self._images = images
+
+    def _image(self, index: int, item: dict) -> Tensor:
+        image = item.get("inputs")
+        if (
+            not isinstance(image, Tensor)
+            or image.dtype != torch.uint8
+            or image.ndim != 3
+        ):
+            found = "no inputs"
+            if isinstance(image, Tensor):
+                found = f"inputs of {image.dtype} and the shape {tuple(image.shape)}"
+            raise ValueError(
+                f"InMemoryDataset found {found} in image {index} of {self._name}; "
+                "expected torch.uint8 of the shape (C, H, W): end its pipeline with "
+                "PackInputs and leave normalisation to the data preprocessor."
+            )
+        return image
+
+    def _label(self, index: int, sample: DataSample) -> int:
+        fields = sorted(sample.keys())
+        if fields != ["gt_label"] or sample.gt_label.numel() != 1:
+            found = ", ".join(fields) or "nothing"
+            if "gt_label" in fields:
+                found += f" with {sample.gt_label.numel()} labels"
+            raise ValueError(
+                f"InMemoryDataset found {found} in the data sample of image {index} of "
+                f"{self._name}; expected gt_label with one label, and no other field, "
+                "for training: put the data set into the data loader itself, or set "
+                "its test_mode=True where it is for testing."
+            )
+        return sample.gt_label.item()
+
+    def _check_random(self, states: tuple) -> None:
+        if _random_states() != states:
+            raise self._is_random()
+
+    def _is_random(self) -> ValueError:
+        pipeline = getattr(self.dataset, "pipeline", None)
+        steps = getattr(pipeline, "transforms", None) or ["unknown"]
+        names = ", ".join(
+            step if isinstance(step, str) else type(step).__name__ for step in steps
+        )
+        return ValueError(
+            f"InMemoryDataset found a pipeline of {self._name} that draws random "
+            f"numbers ({names}); expected one that gives an image the same way each "
+            "time, since it runs once: leave augmentation to the data preprocessor, "
+            "or put the data set into the data loader itself."
+        )
