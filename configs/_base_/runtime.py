@@ -1,6 +1,8 @@
 default_scope = "mmpretrain"
 
 default_hooks = dict(
+    # No step waits for the device to log its losses.
+    runtime_info=dict(type="pckd_mm.DeferredRuntimeInfoHook"),
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=100),
     param_scheduler=dict(type="ParamSchedulerHook"),

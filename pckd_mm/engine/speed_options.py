@@ -54,6 +54,10 @@ def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
         options.update(fold_teacher=True, fused_optimizer=True)
     if compile_mode is not None:
         options.update(compile=dict(mode=compile_mode))
-    if options:
-        hooks = cfg.setdefault("default_hooks", {})
-        hooks.setdefault("speed_up", dict(type="pckd_mm.SpeedUpHook")).update(options)
+    if not options:
+        return
+    if "default_hooks" not in cfg:
+        cfg.default_hooks = {}
+    if "speed_up" not in cfg.default_hooks:
+        cfg.default_hooks.speed_up = dict(type="pckd_mm.SpeedUpHook")
+    cfg.default_hooks.speed_up.update(options)

@@ -1,3 +1,4 @@
+from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .export_student_hook import ExportStudentHook
 from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
@@ -6,6 +7,7 @@ from .sample_labels_hook import SampleLabelsHook
 from .speed_up_hook import SpeedUpHook
 
 __all__ = [
+    "DeferredRuntimeInfoHook",
     "ExportStudentHook",
     "PreflightHook",
     "PreviewRecordHook",

@@ -139,7 +139,8 @@ class MultiViewDistill(FrozenTeacherDistill):
         losses, logits = self._run_student(batch_inputs, data_samples, num_views)
         asked = self._asked_for(logits, labels)
         if self.distiller.asks_for(SAMPLE_IDX):
-            asked["sample_idx"] = _sample_idx(data_samples).to(labels.device)
+            places = _sample_idx(data_samples)
+            asked["sample_idx"] = places.to(labels.device, non_blocking=True)
         self.distiller.record_batch(labels, num_views, **asked)
         return losses
 

@@ -1,10 +1,11 @@
 """Four rotated views of every training image, made on the device."""
 
-from typing import Sequence, Union
+from typing import List, Sequence, Union
 
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.utils import ClsDataPreprocessor
+from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from pckd_mm.registry import MODELS
@@ -134,6 +135,8 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
                 "batch_augments mix images, whose rotated views must share one label; "
                 "remove batch_augments or set num_views=1."
             )
+        # MMPretrain's class does not pass MMEngine's argument on.
+        self._non_blocking = True
         self.num_views = num_views
         self.flip_prob = flip_prob
         self.crop_padding = crop_padding
@@ -158,20 +161,36 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
         Args:
             data (dict): ``inputs``, images of shape (B, C, S, S) or a list of B
                 images (C, S, S), in training also crops of shape (B, num_views, C, S,
-                S) or a list of B such stacks, and ``data_samples``.
+                S) or a list of B such stacks, and ``data_samples``, one for each image
+                or in training one with all labels.
             training (bool): Whether to make the views. Defaults to False.
 
         Returns:
             dict: ``inputs`` of shape (num_views * B, C, S, S) in training, else
-            (B, C, S, S), float, normalised; ``data_samples``, one for each image.
+            (B, C, S, S), float, normalised; ``data_samples`` with labels on the device.
         """
         if training:
             images = self.cast_data(data["inputs"])
             data = dict(data, inputs=self.make_views(_stack(images)))
+            if data.get("data_samples"):
+                data["data_samples"] = self._cast_labels(data["data_samples"])
         data = super().forward(data, training)
         # Convolutions are faster so; the values are the same.
         data["inputs"] = data["inputs"].contiguous(memory_format=torch.channels_last)
         return data
+
+    def _cast_labels(self, samples: List[DataSample]) -> List[DataSample]:
+        """Labels on the device, by one copy that nothing waits for."""
+        sizes = [len(sample.gt_label) for sample in samples]
+        labels = torch.cat([sample.gt_label for sample in samples])
+        if self.to_onehot and len(samples) == 1:
+            # One sample for all images would be taken for an image of many labels.
+            sizes = [1] * len(labels)
+            samples = [DataSample() for _ in sizes]
+        labels = labels.to(self.device, non_blocking=True)
+        for sample, label in zip(samples, labels.split(sizes), strict=True):
+            sample.set_gt_label(label)
+        return samples
 
 
 def _stack(images: Union[Tensor, Sequence[Tensor]]) -> Tensor:

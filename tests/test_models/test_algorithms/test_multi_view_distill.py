@@ -12,10 +12,11 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmpretrain.models import LinearClsHead
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
+from mmpretrain.structures import DataSample
 from torch import nn
 
 from pckd_mm.models.algorithms.frozen_teacher_distill import training_progress
-from pckd_mm.models.algorithms.multi_view_distill import upright_view
+from pckd_mm.models.algorithms.multi_view_distill import _sample_idx, upright_view
 from pckd_mm.registry import MODELS
 from tests.builders import batch, build_pckd, classifier, method, pckd_config
 
@@ -164,6 +165,67 @@ def test_networks_of_mmpretrain(student):
     total, _ = model.parse_losses(losses)
     total.backward()
     assert total.isfinite()
+
+
+def test_one_sample_may_hold_the_labels_of_the_batch(model):
+    inputs, samples = batch(5)
+    weights = copy.deepcopy(model.state_dict())
+    expected = model(inputs, samples, mode="loss")
+    model.load_state_dict(weights)
+    labels = torch.cat([sample.gt_label for sample in samples])
+    found = model(inputs, [DataSample().set_gt_label(labels)], mode="loss")
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize("num_places", [1, 5])
+def test_places_come_with_each_image_or_with_the_batch(num_places):
+    places = torch.tensor([4, 1, 9, 0, 7])
+    samples = [
+        DataSample(metainfo=dict(sample_idx=part)) for part in places.chunk(num_places)
+    ]
+    if num_places == 5:
+        samples = [DataSample(metainfo=dict(sample_idx=int(p))) for p in places]
+    assert _sample_idx(samples).tolist() == [4, 1, 9, 0, 7]
+
+
+def test_the_teacher_runs_in_inference_mode(model):
+    modes = []
+    handle = model.teacher.backbone.register_forward_hook(
+        lambda *parts: modes.append(torch.is_inference_mode_enabled())
+    )
+    model(*batch(3), mode="loss")
+    handle.remove()
+    assert modes == [True]
+
+
+def test_what_is_delivered_can_have_a_part_in_gradients():
+    # Delivered values enter the student's graph, which nothing of inference mode may.
+    model = build_pckd(classifier(8), classifier(14))
+    model.distiller.deliveries.deliveries["pooled"] = object()
+    with model._teacher_mode():
+        assert not torch.is_inference_mode_enabled() and not torch.is_grad_enabled()
+
+
+def test_folding_keeps_the_losses_and_what_is_recorded():
+    model = build_pckd(classifier(8), classifier(14), seed=2)
+    for module in model.teacher.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    inputs, samples = batch(4)
+    weights = copy.deepcopy(model.state_dict())
+    expected = model(inputs, samples, mode="loss")
+    model.load_state_dict(weights)
+    recorder = model.distiller.teacher_recorders.recorders["centers"]
+    recorder._source = "backbone.conv1.weight"  # as if a loss asked for it
+    # Stem, two for each of six blocks, two projections; the stem is recorded.
+    assert model.fold_teacher(lambda: model.teacher(inputs)) == 14
+    found = model(inputs, samples, mode="loss")
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
+    assert isinstance(model.teacher.backbone.bn1, nn.BatchNorm2d)
 
 
 def test_records_are_released_after_the_step(model):

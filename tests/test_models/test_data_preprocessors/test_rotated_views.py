@@ -316,6 +316,27 @@ def test_batch_augments_need_a_single_view():
     assert views_of(make_images(4), num_views=1, **kwargs).shape == (4, 3, 8, 8)
 
 
+def test_labels_of_a_whole_batch_stay_one_sample():
+    preprocessor = RotatedViewsDataPreprocessor()
+    images = torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8)
+    sample = DataSample().set_gt_label([4, 0, 2])
+    data = preprocessor(dict(inputs=images, data_samples=[sample]), training=True)
+    assert [s.gt_label.tolist() for s in data["data_samples"]] == [[4, 0, 2]]
+
+
+def test_one_hot_scores_are_those_of_the_images():
+    # mmpretrain would take a sample of three labels for one image with all of them.
+    preprocessor = RotatedViewsDataPreprocessor(
+        num_views=1, to_onehot=True, num_classes=5
+    )
+    images = torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8)
+    sample = DataSample().set_gt_label([4, 0, 2])
+    data = preprocessor(dict(inputs=images, data_samples=[sample]), training=True)
+    scores = torch.stack([sample.gt_score for sample in data["data_samples"]])
+    expected = [[0, 0, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 1, 0, 0]]
+    assert scores.tolist() == expected
+
+
 @pytest.mark.parametrize("num_views", [0, 5, -1, 2.5])
 def test_impossible_number_of_views(num_views):
     with pytest.raises(ValueError, match=f"num_views={num_views}; expected"):

@@ -1,0 +1,57 @@
+"""What the options of the command line make of a config."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from pckd_mm.engine.speed_options import use_mixed_precision, use_speed_up
+
+
+def config(scope: str = "mmpretrain") -> Config:
+    return Config(
+        dict(default_scope=scope, optim_wrapper=dict(type="OptimWrapper", optimizer={}))
+    )
+
+
+@pytest.mark.parametrize(
+    "capability, scope, expected",
+    [
+        (None, "mmpretrain", "pckd_mm.BFloat16OptimWrapper"),
+        ((9, 0), "mmpretrain", "pckd_mm.BFloat16OptimWrapper"),
+        ((8, 0), "mmpretrain", "pckd_mm.BFloat16OptimWrapper"),
+        ((7, 5), "mmpretrain", "AmpOptimWrapper"),
+        ((9, 0), "mmdet", "AmpOptimWrapper"),
+    ],
+)
+def test_precision_follows_the_hardware(monkeypatch, capability, scope, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    cfg = config(scope)
+    use_mixed_precision(cfg)
+    assert cfg.optim_wrapper.type == expected
+    scaled = expected == "AmpOptimWrapper"
+    assert cfg.optim_wrapper.get("loss_scale") == ("dynamic" if scaled else None)
+
+
+def test_detectors_on_the_cpu_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="--amp found a detector on the CPU"):
+        use_mixed_precision(config("mmdet"))
+
+
+def test_speed_up_adds_to_what_the_config_has():
+    cfg = config()
+    use_speed_up(cfg, fast=False, compile_mode=None)
+    assert "default_hooks" not in cfg
+    use_speed_up(cfg, fast=True, compile_mode=None)
+    use_speed_up(cfg, fast=False, compile_mode="reduce-overhead")
+    assert cfg.default_hooks.speed_up == dict(
+        type="pckd_mm.SpeedUpHook",
+        fold_teacher=True,
+        fused_optimizer=True,
+        compile=dict(mode="reduce-overhead"),
+    )
+    cfg.default_hooks.speed_up = dict(type="Mine", channels_last=False)
+    use_speed_up(cfg, fast=True, compile_mode=None)
+    assert cfg.default_hooks.speed_up.type == "Mine"
+    assert not cfg.default_hooks.speed_up.channels_last
