@@ -77,9 +77,12 @@ def test_detection_step():
         check=True,
     ).stdout
     assert f"{config}, 2 images of 64 x 96" in printed
-    plain, ours, ratio = rows(printed)
-    assert (plain[0], ours[0]) == ("student + bare teacher", "pckd")
-    assert 0.2 < float(ratio[1]) < 10
-    expected = float(ours[2]) / float(plain[2])
-    assert float(ratio[2]) == pytest.approx(expected, abs=0.02)
-    assert re.fullmatch(r"\d\.\d{3}", ratio[1])
+    plain, ours, kd = rows(printed)
+    assert [row[0] for row in (plain, ours, kd)] == [
+        *("student + bare teacher", "pckd", "kd")
+    ]
+    assert plain[2] == plain[4] == "1.000"
+    for row in (ours, kd):
+        assert 0.2 < float(row[2]) < 10 and re.fullmatch(r"\d\.\d{3}", row[2])
+        expected = float(row[3]) / float(plain[3])
+        assert float(row[4]) == pytest.approx(expected, abs=0.02)

@@ -3,16 +3,20 @@
 python tools/benchmarks/detection_step.py configs/pckd/voc_frcnn_r101_r50.py
 
 Times, in interleaved repeats on the same batch, the student's plain step together with
-the bare forward pass of the teacher (backbone, neck and box head on the same RoIs), and
-the step of the config: its algorithm, losses and connectors. A step is forward,
-backward and optimizer. Networks have random weights, images random pixels and boxes.
-The peak of memory is taken of either alone, before the other is built.
+the bare forward pass of the teacher (backbone, neck and box head on the same RoIs), the
+step of the config, its algorithm, losses and connectors, and that of configs/kd/ for
+the same pair. A step is forward, backward and optimizer. Networks have random weights,
+images random pixels and boxes. The peak of memory is taken of each alone, while no
+other has gradients.
 """
 
 import argparse
 import copy
+import json
+import os
 import statistics
-from typing import Callable, Tuple
+import time
+from typing import Callable, Dict, List, Tuple
 
 import torch
 from mmdet.structures import DetDataSample
@@ -52,6 +56,7 @@ def parse_args() -> argparse.Namespace:
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="[cuda if there is one, else cpu]",
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 
 
@@ -148,56 +153,98 @@ def build(cfg: Config, device: str) -> Tuple[nn.Module, nn.Module]:
     return student.train(), teacher.eval().requires_grad_(False)
 
 
+def distilling_step(
+    cfg: Config, student: nn.Module, teacher: nn.Module, batch: dict, device: str
+) -> Callable:
+    """The step of a config, for networks that are there."""
+    settings = cfg.model.to_dict()
+    for name in ("teacher_ckpt", "teacher_config"):
+        settings.pop(name, None)
+    settings.update(architecture=student, teacher=teacher)
+    model = MODELS.build(settings).to(device).train()
+    model.progress = 0.5
+
+    def total(inputs: torch.Tensor, data_samples: list) -> torch.Tensor:
+        return model.parse_losses(model.loss(inputs, data_samples))[0]
+
+    return make_step(model, total, batch, cfg)
+
+
+def interleaved(
+    steps: Dict[str, Callable], repeats: int, device: str
+) -> Dict[str, List[float]]:
+    """Seconds of each step in each repeat."""
+    times = {name: [] for name in steps}
+    start = time.perf_counter()
+    for repeat in range(repeats + 1):
+        for name, step in steps.items():
+            taken = seconds(step, device)
+            if repeat:  # the first warms up
+                times[name].append(taken)
+        left = (time.perf_counter() - start) / (repeat + 1) * (repeats - repeat)
+        say(f"repeat {repeat} of {repeats}, {left:.0f} s left")
+    return times
+
+
+def measure(args: argparse.Namespace, cfgs: Dict[str, Config]) -> dict:
+    """Times and peaks of the plain step and of those of the configs."""
+    cfg = next(iter(cfgs.values()))
+    reset_peak(args.device)
+    floor = 0.0 if args.device.startswith("cuda") else peak_mib(args.device)
+    student, teacher = build(cfg, args.device)
+    classes = student.roi_head.bbox_head.num_classes
+    batch = student.data_preprocessor(make_batch(args, classes), True)
+    plain_model = PlainStep(student, teacher)
+
+    def make(name: str) -> Callable:
+        if name == "plain":
+            return make_step(plain_model, plain_model, batch, cfg)
+        return distilling_step(cfgs[name], student, teacher, batch, args.device)
+
+    names = ["plain", *cfgs]
+    peaks = {}
+    for name in names:
+        say(f"memory of {name}")
+        peaks[name] = measured_peak(make(name), args.device, floor)
+        student.zero_grad(set_to_none=True)
+    times = interleaved({name: make(name) for name in names}, args.repeats, args.device)
+    ratios = {
+        name: statistics.median(
+            ours / plain for ours, plain in zip(of, times["plain"], strict=True)
+        )
+        for name, of in times.items()
+    }
+    return dict(
+        ms={name: 1000 * statistics.median(of) for name, of in times.items()},
+        over_plain=ratios,
+        peak_mb=peaks,
+    )
+
+
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    method, file = args.config.split("/")[-2:]
+    cfgs = {method: Config.fromfile(args.config)}
+    kd = os.path.join(os.path.dirname(args.config), "..", "kd", file)
+    if method != "kd" and os.path.isfile(kd):
+        cfgs["kd"] = Config.fromfile(kd)
     torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        reset_peak(args.device)
+    with DefaultScope.overwrite_default_scope(cfgs[method].default_scope):
         MMLogger.get_instance("benchmark", log_level="WARNING")
-        floor = 0.0 if args.device.startswith("cuda") else peak_mib(args.device)
-        student, teacher = build(cfg, args.device)
-        classes = student.roi_head.bbox_head.num_classes
-        batch = student.data_preprocessor(make_batch(args, classes), True)
-        plain_model = PlainStep(student, teacher)
-        plain = make_step(plain_model, plain_model, batch, cfg)
-        say("memory of the plain step")
-        plain_peak = measured_peak(plain, args.device, floor)
-        del plain
-
-        settings = cfg.model.to_dict()
-        for name in ("teacher_ckpt", "teacher_config"):
-            settings.pop(name, None)
-        settings.update(architecture=student, teacher=teacher)
-        model = MODELS.build(settings).to(args.device).train()
-        model.progress = 0.5
-
-        def total(inputs: torch.Tensor, data_samples: list) -> torch.Tensor:
-            return model.parse_losses(model.loss(inputs, data_samples))[0]
-
-        ours = make_step(model, total, batch, cfg)
-        say("memory of the step of the config")
-        our_peak = measured_peak(ours, args.device, floor)
-
-        plain = make_step(plain_model, plain_model, batch, cfg)
-        times = {"plain": [], "ours": []}
-        for repeat in range(args.repeats + 1):
-            for name, step in (("plain", plain), ("ours", ours)):
-                taken = seconds(step, args.device)
-                if repeat:  # the first warms up
-                    times[name].append(taken)
-                say(f"repeat {repeat} of {args.repeats}, {name}: {taken:.2f} s")
-
-    ratio = statistics.median(
-        o / p for o, p in zip(times["ours"], times["plain"], strict=True)
-    )
-    plain_s, our_s = (statistics.median(times[name]) for name in ("plain", "ours"))
+        found = measure(args, cfgs)
+    if args.json:
+        print(json.dumps(found))
+        return
     print(f"{args.config}, {args.images} images of {args.size[0]} x {args.size[1]}")
-    print("| step | ms | peak MiB |")
-    print("|---|---|---|")
-    print(f"| student + bare teacher | {1000 * plain_s:.0f} | {plain_peak:.0f} |")
-    print(f"| {args.config.split('/')[-2]} | {1000 * our_s:.0f} | {our_peak:.0f} |")
-    print(f"| ratio | {ratio:.3f} | {our_peak / plain_peak:.3f} |")
+    print("| step | ms | over the first | peak MiB | over the first |")
+    print("|---|---|---|---|---|")
+    for name, ms in found["ms"].items():
+        title = "student + bare teacher" if name == "plain" else name
+        peak = found["peak_mb"][name]
+        print(
+            f"| {title} | {ms:.0f} | {found['over_plain'][name]:.3f} | {peak:.0f} | "
+            f"{peak / found['peak_mb']['plain']:.3f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Time and peak memory of a function, on the CPU or a GPU."""
 
+import ctypes
 import gc
+import statistics
 import sys
 import time
-from typing import Callable
+from collections import defaultdict
+from typing import Callable, Dict, List
 
 import torch
 
@@ -57,3 +60,65 @@ def peak_mib(device: str) -> float:
     with open("/proc/self/status") as file:
         line = next(line for line in file if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
+
+
+def resident_mib(device: str) -> float:
+    """What the process has at the moment, in MiB: a floor for :func:`peak_mib`."""
+    if device.startswith("cuda"):
+        return torch.cuda.memory_allocated() / MIB
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def memory_as_by_default() -> None:
+    """Undo :func:`pckd_mm.utils.cpu_memory.keep_freed_memory`.
+
+    glibc raises its thresholds by itself, up to these, as large blocks are freed; once
+    they were set, it does not do so any more.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(-3, 2**25)  # from which size on a block is a mapping of its own
+        mallopt(-1, 2**26)  # how much may lie free at the end of the heap
+
+
+def matrix_rate(device: str, dtype: torch.dtype, size: int = 2048) -> float:
+    """Operations of a product of square matrices in a second, multiply and add."""
+    left, right = torch.randn(2, size, size, device=device).to(dtype)
+    times = [seconds(lambda: left @ right, device) for _ in range(6)]
+    return 2 * size**3 / statistics.median(times[1:])
+
+
+class Stopwatch:
+    """Where the time of a step goes, from one mark to the next.
+
+    On a GPU the marks are events in its stream: nothing waits for them.
+
+    Args:
+        device (str): Where the step works, such as 'cpu' or 'cuda'.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.on_gpu = device.startswith("cuda")
+        self.marks: List[tuple] = []
+
+    def mark(self, part: str) -> None:
+        """End a part, which began where the one before ended; '' ends none."""
+        if self.on_gpu:
+            now = torch.cuda.Event(enable_timing=True)
+            now.record()
+        else:
+            now = time.perf_counter()
+        self.marks.append((part, now))
+
+    def parts(self) -> Dict[str, float]:
+        """Seconds of each part in all, and forget them."""
+        _synchronize("cuda" if self.on_gpu else "cpu")
+        total = defaultdict(float)
+        for (_, start), (part, end) in zip(self.marks, self.marks[1:], strict=False):
+            if part:
+                taken = start.elapsed_time(end) / 1000 if self.on_gpu else end - start
+                total[part] += taken
+        self.marks.clear()
+        return dict(total)

@@ -1,0 +1,159 @@
+"""The programs that step.py compares."""
+
+from typing import Any, Callable, Iterator, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from measure import Stopwatch
+from pckd_mm.engine.hooks.speed_up_hook import use_fused_kernel
+from pckd_mm.utils.compilation import compile_network
+from pckd_mm.utils.fold_batchnorm import fold_batchnorm
+
+
+def after(owner: Any, method: str, then: Callable[[], None]) -> None:
+    """Do something after each call of an object's method."""
+    call = getattr(owner, method)
+
+    def wrapper(*args, **kwargs):
+        result = call(*args, **kwargs)
+        then()
+        return result
+
+    setattr(owner, method, wrapper)
+
+
+def before(owner: Any, method: str, first: Callable[[], None]) -> None:
+    """Do something before each call of an object's method."""
+    call = getattr(owner, method)
+
+    def wrapper(*args, **kwargs):
+        first()
+        return call(*args, **kwargs)
+
+    setattr(owner, method, wrapper)
+
+
+class RunnerProgram:
+    """Steps of a config, one at a time, with everything that its runner does in one.
+
+    Args:
+        cfg (Config): The config.
+        student (dict): State dict of the student at the start.
+        teacher (dict): State dict of the teacher.
+        device (str): Where it runs.
+    """
+
+    def __init__(self, cfg: Config, student: dict, teacher: dict, device: str) -> None:
+        self.watch = Stopwatch(device)
+        self.runner = runner = Runner.from_cfg(cfg)
+        self.loop = runner.train_loop
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+        runner.call_hook("before_run")
+        self.model = runner.model
+        self.model.init_weights()
+        self.model.student.load_state_dict(student)
+        self.model.teacher.load_state_dict(teacher)
+        runner.optim_wrapper.initialize_count_status(self.model, 0, runner.max_iters)
+        runner.call_hook("before_train")
+        runner.call_hook("before_train_epoch")
+        self.model.train()
+        self.batches = self._endless()
+
+    def _endless(self) -> Iterator[Tuple[int, dict]]:
+        while True:
+            yield from enumerate(self.runner.train_dataloader)
+
+    def step(self) -> None:
+        """A training step, data loading and hooks included."""
+        self.watch.mark("")
+        index, batch = next(self.batches)
+        self.watch.mark("data")
+        self.loop.run_iter(index, batch)
+        self.watch.mark("hooks")
+
+    def watch_parts(self) -> None:
+        """Tell the parts of a step of ``MultiViewDistill`` apart.
+
+        The backward pass is the project's own down to the gradient of the student's
+        features, and the student's from there on.
+        """
+        model, mark = self.model, self.watch.mark
+        wrapper, distiller = self.runner.optim_wrapper, self.model.distiller
+        before(model.data_preprocessor, "forward", lambda: mark("hooks"))
+        after(model.data_preprocessor, "forward", lambda: mark("views"))
+        after(model, "_run_teacher", lambda: mark("teacher"))
+        after(model, "_run_student", lambda: mark("student"))
+
+        def watch_gradient() -> None:
+            feature = distiller.get_record("feature", from_student=True, data_idx=0)
+            feature.register_hook(lambda gradient: mark("losses"))
+
+        before(distiller, "compute_distill_losses", watch_gradient)
+        before(wrapper, "backward", lambda: mark("losses"))
+        after(wrapper, "backward", lambda: mark("student"))
+        after(wrapper, "update_params", lambda: mark("optimizer"))
+
+
+class FloorProgram:
+    """Both networks on ready-made views, with the options of a config, and no more.
+
+    Args:
+        cfg (Config): Config of the distillation.
+        student (nn.Module): The student.
+        teacher (nn.Module): The teacher.
+        views (Tensor): Inputs of both, shape (V * B, 3, H, W).
+        labels (Tensor): Their labels, shape (V * B,).
+        device (str): Where it runs.
+    """
+
+    def __init__(
+        self,
+        cfg: Config,
+        student: nn.Module,
+        teacher: nn.Module,
+        views: Tensor,
+        labels: Tensor,
+        device: str,
+    ) -> None:
+        self.watch = Stopwatch(device)
+        layout = torch.channels_last
+        self.views = views.to(device).contiguous(memory_format=layout)
+        self.labels = labels.to(device)
+        self.student, self.teacher = (
+            model.to(device, memory_format=layout) for model in (student, teacher)
+        )
+        self.student.train()
+        self.teacher.eval().requires_grad_(False)
+        self.optim_wrapper = build_optim_wrapper(self.student, cfg.optim_wrapper)
+        options = cfg.default_hooks.speed_up
+        if options.get("fold_teacher"):
+            fold_batchnorm(self.teacher, lambda: self.teacher(self.views[:2]))
+        if options.get("fused_optimizer"):
+            use_fused_kernel(self.optim_wrapper.optimizer, self.views.device)
+        if options.get("compile"):
+            for network in (self.student, self.teacher):
+                compile_network(network, **options.compile)
+
+    def _run_teacher(self) -> None:
+        with torch.inference_mode():
+            self.teacher(self.views)
+
+    def step(self) -> None:
+        """The step."""
+        self.watch.mark("")
+        with self.optim_wrapper.optim_context(self.student):
+            self._run_teacher()
+            self.watch.mark("teacher")
+            logits = self.student.head(self.student.extract_feat(self.views))
+        loss = F.cross_entropy(logits.float(), self.labels)
+        self.optim_wrapper.backward(loss)
+        self.watch.mark("student")
+        self.optim_wrapper.step()
+        self.optim_wrapper.zero_grad()
+        self.watch.mark("optimizer")
