@@ -113,12 +113,12 @@ def main() -> None:
     elif args.resume is not None:
         cfg.resume = True
         cfg.load_from = args.resume
-    if args.amp:
-        try:
+    try:
+        if args.amp:
             use_mixed_precision(cfg)
-        except ValueError as error:
-            raise SystemExit(str(error)) from None
-    use_speed_up(cfg, args.fast, args.compile)
+        use_speed_up(cfg, args.fast, args.compile)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if args.auto_scale_lr:
         if "auto_scale_lr" not in cfg:
             raise SystemExit(

@@ -84,6 +84,7 @@ class InMemoryDataset(Dataset):
         self.dataset = dataset
         self._images: Optional[Tensor] = None
         self._labels: Optional[Tensor] = None  # for training
+        self._places: Optional[Tensor] = None
         self._samples: List[DataSample] = []  # for testing
 
     @property
@@ -121,14 +122,15 @@ class InMemoryDataset(Dataset):
             in training of one sample for all images, in testing of one for each.
         """
         self.full_init()
-        places = torch.tensor(indices, dtype=torch.long)
-        inputs = self._images.index_select(0, places)
+        rows = torch.tensor(indices, dtype=torch.long)
+        inputs = self._images.index_select(0, rows)
         if self.test_mode:
             # New ones, since predictions are written into them.
             samples = [self._samples[index].new() for index in indices]
         else:
+            places = self._places.index_select(0, rows)
             sample = DataSample(metainfo=dict(sample_idx=places))
-            samples = [sample.set_gt_label(self._labels.index_select(0, places))]
+            samples = [sample.set_gt_label(self._labels.index_select(0, rows))]
         return dict(inputs=inputs, data_samples=samples)
 
     def get_gt_labels(self) -> np.ndarray:
@@ -205,7 +207,7 @@ class InMemoryDataset(Dataset):
                 "data loader itself, with worker processes."
             )
         images = torch.empty((total, *first.shape), dtype=torch.uint8)
-        labels, samples = [], []
+        labels, samples, places = [], [], []
         shows = total > _MANY and is_main_process()
         bar = ProgressBar(total, file=sys.stderr) if shows else None
         for index in range(total):
@@ -223,6 +225,7 @@ class InMemoryDataset(Dataset):
                 samples.append(sample)
             else:
                 labels.append(self._label(index, sample))
+                places.append(sample.get("sample_idx", index))
             done = index + 1
             if bar is not None and (done % _STEP == 0 or done == total):
                 bar.update(done - bar.completed)
@@ -230,7 +233,8 @@ class InMemoryDataset(Dataset):
             bar.file.write("\n")
         self._check_random(states)  # a pipeline may draw for some images only
         self._samples = samples
-        self._labels = None if self.test_mode else torch.tensor(labels)
+        if not self.test_mode:
+            self._labels, self._places = torch.tensor(labels), torch.tensor(places)
         self._images = images
 
     def _image(self, index: int, item: dict) -> Tensor:

@@ -1,8 +1,10 @@
 """A step of training that leaves no trace."""
 
+from typing import Any, List
+
 import torch
 from mmengine.model import BaseModel
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.utils.randomness import isolated_randomness
 
@@ -23,6 +25,13 @@ def dry_run(model: BaseModel, loader: DataLoader) -> None:
     mode = model.training
     model.eval()
     with isolated_randomness(), torch.no_grad():
-        batch = loader.collate_fn([dataset[0], dataset[len(dataset) - 1]])
+        batch = loader.collate_fn(_items(dataset, [0, len(dataset) - 1]))
         model(**model.data_preprocessor(batch, True), mode="loss")
     model.train(mode)
+
+
+def _items(dataset: Dataset, indices: List[int]) -> Any:
+    """What the data loader would collate, of a data set with whole batches too."""
+    if hasattr(dataset, "__getitems__"):
+        return dataset.__getitems__(indices)
+    return [dataset[index] for index in indices]

@@ -5,6 +5,8 @@ from typing import Optional
 import torch
 from mmengine.config import Config
 
+from pckd_mm.utils.precision import autocast_dtype
+
 __all__ = ["COMPILE_MODES", "use_mixed_precision", "use_speed_up"]
 
 COMPILE_MODES = (
@@ -24,38 +26,43 @@ def use_mixed_precision(cfg: Config) -> None:
     Raises:
         ValueError: For a detector on the CPU.
     """
-    # mmcv's operators have kernels for float16 on a GPU, and none for bfloat16.
     is_detector = cfg.get("default_scope") == "mmdet"
-    has_gpu = torch.cuda.is_available()
-    if is_detector and not has_gpu:
+    if is_detector and not torch.cuda.is_available():
         raise ValueError(
             "--amp found a detector on the CPU, where mmcv's operators have no "
             "bfloat16; expected a GPU: leave --amp out."
         )
-    # Older ones emulate bfloat16, slowly.
-    if has_gpu and (is_detector or torch.cuda.get_device_capability() < (8, 0)):
+    if autocast_dtype(is_detector) == torch.float16:
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     else:
         cfg.optim_wrapper.type = "pckd_mm.BFloat16OptimWrapper"
+        for name in ("loss_scale", "dtype"):  # AmpOptimWrapper's
+            cfg.optim_wrapper.pop(name, None)
 
 
 def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
-    """Turn on the options of :class:`pckd_mm.engine.SpeedUpHook`.
+    """Add :class:`pckd_mm.engine.SpeedUpHook`, with its options.
 
     Args:
         cfg (Config): Config of a run, changed in place: ``default_hooks.speed_up``.
         fast (bool): Whether to fold the teacher's BatchNorm and to fuse the optimizer.
         compile_mode (str, optional): Mode of :func:`torch.compile`, by which networks
             are compiled.
+
+    Raises:
+        ValueError: For a detector that would be compiled.
     """
+    if compile_mode is not None and cfg.get("default_scope") == "mmdet":
+        raise ValueError(
+            "--compile found a detector, whose images have many sizes, each of which "
+            "would be compiled for; expected a classifier: leave --compile out."
+        )
     options = {}
     if fast:
         options.update(fold_teacher=True, fused_optimizer=True)
     if compile_mode is not None:
         options.update(compile=dict(mode=compile_mode))
-    if not options:
-        return
     if "default_hooks" not in cfg:
         cfg.default_hooks = {}
     if "speed_up" not in cfg.default_hooks:

@@ -12,6 +12,8 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 
+from pckd_mm.utils.precision import autocast_dtype
+
 
 def cores() -> int:
     """Cores that this process may use."""
@@ -61,12 +63,11 @@ def software(more: Tuple[str, ...] = ()) -> str:
     return ", ".join(versions)
 
 
-def precision(amp: bool) -> str:
+def precision(amp: bool, is_detector: bool = False) -> str:
     """What tools/train.py computes in."""
     if not amp:
         return "float32"
-    kind = "float16" if torch.cuda.is_available() else "bfloat16"
-    return f"{kind} autocast"
+    return f"{autocast_dtype(is_detector)} autocast".removeprefix("torch.")
 
 
 def made_with(root: Path, amp: bool, packages: Tuple[str, ...] = ()) -> Dict[str, Any]:
@@ -86,7 +87,7 @@ def made_with(root: Path, amp: bool, packages: Tuple[str, ...] = ()) -> Dict[str
         commit=commit(root),
         hardware=hardware(),
         software=software(packages),
-        precision=precision(amp),
+        precision=precision(amp, "mmdet" in packages),
         date=today.isoformat(),
     )
 

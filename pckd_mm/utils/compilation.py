@@ -2,6 +2,8 @@
 
 from typing import Any, Iterator, List
 
+import torch
+import torch._dynamo
 from torch import nn
 
 __all__ = ["compile_network"]
@@ -32,7 +34,8 @@ def compile_network(network: nn.Module, **settings: Any) -> List[str]:
 
     Parameters, names and state dict stay as they are; a copy of the network is not
     compiled. Where a recorder listens inside of the backbone the largest parts without
-    one are compiled, since what is recorded must be computed as it is.
+    one are compiled, since what is recorded must be computed as it is. Recorders and
+    deliveries of functions and methods, which are no hooks, are not noticed.
 
     Args:
         network (nn.Module): A classifier or detector of OpenMMLab.
@@ -50,4 +53,18 @@ def compile_network(network: nn.Module, **settings: Any) -> List[str]:
             for name, found in _largest_without_hooks(part, module):
                 found.compile(**settings)
                 compiled.append(name)
+    _allow_recompiling(len(compiled))
     return compiled
+
+
+def _allow_recompiling(parts: int) -> None:
+    """Raise torch's limit of compiled forms, which all modules share, by these parts.
+
+    Each part has a form for the usual batch, the last one of an epoch and that of the
+    validation, and some more for other dtypes and modes.
+    """
+    config = torch._dynamo.config
+    name = "recompile_limit"
+    if not hasattr(config, name):  # torch < 2.6
+        name = "cache_size_limit"
+    setattr(config, name, getattr(config, name) + 4 * parts)

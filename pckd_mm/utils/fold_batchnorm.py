@@ -33,15 +33,19 @@ def _has_hooks(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
+# A subclass with a forward of its own does more, such as standardising its weight or
+# an activation.
+_NORMS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+
+
 def _is_convolution(module: nn.Module) -> bool:
-    # A subclass with a forward of its own, such as one that standardises its weight,
-    # may do anything with a scaled weight.
     return type(module).forward is nn.Conv2d.forward and not _has_hooks(module)
 
 
 def _is_norm(module: nn.Module) -> bool:
     return (
         isinstance(module, _BatchNorm)
+        and type(module).forward in _NORMS
         and module.running_mean is not None
         and not _has_hooks(module)
     )
@@ -141,7 +145,8 @@ def fold_batchnorm(
             _fold(conv, norm)
             folded.add(norm)
     for parent in list(model.modules()):
-        for name, child in parent.named_children():
+        # All names of a child, of which named_children gives the first only.
+        for name, child in list(parent._modules.items()):
             if child in folded:
                 setattr(parent, name, nn.Identity())
     return len(folded)

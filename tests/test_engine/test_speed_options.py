@@ -39,10 +39,22 @@ def test_detectors_on_the_cpu_are_refused(monkeypatch):
         use_mixed_precision(config("mmdet"))
 
 
+def test_settings_of_another_wrapper_go():
+    cfg = config()
+    cfg.optim_wrapper.update(type="AmpOptimWrapper", loss_scale=512.0, dtype="float16")
+    use_mixed_precision(cfg)
+    assert set(cfg.optim_wrapper) == {"type", "optimizer"}
+
+
+def test_detectors_are_not_compiled():
+    with pytest.raises(ValueError, match="--compile found a detector"):
+        use_speed_up(config("mmdet"), fast=False, compile_mode="default")
+
+
 def test_speed_up_adds_to_what_the_config_has():
     cfg = config()
     use_speed_up(cfg, fast=False, compile_mode=None)
-    assert "default_hooks" not in cfg
+    assert cfg.default_hooks.speed_up == dict(type="pckd_mm.SpeedUpHook")
     use_speed_up(cfg, fast=True, compile_mode=None)
     use_speed_up(cfg, fast=False, compile_mode="reduce-overhead")
     assert cfg.default_hooks.speed_up == dict(

@@ -57,16 +57,19 @@ def test_hardware_and_software_have_names(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "amp, gpu, expected",
+    "amp, gpu, detector, expected",
     [
-        (False, True, "float32"),
-        (True, True, "float16 autocast"),
-        (True, False, "bfloat16 autocast"),
+        (False, (9, 0), False, "float32"),
+        (True, (9, 0), False, "bfloat16 autocast"),
+        (True, (9, 0), True, "float16 autocast"),
+        (True, (7, 0), False, "float16 autocast"),
+        (True, None, False, "bfloat16 autocast"),
     ],
 )
-def test_precision(amp, gpu, expected, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert facts.precision(amp) == expected
+def test_precision(amp, gpu, detector, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: gpu)
+    assert facts.precision(amp, detector) == expected
 
 
 def test_several_runs_together(repository):

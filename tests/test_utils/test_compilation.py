@@ -54,6 +54,31 @@ def test_recorded_stages_are_those_of_the_plain_network():
     torch.testing.assert_close(recorded[:2], recorded[2:])
 
 
+def test_every_part_stays_compiled_in_every_shape():
+    # As with FitNet's recorders: block by block, in batches of several sizes.
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    networks = [network(20), network(14)]
+    for model in networks:
+        for stage in model.backbone.stages:
+            model.backbone.get_submodule(stage).register_forward_hook(
+                lambda *parts: None
+            )
+        compile_network(model, backend=backend)
+    for images, training in [(8, True), (4, True), (6, False)]:
+        before = len(graphs)
+        with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+            for _ in range(2):
+                for model in networks:
+                    model.train(training)(torch.randn(images, 3, 8, 8))
+        # A block is compiled for its channels and shape: at least one form a stage.
+        assert len(graphs) - before >= 5
+
+
 def test_a_network_of_one_layer_is_left_alone():
     model = nn.Module()
     model.backbone = nn.Conv2d(3, 4, 3)

@@ -118,6 +118,11 @@ class Standardised(nn.Conv2d):
         return F.conv2d(x, weight)
 
 
+class NormWithReLU(nn.BatchNorm2d):
+    def forward(self, x):
+        return F.relu(super().forward(x))
+
+
 class PreActivation(Sequence):
     def forward(self, x):
         return self[0](self[1](torch.cat([x, x[:, :1]], dim=1)))
@@ -133,6 +138,7 @@ class PreActivation(Sequence):
         Sequence(Standardised(3, 4, 3)),
         PreActivation(nn.Conv2d(4, 4, 3)),
         Sequence(nn.ConvTranspose2d(3, 4, 3)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), NormWithReLU(4)),
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)),
     ],
     ids=lambda model: type(model).__name__,
@@ -160,6 +166,19 @@ def test_parameters_that_are_asked_for_stay(name):
     folded, number = fold(model, IMAGES, keep=[name])
     assert number == 0
     torch.testing.assert_close(folded.get_parameter(name), model.get_parameter(name))
+
+
+def test_a_norm_of_two_names_is_replaced_under_both():
+    class Named(Sequence):
+        def forward(self, x):
+            return self.again(self[0](x))
+
+    model = Named()
+    model.again = model[1]
+    folded, number = fold(model, IMAGES)
+    assert number == 1
+    assert isinstance(folded.again, nn.Identity) and isinstance(folded[1], nn.Identity)
+    torch.testing.assert_close(folded(IMAGES), model(IMAGES))
 
 
 def test_hooks_of_the_search_go():

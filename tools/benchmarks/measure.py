@@ -83,11 +83,25 @@ def memory_as_by_default() -> None:
         mallopt(-1, 2**26)  # how much may lie free at the end of the heap
 
 
-def matrix_rate(device: str, dtype: torch.dtype, size: int = 2048) -> float:
-    """Operations of a product of square matrices in a second, multiply and add."""
+def matrix_rate(device: str, dtype: torch.dtype) -> float:
+    """Operations of products of large matrices in a second, multiply and add.
+
+    In the precision that convolutions take, which on a GPU is TF32 for float32 unless
+    torch is told otherwise.
+    """
+    # Large and many enough on a GPU that launching them does not count.
+    size, products = (8192, 8) if device.startswith("cuda") else (2048, 1)
     left, right = torch.randn(2, size, size, device=device).to(dtype)
-    times = [seconds(lambda: left @ right, device) for _ in range(6)]
-    return 2 * size**3 / statistics.median(times[1:])
+
+    def multiply() -> None:
+        for _ in range(products):
+            left @ right
+
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    times = [seconds(multiply, device) for _ in range(6)]
+    torch.backends.cuda.matmul.allow_tf32 = before
+    return products * 2 * size**3 / statistics.median(times[1:])
 
 
 class Stopwatch:

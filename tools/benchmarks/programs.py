@@ -39,7 +39,9 @@ def before(owner: Any, method: str, first: Callable[[], None]) -> None:
 
 
 class RunnerProgram:
-    """Steps of a config, one at a time, with everything that its runner does in one.
+    """Steps of a config, one at a time, with its hooks as in the middle of an epoch.
+
+    What comes once in an epoch is left out: log lines, checkpoints, validation.
 
     Args:
         cfg (Config): The config.
@@ -139,6 +141,7 @@ class FloorProgram:
         if options.get("compile"):
             for network in (self.student, self.teacher):
                 compile_network(network, **options.compile)
+        self.marks_graphs = options.get("compile") and device.startswith("cuda")
 
     def _run_teacher(self) -> None:
         with torch.inference_mode():
@@ -147,6 +150,8 @@ class FloorProgram:
     def step(self) -> None:
         """The step."""
         self.watch.mark("")
+        if self.marks_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
         with self.optim_wrapper.optim_context(self.student):
             self._run_teacher()
             self.watch.mark("teacher")

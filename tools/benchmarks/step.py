@@ -14,7 +14,7 @@ project  a step of configs/pckd/ as the runner executes it, hooks and data loadi
 kd       the same of configs/kd/
 
 Networks have random weights, images random pixels. The peak of memory is taken of each
-program alone, in a process of its own.
+program alone, in a process of its own; on a CPU without that of its workers.
 """
 
 import argparse
@@ -22,12 +22,12 @@ import copy
 import json
 import os
 import os.path as osp
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any, Dict, List
 
 import torch
@@ -51,8 +51,10 @@ from pckd_mm.engine.speed_options import (
     use_mixed_precision,
     use_speed_up,
 )
+from pckd_mm.experiments.facts import commit, hardware
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.cpu_memory import keep_freed_memory
+from pckd_mm.utils.precision import autocast_dtype
 from plain_program import EPOCHS, VIEWS, PlainPCKD, PlainProgram
 from programs import FloorProgram, RunnerProgram
 from random_data import use_random_data
@@ -65,7 +67,7 @@ NAMES = {
     "kd": "KD by the runner",
 }
 # Work that is PCKD's or the project's own, and not of the two networks.
-OWN = ("views", "losses", "hooks")
+OWN = ("data", "views", "losses", "hooks")
 
 
 def parse_args() -> argparse.Namespace:
@@ -252,7 +254,7 @@ def use_memory_of(name: str) -> None:
 def measure(pair: Pair) -> Dict[str, Any]:
     """Interleaved times of all programs."""
     args = pair.args
-    dtype = torch.bfloat16 if args.amp else torch.float32
+    dtype = autocast_dtype() if args.amp else torch.float32
     programs = {}
     for name in ("plain", "floor", "kd", "project"):  # the project's message hub last
         say(f"building {name}")
@@ -266,9 +268,11 @@ def measure(pair: Pair) -> Dict[str, Any]:
     start = time.perf_counter()
     for repeat in range(args.repeats + 1):
         rates.append(matrix_rate(args.device, dtype))
-        for name in NAMES:
+        turn = repeat % len(NAMES)
+        for name in [*list(NAMES)[turn:], *list(NAMES)[:turn]]:
             program = programs[name]
             use_memory_of(name)
+            time.sleep(0.5)  # workers of the program before finish what they prefetch
             program.step()
             if name in parts:
                 program.watch.parts()
@@ -318,11 +322,11 @@ def summary(pair: Pair, found: Dict[str, Any], peaks: Dict[str, float]) -> dict:
         teacher=args.teacher,
         student=args.student,
         batch=args.batch,
-        precision=_precision(args),
+        precision=str(autocast_dtype() if args.amp else torch.float32)[6:],
         fast=args.fast,
         compile=args.compile,
-        device=_device_name(args.device),
-        threads=torch.get_num_threads(),
+        device=hardware(),
+        commit=commit(Path(CONFIGS)),
         torch=torch.__version__,
         **ms,
         images_per_s={
@@ -339,24 +343,6 @@ def summary(pair: Pair, found: Dict[str, Any], peaks: Dict[str, float]) -> dict:
         peak_mb=peaks["project"],
         peaks_mb=peaks,
     )
-
-
-def _precision(args: argparse.Namespace) -> str:
-    if not args.amp:
-        return "float32"
-    old = args.device == "cuda" and torch.cuda.get_device_capability() < (8, 0)
-    return "float16" if old else "bfloat16"
-
-
-def _device_name(device: str) -> str:
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    if osp.isfile("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def measure_peak(pair: Pair, name: str) -> float:
@@ -377,8 +363,8 @@ def measure_peak(pair: Pair, name: str) -> float:
 def peaks_of_all() -> Dict[str, float]:
     """Peaks of memory, each in a process of its own."""
     peaks = {}
-    for name in NAMES:
-        say(f"memory of {name}")
+    for number, name in enumerate(NAMES, 1):
+        say(f"memory of {name}, {number} of {len(NAMES)}")
         command = [sys.executable, *sys.argv, "--peak-of", name]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         peaks[name] = round(float(done.stdout.split()[-1]), 1)
@@ -392,8 +378,8 @@ def table(result: dict) -> str:
     options += [f"--compile {result['compile']}"] * bool(result["compile"])
     lines = [
         f"{result['teacher']} -> {result['student']}, {result['batch']} images, "
-        f"{', '.join(options)}; {result['device']}, {result['threads']} threads, "
-        f"torch {result['torch']}",
+        f"{', '.join(options)}; {result['device']}, "
+        f"torch {result['torch']}, commit {result['commit'][:7]}",
         "",
         "| program | ms | images/s | peak MiB |",
         "|---|---|---|---|",

@@ -93,6 +93,14 @@ def check_in_memory(loader: DataLoader, name: str, training: bool) -> None:
     Raises:
         ValueError: For an ``InMemoryDataset`` whose settings do not go together.
     """
+    inner = getattr(loader.dataset, "dataset", None)
+    if isinstance(inner, InMemoryDataset):
+        outer = type(loader.dataset).__name__
+        raise ValueError(
+            f"{name} has a {outer} of an InMemoryDataset, which then gives no whole "
+            f"batches; expected it outside: set {name}.dataset to an InMemoryDataset "
+            f"of the {outer}."
+        )
     if not isinstance(loader.dataset, InMemoryDataset):
         return
     # MMEngine makes a partial function of it.
@@ -132,8 +140,7 @@ class PreflightHook(Hook):
         loader = runner.train_dataloader
         check_in_memory(loader, "train_dataloader", training=True)
         if runner.val_loop is not None:
-            validation = runner.val_loop.dataloader
-            check_in_memory(validation, "val_dataloader", training=False)
+            self.before_val(runner)
         distils = isinstance(model, SingleTeacherDistill)
         student = model.student if distils else model
 
@@ -150,3 +157,11 @@ class PreflightHook(Hook):
                 check_batch_size(images, loader.batch_size, loader.drop_last)
         if distils:
             dry_run(model, loader)
+
+    def before_val(self, runner: Runner) -> None:
+        loader = runner.val_loop.dataloader
+        check_in_memory(loader, "val_dataloader", training=False)
+
+    def before_test(self, runner: Runner) -> None:
+        loader = runner.test_loop.dataloader
+        check_in_memory(loader, "test_dataloader", training=False)

@@ -6,9 +6,11 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
 from mmrazor.models import SingleTeacherDistill
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pckd_mm.engine.dry_run import dry_run
@@ -37,9 +39,31 @@ def use_fused_kernel(optimizer: Optimizer, device: torch.device) -> bool:
             logger="current",
         )
         return False
-    for group in optimizer.param_groups:  # a checkpoint brings its own settings
+    for group in optimizer.param_groups:
         group.update(fused=True, foreach=False)
+    optimizer._step_supports_amp_scaling = True  # as its constructor would say
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                # The kernel takes both as rows of numbers. A checkpoint brings its own
+                # layout, and that of the parameter may have changed.
+                state[name] = torch.empty_like(parameter, dtype=value.dtype)
+                state[name].copy_(value)
+            elif isinstance(value, Tensor):
+                state[name] = value.to(device)  # a counter of steps
     return True
+
+
+def restore_kernel(optimizer: Optimizer) -> None:
+    """Let an optimizer work as it was built, whatever a checkpoint says of that.
+
+    Args:
+        optimizer (Optimizer): One of torch's, such as SGD, with or without state.
+    """
+    for group in optimizer.param_groups:
+        for name in ("fused", "foreach"):
+            if name in optimizer.defaults:
+                group[name] = optimizer.defaults[name]
 
 
 @HOOKS.register_module()
@@ -64,7 +88,9 @@ class SpeedUpHook(Hook):
             kernel, where torch has one for it and the device. Defaults to False.
         compile (bool | dict): Whether backbone and neck of all networks go through
             :func:`torch.compile`, or the arguments for it, such as
-            ``dict(mode="reduce-overhead")`` for CUDA graphs. Defaults to False.
+            ``dict(mode="reduce-overhead")`` for CUDA graphs. Without ``dynamic`` for
+            classifiers only: a detector's images have many sizes, and each would be
+            compiled for. Defaults to False.
     """
 
     # Behind PreflightHook, whose two images would be compiled for.
@@ -86,6 +112,8 @@ class SpeedUpHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Change networks and optimizer in place."""
+        if runner.iter >= runner.max_iters:
+            return  # a finished run was resumed
         model = unwrap(runner.model)
         networks = [model]
         if isinstance(model, SingleTeacherDistill):
@@ -94,24 +122,33 @@ class SpeedUpHook(Hook):
         if self.keep_memory and device.type == "cpu":
             keep_freed_memory()
         if self.channels_last:
-            distributed = is_model_wrapper(runner.model)
-            for network in networks[distributed:]:
-                if isinstance(network, ImageClassifier):
+            for network in networks:
+                of_ddp = network is networks[0] and is_model_wrapper(runner.model)
+                if isinstance(network, ImageClassifier) and not of_ddp:
                     network.to(memory_format=torch.channels_last)
         if self.fold_teacher and hasattr(model, "fold_teacher"):
             folded = model.fold_teacher(lambda: dry_run(model, runner.train_dataloader))
             print_log(f"Folded {folded} BatchNorms of the teacher", logger="current")
-        if self.fused_optimizer:
-            use_fused_kernel(runner.optim_wrapper.optimizer, device)
+        wrappers = [runner.optim_wrapper]
+        if isinstance(runner.optim_wrapper, OptimWrapperDict):
+            wrappers = runner.optim_wrapper.values()
+        for wrapper in wrappers:
+            restore_kernel(wrapper.optimizer)
+            if self.fused_optimizer:
+                use_fused_kernel(wrapper.optimizer, device)
         if self.compile:
-            settings = dict(self.compile) if isinstance(self.compile, dict) else {}
             for network in networks:
-                names = compile_network(network, **settings)
-                print_log(
-                    f"Compiling {', '.join(names) or 'nothing'} of the "
-                    f"{type(network).__name__}; the first steps take long",
-                    logger="current",
-                )
+                self._compile(network)
+
+    def _compile(self, network: nn.Module) -> None:
+        settings = dict(self.compile) if isinstance(self.compile, dict) else {}
+        of = f"of the {type(network).__name__}"
+        if isinstance(network, ImageClassifier) or settings.get("dynamic"):
+            names = ", ".join(compile_network(network, **settings)) or "nothing"
+            message = f"Compiling {names} {of}; the first steps take long"
+        else:
+            message = f"Nothing {of} is compiled, whose images have many sizes"
+        print_log(message, logger="current")
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
         """Tell CUDA graphs that the outputs of the last step are done with."""

@@ -172,8 +172,12 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
         if training:
             images = self.cast_data(data["inputs"])
             data = dict(data, inputs=self.make_views(_stack(images)))
-            if data.get("data_samples"):
-                data["data_samples"] = self._cast_labels(data["data_samples"])
+            samples = data.get("data_samples")
+            if samples and all(
+                isinstance(sample, DataSample) and "gt_label" in sample
+                for sample in samples
+            ):
+                data["data_samples"] = self._cast_labels(samples)
         data = super().forward(data, training)
         # Convolutions are faster so; the values are the same.
         data["inputs"] = data["inputs"].contiguous(memory_format=torch.channels_last)
@@ -186,7 +190,10 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
         if self.to_onehot and len(samples) == 1:
             # One sample for all images would be taken for an image of many labels.
             sizes = [1] * len(labels)
-            samples = [DataSample() for _ in sizes]
+            places = samples[0].get("sample_idx", [None] * len(labels))
+            samples = [DataSample(metainfo=dict(sample_idx=place)) for place in places]
+        if self.device.type == "cuda" and not labels.is_cuda:
+            labels = labels.pin_memory()  # else the copy may wait after all
         labels = labels.to(self.device, non_blocking=True)
         for sample, label in zip(samples, labels.split(sizes), strict=True):
             sample.set_gt_label(label)

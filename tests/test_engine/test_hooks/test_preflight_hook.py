@@ -80,6 +80,21 @@ def test_in_memory_validation_without_its_mode(images, tmp_path):
     fails_before_training(cfg, ValueError, match)
 
 
+def test_in_memory_test_without_its_mode(images, tmp_path):
+    cfg = pckd(images, tmp_path)
+    cfg.test_dataloader.dataset.dataset.test_mode = False
+    with pytest.raises(ValueError, match="test_dataloader has .* test_mode=False"):
+        Runner.from_cfg(cfg).test()
+
+
+def test_in_memory_data_inside_of_another_set(images, tmp_path):
+    cfg = pckd(images, tmp_path)
+    dataset = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=2, dataset=dataset)
+    match = "a RepeatDataset of an InMemoryDataset, .*; expected it outside"
+    fails_before_training(cfg, ValueError, match)
+
+
 def test_in_memory_training_in_the_mode_of_tests(images, tmp_path):
     cfg = pckd(images, tmp_path)
     cfg.train_dataloader.dataset.dataset.test_mode = True

@@ -74,6 +74,23 @@ def spy(module: nn.Module, kept: list) -> None:
     return module.register_forward_hook(lambda _, inputs, output: kept.append(inputs))
 
 
+def test_folding_keeps_the_losses():
+    model = build(detector(8), detector(12))
+    for module in model.teacher.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    norms = [isinstance(m, nn.BatchNorm2d) for m in model.teacher.modules()]
+    weights = copy.deepcopy(model.state_dict())
+    expected = step(model)
+    # All of them: each follows a convolution in mmdet's ResNets.
+    assert model.fold_teacher(lambda: step(model)) == sum(norms) > 0
+    model.load_state_dict(weights)
+    found = step(model)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+
+
 class TestSameRegions:
     def test_box_heads_of_both_pool_the_same_rois(self, model):
         student, teacher = [], []

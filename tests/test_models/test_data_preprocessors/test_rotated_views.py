@@ -324,14 +324,24 @@ def test_labels_of_a_whole_batch_stay_one_sample():
     assert [s.gt_label.tolist() for s in data["data_samples"]] == [[4, 0, 2]]
 
 
+def test_samples_of_scores_alone_pass():
+    preprocessor = RotatedViewsDataPreprocessor(num_views=1)
+    images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8)
+    samples = [DataSample().set_gt_score(torch.tensor([0.5, 0.5])) for _ in range(2)]
+    data = preprocessor(dict(inputs=images, data_samples=samples), training=True)
+    assert [s.gt_score.tolist() for s in data["data_samples"]] == 2 * [[0.5, 0.5]]
+
+
 def test_one_hot_scores_are_those_of_the_images():
     # mmpretrain would take a sample of three labels for one image with all of them.
     preprocessor = RotatedViewsDataPreprocessor(
         num_views=1, to_onehot=True, num_classes=5
     )
     images = torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8)
-    sample = DataSample().set_gt_label([4, 0, 2])
+    sample = DataSample(metainfo=dict(sample_idx=torch.tensor([8, 9, 7])))
+    sample.set_gt_label([4, 0, 2])
     data = preprocessor(dict(inputs=images, data_samples=[sample]), training=True)
+    assert [int(sample.sample_idx) for sample in data["data_samples"]] == [8, 9, 7]
     scores = torch.stack([sample.gt_score for sample in data["data_samples"]])
     expected = [[0, 0, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 1, 0, 0]]
     assert scores.tolist() == expected
