@@ -146,6 +146,8 @@ def shortened(command: str) -> str:
     if "converters" in command:
         return command
     command = re.sub(r"(\.py|\.pth) 8\b", r"\1 2", command)  # processes
+    if "benchmarks/step" in command:
+        return f"{command} --batch 2 --repeats 1 --block 1 --workers 0"
     if "benchmarks" in command:
         return f"{command} --size 64 96 --boxes 4 --repeats 1"
     settings = SMALL[kind]

@@ -42,20 +42,17 @@ def use_fused_kernel(optimizer: Optimizer, device: torch.device) -> bool:
     for group in optimizer.param_groups:
         group.update(fused=True, foreach=False)
     optimizer._step_supports_amp_scaling = True  # as its constructor would say
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                # The kernel takes both as rows of numbers. A checkpoint brings its own
-                # layout, and that of the parameter may have changed.
-                state[name] = torch.empty_like(parameter, dtype=value.dtype)
-                state[name].copy_(value)
-            elif isinstance(value, Tensor):
-                state[name] = value.to(device)  # a counter of steps
+    for state in optimizer.state.values():
+        if isinstance(state.get("step"), Tensor):
+            state["step"] = state["step"].to(device)
     return True
 
 
 def restore_kernel(optimizer: Optimizer) -> None:
     """Let an optimizer work as it was built, whatever a checkpoint says of that.
+
+    Its state takes the layout of the parameters, which may not be the checkpoint's: a
+    fused kernel takes both as rows of numbers.
 
     Args:
         optimizer (Optimizer): One of torch's, such as SGD, with or without state.
@@ -64,6 +61,11 @@ def restore_kernel(optimizer: Optimizer) -> None:
         for name in ("fused", "foreach"):
             if name in optimizer.defaults:
                 group[name] = optimizer.defaults[name]
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype)
+                state[name].copy_(value)
 
 
 @HOOKS.register_module()

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from pckd_mm.engine.hooks import SpeedUpHook, speed_up_hook
-from pckd_mm.engine.hooks.speed_up_hook import use_fused_kernel
+from pckd_mm.engine.hooks.speed_up_hook import restore_kernel, use_fused_kernel
 from pckd_mm.registry import MODELS
 from tests.builders import build_pckd, classifier, image_folder, run_config
 
@@ -172,6 +172,7 @@ def test_a_fused_optimizer_goes_on_from_a_checkpoint(make):
         optimizer = make(parameter)
         optimizer.load_state_dict(copy.deepcopy(before.state_dict()))
         if fused:
+            restore_kernel(optimizer)
             assert use_fused_kernel(optimizer, parameter.device)
             assert optimizer.param_groups[0]["fused"]
             assert optimizer._step_supports_amp_scaling
