@@ -10,8 +10,9 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.fileio import load
 from mmengine.registry import DefaultScope
+from torch.utils.data import DataLoader
 
-from pckd_mm.engine.hooks import PreflightHook
+from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.registry import DATASETS, MODELS
 from tests.builders import CONFIGS, image_folder
 
@@ -134,5 +135,6 @@ def test_other_views_in_model_and_loader_end_before_training(tmp_path, cfg):
     found = cfg.model.num_views
     cfg.model.num_views = 2
     dataset, model = small(cfg, tmp_path)
+    loader = DataLoader(dataset, collate_fn=default_collate)
     with pytest.raises(ValueError, match=f"image is {found}, for num_views=2; exp"):
-        PreflightHook._dry_run(model, dataset, default_collate)
+        dry_run(model, loader)
