@@ -46,8 +46,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="what only rounds differently: the teacher's BatchNorm folded into its "
-        "convolutions, a fused optimizer",
+        help="what only rounds differently: weights with channels last, the teacher's "
+        "BatchNorm folded into its convolutions, a fused optimizer",
     )
     parser.add_argument(
         "--compile",
@@ -55,8 +55,9 @@ def parse_args() -> argparse.Namespace:
         const="default",
         choices=COMPILE_MODES,
         metavar="MODE",
-        help="compile the networks by torch.compile, which rounds differently too; "
-        "MODE reduce-overhead makes CUDA graphs of them [default]",
+        help="compile the networks by torch.compile, which rounds differently too, "
+        f"in one of the modes {', '.join(COMPILE_MODES)}; reduce-overhead makes CUDA "
+        "graphs on a GPU; write it behind the config [default]",
     )
     parser.add_argument(
         "--auto-scale-lr",

@@ -3,7 +3,7 @@
 import os
 import random
 import sys
-from typing import List, Optional, Union
+from typing import Any, List, Optional, Union
 
 import numpy as np
 import torch
@@ -72,13 +72,21 @@ class InMemoryDataset(Dataset):
             pipeline ends in ``PackInputs``.
 
     Raises:
+        TypeError: For settings of the data set inside that are given to this one.
         ValueError: When the images are read, which ``full_init`` or the first batch
             does: for a pipeline that draws random numbers, images that are not uint8
             or differ in shape, training images without one label, no images, or more
             than the memory holds.
     """
 
-    def __init__(self, dataset: Union[dict, Dataset]) -> None:
+    def __init__(self, dataset: Union[dict, Dataset], **unknown: Any) -> None:
+        if unknown:
+            name = next(iter(unknown))
+            raise TypeError(
+                f"InMemoryDataset found the setting {name}; expected dataset alone: "
+                f"set {name} of the data set inside, as in "
+                f"train_dataloader.dataset.dataset.{name}."
+            )
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
         self.dataset = dataset
@@ -217,8 +225,7 @@ class InMemoryDataset(Dataset):
                 raise ValueError(
                     f"InMemoryDataset found image {index} of {self._name} to be "
                     f"{_shape(image)} and image 0 {_shape(first)}; expected one shape: "
-                    "resize or crop them in its pipeline, or put the data set into the "
-                    "data loader itself."
+                    "resize or crop them in its pipeline."
                 )
             images[index] = image
             if self.test_mode:

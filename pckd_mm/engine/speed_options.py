@@ -46,7 +46,8 @@ def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
 
     Args:
         cfg (Config): Config of a run, changed in place: ``default_hooks.speed_up``.
-        fast (bool): Whether to fold the teacher's BatchNorm and to fuse the optimizer.
+        fast (bool): Whether weights lie with channels last, the teacher's BatchNorm is
+            folded and the optimizer fused.
         compile_mode (str, optional): Mode of :func:`torch.compile`, by which networks
             are compiled.
 
@@ -60,7 +61,7 @@ def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
         )
     options = {}
     if fast:
-        options.update(fold_teacher=True, fused_optimizer=True)
+        options.update(channels_last=True, fold_teacher=True, fused_optimizer=True)
     if compile_mode is not None:
         options.update(compile=dict(mode=compile_mode))
     if "default_hooks" not in cfg:

@@ -59,11 +59,12 @@ def test_speed_up_adds_to_what_the_config_has():
     use_speed_up(cfg, fast=False, compile_mode="reduce-overhead")
     assert cfg.default_hooks.speed_up == dict(
         type="pckd_mm.SpeedUpHook",
+        channels_last=True,
         fold_teacher=True,
         fused_optimizer=True,
         compile=dict(mode="reduce-overhead"),
     )
-    cfg.default_hooks.speed_up = dict(type="Mine", channels_last=False)
+    cfg.default_hooks.speed_up = dict(type="Mine", keep_memory=False)
     use_speed_up(cfg, fast=True, compile_mode=None)
     assert cfg.default_hooks.speed_up.type == "Mine"
-    assert not cfg.default_hooks.speed_up.channels_last
+    assert not cfg.default_hooks.speed_up.keep_memory

@@ -124,16 +124,16 @@ class FloorProgram:
         device: str,
     ) -> None:
         self.watch = Stopwatch(device)
-        layout = torch.channels_last
-        self.views = views.to(device).contiguous(memory_format=layout)
+        self.views = views.to(device).contiguous(memory_format=torch.channels_last)
         self.labels = labels.to(device)
-        self.student, self.teacher = (
-            model.to(device, memory_format=layout) for model in (student, teacher)
-        )
+        self.student, self.teacher = (model.to(device) for model in (student, teacher))
         self.student.train()
         self.teacher.eval().requires_grad_(False)
         self.optim_wrapper = build_optim_wrapper(self.student, cfg.optim_wrapper)
         options = cfg.default_hooks.speed_up
+        if options.get("channels_last"):
+            for network in (self.student, self.teacher):
+                network.to(memory_format=torch.channels_last)
         if options.get("fold_teacher"):
             fold_batchnorm(self.teacher, lambda: self.teacher(self.views[:2]))
         if options.get("fused_optimizer"):

@@ -229,7 +229,7 @@ def loss_difference(pair: Pair, plain: PlainPCKD, project: RunnerProgram) -> flo
     for name in ("s_embed", "t_embed"):
         getattr(plain, name).load_state_dict(connectors[name].linear.state_dict())
     views, labels = (part.to(pair.args.device) for part in pair.some_views())
-    expected = float(plain(views, labels, EPOCHS // 2))
+    expected = float(plain(views, labels, EPOCHS // 2).detach())
     model.progress = 0.5
     batch = next(project.batches)[1]
     with project.runner.optim_wrapper.optim_context(model):
@@ -241,7 +241,8 @@ def loss_difference(pair: Pair, plain: PlainPCKD, project: RunnerProgram) -> flo
         views = views.contiguous(memory_format=torch.channels_last)
         losses = model(views, samples, mode="loss")
     model.progress = None
-    return abs(float(model.parse_losses(losses)[0]) / expected - 1)
+    found = float(model.parse_losses(losses)[0].detach())
+    return abs(found / expected - 1)
 
 
 def use_memory_of(name: str) -> None:

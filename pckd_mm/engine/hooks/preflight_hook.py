@@ -61,6 +61,30 @@ def check_categories(dataset: Dataset, num_classes: int) -> None:
         )
 
 
+def check_same_classes(training: Dataset, validation: Dataset) -> None:
+    """Both sets must number the same classes, in the same order.
+
+    Args:
+        training (Dataset): The training set.
+        validation (Dataset): The validation set; either may not name its classes.
+
+    Raises:
+        ValueError: Where a folder lacks a class, for one, and moves the others' labels.
+    """
+    ours, theirs = (
+        (getattr(dataset, "metainfo", None) or {}).get("classes")
+        for dataset in (training, validation)
+    )
+    if ours and theirs and list(ours) != list(theirs):
+        missing = [name for name in ours if name not in theirs]
+        found = f"lacks {missing[0]}" if missing else "has others or another order"
+        raise ValueError(
+            f"The training set has {len(ours)} classes and the validation set "
+            f"{len(theirs)}, which {found}; expected the same, since a label is a "
+            "place among them: mend them, or give both metainfo.classes."
+        )
+
+
 def check_batch_size(images: int, batch_size: int, drop_last: bool) -> None:
     """No batch of one process may hold a single image.
 
@@ -141,6 +165,7 @@ class PreflightHook(Hook):
         check_in_memory(loader, "train_dataloader", training=True)
         if runner.val_loop is not None:
             self.before_val(runner)
+            check_same_classes(loader.dataset, runner.val_loop.dataloader.dataset)
         distils = isinstance(model, SingleTeacherDistill)
         student = model.student if distils else model
 

@@ -1,6 +1,6 @@
 """The same networks, faster."""
 
-from typing import Union
+from typing import List, Union
 
 import torch
 from mmengine.hooks import Hook
@@ -68,11 +68,18 @@ def restore_kernel(optimizer: Optimizer) -> None:
                 state[name].copy_(value)
 
 
+def _name(network: nn.Module, networks: List[nn.Module]) -> str:
+    """What a network is called among those of a run."""
+    if len(networks) == 1:
+        return f"the {type(network).__name__}"
+    return "the student" if network is networks[0] else "the teacher"
+
+
 @HOOKS.register_module()
 class SpeedUpHook(Hook):
     """Make the networks of a run fast before it begins, whatever the run is.
 
-    Layout and memory do not change what is computed, and are the default; the others
+    Keeping memory does not change what is computed, and is the default; the others
     round differently. docs/speed.md says what each gains, and when it does not apply.
 
     Args:
@@ -80,7 +87,7 @@ class SpeedUpHook(Hook):
             as the inputs do that :class:`pckd_mm.models.RotatedViewsDataPreprocessor`
             gives. Weights that DDP distributes stay as they are, and so do detectors,
             since mmcv's operators read tensors as if they were contiguous. Defaults to
-            True.
+            False.
         keep_memory (bool): Whether a process on the CPU keeps the memory of freed
             tensors (:func:`pckd_mm.utils.cpu_memory.keep_freed_memory`). Defaults to
             True.
@@ -100,7 +107,7 @@ class SpeedUpHook(Hook):
 
     def __init__(
         self,
-        channels_last: bool = True,
+        channels_last: bool = False,
         keep_memory: bool = True,
         fold_teacher: bool = False,
         fused_optimizer: bool = False,
@@ -121,36 +128,35 @@ class SpeedUpHook(Hook):
         if isinstance(model, SingleTeacherDistill):
             networks = [model.student, model.teacher]
         device = next(model.parameters()).device
-        if self.keep_memory and device.type == "cpu":
-            keep_freed_memory()
+        done = []
+        if self.keep_memory and device.type == "cpu" and keep_freed_memory():
+            done.append("freed memory kept")
         if self.channels_last:
             for network in networks:
                 of_ddp = network is networks[0] and is_model_wrapper(runner.model)
                 if isinstance(network, ImageClassifier) and not of_ddp:
                     network.to(memory_format=torch.channels_last)
+                    done.append(f"channels last in {_name(network, networks)}")
         if self.fold_teacher and hasattr(model, "fold_teacher"):
             folded = model.fold_teacher(lambda: dry_run(model, runner.train_dataloader))
-            print_log(f"Folded {folded} BatchNorms of the teacher", logger="current")
+            done.append(f"{folded} BatchNorms of the teacher folded")
         wrappers = [runner.optim_wrapper]
         if isinstance(runner.optim_wrapper, OptimWrapperDict):
             wrappers = runner.optim_wrapper.values()
         for wrapper in wrappers:
             restore_kernel(wrapper.optimizer)
-            if self.fused_optimizer:
-                use_fused_kernel(wrapper.optimizer, device)
-        if self.compile:
-            for network in networks:
-                self._compile(network)
-
-    def _compile(self, network: nn.Module) -> None:
+            if self.fused_optimizer and use_fused_kernel(wrapper.optimizer, device):
+                done.append(f"{type(wrapper.optimizer).__name__} fused")
+            done.append(f"steps by {type(wrapper).__name__}")
         settings = dict(self.compile) if isinstance(self.compile, dict) else {}
-        of = f"of the {type(network).__name__}"
-        if isinstance(network, ImageClassifier) or settings.get("dynamic"):
-            names = ", ".join(compile_network(network, **settings)) or "nothing"
-            message = f"Compiling {names} {of}; the first steps take long"
-        else:
-            message = f"Nothing {of} is compiled, whose images have many sizes"
-        print_log(message, logger="current")
+        for network in networks if self.compile else []:
+            names = []
+            if isinstance(network, ImageClassifier) or settings.get("dynamic"):
+                names = compile_network(network, **settings)
+            # Detectors, whose images have many sizes, are not compiled without it.
+            which = ", ".join(names) or "nothing"
+            done.append(f"{which} of {_name(network, networks)} compiled")
+        print_log(f"Speed-ups: {'; '.join(done)}.", logger="current")
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
         """Tell CUDA graphs that the outputs of the last step are done with."""

@@ -1,5 +1,8 @@
 """PreflightHook: what cannot succeed ends before the first step."""
 
+import argparse
+import shutil
+
 import pytest
 import torch
 from mmengine.runner import Runner
@@ -8,6 +11,7 @@ from pckd_mm.engine.hooks.preflight_hook import (
     check_batch_size,
     check_categories,
     check_labels,
+    check_same_classes,
 )
 from tests.builders import image_folder, run_config
 
@@ -71,6 +75,25 @@ def test_check_batch_size(images, batch_size, drop_last, which):
         return
     with pytest.raises(ValueError, match=f"{which}.* one image"):
         check_batch_size(images, batch_size, drop_last)
+
+
+def test_check_same_classes():
+    def data(*classes):
+        return argparse.Namespace(metainfo=dict(classes=classes))
+
+    check_same_classes(data("cat", "dog"), data("cat", "dog"))
+    check_same_classes(data("cat", "dog"), [])  # knows nothing of its classes
+    with pytest.raises(ValueError, match="2 classes .* validation set 1, .* lacks cat"):
+        check_same_classes(data("cat", "dog"), data("dog"))
+    with pytest.raises(ValueError, match="has others or another order"):
+        check_same_classes(data("cat", "dog"), data("dog", "cat"))
+
+
+def test_validation_folder_without_a_class(images, tmp_path):
+    copied = shutil.copytree(images, tmp_path / "images")
+    shutil.rmtree(copied / "test" / "class_0")
+    match = "3 classes and the validation set 2, which lacks class_0"
+    fails_before_training(pckd(copied, tmp_path / "work"), ValueError, match)
 
 
 def test_in_memory_validation_without_its_mode(images, tmp_path):

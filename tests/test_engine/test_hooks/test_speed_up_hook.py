@@ -59,7 +59,7 @@ def plain(images, teacher, tmp_path_factory):
     [
         (dict(), 0),
         (dict(keep_memory=True), 0),
-        (dict(channels_last=True), 0),
+        (dict(channels_last=True), 1e-5),
         (dict(fold_teacher=True), 1e-5),
         (dict(fused_optimizer=True), 1e-5),
         (dict(compile=dict(backend="aot_eager")), 1e-5),
@@ -95,12 +95,32 @@ def is_channels_last(model: nn.Module) -> bool:
     return all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
+def test_the_log_says_what_is_on(monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        speed_up_hook, "print_log", lambda text, **to: said.append(text)
+    )
+    model = build_pckd(classifier(8), classifier(14))
+    hook = SpeedUpHook(
+        keep_memory=False,
+        channels_last=True,
+        fused_optimizer=True,
+        compile=dict(backend="eager"),
+    )
+    before_train(model, hook)
+    assert said == [
+        "Speed-ups: channels last in the student; channels last in the teacher; SGD "
+        "fused; steps by OptimWrapper; backbone of the student compiled; backbone of "
+        "the teacher compiled."
+    ]
+
+
 def test_classifiers_get_channels_last():
     model = build_pckd(classifier(8), classifier(14))
-    before_train(model, SpeedUpHook(keep_memory=False))
+    before_train(model, SpeedUpHook(keep_memory=False, channels_last=True))
     assert is_channels_last(model.student) and is_channels_last(model.teacher)
     plain = MODELS.build(classifier(8))
-    before_train(plain, SpeedUpHook(keep_memory=False))
+    before_train(plain, SpeedUpHook(keep_memory=False, channels_last=True))
     assert is_channels_last(plain)
 
 
@@ -111,7 +131,7 @@ def test_weights_of_ddp_keep_their_layout(tmp_path):
     try:
         model = build_pckd(classifier(8), classifier(14))
         wrapped = MMDistributedDataParallel(model, device_ids=None)
-        before_train(wrapped, SpeedUpHook(keep_memory=False))
+        before_train(wrapped, SpeedUpHook(keep_memory=False, channels_last=True))
         assert not is_channels_last(model.student)
         assert is_channels_last(model.teacher)
     finally:
@@ -124,7 +144,9 @@ def test_detectors_keep_their_layout_and_are_not_compiled_for_each_size():
 
     with DefaultScope.overwrite_default_scope("mmdet"):
         model = MODELS.build(Config(detector())._cfg_dict)
-    before_train(model, SpeedUpHook(keep_memory=False, compile=True))
+    before_train(
+        model, SpeedUpHook(keep_memory=False, channels_last=True, compile=True)
+    )
     assert not is_channels_last(model)
     assert model.backbone._compiled_call_impl is None
     hook = SpeedUpHook(compile=dict(dynamic=True, backend="eager"))
