@@ -60,7 +60,7 @@ def plain(images, teacher, tmp_path_factory):
         (dict(), 0),
         (dict(keep_memory=True), 0),
         (dict(channels_last=True), 1e-5),
-        (dict(fold_teacher=True), 1e-5),
+        (dict(fold_teacher=True), 1e-4),
         (dict(fused_optimizer=True), 1e-5),
         (dict(compile=dict(backend="aot_eager")), 1e-5),
     ],
