@@ -371,7 +371,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         """
         if self.distillation_stopped:
             self.distiller.forget_preview()
-            return add_prefix(self._plain_loss(batch_inputs, data_samples), "student")
+            losses = self._plain_loss(batch_inputs, data_samples)
+            # DDP waits for a gradient of each parameter.
+            nothing = 0 * sum(p.sum() for p in self.distiller.parameters())
+            name = next(k for k, v in losses.items() if isinstance(v, Tensor))
+            losses = {**losses, name: losses[name] + nothing}
+            return add_prefix(losses, "student")
         self.load_teacher()
         try:
             losses = self._record(batch_inputs, data_samples)

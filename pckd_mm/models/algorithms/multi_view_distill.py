@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.processes import process_count, process_scope, share_of_rows
 
 from .frozen_teacher_distill import FrozenTeacherDistill
 
@@ -89,7 +90,9 @@ class MultiViewDistill(FrozenTeacherDistill):
     @property
     def min_images(self) -> int:
         """int: Images that a batch must have, two to compare their difficulty."""
-        return 1 if self.distiller.preview is None else 2
+        with process_scope(self.distiller.across_processes):
+            compares = self.distiller.preview is not None and process_count() == 1
+        return 2 if compares else 1
 
     def loss(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
@@ -137,6 +140,8 @@ class MultiViewDistill(FrozenTeacherDistill):
         num_views = len(batch_inputs) // len(labels)
         self._run_teacher(batch_inputs)
         losses, logits = self._run_student(batch_inputs, data_samples, num_views)
+        with process_scope(self.distiller.across_processes):
+            losses = _weigh(losses, share_of_rows(len(labels)))
         asked = self._asked_for(logits, labels)
         if self.distiller.asks_for(SAMPLE_IDX):
             places = _sample_idx(data_samples)
@@ -163,6 +168,13 @@ class MultiViewDistill(FrozenTeacherDistill):
                 return head._get_loss(logits, data_samples), logits
         # A head with a loss of its own computes it from features.
         return head.loss(upright_view(feats, num_views), data_samples), logits
+
+
+def _weigh(losses: Dict[str, Tensor], share: float) -> Dict[str, Tensor]:
+    """Losses times a share, and what else a head reports as it is."""
+    if share == 1:
+        return losses
+    return {k: v * share if "loss" in k else v for k, v in losses.items()}
 
 
 def _labels(data_samples: List[DataSample]) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS, TASK_UTILS
+from pckd_mm.utils.processes import process_scope
 
 Config = Union[dict, List[dict]]
 
@@ -146,6 +147,9 @@ class PCKDDistiller(ConfigurableDistiller):
         distill_losses (dict[str, dict], optional): Losses.
         loss_forward_mappings (dict[str, dict], optional): Which records, through
             which connectors, each argument of each loss is.
+        across_processes (bool): Whether preview and PCKD's losses take the batch of all
+            processes as one, so that it does not matter how many there are; else each
+            takes its own. Defaults to True.
         **kwargs: Further arguments of ``ConfigurableDistiller``.
 
     Raises:
@@ -161,6 +165,7 @@ class PCKDDistiller(ConfigurableDistiller):
         connectors: Optional[Dict[str, Config]] = None,
         distill_losses: Optional[Dict[str, dict]] = None,
         loss_forward_mappings: Optional[Dict[str, dict]] = None,
+        across_processes: bool = True,
         **kwargs,
     ) -> None:
         def scoped(parts: Optional[dict], *registries: Registry, suffix: str = ""):
@@ -207,6 +212,7 @@ class PCKDDistiller(ConfigurableDistiller):
         self.preview = None
         if preview is not None:
             self.preview = TASK_UTILS.build(in_scope(preview, TASK_UTILS))
+        self.across_processes = across_processes
         self.num_views = 1
         self.foreground: Union[Tensor, slice, None] = None
         # What each recorder is hooked to: conversions such as SyncBN's replace
@@ -299,7 +305,8 @@ class PCKDDistiller(ConfigurableDistiller):
         self.foreground = foreground
         weight = None
         if self.preview is not None:
-            weight = self.preview.weight(sample_loss, progress)
+            with process_scope(self.across_processes):
+                weight = self.preview.weight(sample_loss, progress)
         records = {
             LABELS: labels,
             PREVIEW: weight,
@@ -308,6 +315,15 @@ class PCKDDistiller(ConfigurableDistiller):
         }
         for name, value in records.items():
             self.student_recorders.get_recorder(name).record(value)
+
+    def compute_distill_losses(self) -> Dict[str, Tensor]:
+        """Compute all losses of the recorded batch.
+
+        Returns:
+            dict[str, Tensor]: Scalars by name.
+        """
+        with process_scope(self.across_processes):
+            return super().compute_distill_losses()
 
     @property
     def preview_weight(self) -> Optional[Tensor]:

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.processes import gather_rows, mean_over_processes
 
-from .utils import full_precision, mean_or_zero, views_per_image
+from .utils import full_precision, views_per_image
 
 # Entries of the matrix of similarities that are in memory at a time: 16 MiB in float32.
 _BLOCK = 2**22
@@ -22,62 +23,71 @@ class _SupervisedContrast(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, anchors: Tensor, labels: Tensor, tau: float) -> Tensor:
+    def forward(ctx, anchors: Tensor, labels: Tensor, tau: float, own: slice) -> Tensor:
         ctx.tau = tau
-        ctx.rows = max(1, _BLOCK // max(len(anchors), 1))
+        rows = max(1, _BLOCK // max(len(anchors), 1))
+        ctx.blocks = [
+            slice(start, min(start + rows, own.stop))
+            for start in range(own.start, own.stop, rows)
+        ]
         losses = torch.empty_like(anchors[:, 0])
         totals = torch.empty_like(losses)
         kept = None
-        for start in range(0, len(anchors), ctx.rows):
-            block = slice(start, start + ctx.rows)
-            similarity = _similarity(anchors, start, ctx.rows, tau)
-            positive = _positive(labels, start, ctx.rows)
+        for block in ctx.blocks:
+            similarity = _similarity(anchors, block, tau)
+            positive = _positive(labels, block)
             attraction = similarity.where(positive, 0).sum(dim=1)
             totals[block] = similarity.logsumexp(dim=1)
             losses[block] = totals[block] - attraction / positive.sum(dim=1)
-            if len(similarity) == len(anchors):
+            if len(ctx.blocks) == 1:
                 kept = similarity
+        ctx.own = own
         ctx.save_for_backward(anchors, labels, totals, kept)
-        return losses
+        return losses[own]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None, None]:
+    def backward(ctx, own_grad: Tensor) -> Tuple[Tensor, None, None, None]:
         anchors, labels, totals, kept = ctx.saved_tensors
         result = torch.zeros_like(anchors)
-        for start in range(0, len(anchors), ctx.rows):
-            block = slice(start, start + ctx.rows)
+        grad = torch.zeros_like(totals)
+        grad[ctx.own] = own_grad
+        for block in ctx.blocks:
             similarity = kept
             if similarity is None:
-                similarity = _similarity(anchors, start, ctx.rows, ctx.tau)
-            positive = _positive(labels, start, ctx.rows).to(anchors.dtype)
+                similarity = _similarity(anchors, block, ctx.tau)
+            positive = _positive(labels, block).to(anchors.dtype)
             share = (similarity - totals[block, None]).exp_()
             share -= positive / positive.sum(dim=1, keepdim=True)
             share *= grad[block, None] / ctx.tau
             # An anchor has a row of similarities, and is in those of all others.
             result[block].addmm_(share, anchors)
             result.addmm_(share.T, anchors[block])
-        return result, None, None
+        return result, None, None, None
 
 
-def _similarity(anchors: Tensor, start: int, rows: int, tau: float) -> Tensor:
+def _similarity(anchors: Tensor, block: slice, tau: float) -> Tensor:
     """Some rows of <a, a'> / tau, -inf for an anchor and itself."""
-    similarity = (anchors[start : start + rows] @ anchors.T).div_(tau)
-    similarity.diagonal(start).fill_(-torch.inf)
+    similarity = (anchors[block] @ anchors.T).div_(tau)
+    similarity.diagonal(block.start).fill_(-torch.inf)
     return similarity
 
 
-def _positive(labels: Tensor, start: int, rows: int) -> Tensor:
+def _positive(labels: Tensor, block: slice) -> Tensor:
     """Some rows of whether two anchors have one label and are not the same."""
-    positive = labels[start : start + rows, None] == labels
-    positive.diagonal(start).fill_(False)
+    positive = labels[block, None] == labels
+    positive.diagonal(block.start).fill_(False)
     return positive
 
 
 def supervised_contrast(
-    anchors: Tensor, labels: Tensor, tau: float, base_tau: float
+    anchors: Tensor,
+    labels: Tensor,
+    tau: float,
+    base_tau: float,
+    own: Optional[slice] = None,
 ) -> Tensor:
-    """Supervised contrastive loss of every anchor against all others.
+    """Supervised contrastive loss of anchors against all others.
 
     Khosla et al., NeurIPS 2020, "L_out", with a base temperature. Exact, in memory that
     grows linearly with the number of anchors.
@@ -87,11 +97,15 @@ def supervised_contrast(
         labels (Tensor): Labels of the anchors, shape (M,).
         tau (float): Temperature.
         base_tau (float): Base temperature; the loss is scaled by tau / base_tau.
+        own (slice, optional): Which anchors' losses are asked for, as by a process that
+            has a part of the batch. Defaults to all of them.
 
     Returns:
-        Tensor: Losses, shape (M,).
+        Tensor: Losses, shape (M,), or of as many as are asked for.
     """
-    return tau / base_tau * _SupervisedContrast.apply(anchors, labels, tau)
+    if own is None:
+        own = slice(0, len(anchors))
+    return tau / base_tau * _SupervisedContrast.apply(anchors, labels, tau, own)
 
 
 @full_precision
@@ -108,7 +122,9 @@ def category_contrast(
     """Contrast the correlations of embeddings with category centers.
 
     Each of the N = V * B rows gives two anchors, its correlations with the student's
-    and with the teacher's centers; positives are all other anchors of its label.
+    and with the teacher's centers; positives are all other anchors of its label. In
+    several processes the anchors are those of all of them
+    (:func:`pckd_mm.utils.processes.gather_rows`).
 
     Args:
         s_embed (Tensor): Embeddings in the student's space, shape (N, D_s).
@@ -123,8 +139,8 @@ def category_contrast(
         base_tau (float): Base temperature. Defaults to 0.07.
 
     Returns:
-        Tensor: Scalar, the mean over rows of the weighted losses of both anchors; 0 for
-        no rows.
+        Tensor: Scalar, the mean over rows of the weighted losses of both anchors, of
+        several processes this one's share; 0 for no rows.
 
     Raises:
         ValueError: Where rows, labels and weights do not go together.
@@ -134,11 +150,12 @@ def category_contrast(
     t_correlation = t_embed @ t_centers.detach().T
     anchors = torch.cat([s_correlation, t_correlation])
     row_labels = labels.repeat_interleave(views, output_size=len(s_embed))
-    losses = supervised_contrast(anchors, row_labels.repeat(2), tau, base_tau)
+    (anchors, row_labels), own = gather_rows(anchors, row_labels.repeat(2))
+    losses = supervised_contrast(anchors, row_labels, tau, base_tau, own)
     losses = losses.view(2, len(labels), views).sum(dim=0)
     if weight is not None:
         losses = losses * weight.detach()[:, None]
-    return mean_or_zero(losses)
+    return mean_over_processes(losses)
 
 
 @MODELS.register_module()

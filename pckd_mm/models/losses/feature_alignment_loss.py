@@ -3,8 +3,9 @@
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.processes import mean_over_processes
 
-from .utils import full_precision, l2_normalize, mean_or_zero
+from .utils import full_precision, l2_normalize
 
 
 @full_precision
@@ -30,7 +31,7 @@ def feature_alignment(s_feat: Tensor, t_feat: Tensor) -> Tensor:
             "out_channels to the teacher's width."
         )
     cosine = (l2_normalize(s_feat) * l2_normalize(t_feat.detach())).sum(dim=1)
-    return mean_or_zero(2 - 2 * cosine)
+    return mean_over_processes(2 - 2 * cosine)
 
 
 @MODELS.register_module()

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.processes import mean_over_processes
 
-from .utils import full_precision, mean_or_zero
+from .utils import full_precision
 
 
 @full_precision
@@ -44,7 +45,7 @@ def preview_kl_divergence(
     ).sum(dim=1)
     if weight is not None:
         divergence = divergence * weight.detach()
-    return tau**2 * mean_or_zero(divergence)
+    return tau**2 * mean_over_processes(divergence)
 
 
 @MODELS.register_module()

@@ -6,7 +6,7 @@ from typing import Callable, Optional
 import torch
 from torch import Tensor
 
-__all__ = ["full_precision", "l2_normalize", "mean_or_zero", "views_per_image"]
+__all__ = ["full_precision", "l2_normalize", "views_per_image"]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -54,21 +54,6 @@ def l2_normalize(x: Tensor) -> Tensor:
     x = x / largest.masked_fill(is_zero, 1)
     length = torch.linalg.vector_norm(x.masked_fill(is_zero, 1), dim=1, keepdim=True)
     return x / length.masked_fill(is_zero, torch.inf)
-
-
-def mean_or_zero(values: Tensor) -> Tensor:
-    """The mean; of no values zero, with a gradient that is zero too.
-
-    A batch may have no instance for a loss, such as a detector's without foreground.
-    The layers in front of it must get a gradient all the same, or DDP waits for it.
-
-    Args:
-        values (Tensor): Losses of instances, of any shape.
-
-    Returns:
-        Tensor: Scalar.
-    """
-    return values.sum() / max(values.numel(), 1)
 
 
 def views_per_image(

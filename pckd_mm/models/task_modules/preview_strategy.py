@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pckd_mm.registry import TASK_UTILS
+from pckd_mm.utils.processes import gather_rows
 
 
 @TASK_UTILS.register_module()
@@ -53,7 +54,7 @@ class PreviewStrategy:
         return self.growth ** (self.reference_epochs * progress)
 
     def difficulty(self, sample_loss: Tensor) -> Tensor:
-        """Loss of each image over the mean of its batch.
+        """Loss of each image over the mean of its batch, that of all processes.
 
         Args:
             sample_loss (Tensor): Cross-entropy of each image, shape (N,).
@@ -66,6 +67,7 @@ class PreviewStrategy:
         loss = sample_loss.detach()
         if loss.dtype in (torch.float16, torch.bfloat16):
             loss = loss.float()
+        (loss,), own = gather_rows(loss)
         if loss.numel() == 0:
             return loss
         finite = loss.isfinite()
@@ -74,7 +76,7 @@ class PreviewStrategy:
         kept = kept / kept.amax().clamp_min(torch.finfo(kept.dtype).tiny)
         mean = kept.sum() / finite.sum().clamp_min(1)
         difficulty = torch.where(mean > 0, kept / mean, 1.0)
-        return difficulty.masked_fill(~finite, math.inf)
+        return difficulty.masked_fill(~finite, math.inf)[own]
 
     def weight(self, sample_loss: Tensor, progress: float) -> Tensor:
         """Weight of each image.
