@@ -101,3 +101,22 @@ def test_each_process_for_itself_is_another_objective(alone, tmp_path):
     found = by_processes([6, 6], tmp_path, distiller=settings)
     contrast = "loss distill.loss_cc"
     assert abs(found[contrast] / alone[contrast] - 1) > 0.01
+
+
+def work_stopped(rank: int, folder: str) -> None:
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
+    )
+    wrapped = MMDistributedDataParallel(model(), device_ids=None)
+    wrapped.module.distillation_stopped = True
+    for step in range(2):  # DDP complains in the second
+        losses = wrapped(*part([6, 6], rank, step), mode="loss")
+        wrapped.module.parse_losses(losses)[0].backward()
+    for parameter in wrapped.module.distiller.parameters():
+        assert parameter.grad.count_nonzero() == 0
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def test_stopped_distillation_leaves_ddp_no_parameter_to_wait_for(tmp_path):
+    mp.spawn(work_stopped, (str(tmp_path),), nprocs=2)
