@@ -6,6 +6,7 @@ and lets weights-only loading read the checkpoints that MMEngine writes.
 
 import contextlib
 import functools
+import gc
 import os
 import pickle
 import sys
@@ -155,10 +156,14 @@ def prepare_cpu_processes(cfg: Config) -> None:
 def end_cpu_processes() -> None:
     """End what :func:`prepare_cpu_processes` began, once all processes are done.
 
-    A process that ends with gloo's threads alive is aborted now and then.
+    The runner must be out of use. A process that ends with gloo's threads alive is
+    aborted now and then: they free tensors, for which they need the interpreter.
     """
     if torch.distributed.is_initialized() and not torch.cuda.is_available():
         torch.distributed.barrier()
+        # DDP keeps the group, and the runner's hooks and loops, which refer to each
+        # other, keep DDP.
+        gc.collect()
         torch.distributed.destroy_process_group()
 
 

@@ -65,3 +65,51 @@ def test_weights_only_loading_overrides_callers(tmp_path):
         with pytest.raises(Exception, match="[Ww]eights"):
             torch.load(path, weights_only=False)
     torch.load(path, weights_only=False)
+
+
+# As after a run: DDP in a cycle of references, one step done.
+ENDING = """
+import os, sys
+import torch
+from mmengine.config import Config
+from pckd_mm.compat import end_cpu_processes, prepare_cpu_processes
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+def run():
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
+    model.runner = [model]
+    model(torch.ones(1, 2)).sum().backward()
+
+before = threads()
+prepare_cpu_processes(Config(dict(launcher="pytorch")))
+run()
+during = threads()
+end_cpu_processes()
+print(during - before, threads() - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="processes of a CPU")
+def test_no_thread_of_gloo_outlives_the_end():
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "0",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    during, after = done.stdout.split()
+    assert int(during) > 0
+    assert int(after) == 0

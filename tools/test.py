@@ -12,6 +12,7 @@ import os.path as osp
 from typing import Any, Optional
 
 import torch
+from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.evaluator import DumpResults
 from mmengine.fileio import dump
@@ -96,6 +97,16 @@ def report(metrics: dict, out: Optional[str]) -> None:
         dump(metrics, out, indent=2)
 
 
+def test(cfg: Config) -> dict:
+    """The metrics of the checkpoint that the config loads from."""
+    with weights_only_loading():
+        runner = Runner.from_cfg(cfg)
+        runner.register_hook(TakeStudentHook())
+        # By default MMEngine tests a network with whatever part of it fits.
+        runner.load_checkpoint = functools.partial(runner.load_checkpoint, strict=True)
+        return runner.test()
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
@@ -110,13 +121,7 @@ def main() -> None:
         ]
     prepare_cpu_processes(cfg)
 
-    with weights_only_loading():
-        runner = Runner.from_cfg(cfg)
-        runner.register_hook(TakeStudentHook())
-        # By default MMEngine tests a network with whatever part of it fits.
-        runner.load_checkpoint = functools.partial(runner.load_checkpoint, strict=True)
-        metrics = runner.test()
-    report(metrics, args.out)
+    report(test(cfg), args.out)
     end_cpu_processes()
 
 

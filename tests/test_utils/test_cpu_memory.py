@@ -1,5 +1,6 @@
 """Freed memory that a process keeps costs no page faults again."""
 
+import os
 import subprocess
 import sys
 
@@ -28,9 +29,16 @@ print(last - first)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
 def test_memory_is_used_again():
+    # By itself glibc raises the threshold when it sees large blocks freed, or not,
+    # depending on where they lie; a setting, which mallopt overrides, ends that.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"}
     found = {}
     for how in ("keep", "default"):
         command = [sys.executable, "-c", PROGRAM, how]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment
+        )
         found[how] = int(done.stdout)
-    assert found["keep"] < 4 * 4096 < 8 * 4096 < found["default"]
+    pages = 4 * 16 * 4096  # of the tensors of four calls
+    assert found["default"] >= 0.9 * pages
+    assert found["keep"] < 0.5 * pages
