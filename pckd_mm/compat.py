@@ -1,23 +1,27 @@
 """Workarounds for library versions: the only module that holds any.
 
 Importing it (``import pckd_mm`` does) makes MMRazor 1.0.0 importable on torch >= 2.0
-and lets weights-only loading read the checkpoints that MMEngine writes.
+and beside mmcv > 2.1.0, and lets weights-only loading read the checkpoints that
+MMEngine writes.
 """
 
 import contextlib
 import functools
 import gc
+import importlib
 import os
 import pickle
 import sys
 import types
 from typing import Any, Callable, Iterator
 
+import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from mmengine.utils import digit_version
 
 __all__ = ["end_cpu_processes", "prepare_cpu_processes", "weights_only_loading"]
 
@@ -37,6 +41,23 @@ def _disable_mmrazor_quantization() -> None:
     for name in ("BackendConfigs", "QConfigHandler", "QSchemeHandler"):
         setattr(stub, name, type(name, (), {"__module__": _QUANTIZATION}))
     sys.modules[_QUANTIZATION] = stub
+
+
+def _import_mmrazor() -> None:
+    """Import ``mmrazor`` beside an mmcv that is newer than 2.1.0.
+
+    MMRazor 1.0.0 asserts mmcv <= 2.1.0 when it is imported and works with the newer
+    ones of the maintained line (the ``onedl-*`` distributions), so the version is
+    another one just for this moment.
+    """
+    newest = "2.1.0"
+    version = mmcv.__version__
+    if digit_version(version) > digit_version(newest):
+        mmcv.__version__ = newest
+    try:
+        importlib.import_module("mmrazor")
+    finally:
+        mmcv.__version__ = version
 
 
 def _history_buffer_method(owner: Any, name: str) -> Callable:
@@ -168,5 +189,6 @@ def end_cpu_processes() -> None:
 
 
 _disable_mmrazor_quantization()
+_import_mmrazor()
 _allow_mmengine_checkpoints()
 _load_checkpoints_without_code()

@@ -44,6 +44,19 @@ def test_importable_without_detection():
     assert out.endswith("fine\n")
 
 
+def test_mmrazor_beside_a_newer_mmcv():
+    # What it asserts of mmcv is not met; afterwards the version is the true one. The
+    # mmdet that such an mmcv comes with accepts it.
+    out = python(
+        "import sys, mmcv\n"
+        "sys.modules['mmdet'] = None\n"
+        "mmcv.__version__ = '2.3.6'\n"
+        "import pckd_mm, mmrazor.models\n"
+        "print(mmcv.__version__)"
+    )
+    assert out == "2.3.6\n"
+
+
 def test_the_package_alone_imports_no_models():
     out = python("import sys, pckd_mm; print('mmrazor.models' in sys.modules)")
     assert out == "False\n"

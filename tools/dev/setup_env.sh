@@ -10,6 +10,7 @@
 #   PYTHON          interpreter to start from, 3.10 to 3.12 [the first one on PATH]
 #   PCKD_MM_CACHE   folder that keeps the compiled mmcv [~/.cache/pckd_mm]
 #   MAX_JOBS        compilers at the same time [number of cores]
+#   MMCV_PACKAGE    distribution that mmcv is compiled from (full) [mmcv]
 #   FORCE_CUDA=1    compile mmcv's operators for GPUs too (full; needs torch's nvcc)
 #
 # On a system without a desktop opencv-python lacks libGL.so.1 and libglib-2.0.so.0;
@@ -20,6 +21,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 python=.venv/bin/python
+mmcv=${MMCV_PACKAGE:-mmcv}
 stamp=.venv/.setup_env
 doing=""
 build_folder=""
@@ -142,7 +144,7 @@ has() {
 
 # Never mmcv beside mmcv-lite: both own the folder mmcv/, so neither is whole then.
 remove_mmcv() {
-    "$python" -m pip uninstall -qq -y mmcv mmcv-lite
+    "$python" -m pip uninstall -qq -y "$mmcv" mmcv mmcv-lite
 }
 
 cache_folder() {
@@ -166,7 +168,7 @@ EOF
 # The wheel in a folder, or nothing.
 wheel_in() {
     if [[ -d $1 ]]; then
-        find "$1" -maxdepth 1 -name 'mmcv-*.whl' | sort | tail -n 1
+        find "$1" -maxdepth 1 -name "${mmcv//-/_}-*.whl" | sort | tail -n 1
     fi
 }
 
@@ -186,7 +188,7 @@ sys.exit(not os.path.isfile(path))' ||
 check_compiler_early() {
     local pin wheel
     pin=$(sed -n 's/^torch==//p' constraints.txt)
-    for wheel in "$(cache_folder)"/torch-"$pin"*/mmcv-*.whl; do
+    for wheel in "$(cache_folder)"/torch-"$pin"*/"${mmcv//-/_}"-*.whl; do
         if [[ -f $wheel ]]; then return; fi
     done
     check_compiler "$interpreter"
@@ -205,8 +207,8 @@ build_mmcv() {
     if [[ $2 == full-cuda ]]; then gpu=(FORCE_CUDA=1); fi
     env "${gpu[@]}" MMCV_WITH_OPS=1 MAX_JOBS="${MAX_JOBS:-$(cores)}" \
         "$python" -m pip wheel -qq -c constraints.txt --no-deps --no-build-isolation \
-        --no-cache-dir --no-binary mmcv -w "$build_folder" mmcv
-    mv "$build_folder"/mmcv-*.whl "$1/"
+        --no-cache-dir --no-binary "$mmcv" -w "$build_folder" "$mmcv"
+    mv "$build_folder"/*.whl "$1/"
     rm -rf "$build_folder"
     build_folder=""
 }
@@ -254,9 +256,9 @@ install_all() {
 
     local extras imports="mmpretrain"
     if [[ $level == lite ]]; then
-        if has mmcv && has mmcv-lite; then remove_mmcv; fi
+        if has "$mmcv" && has mmcv-lite; then remove_mmcv; fi
         # The compiled mmcv can do all that mmcv-lite can.
-        if has mmcv; then extras=demo; else extras=demo,lite; fi
+        if has "$mmcv"; then extras=demo; else extras=demo,lite; fi
     else
         step "build tools" pip_install ninja psutil
         install_compiled_mmcv "$level"
