@@ -6,7 +6,7 @@ import torch
 import torch._dynamo
 from torch import nn
 
-__all__ = ["compile_network"]
+__all__ = ["begin_step", "compile_network"]
 
 # What holds nearly all of a network's work; heads are run in parts, and recorded.
 _PARTS = ("backbone", "neck")
@@ -68,3 +68,13 @@ def _allow_recompiling(parts: int) -> None:
     if not hasattr(config, name):  # torch < 2.6
         name = "cache_size_limit"
     setattr(config, name, getattr(config, name) + 4 * parts)
+
+
+def begin_step() -> None:
+    """Tell CUDA graphs, if there are any, that the last step's outputs are done with.
+
+    torch < 2.2 has no such call, and sees the end of a step in its backward pass.
+    """
+    mark = getattr(torch.compiler, "cudagraph_mark_step_begin", None)
+    if torch.cuda.is_available() and mark is not None:
+        mark()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from measure import Stopwatch
 from pckd_mm.engine.hooks.speed_up_hook import use_fused_kernel
-from pckd_mm.utils.compilation import compile_network
+from pckd_mm.utils.compilation import begin_step, compile_network
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 
@@ -151,7 +151,7 @@ class FloorProgram:
         """The step."""
         self.watch.mark("")
         if self.marks_graphs:
-            torch.compiler.cudagraph_mark_step_begin()
+            begin_step()
         with self.optim_wrapper.optim_context(self.student):
             self._run_teacher()
             self.watch.mark("teacher")

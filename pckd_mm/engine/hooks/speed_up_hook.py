@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.compilation import compile_network
+from pckd_mm.utils.compilation import begin_step, compile_network
 from pckd_mm.utils.cpu_memory import keep_freed_memory
 from pckd_mm.utils.wrappers import unwrap
 
@@ -160,5 +160,5 @@ class SpeedUpHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
         """Tell CUDA graphs that the outputs of the last step are done with."""
-        if self.compile and torch.cuda.is_available():
-            torch.compiler.cudagraph_mark_step_begin()
+        if self.compile:
+            begin_step()
