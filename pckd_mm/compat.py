@@ -12,8 +12,10 @@ import importlib
 import os
 import pickle
 import sys
+import tarfile
 import types
-from typing import Any, Callable, Iterator
+from collections import Counter, OrderedDict
+from typing import Any, Callable, Dict, Iterator
 
 import mmcv
 import numpy as np
@@ -22,6 +24,7 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from mmengine.utils import digit_version
+from torch import nn
 
 __all__ = ["end_cpu_processes", "prepare_cpu_processes", "weights_only_loading"]
 
@@ -74,21 +77,29 @@ _history_buffer_method.__module__ = "builtins"
 _history_buffer_method.__name__ = _history_buffer_method.__qualname__ = "getattr"
 
 
+def _under_other_name(function: Callable, module: str) -> Callable:
+    """A function that pickles may name by another module."""
+
+    @functools.wraps(function)
+    def call(*args):
+        return function(*args)
+
+    call.__module__ = module
+    return call
+
+
 def _harmless_globals() -> list:
     """What a checkpoint of MMEngine's runner holds besides tensors.
 
     Each of them only rebuilds plain values: log histories, and the numpy scalars and
-    arrays in them.
+    arrays in them, whether numpy 1 or numpy 2 wrote them.
     """
-    multiarray = (getattr(np, "_core", None) or np.core).multiarray
-    allowed = [
-        HistoryBuffer,
-        _history_buffer_method,
-        multiarray._reconstruct,
-        multiarray.scalar,
-        np.ndarray,
-        np.dtype,
-    ]
+    core = np._core if digit_version(np.__version__) >= digit_version("2") else np.core
+    allowed = [HistoryBuffer, _history_buffer_method, np.ndarray, np.dtype, Counter]
+    for name in ("_reconstruct", "scalar"):
+        function = getattr(core.multiarray, name)
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            allowed.append(_under_other_name(function, module))
     # numpy >= 1.25 pickles a dtype as an object of its own class.
     for name in ("Float64DType", "Float32DType", "Int64DType", "Int32DType"):
         dtype_class = getattr(getattr(np, "dtypes", None), name, None)
@@ -97,20 +108,118 @@ def _harmless_globals() -> list:
     return allowed
 
 
+class _RestrictedUnpickler(pickle._Unpickler):
+    """What reads a file's pickle where torch's own unpickler cannot be extended.
+
+    torch < 2.4 makes no other objects than tensors, whatever is on its list. This one
+    finds, calls and fills what is on the list, and nothing else.
+    """
+
+    table: Dict[str, Any] = {}
+    # What a pickle may fill with values; filling a function or class would change it.
+    filled = (torch.Tensor, nn.Parameter, OrderedDict, HistoryBuffer)
+    filled += (np.ndarray, np.dtype)
+    dispatch = dict(pickle._Unpickler.dispatch)
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = f"{module}.{name}".replace("__builtin__.", "builtins.")
+        if found not in self.table:
+            raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {found}")
+        return self.table[found]
+
+    def _check_callable(self, place: int) -> None:
+        function = self.stack[place]
+        if not any(function is item for item in self.table.values()):
+            raise pickle.UnpicklingError(f"It would call {function!r}")
+
+    def _load_reduce(self) -> None:
+        self._check_callable(-2)
+        self.load_reduce()
+
+    def _load_newobj(self) -> None:
+        self._check_callable(-2)
+        self.load_newobj()
+
+    def _load_build(self) -> None:
+        if not isinstance(self.stack[-2], self.filled):
+            raise pickle.UnpicklingError(f"It would fill {type(self.stack[-2])}")
+        self.load_build()
+
+    dispatch[pickle.REDUCE[0]] = _load_reduce
+    dispatch[pickle.NEWOBJ[0]] = _load_newobj
+    dispatch[pickle.BUILD[0]] = _load_build
+
+
+def _encode_latin1(text: str, encoding: str) -> bytes:
+    """Bytes, as pickles of protocol 2 hold them."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"It holds bytes as {encoding!r}")
+    return text.encode(encoding)
+
+
+def _restricted_load(file: Any, **kwargs) -> Any:
+    return _RestrictedUnpickler(file, **kwargs).load()
+
+
 def _allow_mmengine_checkpoints() -> None:
     """Extend the allow-list of ``torch.load(..., weights_only=True)``."""
     allowed = _harmless_globals()
     if hasattr(torch.serialization, "add_safe_globals"):
         torch.serialization.add_safe_globals(allowed)
         return
-    # torch < 2.4 has the restricted unpickler, but no way to extend it, and compares
-    # names as python 2 spelled them.
-    from torch import _weights_only_unpickler as unpickler
-
-    table = unpickler._get_allowed_globals()
-    for item in allowed:
+    table = dict(torch.serialization._weights_only_unpickler._get_allowed_globals())
+    for item in (*allowed, torch.device, set, bytearray):
         table[f"{item.__module__}.{item.__qualname__}"] = item
-    table["__builtin__.getattr"] = _history_buffer_method
+    table["_codecs.encode"] = _encode_latin1
+    _RestrictedUnpickler.table = table
+    torch.serialization._weights_only_unpickler = types.SimpleNamespace(
+        Unpickler=_RestrictedUnpickler, load=_restricted_load
+    )
+
+
+def _refusing(check: Callable, what: str, inner: Callable) -> Callable:
+    """``inner``, but for files of a kind that ``check`` recognises."""
+
+    @functools.wraps(inner)
+    def refusing(file: Any, *args, **kwargs) -> Any:
+        if check(file):
+            raise pickle.UnpicklingError(f"{what}, which may run code when it is read")
+        return inner(file, *args, **kwargs)
+
+    return refusing
+
+
+def _is_tar(file: Any) -> bool:
+    place = file.tell()
+    try:
+        return tarfile.is_tarfile(file)
+    finally:
+        file.seek(place)
+
+
+@contextlib.contextmanager
+def _without_formats_that_hold_code() -> Iterator[None]:
+    """Refuse TorchScript archives and tar files, whatever the version of torch.
+
+    Before torch 2.6 ``torch.load`` hands the first to ``torch.jit.load`` and unpacks
+    the second, in the weights-only form too.
+    """
+    module, before = torch.serialization, {}
+    is_script = getattr(module, "_is_torchscript_zip", None)
+    if is_script is not None:
+        before["_is_torchscript_zip"] = is_script
+        module._is_torchscript_zip = _refusing(
+            is_script, "It is a TorchScript archive", is_script
+        )
+    load = getattr(module, "_legacy_load", None)
+    if load is not None:
+        before["_legacy_load"] = load
+        module._legacy_load = _refusing(_is_tar, "It is a tar file", load)
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(module, name, function)
 
 
 @contextlib.contextmanager
@@ -124,7 +233,8 @@ def weights_only_loading() -> Iterator[None]:
     before = os.environ.get(name)
     os.environ[name] = "1"
     try:
-        yield
+        with _without_formats_that_hold_code():
+            yield
     finally:
         if before is None:
             del os.environ[name]
