@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 __all__ = ["fold_batchnorm"]
 
@@ -23,7 +23,7 @@ class _Uses(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: Any = None
     ) -> Any:
-        for value in tree_leaves((args, kwargs or {})):
+        for value in tree_flatten((args, kwargs or {}))[0]:
             if isinstance(value, Tensor):
                 self.of[id(value)] += 1
         return func(*args, **(kwargs or {}))
