@@ -67,10 +67,14 @@ class _SupervisedContrast(torch.autograd.Function):
 
 
 def _similarity(anchors: Tensor, block: slice, tau: float) -> Tensor:
-    """Some rows of <a, a'> / tau, -inf for an anchor and itself."""
+    """Some rows of <a, a'> / tau, less their largest; -inf for an anchor and itself.
+
+    The loss does not depend on what is subtracted from a row. Of numbers around 1e8, as
+    large correlations give them, float32 could not hold the logarithm of a sum.
+    """
     similarity = (anchors[block] @ anchors.T).div_(tau)
     similarity.diagonal(block.start).fill_(-torch.inf)
-    return similarity
+    return similarity.sub_(similarity.amax(dim=1, keepdim=True))
 
 
 def _positive(labels: Tensor, block: slice) -> Tensor:

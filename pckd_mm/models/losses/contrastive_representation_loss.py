@@ -4,7 +4,7 @@ import math
 from typing import Sequence
 
 import torch
-from mmrazor.models.losses.crd_loss import ContrastLoss
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
@@ -28,10 +28,10 @@ def draw_negatives(labels: Tensor, sample_idx: Tensor, neg_num: int) -> Tensor:
     return keys.topk(neg_num, dim=1, sorted=False).indices
 
 
-def contrast_scores(
+def contrast_logits(
     feature: Tensor, memory: Tensor, drawn: Tensor, temperature: float
 ) -> Tensor:
-    """exp(<feature, memory> / temperature) for some rows of a memory.
+    """<feature, memory> / temperature for some rows of a memory.
 
     One product with the whole memory is far less work than to gather thousands of rows
     for each anchor.
@@ -43,9 +43,31 @@ def contrast_scores(
         temperature (float): Temperature.
 
     Returns:
-        Tensor: Scores, shape (B, K).
+        Tensor: Logarithms of the scores, shape (B, K).
     """
-    return ((feature @ memory.T).gather(1, drawn) / temperature).exp()
+    return (feature @ memory.T).gather(1, drawn) / temperature
+
+
+def noise_contrast(log_ratio: Tensor, sample_n: int, eps: float = 1e-7) -> Tensor:
+    """Tell the first entry of each row from the others, which are noise.
+
+    Tian et al., ICLR 2020, eq. 17 and 18, with the authors' eps. By logarithms, since
+    the exponential of a large logit overflows, and that of a small one has none.
+
+    Args:
+        log_ratio (Tensor): Logarithms of scores over their normalising constant, shape
+            (B, K + 1).
+        sample_n (int): Images in the training set.
+        eps (float): What is added to the noise. Defaults to 1e-7.
+
+    Returns:
+        Tensor: Scalar, a mean over rows of sums.
+    """
+    noise = (log_ratio.shape[1] - 1) / sample_n
+    odds = log_ratio - math.log(noise + eps)
+    loss = -F.logsigmoid(odds[:, 0]) - F.logsigmoid(-odds[:, 1:]).sum(dim=1)
+    least = (log_ratio.shape[1] - 1) * math.log1p(eps / noise)
+    return loss.mean() + least
 
 
 @MODELS.register_module()
@@ -58,10 +80,10 @@ class ContrastiveRepresentationLoss(nn.Module):
     image. The memories follow the features by momentum, in training mode only. The
     normalising constants are those of the first batch.
 
-    The estimate itself is MMRazor's ContrastLoss. MMRazor's CRDLoss around it differs:
-    it ignores its ``loss_weight``, takes negatives from the data samples or else from
-    all classes, with repetition, copies ``neg_num`` rows of both memories for every
-    image, and waits for the device several times in every step.
+    MMRazor's CRDLoss differs: it ignores its ``loss_weight``, takes negatives from the
+    data samples or else from all classes, with repetition, copies ``neg_num`` rows of
+    both memories for every image, waits for the device several times in every step,
+    and overflows where features are not of length one.
 
     Memories, constants and labels are buffers, so that a resumed run of one process
     goes on as if it had not been cut off. Each process of a distributed run follows
@@ -94,7 +116,6 @@ class ContrastiveRepresentationLoss(nn.Module):
         self.temperature = temperature
         self.momentum = momentum
         self.loss_weight = loss_weight
-        self.contrast = ContrastLoss(sample_n)
         bound = math.sqrt(3 / dim_out)
         for who in ("s", "t"):
             memory = torch.empty(sample_n, dim_out).uniform_(-bound, bound)
@@ -165,14 +186,17 @@ class ContrastiveRepresentationLoss(nn.Module):
         """Loss of the anchors against the memory of the other network."""
         # A copy, since the memory moves on before the backward pass.
         rows = getattr(self, f"{memory}_memory").clone()
-        scores = contrast_scores(anchors, rows, drawn, self.temperature)
+        logits = contrast_logits(anchors, rows, drawn, self.temperature)
         stored = getattr(self, f"{memory}_constant")
-        constant = torch.where(
-            stored < 0, scores.detach().mean() * self.sample_n, stored
+        log_mean = logits.detach().flatten().logsumexp(0) - math.log(logits.numel())
+        log_constant = torch.where(
+            stored < 0, log_mean + math.log(self.sample_n), stored.log()
         )
         if self.training:
-            stored.copy_(constant)
-        return self.contrast(scores / constant).sum()  # of one entry
+            limits = torch.finfo(stored.dtype)
+            constant = log_constant.exp().clamp(limits.tiny, limits.max)
+            stored.copy_(torch.where(stored < 0, constant, stored))
+        return noise_contrast(logits - log_constant, self.sample_n)
 
     @torch.no_grad()
     def _follow(self, memory: Tensor, feature: Tensor, sample_idx: Tensor) -> None:

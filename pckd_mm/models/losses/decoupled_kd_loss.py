@@ -2,6 +2,7 @@
 
 from typing import Optional
 
+import torch
 import torch.nn.functional as F
 from mmrazor.models.losses import DKDLoss
 from torch import Tensor
@@ -19,8 +20,10 @@ class DecoupledKDLoss(DKDLoss):
     // student) at temperature tau: TCKD of the pair (target, all others), NCKD of the
     distribution over the others.
 
-    MMRazor's loss differs: it has no warm-up, follows autocast to half precision, and
-    sums over the batch for every ``reduction`` but ``'batchmean'``, the only one here.
+    MMRazor's loss differs: it has no warm-up, follows autocast to half precision, sums
+    over the batch for every ``reduction`` but ``'batchmean'``, the only one here, and
+    is infinite or NaN where a probability underflows, as it does for logits that are
+    hundreds apart; here logarithms of probabilities are never of a zero.
 
     Args:
         tau (float): Temperature. Defaults to 4.0.
@@ -76,5 +79,34 @@ class DecoupledKDLoss(DKDLoss):
             loss = loss * (progress / self.warmup)
         return loss
 
+    def _get_tckd_loss(
+        self, preds_S: Tensor, preds_T: Tensor, gt_labels: Tensor, gt_mask: Tensor
+    ) -> Tensor:
+        return self._kl_loss(
+            *(_target_and_others(x / self.tau, gt_mask) for x in (preds_S, preds_T))
+        )
+
+    def _get_nckd_loss(
+        self, preds_S: Tensor, preds_T: Tensor, gt_mask: Tensor
+    ) -> Tensor:
+        return self._kl_loss(
+            *(_among_others(x / self.tau, gt_mask) for x in (preds_S, preds_T))
+        )
+
     def _kl_loss(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
-        return self.tau**2 * F.kl_div(preds_S, preds_T, reduction="batchmean")
+        divergence = F.kl_div(preds_S, preds_T, reduction="batchmean", log_target=True)
+        return self.tau**2 * divergence
+
+
+def _target_and_others(logits: Tensor, gt_mask: Tensor) -> Tensor:
+    """Log-probabilities of the target and of all others together, shape (B, 2)."""
+    target = logits.masked_fill(~gt_mask, -torch.inf).logsumexp(dim=1)
+    others = logits.masked_fill(gt_mask, -torch.inf).logsumexp(dim=1)
+    return F.log_softmax(torch.stack([target, others], dim=1), dim=1)
+
+
+def _among_others(logits: Tensor, gt_mask: Tensor) -> Tensor:
+    """Log-probabilities given that it is not the target, shape (B, C); 0 for it."""
+    others = F.log_softmax(logits.masked_fill(gt_mask, -torch.inf), dim=1)
+    # On both sides, so that it has no part in the divergence.
+    return others.masked_fill(gt_mask, 0)

@@ -44,13 +44,14 @@ def l2_normalize(x: Tensor) -> Tensor:
         x (Tensor): Rows, shape (N, D).
 
     Returns:
-        Tensor: Rows of length one (or zero), shape (N, D).
+        Tensor: Rows of length one (or zero), shape (N, D). A row of subnormal numbers
+        only, by which no gradient can be divided, counts as zero.
     """
     # Dividing by the largest entry first keeps tiny and huge rows from losing their
     # squares to underflow and overflow. It has no part in the gradient: the result
     # does not depend on it.
     largest = x.detach().abs().amax(dim=1, keepdim=True)
-    is_zero = largest == 0
+    is_zero = largest < torch.finfo(x.dtype).tiny
     x = x / largest.masked_fill(is_zero, 1)
     length = torch.linalg.vector_norm(x.masked_fill(is_zero, 1), dim=1, keepdim=True)
     return x / length.masked_fill(is_zero, torch.inf)

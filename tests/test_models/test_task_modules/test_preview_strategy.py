@@ -165,3 +165,41 @@ def test_curriculum_drops_hard_images():
     assert curriculum.weight(losses, 1 / 240).tolist() == [1, 1, 1, 0, 0]
     assert curriculum.weight(losses, 1.0).tolist() == [1, 1, 1, 1, 0]
     assert curriculum.threshold(1 / 240) == PreviewStrategy().threshold(1 / 240)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("strategy", [PreviewStrategy, CurriculumStrategy])
+def test_extreme_losses(strategy, dtype):
+    # By hand: difficulties, and whether they are above 1.005.
+    cases = [
+        ([0.0, 0.0, 0.0], [1, 1, 1]),
+        ([0.0, 1e4, 0.0, 0.0], [0, 4, 0, 0]),
+        ([6e4] * 4, [1] * 4),  # the sum would be more than float16 holds
+        ([6e4, 2e4], [1.5, 0.5]),
+        ([6e-8, 0.0], [2, 0]),  # the least number above zero of float16
+        ([0.0, INF], [1, INF]),
+        ([INF, NAN], [INF, INF]),
+    ]
+    preview = strategy()
+    for losses, expected in cases:
+        losses = torch.tensor(losses).to(dtype)
+        with torch.autocast("cpu", torch.bfloat16):
+            difficulty = preview.difficulty(losses)
+            weight = preview.weight(losses, 1 / 240)
+        assert difficulty.dtype == weight.dtype == torch.float32
+        assert difficulty.tolist() == pytest.approx(expected, rel=5e-3)
+        of_hard = 1.0 if strategy is PreviewStrategy else 0.0
+        for v, gamma in zip(weight.tolist(), expected, strict=True):
+            wanted = 1 if gamma <= 1 else of_hard * math.exp(-(gamma**2))
+            assert v == pytest.approx(wanted, rel=0.05)
+
+
+def test_one_hard_image_of_very_many():
+    # Its difficulty is their number, the square of which float16 does not hold.
+    losses = torch.zeros(70000)
+    losses[3] = 1e4
+    preview = PreviewStrategy()
+    assert float(preview.difficulty(losses)[3]) == pytest.approx(70000)
+    weight = preview.weight(losses, 1.0)
+    assert float(weight[3]) == 0
+    assert int(weight.sum()) == 69999
