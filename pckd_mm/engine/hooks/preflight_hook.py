@@ -2,9 +2,13 @@
 
 from typing import Sequence
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
+from mmengine.runner import Runner
 from mmrazor.models import SingleTeacherDistill
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.datasets import InMemoryDataset, collate_batches
@@ -43,17 +47,21 @@ def check_categories(dataset: Dataset, num_classes: int) -> None:
 
     Args:
         dataset (Dataset): The training set. Its labels are checked where it lists them
-            all (``get_gt_labels``), else its number of classes.
+            all (``get_gt_labels``), and its number of classes where it names them, of
+            all labels.
         num_classes (int): Categories of the student's head.
 
     Raises:
         ValueError: Where they differ.
     """
+    labels = []
     if hasattr(dataset, "get_gt_labels"):
-        check_labels(dataset.get_gt_labels().tolist(), num_classes)
-        return
+        labels = dataset.get_gt_labels().tolist()
+        check_labels(labels, num_classes)
     classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
-    if classes is not None and len(classes) != num_classes:
+    if classes is None or max(labels, default=-1) >= len(classes):
+        return
+    if len(classes) != num_classes:
         raise ValueError(
             f"The training set has {len(classes)} classes and the student's head has "
             f"num_classes={num_classes}; expected the same: set the head's num_classes "
@@ -144,18 +152,46 @@ def check_in_memory(loader: DataLoader, name: str, training: bool) -> None:
         )
 
 
+def check_wrapper(model: nn.Module) -> None:
+    """What distributes a distillation must leave its networks whole.
+
+    Args:
+        model (nn.Module): A runner's model.
+
+    Raises:
+        TypeError: For a distillation in FSDP, a DDP of each part, DeepSpeed or
+            ColossalAI.
+    """
+    if not is_model_wrapper(model):
+        return
+    # ColossalAI's has no module.
+    inner = getattr(model, "module", getattr(model, "model", None))
+    whole = isinstance(model, DistributedDataParallel)
+    by_parts = isinstance(model, MMSeparateDistributedDataParallel)
+    if isinstance(inner, SingleTeacherDistill) and (by_parts or not whole):
+        raise TypeError(
+            f"The {type(inner).__name__} is distributed by {type(model).__name__}, "
+            "which takes networks apart or copies them; expected "
+            "MMDistributedDataParallel, since whole features and weights of the one "
+            "student are recorded: leave out model_wrapper_cfg.type and strategy."
+        )
+
+
 @HOOKS.register_module()
 class PreflightHook(Hook):
     """End a run that cannot succeed before it starts.
 
-    Checks the labels of the training set against the student's head and the batch
-    size against the preview, then runs two training images through teacher, student
-    and distiller in evaluation mode, without gradient and without touching the random
-    numbers of the run: recorders that never record, connectors and losses that do not
-    fit show up there.
+    Checks what distributes the model, the labels of the training set against the
+    student's head and the batch size against the preview, then runs two training images
+    through teacher, student and distiller in evaluation mode, without gradient and
+    without touching the random numbers of the run: recorders that never record,
+    connectors and losses that do not fit show up there.
     """
 
     priority = "VERY_LOW"
+
+    def before_run(self, runner: Runner) -> None:
+        check_wrapper(runner.model)
 
     def before_train(self, runner: Runner) -> None:
         if runner.iter >= runner.max_iters:
@@ -176,10 +212,11 @@ class PreflightHook(Hook):
         if num_classes is not None:
             check_categories(loader.dataset, num_classes)
         if distils and getattr(model, "min_images", 1) > 1:
-            by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-            if by_epoch and loader.batch_size is not None:
+            if loader.batch_size is not None:
                 images = len(loader.sampler)  # of this process
-                check_batch_size(images, loader.batch_size, loader.drop_last)
+                # An endless sampler has no last batch.
+                endless = isinstance(loader.sampler, InfiniteSampler)
+                check_batch_size(images, loader.batch_size, loader.drop_last or endless)
         if distils:
             dry_run(model, loader)
 

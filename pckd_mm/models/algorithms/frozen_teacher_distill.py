@@ -5,7 +5,16 @@ import logging
 import os.path as osp
 from abc import abstractmethod
 from inspect import signature
-from typing import Any, Callable, ContextManager, Dict, Optional, Sequence, Union
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterator,
+    Optional,
+    Sequence,
+    Union,
+)
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +23,11 @@ from mmengine.hub import get_config
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from mmrazor.models.algorithms import BaseAlgorithm, SingleTeacherDistill
-from mmrazor.models.task_modules.recorder import ParameterRecorder
+from mmrazor.models.task_modules.recorder import (
+    ModuleOutputsRecorder,
+    ParameterRecorder,
+)
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
@@ -25,6 +38,7 @@ from pckd_mm.models.distillers.pckd_distiller import (
     resolve_widths,
 )
 from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_network
+from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
@@ -380,6 +394,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self.load_teacher()
         try:
             losses = self._record(batch_inputs, data_samples)
+            self._check_gradients()
             distill_losses = self.distiller.compute_distill_losses()
         finally:
             self.distiller.release_records()
@@ -387,6 +402,38 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             **add_prefix(losses, "student"),
             **add_prefix(distill_losses, "distill"),
         }
+
+    def _check_gradients(self) -> None:
+        """Refuse records that the layers behind them would learn nothing from.
+
+        What activation checkpointing (``with_cp``) runs has no gradient inside: it runs
+        again for that, when nothing is recorded any more.
+        """
+        if not torch.is_grad_enabled():
+            return
+        for name, recorder in self.distiller.student_recorders.recorders.items():
+            if not self.distiller.asks_for(name):
+                continue
+            for layer, output in self._outputs_of(recorder):
+                learns = any(weight.requires_grad for weight in layer.parameters())
+                if learns and isinstance(output, Tensor) and not output.requires_grad:
+                    raise RuntimeError(
+                        f"The student recorder {name} recorded {recorder.source!r} "
+                        "without gradient, so that its layers would learn nothing from "
+                        "it; expected layers that are not inside of what activation "
+                        "checkpointing runs: record the output of the whole block, or "
+                        "set with_cp=False."
+                    )
+
+    def _outputs_of(self, recorder: BaseRecorder) -> Iterator[tuple]:
+        """Layers of the student and what was recorded of each."""
+        if isinstance(recorder, StageOutputsRecorder):
+            for outputs in recorder.data_buffer:
+                yield from zip(recorder.modules(self.student), outputs, strict=True)
+        elif isinstance(recorder, ModuleOutputsRecorder):
+            layer = self.student.get_submodule(recorder.source)
+            for output in recorder.data_buffer:
+                yield layer, output
 
     def _teacher_mode(self) -> ContextManager:
         """The mode that the teacher runs in: no gradient, and nothing kept for one."""
