@@ -50,9 +50,9 @@ def test_networks_and_schedule_are_those_of_mmpretrain(depth):
     assert cfg.train_dataloader.batch_size == theirs.train_dataloader.batch_size
     for name in ("mean", "std", "to_rgb"):
         assert cfg.data_preprocessor[name] == theirs.data_preprocessor[name]
-    theirs = theirs.val_dataloader.dataset
-    assert cfg.val_dataloader.dataset == theirs
-    assert cfg.test_dataloader.dataset == theirs
+    dataset = dict(theirs.val_dataloader.dataset, type="pckd_mm.CheckedImageNet")
+    assert cfg.val_dataloader.dataset == dataset
+    assert cfg.test_dataloader.dataset == dataset
 
 
 def test_methods_keep_their_weights_and_views():

@@ -9,9 +9,11 @@ from torch import nn
 
 from pckd_mm.registry import OPTIM_WRAPPERS
 
+from .skip_step import SkipStepMixin
+
 
 @OPTIM_WRAPPERS.register_module()
-class BFloat16OptimWrapper(OptimWrapper):
+class BFloat16OptimWrapper(SkipStepMixin, OptimWrapper):
     """Run the forward pass under bfloat16 autocast, without loss scaling.
 
     bfloat16 has the exponents of float32, so gradients need no scaling. Works on CPUs

@@ -33,7 +33,7 @@ def use_mixed_precision(cfg: Config) -> None:
             "bfloat16; expected a GPU: leave --amp out."
         )
     if autocast_dtype(is_detector) == torch.float16:
-        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.type = "pckd_mm.SkipStepAmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     else:
         cfg.optim_wrapper.type = "pckd_mm.BFloat16OptimWrapper"

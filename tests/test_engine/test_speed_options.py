@@ -19,8 +19,8 @@ def config(scope: str = "mmpretrain") -> Config:
         (None, "mmpretrain", "pckd_mm.BFloat16OptimWrapper"),
         ((9, 0), "mmpretrain", "pckd_mm.BFloat16OptimWrapper"),
         ((8, 0), "mmpretrain", "pckd_mm.BFloat16OptimWrapper"),
-        ((7, 5), "mmpretrain", "AmpOptimWrapper"),
-        ((9, 0), "mmdet", "AmpOptimWrapper"),
+        ((7, 5), "mmpretrain", "pckd_mm.SkipStepAmpOptimWrapper"),
+        ((9, 0), "mmdet", "pckd_mm.SkipStepAmpOptimWrapper"),
     ],
 )
 def test_precision_follows_the_hardware(monkeypatch, capability, scope, expected):
@@ -29,7 +29,7 @@ def test_precision_follows_the_hardware(monkeypatch, capability, scope, expected
     cfg = config(scope)
     use_mixed_precision(cfg)
     assert cfg.optim_wrapper.type == expected
-    scaled = expected == "AmpOptimWrapper"
+    scaled = expected == "pckd_mm.SkipStepAmpOptimWrapper"
     assert cfg.optim_wrapper.get("loss_scale") == ("dynamic" if scaled else None)
 
 

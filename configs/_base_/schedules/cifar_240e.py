@@ -1,6 +1,6 @@
 # The schedule of the CRD benchmark, for batches of 64 images in all.
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="pckd_mm.SkipStepOptimWrapper",
     optimizer=dict(type="SGD", lr=0.05, momentum=0.9, weight_decay=5e-4),
 )
 param_scheduler = dict(

@@ -2,7 +2,7 @@
 # cifar_240e. The learning rate was chosen for teacher and student alone, on a part of
 # the training images.
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="pckd_mm.SkipStepOptimWrapper",
     optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=5e-4),
 )
 param_scheduler = dict(

@@ -1,6 +1,6 @@
 # MMPretrain's schedule for ResNets, for batches of 256 images in all: 8 x 32.
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="pckd_mm.SkipStepOptimWrapper",
     optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=1e-4),
 )
 param_scheduler = dict(

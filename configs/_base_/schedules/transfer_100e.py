@@ -1,6 +1,6 @@
 # The usual protocol of linear evaluation, for batches of 64 images in all.
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="pckd_mm.SkipStepOptimWrapper",
     optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=0.0),
     # Whatever it says, MMEngine then leaves frozen parameters out of the optimizer.
     paramwise_cfg=dict(bypass_duplicate=True),
