@@ -1,5 +1,8 @@
 from pckd_mm.utils.dependencies import has_detection
 
+from .broken_files import BrokenFileError, CheckedImages, MissingFileError
+from .checked_cifar import CheckedCIFAR100
+from .checked_folders import CheckedCustomDataset, CheckedImageNet
 from .collate_batches import collate_batches
 from .digits import DigitsDataset
 from .in_memory import InMemoryDataset
@@ -9,8 +12,14 @@ from .tiny_imagenet import TinyImageNet
 from .transforms import RandomResizedCropViews
 
 __all__ = [
+    "BrokenFileError",
+    "CheckedCIFAR100",
+    "CheckedCustomDataset",
+    "CheckedImageNet",
+    "CheckedImages",
     "DigitsDataset",
     "InMemoryDataset",
+    "MissingFileError",
     "RandomResizedCropViews",
     "STL10",
     "TinyImageNet",

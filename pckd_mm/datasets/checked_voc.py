@@ -3,6 +3,7 @@
 import math
 import os.path as osp
 import xml.etree.ElementTree as ET
+from collections import Counter
 from typing import Iterable, List, Optional
 
 from mmcv.transforms import LoadImageFromFile
@@ -10,6 +11,16 @@ from mmdet.datasets import VOCDataset
 from mmengine.fileio import get_local_path
 
 from pckd_mm.registry import DATASETS
+from pckd_mm.utils.printable import printable
+
+from .broken_files import (
+    BrokenFileError,
+    CheckedImages,
+    MissingFileError,
+    is_local,
+    read_lines,
+    shortened,
+)
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 # VOC counts pixels from 1, and both corners of a box belong to it. Annotation tools
@@ -18,28 +29,8 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _SLACK = 1
 
 
-class _BadFile(Exception):
-    """One file's defect, worded for the user.
-
-    Args:
-        message (str): The defect.
-        error (type): Class of the exception to raise in the end.
-    """
-
-    def __init__(self, message: str, error: type = ValueError) -> None:
-        super().__init__(message)
-        self.error = error
-
-
-def _shortened(items: Iterable[str], most: int) -> str:
-    items = list(items)
-    rest = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + rest
-
-
-def _is_local(path: str, backend_args: Optional[dict]) -> bool:
-    backend = (backend_args or {}).get("backend")
-    return backend == "local" if backend else "://" not in path
+def _broken(message: str, path: str, error: type = BrokenFileError) -> BrokenFileError:
+    return error(printable(message), path)
 
 
 def _text(parent: ET.Element, path: str) -> str:
@@ -53,9 +44,10 @@ def _check_size(root: ET.Element, path: str) -> List[int]:
     except ValueError:
         width = height = 0
     if min(width, height) < 1:
-        raise _BadFile(
+        raise _broken(
             f"{path} has the <size> width={size[0]}, height={size[1]}; expected the "
-            "width and the height of the image in whole pixels: correct them."
+            "width and the height of the image in whole pixels: correct them.",
+            path,
         )
     return [width, height]
 
@@ -75,9 +67,9 @@ def _check_annotation(
         list[str]: Name of every object.
 
     Raises:
-        _BadFile: Names the first defect: a size, name, box or ``difficult`` that is
-            missing or no number, a box turned around or outside of the image. An
-            annotation without objects is none: its image is all background.
+        BrokenFileError: Names the first defect: a size, name, box or ``difficult``
+            that is missing or no number, a box turned around or outside of the image.
+            An annotation without objects is none: its image is all background.
     """
     root, names = annotation.getroot(), []
     width, height = _check_size(root, path)
@@ -85,9 +77,10 @@ def _check_annotation(
         # Not stripped: mmdet compares the name as it stands.
         name = item.findtext("name") or ""
         if not name.strip():
-            raise _BadFile(
+            raise _broken(
                 f"{path} has no <name> in object {number}; expected that of a class: "
-                "add it."
+                "add it.",
+                path,
             )
         names.append(name)
         if name not in classes:
@@ -97,9 +90,10 @@ def _check_annotation(
         try:
             int(difficult)
         except ValueError:
-            raise _BadFile(
+            raise _broken(
                 f"{path} has <difficult> {difficult!r} in {thing}; expected 0 or 1: "
-                "correct it, or leave it out for 0."
+                "correct it, or leave it out for 0.",
+                path,
             ) from None
         corners = [_text(item, f"bndbox/{corner}") for corner in _CORNERS]
         found = ", ".join(
@@ -111,9 +105,10 @@ def _check_annotation(
         except ValueError:
             box = [math.nan]
         if not all(map(math.isfinite, box)):
-            raise _BadFile(
+            raise _broken(
                 f"{path} has the <bndbox> {found} in {thing}; expected four numbers: "
-                "correct it."
+                "correct it.",
+                path,
             )
         # As mmdet does.
         left, top, right, bottom = map(int, box)
@@ -121,16 +116,17 @@ def _check_annotation(
             1 - _SLACK <= left <= right <= width + _SLACK
             and 1 - _SLACK <= top <= bottom <= height + _SLACK
         ):
-            raise _BadFile(
+            raise _broken(
                 f"{path} has the <bndbox> {found} in {thing}; expected 1 <= xmin <= "
                 f"xmax <= {width} and 1 <= ymin <= ymax <= {height} for its image of "
-                f"{width}x{height} pixels: correct the box or the <size>."
+                f"{width}x{height} pixels: correct the box or the <size>.",
+                path,
             )
     return names
 
 
 @DATASETS.register_module()
-class CheckedVOCDataset(VOCDataset):
+class CheckedVOCDataset(CheckedImages, VOCDataset):
     """Data in the layout of Pascal VOC, refused with the reason where it is damaged.
 
     The items are those of :class:`mmdet.datasets.VOCDataset`. All annotations of a
@@ -140,6 +136,9 @@ class CheckedVOCDataset(VOCDataset):
     set does not have are skipped unchecked, as in mmdet.
 
     Args:
+        skip_broken (bool): Whether images whose annotation is missing or has a defect
+            are left out, and images that do not decode are replaced by others, in
+            training only. Defaults to False.
         **kwargs: Arguments of :class:`mmdet.datasets.VOCDataset`, such as
             ``data_root``, ``ann_file``, ``data_prefix=dict(sub_data_root=...)`` and
             ``metainfo=dict(classes=...)``.
@@ -147,14 +146,17 @@ class CheckedVOCDataset(VOCDataset):
     Raises:
         FileNotFoundError: At construction, for a split file, annotation or image that
             is missing.
-        ValueError: At construction, for a split without images, an annotation that is
-            no XML, lacks something or has a box outside of its image, names of classes
-            none of which is known, a split for training of which filtering leaves
-            nothing, and boxes for training without width or height unless
-            ``filter_cfg`` ignores them. When an image is loaded, for one that does not
-            decode or is smaller than its boxes ask for, whatever its annotation says.
-            Defects of many files are told as the first one and their number.
+        ValueError: At construction, for a split without images, with one twice, or
+            that is no text in UTF-8; for an annotation that is no XML, lacks something
+            or has a box outside of its image, names of classes none of which is known,
+            a split for training of which filtering leaves nothing, and boxes for
+            training without width or height unless ``filter_cfg`` ignores them. When
+            an image is loaded, for one that does not decode or is smaller than its
+            boxes ask for, whatever its annotation says. Defects of many files are told
+            as the first one and their number.
     """
+
+    _expected = "a JPEG image"
 
     def load_data_list(self) -> List[dict]:
         """Read and check the annotations of the split.
@@ -173,7 +175,7 @@ class CheckedVOCDataset(VOCDataset):
                 f"tuple of names, such as ({classes!r},), or a file with one name a "
                 "line."
             )
-        if _is_local(self.ann_file, self.backend_args):
+        if is_local(self.ann_file, self.backend_args):
             if not osp.isfile(self.ann_file):
                 raise FileNotFoundError(
                     f"CheckedVOCDataset finds no split file {self.ann_file!r}; "
@@ -181,6 +183,7 @@ class CheckedVOCDataset(VOCDataset):
                     "ImageSets/Main/trainval.txt: set data_root and ann_file to where "
                     "it is."
                 )
+            self._check_ids(read_lines(self.ann_file))
         self._checks_images = self._images_are_local()
         self._problems, self._names = [], set()
         data_list = super().load_data_list()
@@ -190,9 +193,24 @@ class CheckedVOCDataset(VOCDataset):
                 "again."
             )
         if self._problems:
-            self._raise_problems(len(data_list))
+            if not self.skip_broken or len(self._problems) == len(data_list):
+                self._raise_problems(len(data_list))
+            data_list = [info for info in data_list if info]
+            self.broken_files.update(
+                (problem.path, str(problem)) for _, problem in self._problems
+            )
         self._check_names(len(data_list))
         return data_list
+
+    def _check_ids(self, ids: List[str]) -> None:
+        counts = Counter(ids)
+        repeated = [name for name, count in counts.items() if name and count > 1]
+        if repeated:
+            raise ValueError(
+                f"{printable(self.ann_file)} lists {len(repeated)} of its "
+                f"{len(counts)} ids more than once: {shortened(repeated, 5)}; expected "
+                "each image once: take the repeated lines out."
+            )
 
     def _images_are_local(self) -> bool:
         """Whether loading needs the images as local files.
@@ -204,8 +222,8 @@ class CheckedVOCDataset(VOCDataset):
             for transform in self.pipeline.transforms
             if isinstance(transform, LoadImageFromFile)
         ]
-        return _is_local(self.sub_data_root, self.backend_args) and all(
-            _is_local(self.sub_data_root, loader.backend_args)
+        return is_local(self.sub_data_root, self.backend_args) and all(
+            is_local(self.sub_data_root, loader.backend_args)
             and loader.file_client_args is None
             and not loader.ignore_empty
             for loader in loaders
@@ -226,13 +244,14 @@ class CheckedVOCDataset(VOCDataset):
         try:
             info = self._parse(img_info)
             if self._checks_images and not osp.isfile(info["img_path"]):
-                raise _BadFile(
+                raise _broken(
                     f"CheckedVOCDataset finds no {info['img_path']}, the image of "
                     f"{self._xml_path}; expected a file *.jpg for each annotation: "
                     f"add it, or take {info['img_id']!r} out of {self.ann_file}.",
-                    FileNotFoundError,
+                    info["img_path"],
+                    MissingFileError,
                 )
-        except _BadFile as problem:
+        except BrokenFileError as problem:
             self._problems.append((img_info["img_id"], problem))
             return {}
         return info
@@ -240,7 +259,7 @@ class CheckedVOCDataset(VOCDataset):
     def _parse(self, img_info: dict) -> dict:
         try:
             return super().parse_data_info(img_info)
-        except _BadFile:
+        except BrokenFileError:
             raise
         except Exception:
             # mmdet stumbled over the file before _parse_instance_info saw it: say
@@ -254,18 +273,20 @@ class CheckedVOCDataset(VOCDataset):
             with get_local_path(path, backend_args=self.backend_args) as local_path:
                 annotation = ET.parse(local_path)
         except FileNotFoundError as error:
-            raise _BadFile(
+            raise _broken(
                 f"CheckedVOCDataset finds no {path}, the annotation of image "
                 f"{img_info['img_id']!r}; expected one for each line of "
                 f"{self.ann_file}, which holds one id a line and no blank ones: set "
                 "data_prefix.sub_data_root to the folder of Annotations, add the file "
                 "or take the line out.",
-                FileNotFoundError,
+                path,
+                MissingFileError,
             ) from error
         except (ET.ParseError, LookupError, ValueError) as error:
-            raise _BadFile(
+            raise _broken(
                 f"{path} is no well-formed XML ({error}); expected an annotation of "
-                "Pascal VOC: correct it or fetch it again."
+                "Pascal VOC: correct it or fetch it again.",
+                path,
             ) from error
         _check_annotation(annotation, path, self._metainfo["classes"])
 
@@ -282,25 +303,28 @@ class CheckedVOCDataset(VOCDataset):
             # mmdet takes the ends of a box as edges, so a box of one pixel has no
             # extent, and its regression targets in the RoI head are not finite.
             if left == right or top == bottom:
-                raise _BadFile(
+                raise _broken(
                     f"{path} has a box of {right - left + 1}x{bottom - top + 1} pixels "
                     f"({classes[instance['bbox_label']]}, xmin={left + 1}, ymin="
                     f"{top + 1}), on which mmdet's losses are not finite; expected two "
                     "pixels or more for training: have mmdet ignore such boxes by "
-                    "filter_cfg=dict(bbox_min_size=1), or correct it."
+                    "filter_cfg=dict(bbox_min_size=1), or correct it.",
+                    path,
                 )
         return instances
 
     def _raise_problems(self, images: int) -> None:
         _, first = self._problems[0]
         message = str(first)
+        if self._or_skip() and len(self._problems) < images:
+            message += " With --skip-broken such files are left out of training."
         if len(self._problems) > 1:
-            ids = _shortened((img_id for img_id, _ in self._problems), 5)
+            ids = shortened((img_id for img_id, _ in self._problems), 5)
             message += (
                 f" Of the {images} images of {self.ann_file}, {len(self._problems)} "
                 f"have a defect: {ids}."
             )
-        raise first.error(message) from first.__cause__
+        raise type(first)(message, first.path) from first.__cause__
 
     def _check_names(self, images: int) -> None:
         classes = self._metainfo["classes"]
@@ -309,14 +333,14 @@ class CheckedVOCDataset(VOCDataset):
         if self._names:
             raise ValueError(
                 f"The {images} annotations of {self.ann_file} have objects of the "
-                f"classes {_shortened(sorted(self._names), 20)}; expected some of "
-                f"{_shortened(classes, 20)}: set metainfo=dict(classes=(...)) of the "
+                f"classes {shortened(sorted(self._names), 20)}; expected some of "
+                f"{shortened(classes, 20)}: set metainfo=dict(classes=(...)) of the "
                 "data set to the names in its annotations."
             )
         if not self.test_mode:
             raise ValueError(
                 f"The {images} annotations of {self.ann_file} have no <object>; "
-                f"expected objects of the classes {_shortened(classes, 20)} to train "
+                f"expected objects of the classes {shortened(classes, 20)} to train "
                 "on: annotate the images, or name another ann_file."
             )
 
@@ -336,52 +360,25 @@ class CheckedVOCDataset(VOCDataset):
             raise ValueError(
                 f"filter_cfg={dict(self.filter_cfg)} leaves none of the {len(sides)} "
                 f"images of {self.ann_file}: {empty} have no object of the classes "
-                f"{_shortened(self._metainfo['classes'], 20)}, and their shorter sides "
+                f"{shortened(self._metainfo['classes'], 20)}, and their shorter sides "
                 f"are {min(sides)} to {max(sides)} pixels; expected some to train on: "
                 "lower min_size, or correct metainfo.classes or ann_file."
             )
         return kept
 
-    def prepare_data(self, idx: int) -> Optional[dict]:
-        """Run the pipeline, with the loading of the image checked.
+    def describe_image(self, info: dict) -> str:
+        """A file and what it is, for messages."""
+        what = f"the image of {info['xml_path']} (id {info['img_id']!r})"
+        return printable(f"{info['img_path']}, {what},")
 
-        Args:
-            idx (int): Index of the image.
+    def remedy(self, info: dict) -> str:
+        """What can be done about a broken file, for messages."""
+        remedy = f"fetch it again, or take its id out of {printable(self.ann_file)}"
+        return remedy + self._or_skip()
 
-        Returns:
-            Outcome of the pipeline; None where a transform gives None.
-
-        Raises:
-            ValueError: For an image that cannot be loaded or does not hold its boxes.
-                Errors of other transforms pass unchanged.
-        """
-        data = self.get_data_info(idx)
-        # The loop of Compose: an exception out of the whole of it would not tell
-        # whether the file or a later transform is to blame.
-        for transform in self.pipeline.transforms:
-            if isinstance(transform, LoadImageFromFile):
-                data = self._load_image(transform, data)
-            else:
-                data = transform(data)
-            if data is None:
-                return None
-        return data
-
-    def _load_image(self, load: LoadImageFromFile, info: dict) -> Optional[dict]:
-        path = info["img_path"]
-        image = f"{path}, the image of {info['xml_path']} (id {info['img_id']!r}),"
-        try:
-            loaded = load(info)
-        except MemoryError:
-            raise
-        except Exception as error:
-            empty = osp.isfile(path) and osp.getsize(path) == 0
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ValueError(
-                f"{image} {'is empty' if empty else 'does not decode'} ({reason}); "
-                "expected a JPEG image: fetch it again, or take its id out of "
-                f"{self.ann_file}."
-            ) from error
+    def load_image(self, load: LoadImageFromFile, info: dict) -> Optional[dict]:
+        """Load an image that holds its boxes; see :class:`CheckedImages`."""
+        loaded = super().load_image(load, info)
         if loaded is None:
             return None
         height, width = loaded["ori_shape"]
@@ -389,16 +386,17 @@ class CheckedVOCDataset(VOCDataset):
         if any(x >= width + _SLACK or y >= height + _SLACK for x, y in corners):
             # Its <size> is wrong, or OpenCV turned it as its EXIF data say.
             turned = (width, height) == (info["height"], info["width"])
-            raise ValueError(
-                f"{image} has {width}x{height} pixels (width x height) and a box "
-                f"outside of them; expected {info['width']}x{info['height']}, the "
-                "<size> in its annotation: put the image back that was annotated, or "
-                "correct the <size> and the boxes"
+            raise BrokenFileError(
+                f"{self.describe_image(info)} has {width}x{height} pixels (width x "
+                f"height) and a box outside of them; expected {info['width']}x"
+                f"{info['height']}, the <size> in its annotation: put the image back "
+                "that was annotated, or correct the <size> and the boxes"
                 + (
                     "; if an EXIF orientation turns it, load it with "
                     "color_type='color_ignore_orientation'."
                     if turned
                     else "."
-                )
+                ),
+                info["img_path"],
             )
         return loaded

@@ -9,6 +9,7 @@ from mmpretrain.datasets import BaseDataset
 from pckd_mm.registry import DATASETS
 
 from ._common import check_split
+from .broken_files import read_lines, shortened
 
 _SIDE = 96
 _IMAGE_BYTES = 3 * _SIDE * _SIDE
@@ -119,10 +120,10 @@ class STL10(BaseDataset):
         ]
 
     def _check_names(self, path: Path) -> None:
-        names = tuple(_existing(path).read_text(encoding="utf-8").split())
+        names = tuple(" ".join(read_lines(str(_existing(path)))).split())
         if names != self.METAINFO["classes"]:
             raise ValueError(
-                f"{path} names the classes {', '.join(names)}; expected "
+                f"{path} names the classes {shortened(names, 20)}; expected "
                 f"{', '.join(self.METAINFO['classes'])}: fetch and unpack it again."
             )
 

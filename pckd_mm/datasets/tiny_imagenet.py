@@ -6,8 +6,10 @@ from typing import Dict, List, Optional
 from mmpretrain.datasets import BaseDataset
 
 from pckd_mm.registry import DATASETS
+from pckd_mm.utils.printable import printable
 
 from ._common import check_split
+from .broken_files import CheckedImages, read_lines
 
 
 def _lines(path: Path) -> List[str]:
@@ -16,7 +18,7 @@ def _lines(path: Path) -> List[str]:
             f"TinyImageNet finds no {path}; expected the files of tiny-imagenet-200."
             "zip: unpack it and set data_root to its folder tiny-imagenet-200."
         )
-    return path.read_text(encoding="utf-8").splitlines()
+    return read_lines(str(path))
 
 
 def _images(folder: Path) -> List[str]:
@@ -50,22 +52,22 @@ def read_classes(root: Path) -> Dict[str, str]:
             "different; expected one WordNet id a line: unpack it again."
         )
     names = dict(
-        line.rstrip().split("\t", 1)
+        map(str.strip, line.split("\t", 1))
         for line in _lines(root / "words.txt")
         if "\t" in line
     )
-    nameless = [wnid for wnid in ids if wnid not in names]
+    nameless = [wnid for wnid in ids if not names.get(wnid)]
     if nameless:
         raise ValueError(
-            f"{root / 'words.txt'} has no name for {nameless[0]} and {len(nameless)} "
-            f"of {len(ids)} ids in all; expected one for each of wnids.txt: unpack it "
-            "again."
+            f"{root / 'words.txt'} has no name for {printable(nameless[0])} and "
+            f"{len(nameless)} of {len(ids)} ids in all; expected one for each of "
+            "wnids.txt: unpack it again."
         )
     return {wnid: names[wnid] for wnid in ids}
 
 
 @DATASETS.register_module()
-class TinyImageNet(BaseDataset):
+class TinyImageNet(CheckedImages, BaseDataset):
     """TinyImageNet: 200 classes of ImageNet, images of 64x64 pixels.
 
     100,000 images for training and 10,000 for validation; the images for testing have
@@ -75,6 +77,8 @@ class TinyImageNet(BaseDataset):
         data_root (str): The folder ``tiny-imagenet-200``.
         split (str): ``'train'`` or ``'val'``. Defaults to ``'train'``.
         metainfo (dict, optional): Meta information, such as names of the categories.
+        skip_broken (bool): Whether images that do not decode are replaced by others,
+            in training only. Defaults to False.
         **kwargs: Other arguments of :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
@@ -135,8 +139,8 @@ class TinyImageNet(BaseDataset):
             example = min(listed ^ images, default="one image twice")
             raise ValueError(
                 f"{path} lists {len(data_list)} images and {folder} holds "
-                f"{len(images)}; expected the same, found {example} in one of them "
-                "only: unpack both again."
+                f"{len(images)}; expected the same, found {printable(example)} in "
+                "one of them only: unpack both again."
             )
         return data_list
 

@@ -241,6 +241,57 @@ def test_split_file(tmp_path, test_mode):
 
 
 @pytest.mark.parametrize("test_mode", [False, True])
+def test_damaged_split_file(tmp_path, test_mode):
+    for stem in ("a", "b", "a", "c", "b", "a"):
+        add(tmp_path, stem)
+    message = "Main/train.txt lists 2 of its 3 ids more than once: a, b; expected each"
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path, test_mode=test_mode)
+    (tmp_path / "VOC2007/ImageSets/Main/train.txt").write_bytes(b"a\nb\xe9\n")
+    with pytest.raises(ValueError, match="train.txt is no text in UTF-8 .*at byte 3"):
+        build(tmp_path, test_mode=test_mode)
+
+
+PACK = dict(type="mmdet.PackDetInputs", meta_keys=("img_id",))
+
+
+def test_skipping(tmp_path):
+    for stem in "abcdefgh":
+        add(tmp_path, stem)
+    year = tmp_path / "VOC2007"
+    (year / "Annotations" / "b.xml").write_text("<annotation>")
+    (year / "Annotations" / "c.xml").unlink()
+    (year / "JPEGImages" / "d.jpg").unlink()
+    (year / "JPEGImages" / "f.jpg").write_bytes(b"")
+    message = "b.xml is no well-.* With --skip-broken such files are left out of train"
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path)
+    with pytest.raises(ValueError) as caught:
+        build(tmp_path, test_mode=True)
+    assert "--skip-broken" not in str(caught.value)
+    with pytest.raises(ValueError, match="skip_broken=True with test_mode=True"):
+        build(tmp_path, test_mode=True, skip_broken=True)
+
+    dataset = build(tmp_path, skip_broken=True, pipeline=[*LOADING, PACK])
+    left_out = ["Annotations/b.xml", "Annotations/c.xml", "JPEGImages/d.jpg"]
+    assert list(dataset.broken_files) == [str(year / name) for name in left_out]
+    ids = [dataset.get_data_info(index)["img_id"] for index in range(len(dataset))]
+    assert ids == ["a", "e", "f", "g", "h"]
+    found = [dataset[index]["data_samples"] for index in range(5)]
+    assert [sample.img_id for sample in found] == ["a", "e", "g", "g", "h"]
+    skipped = [list(sample.get("broken_files") or ()) for sample in found]
+    assert skipped == [[], [], [str(year / "JPEGImages" / "f.jpg")], [], []]
+    assert len(dataset.broken_files) == 4
+
+
+def test_skipping_all(tmp_path):
+    add(tmp_path, "a", "<annotation>")
+    with pytest.raises(ValueError, match="a.xml is no well-formed XML") as caught:
+        build(tmp_path, skip_broken=True)
+    assert "--skip-broken" not in str(caught.value)
+
+
+@pytest.mark.parametrize("test_mode", [False, True])
 def test_names_of_classes(tmp_path, test_mode):
     add(tmp_path, "a", annotation(thing("seven"), thing("three")))
     add(tmp_path, "b", annotation(thing("seven")))

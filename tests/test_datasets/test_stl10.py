@@ -98,6 +98,12 @@ def test_refuses_other_classes(root):
         STL10(root)
 
 
+def test_names_a_file_that_is_no_utf8(root):
+    (root / "stl10_binary" / "class_names.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(ValueError, match="class_names.txt is no text in UTF-8"):
+        STL10(root)
+
+
 def test_refuses_an_unknown_split(root):
     message = "^STL10 found split='val'; expected 'train' or 'test'\\.$"
     with pytest.raises(ValueError, match=message):

@@ -128,3 +128,24 @@ def test_refuses_an_unknown_split(root):
     message = "^TinyImageNet found split='test'; expected 'train' or 'val'\\.$"
     with pytest.raises(ValueError, match=message):
         TinyImageNet(root, "test")
+
+
+@pytest.mark.parametrize("name", ["wnids.txt", "words.txt", "val/val_annotations.txt"])
+def test_names_a_file_that_is_no_utf8(root, name):
+    with open(root / name, "ab") as file:
+        file.write(b"caf\xe9")
+    with pytest.raises(ValueError, match=f"{name} is no text in UTF-8"):
+        TinyImageNet(root, "val")
+
+
+def test_refuses_or_skips_broken_images(root):
+    path = root / "train" / "n01" / "images" / "n01_0.JPEG"
+    path.write_bytes(path.read_bytes()[:-20])
+    pipeline = [dict(type="LoadImageFromFile"), dict(type="PackInputs")]
+    message = "n01_0.JPEG, an image of the class goldfish, carp, does not decode"
+    with pytest.raises(ValueError, match=message):
+        TinyImageNet(root, pipeline=pipeline)[2]
+    sample = TinyImageNet(root, pipeline=pipeline, skip_broken=True)[2]["data_samples"]
+    assert sample.sample_idx == 3 and list(sample.broken_files) == [str(path)]
+    with pytest.raises(ValueError, match="skip_broken=True with test_mode=True"):
+        TinyImageNet(root, "val", skip_broken=True)

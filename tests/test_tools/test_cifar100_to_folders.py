@@ -6,8 +6,8 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from mmpretrain.datasets import CIFAR100
 
+from pckd_mm.datasets import CheckedCIFAR100
 from tests.builders import ROOT
 
 TOOL = ROOT / "tools" / "dataset_converters" / "cifar100_to_folders.py"
@@ -20,7 +20,7 @@ spec.loader.exec_module(tool)
 def root(tmp_path, monkeypatch):
     """Three images a split, in the layout of the official files."""
     # Those are known by their md5 sums, which small ones cannot have.
-    monkeypatch.setattr(CIFAR100, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(CheckedCIFAR100, "_check_integrity", lambda self: True)
     folder = tmp_path / "cifar-100-python"
     folder.mkdir()
     rng = np.random.RandomState(0)
@@ -52,7 +52,7 @@ def test_whole_or_not_at_all(root, monkeypatch):
         tool.convert(root, "train")
     assert not (root / "train").exists()
     monkeypatch.undo()
-    monkeypatch.setattr(CIFAR100, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(CheckedCIFAR100, "_check_integrity", lambda self: True)
     assert tool.convert(root, "train") == 3
     with pytest.raises(FileExistsError, match="train is there already"):
         tool.convert(root, "train")

@@ -11,7 +11,8 @@ import shutil
 from pathlib import Path
 
 import cv2
-from mmpretrain.datasets import CIFAR100
+
+from pckd_mm.datasets import CheckedCIFAR100
 
 
 def convert(root: Path, split: str) -> int:
@@ -27,6 +28,7 @@ def convert(root: Path, split: str) -> int:
     Raises:
         FileExistsError: Where the split's folder is there already.
         OSError: Where an image cannot be written.
+        ValueError: For files that are not the official ones.
     """
     out, partial = root / split, root / f"{split}.partial"
     if out.exists():
@@ -35,7 +37,7 @@ def convert(root: Path, split: str) -> int:
             "written again."
         )
     shutil.rmtree(partial, ignore_errors=True)
-    dataset = CIFAR100(str(root), split=split)
+    dataset = CheckedCIFAR100(str(root), split=split)
     for name in dataset.CLASSES:
         (partial / name).mkdir(parents=True)
     for index in range(len(dataset)):
@@ -62,7 +64,7 @@ def main() -> None:
     try:
         for split in ("train", "test"):
             print(f"{args.root / split}: {convert(args.root, split)} images")
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from None
 
 

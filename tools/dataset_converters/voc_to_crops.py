@@ -15,6 +15,8 @@ from typing import Dict, List, NamedTuple, Sequence
 import cv2
 import numpy as np
 
+from pckd_mm.datasets.broken_files import read_lines
+
 
 class Box(NamedTuple):
     """An object: its class and its box, in pixels counted from 1, ends included."""
@@ -100,6 +102,7 @@ def read_split(year: Path, split: str) -> List[str]:
 
     Raises:
         FileNotFoundError: Where the split file is missing.
+        ValueError: For a file that is no text in UTF-8.
     """
     path = year / "ImageSets" / "Main" / f"{split}.txt"
     if not path.is_file():
@@ -107,7 +110,7 @@ def read_split(year: Path, split: str) -> List[str]:
             f"There is no {path}; expected a file with the name of a photo a line: "
             "name another split or other --years."
         )
-    return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    return [line.split()[0] for line in read_lines(str(path)) if line.strip()]
 
 
 def convert(

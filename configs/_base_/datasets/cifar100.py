@@ -19,7 +19,7 @@ train_dataloader = dict(
     dataset=dict(
         type="pckd_mm.InMemoryDataset",
         dataset=dict(
-            type="CIFAR100",
+            type="pckd_mm.CheckedCIFAR100",
             data_root="data/cifar100",
             split="train",
             pipeline=[dict(type="PackInputs")],
@@ -36,7 +36,7 @@ val_dataloader = dict(
     dataset=dict(
         type="pckd_mm.InMemoryDataset",
         dataset=dict(
-            type="CIFAR100",
+            type="pckd_mm.CheckedCIFAR100",
             data_root="data/cifar100",
             split="test",
             test_mode=True,

@@ -8,7 +8,7 @@ with read_base():
 data_preprocessor.to_rgb = True  # files decode to BGR  # noqa: F405
 
 folder = dict(
-    type="CustomDataset",
+    type="pckd_mm.CheckedCustomDataset",
     data_root="data/cifar100",
     pipeline=[dict(type="LoadImageFromFile"), dict(type="PackInputs")],
 )

@@ -19,7 +19,7 @@ train_dataloader = dict(
     collate_fn=dict(type="default_collate"),
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
-        type="ImageNet",
+        type="pckd_mm.CheckedImageNet",
         data_root="data/imagenet",
         split="train",
         pipeline=[
@@ -37,7 +37,7 @@ val_dataloader = dict(
     collate_fn=dict(type="default_collate"),
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="ImageNet",
+        type="pckd_mm.CheckedImageNet",
         data_root="data/imagenet",
         split="val",
         pipeline=[

@@ -6,7 +6,12 @@ from mmengine.config import read_base
 with read_base():
     from .transfer_32x32 import *  # noqa: F403
 
-folder = dict(type="CustomDataset", data_root="data/transfer", pipeline=shrunk)
+folder = dict(
+    type="pckd_mm.CheckedCustomDataset",
+    data_root="data/transfer",
+    allow_empty=True,  # voc_to_crops.py has classes that are in one split only
+    pipeline=shrunk,
+)
 train_dataloader.dataset.dataset = dict(folder, data_prefix="train")  # noqa: F405
 val_dataloader.dataset.dataset = dict(folder, data_prefix="test", test_mode=True)  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405

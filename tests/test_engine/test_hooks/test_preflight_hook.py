@@ -57,6 +57,11 @@ def test_check_categories():
     check_categories(listed, 3)
     with pytest.raises(ValueError, match="label 2"):
         check_categories(listed, 2)
+    # A class is missing, whose folder is gone, and all labels are in range.
+    listed.get_gt_labels = lambda: torch.tensor([0, 1])
+    check_categories(listed, 2)
+    with pytest.raises(ValueError, match="has 2 classes .* num_classes=3; expected"):
+        check_categories(listed, 3)
 
 
 @pytest.mark.parametrize(

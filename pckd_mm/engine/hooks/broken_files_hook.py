@@ -1,0 +1,126 @@
+"""The broken files that training goes on without."""
+
+import os.path as osp
+from typing import Dict, Iterator, Optional
+
+from mmengine.dist import all_gather_object, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from pckd_mm.datasets import CheckedImages
+from pckd_mm.registry import HOOKS
+from pckd_mm.utils.files import write_whole
+from pckd_mm.utils.printable import printable
+
+# Files that are named in the log one by one.
+_NAMED = 20
+
+
+def _innermost(dataset: Dataset) -> Iterator[Dataset]:
+    """The data sets within wrappers such as ``RepeatDataset``."""
+    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    if inner == [None]:
+        yield dataset
+        return
+    for each in inner:
+        yield from _innermost(each)
+
+
+@HOOKS.register_module()
+class BrokenFilesHook(Hook):
+    """Count and list the files that ``skip_broken`` of a data set has skipped.
+
+    The log names each of the first 20 when it is met. After each epoch it has their
+    number, and ``broken_files.txt`` in the work dir a line for each file that any
+    process has met so far: its path, a tab, and what is wrong with it.
+
+    Args:
+        most (float): Share of the training images above which the run ends, since the
+            data set itself is broken then. Defaults to 0.1.
+
+    Raises:
+        ValueError: For a share that is none.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(self, most: float = 0.1) -> None:
+        if not 0 <= most <= 1:
+            raise ValueError(
+                f"BrokenFilesHook found most={most}; expected a share, 0 to 1."
+            )
+        self.most = most
+        self.found: Dict[str, str] = {}
+        self._sets = []
+        self._images = 0
+
+    def before_train(self, runner: Runner) -> None:
+        """Note what the data sets have skipped when they were made.
+
+        Raises:
+            ValueError: Where too many files are broken.
+        """
+        sets = _innermost(runner.train_dataloader.dataset)
+        self._sets = [each for each in sets if isinstance(each, CheckedImages)]
+        self._images = sum(len(each) for each in self._sets)
+        for each in self._sets:
+            self._add(runner, each.broken_files)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        """Note what was skipped for the batch.
+
+        Raises:
+            ValueError: Where too many files are broken.
+        """
+        # Samples come from worker processes; data sets in memory skip in this one.
+        for sample in (data_batch or {}).get("data_samples", ()):
+            self._add(runner, sample.get("broken_files") or {})
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Write the files that all processes have met.
+
+        Raises:
+            ValueError: Where too many files are broken.
+        """
+        for of_process in all_gather_object(self.found):
+            self._add(runner, of_process)
+        if self.found:
+            self._write(runner)
+            # MMEngine's logger shows a warning that is repeated only once.
+            runner.logger.info(
+                f"{len(self.found)} broken files were skipped so far, "
+                f"{len(self.found) / max(self._images, 1):.2%} of {self._images} "
+                f"images: {self._path(runner)} lists them."
+            )
+
+    def _add(self, runner: Runner, broken: Dict[str, str]) -> None:
+        new = {path: why for path, why in broken.items() if path not in self.found}
+        for why in list(new.values())[: max(0, _NAMED - len(self.found))]:
+            runner.logger.warning(f"Skipped a broken file: {why}")
+        self.found.update(new)
+        if new and len(self.found) > self.most * self._images:
+            self._write(runner)
+            raise ValueError(
+                f"{len(self.found)} of {self._images} training images are broken, "
+                f"such as: {next(iter(new.values()))} Expected no more than "
+                f"{self.most:.0%} of them: mend the data set, for which "
+                f"{self._path(runner)} lists them, or raise most of BrokenFilesHook."
+            )
+
+    def _path(self, runner: Runner) -> str:
+        return osp.join(runner.work_dir, "broken_files.txt")
+
+    def _write(self, runner: Runner) -> None:
+        if is_main_process():
+            lines = (
+                f"{printable(path)}\t{why}\n"
+                for path, why in sorted(self.found.items())
+            )
+            write_whole(self._path(runner), "".join(lines).encode())

@@ -1,0 +1,18 @@
+"""Texts of unknown origin in messages and logs."""
+
+__all__ = ["printable"]
+
+
+def printable(text: str, most: int = 5000) -> str:
+    """A text with escapes for what cannot be shown.
+
+    Args:
+        text (str): Such as a path with line breaks, or with bytes that are no UTF-8,
+            which Python reads as lone surrogates and can write to no log.
+        most (int): Characters to take of it. Defaults to 5000, more than a path has.
+    """
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text[:most]
+    )
+    return shown if len(text) <= most else f"{shown}..."

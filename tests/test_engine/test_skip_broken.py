@@ -1,0 +1,78 @@
+"""What --skip-broken makes of a config."""
+
+import runpy
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from pckd_mm.datasets import CheckedCustomDataset
+from pckd_mm.engine.skip_broken import skip_broken_files
+from tests.builders import CONFIGS, ROOT
+
+
+def config(dataset: dict) -> Config:
+    return Config(dict(train_dataloader=dict(dataset=dataset)))
+
+
+def skipping(cfg: Config) -> int:
+    return str(cfg.to_dict()).count("'skip_broken': True")
+
+
+@pytest.mark.parametrize(
+    "path, sets",
+    [
+        ("pckd/cifar100_resnet20_resnet8_6e.py", 1),
+        ("pckd/imagenet_resnet34_resnet18.py", 1),
+        ("transfer/tiny_imagenet_resnet20.py", 1),
+        ("transfer/folder_resnet20.py", 1),
+        ("pckd/voc_frcnn_r101_r50.py", 2),
+    ],
+)
+def test_training_sets_of_the_configs_skip(path, sets):
+    if "voc" in path:
+        pytest.importorskip("mmdet")
+    cfg = Config.fromfile(CONFIGS / path)
+    skip_broken_files(cfg)
+    assert skipping(cfg) == sets
+    assert skipping(Config(dict(train=cfg.train_dataloader))) == sets
+    assert cfg.default_hooks.broken_files.type == "pckd_mm.BrokenFilesHook"
+
+
+def test_wrappers_and_classes():
+    inner = [dict(type="pckd_mm.TinyImageNet"), dict(type=CheckedCustomDataset)]
+    cfg = config(dict(type="RepeatDataset", dataset=dict(datasets=inner)))
+    cfg.default_hooks = dict(broken_files=dict(type="pckd_mm.BrokenFilesHook", most=1))
+    skip_broken_files(cfg)
+    assert skipping(cfg) == 2
+    assert cfg.default_hooks.broken_files.most == 1
+
+
+@pytest.mark.parametrize("kind", ["CustomDataset", "pckd_mm.DigitsDataset", "nothing"])
+def test_data_sets_that_skip_no_files_are_refused(kind):
+    good = dict(type="pckd_mm.TinyImageNet")
+    cfg = config(dict(datasets=[good, dict(type=kind)]))
+    with pytest.raises(ValueError, match=f"--skip-broken found the data set {kind} in"):
+        skip_broken_files(cfg)
+    assert skipping(cfg) == 0
+
+
+@pytest.mark.parametrize(
+    "options, refused",
+    [([], None), (["--skip-broken"], None), (["--skip-broken"], "DigitsDataset")],
+)
+def test_option_of_the_command_line(tmp_path, monkeypatch, options, refused):
+    name = "digits_resnet8_thin" if refused else "cifar100_resnet8_6e"
+    path = str(CONFIGS / "vanilla" / f"{name}.py")
+    arguments = ["train.py", path, "--work-dir", str(tmp_path), *options]
+    monkeypatch.setattr("sys.argv", arguments)
+    seen = []
+
+    def from_cfg(cfg):
+        seen.append(skipping(cfg))
+        raise SystemExit("seen")
+
+    monkeypatch.setattr(Runner, "from_cfg", from_cfg)
+    with pytest.raises(SystemExit, match=refused or "seen"):
+        runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
+    assert seen == ([] if refused else [len(options)])
