@@ -96,7 +96,7 @@ def run_config(path: str, data_root: Path, work_dir: Path, classes: int = 3) -> 
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         split = "train" if loader is cfg.train_dataloader else "test"
         loader.dataset.dataset = dict(
-            type="CustomDataset",
+            type="pckd_mm.CheckedCustomDataset",
             data_root=str(data_root),
             data_prefix=split,
             test_mode=split == "test",

@@ -8,18 +8,24 @@ import os
 import os.path as osp
 
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from pckd_mm.compat import (
     end_cpu_processes,
     prepare_cpu_processes,
     weights_only_loading,
 )
+from pckd_mm.engine.interruptions import (
+    ending_on_sigterm,
+    saying_where_resume_goes_on,
+)
+from pckd_mm.engine.skip_broken import skip_broken_files
 from pckd_mm.engine.speed_options import (
     COMPILE_MODES,
     use_mixed_precision,
     use_speed_up,
 )
+from pckd_mm.utils.checkpoint import checkpoint_to_resume
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +42,7 @@ def parse_args() -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="PATH",
-        help="go on from a checkpoint, by default the newest in the work dir",
+        help="go on from a checkpoint, by default the newest whole one in the work dir",
     )
     parser.add_argument(
         "--amp",
@@ -63,6 +69,12 @@ def parse_args() -> argparse.Namespace:
         "--auto-scale-lr",
         action="store_true",
         help="scale the learning rate to the batch size of all processes",
+    )
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="go on without image files and annotations that are broken, and list them "
+        "in broken_files.txt in the work dir",
     )
     return parse_with_launcher(parser)
 
@@ -104,33 +116,43 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def train(cfg: Config) -> None:
+    """Train, and leave nothing of it in memory."""
+    with weights_only_loading():
+        runner = Runner.from_cfg(cfg)
+        with saying_where_resume_goes_on(runner):
+            runner.train()
+
+
+@ending_on_sigterm()
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    if args.resume == "auto":
-        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
-        if cfg.resume:  # else the run begins, from load_from if the config has it
-            cfg.load_from = None
-    elif args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = args.resume
     try:
+        if args.resume is not None:
+            checkpoint = checkpoint_to_resume(cfg.work_dir, args.resume)
+            cfg.resume = checkpoint is not None
+            if cfg.resume:  # else the run begins, from load_from if the config has it
+                cfg.load_from = checkpoint
         if args.amp:
             use_mixed_precision(cfg)
         use_speed_up(cfg, args.fast, args.compile)
-    except ValueError as error:
+        if args.skip_broken:
+            skip_broken_files(cfg)
+    except (FileNotFoundError, ValueError) as error:
         raise SystemExit(str(error)) from None
     if args.auto_scale_lr:
-        if "auto_scale_lr" not in cfg:
+        base = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
+        if not isinstance(base, int) or base < 1:
             raise SystemExit(
-                f"{args.config} has no auto_scale_lr; expected "
-                "auto_scale_lr=dict(base_batch_size=...) for --auto-scale-lr."
+                f"{args.config} has auto_scale_lr={cfg.get('auto_scale_lr')}; expected "
+                "auto_scale_lr=dict(base_batch_size=...) for --auto-scale-lr, the "
+                "images that its learning rate is for, 1 or more."
             )
         cfg.auto_scale_lr.enable = True
     prepare_cpu_processes(cfg)
 
-    with weights_only_loading():
-        Runner.from_cfg(cfg).train()
+    train(cfg)
     end_cpu_processes()
 
 

@@ -6,12 +6,15 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=100),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2),
+    # Whenever a run is cut off, --resume finds a whole checkpoint.
+    checkpoint=dict(type="pckd_mm.WholeCheckpointHook", interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     # A resumed run draws the random numbers of the uninterrupted one.
     reseed=dict(type="pckd_mm.ReseedHook"),
     # Bad data and recorders that never record end the run before it begins.
     preflight=dict(type="pckd_mm.PreflightHook"),
+    # A loss that is not finite stops the run; action="skip" leaves such steps out.
+    non_finite=dict(type="pckd_mm.NonFiniteLossHook", action="stop", max_skips=10),
     # Faster networks; --fast and --compile turn on what rounds differently.
     speed_up=dict(type="pckd_mm.SpeedUpHook"),
 )

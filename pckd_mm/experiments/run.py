@@ -17,6 +17,7 @@ from mmengine.config import Config
 
 from pckd_mm.analysis import metric_of, read_curve, read_epoch
 from pckd_mm.utils.checkpoint import student_beside
+from pckd_mm.utils.files import write_whole
 
 from .facts import made_with
 
@@ -241,7 +242,8 @@ class Run:
             print(f"{self}: its config, seed or teacher has changed; trained anew.")
             set_aside(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.config_file.write_text(self.text(), encoding="utf-8")
+        # Half a config would be one that has changed, and the run be trained anew.
+        write_whole(str(self.config_file), self.text().encode())
 
     def command(self) -> List[str]:
         """Command line of the process, without the interpreter."""
@@ -289,10 +291,8 @@ class Run:
                 f"of its log, {self.log}, is above. The same command goes on from here."
             )
         note = {self.metric.slug: curve[self.epochs], **self.made_with()}
-        # A file that is there is whole.
-        part = self.folder / "finished.json.tmp"
-        part.write_text(json.dumps(note) + "\n")
-        part.replace(self.folder / "finished.json")
+        text = json.dumps(note) + "\n"
+        write_whole(str(self.folder / "finished.json"), text.encode())
         return curve[self.epochs]
 
     def made_with(self) -> Dict[str, Any]:

@@ -1,18 +1,32 @@
-"""Reading checkpoints, fitting them exactly, exporting students.
+"""Reading checkpoints, finding whole ones, fitting them exactly, exporting students.
 
 No code of a checkpoint runs: ``pckd_mm.compat`` sees to that for MMEngine's loader.
 """
 
+import contextlib
+import io
+import logging
+import os
 import os.path as osp
 import re
-from typing import Dict, Optional
+import zipfile
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import torch
+from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from .files import WriteError, write_whole
+from .printable import printable
+
 __all__ = [
     "read_checkpoint",
+    "require_whole",
+    "find_whole_checkpoint",
+    "checkpoint_to_resume",
+    "where_resume_goes_on",
+    "naming_where_resume_goes_on",
     "model_state_dict",
     "require_same_tensors",
     "load_exactly",
@@ -62,15 +76,20 @@ def read_checkpoint(path: str) -> dict:
             "model in MMPretrain's zoo."
         ) from None
     except Exception as error:  # a damaged pickle raises whatever its bytes lead to
-        wanted = re.findall(r"GLOBAL ([\w.]+)", str(error))
+        # torch < 2.4 writes "Unsupported class".
+        wanted = re.findall(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
         if wanted:
             raise ValueError(
                 f"The checkpoint {path} is refused, since reading it would run "
                 f"{wanted[0]}; expected tensors and plain values only: save its state "
                 "dict alone in a script of your own that allows that name by torch."
-                "serialization.add_safe_globals, if you trust the file."
+                "serialization.add_safe_globals, or reads the file by torch.load(..., "
+                "weights_only=False), if you trust it."
             ) from error
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # The rest of torch's advice is to trust the file.
+        found = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+        reason = found[1] if found else str(error).strip() or type(error).__name__
+        reason = printable(reason.splitlines()[0], 300)
         raise ValueError(
             f"The checkpoint {path} cannot be read ({reason}); "
             "expected a whole file written by torch.save: fetch or save it again."
@@ -80,7 +99,197 @@ def read_checkpoint(path: str) -> dict:
             f"The checkpoint {path} holds a {type(checkpoint).__name__}; expected a "
             "dict of tensors or one with a state_dict."
         )
+    for part in (checkpoint, checkpoint.get("state_dict", {})):
+        if not isinstance(part, dict) or not all(isinstance(key, str) for key in part):
+            raise ValueError(
+                f"The checkpoint {path} has a damaged state dict, without names of "
+                "tensors; expected a dict of tensors or one with a state_dict: fetch "
+                "or save it again."
+            )
     return checkpoint
+
+
+def require_whole(path: str) -> None:
+    """Refuse a checkpoint that a run cannot go on from.
+
+    The whole file is read: its checksums, then what it holds, without running code.
+
+    Args:
+        path (str): A local file, as MMEngine's runner saves it.
+
+    Raises:
+        ValueError: Says what is wrong with it.
+    """
+    expected = "expected a whole checkpoint of MMEngine's runner"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # damaged headers raise whatever their bytes lead to
+        size = osp.getsize(path)
+        raise ValueError(
+            f"{path} is not whole ({size:,} bytes, {error}); {expected}."
+        ) from error
+    if damaged is not None:
+        raise ValueError(
+            f"{path} is not whole (its part {damaged} is damaged); {expected}."
+        )
+    content = read_checkpoint(path)
+    parts = {"state_dict": (), "optimizer": (), "message_hub": ()}
+    parts["meta"] = ("epoch", "iter")
+    for part, names in parts.items():
+        if not isinstance(content.get(part), dict):
+            raise ValueError(f"{path} holds no {part}; {expected}.")
+        for name in names:
+            if name not in content[part]:
+                raise ValueError(f"{path} holds no {part}.{name}; {expected}.")
+
+
+def _kind_and_number(path: str) -> Tuple[Optional[str], int]:
+    """``epoch_`` and 12 of ``epoch_12.pth``; None where the name is another one."""
+    found = re.fullmatch(r"(.*?)(\d+)\.pth", osp.basename(path))
+    return (found[1], int(found[2])) if found else (None, -1)
+
+
+def _newest_first(folder: str) -> List[str]:
+    """Checkpoints of a run that it may be resumed from.
+
+    MMEngine notes the newest in the file ``last_checkpoint``, by its path. The file of
+    that name in the folder itself comes before it, since work dirs are moved and
+    copied. A higher number is newer where it was written after the note; else an
+    earlier run in the folder left it. Without a note the numbers count.
+    """
+    note, last = osp.join(folder, "last_checkpoint"), ""
+    if osp.isfile(note):
+        with open(note, encoding="utf-8", errors="replace") as file:
+            last = file.read().strip()
+    if "://" in last:  # in a remote storage, which cannot be looked through
+        return [last]
+    kind, newest = _kind_and_number(last)
+    kinds = ("epoch_", "iter_") if kind is None else (kind,)
+    found: Dict[str, int] = {}
+    for place in (folder, osp.dirname(last)):
+        if found or not osp.isdir(place):
+            continue
+        for name in os.listdir(place):
+            path = osp.join(place, name)
+            of_kind, number = _kind_and_number(name)
+            if of_kind not in kinds or not osp.isfile(path):
+                continue
+            if kind is None or number <= newest:
+                found[path] = number
+            elif osp.getmtime(path) >= osp.getmtime(note):
+                found[path] = number
+    if last and not found:
+        raise FileNotFoundError(
+            f"{note} names {last}, which is not there, and no other checkpoint "
+            "is; expected one to go on from: bring it back, or remove "
+            f"{note} to begin anew."
+        )
+    return sorted(found, key=lambda path: (found[path], path), reverse=True)
+
+
+def find_whole_checkpoint(folder: str) -> Optional[str]:
+    """Find the newest checkpoint of a run that is whole.
+
+    Each one that is not is named in a warning, with the reason. The answer depends on
+    the files only, so that all processes of a run that see the same file system find
+    the same one.
+
+    Args:
+        folder (str): Work dir of the run, which may have been moved.
+
+    Returns:
+        str | None: Its path; None where no checkpoint was saved.
+
+    Raises:
+        FileNotFoundError: Where the checkpoint that was noted is gone, and all others.
+        ValueError: Where there are checkpoints, and none is whole.
+    """
+    broken = []
+    for path in _newest_first(folder):
+        if "://" in path:
+            return path
+        try:
+            require_whole(path)
+        except ValueError as error:
+            broken.append(str(error))
+        else:
+            for reason in broken:
+                warning = f"{reason} The one before it, {path}, is used."
+                print_log(warning, logger="current", level=logging.WARNING)
+            return path
+    if not broken:
+        return None
+    raise ValueError(
+        f"None of the {len(broken)} checkpoints in {folder} is whole: "
+        f"{' '.join(broken)} Bring one back, or train in another work dir."
+    )
+
+
+def checkpoint_to_resume(work_dir: str, path: str = "auto") -> Optional[str]:
+    """The checkpoint that ``--resume`` goes on from.
+
+    Args:
+        work_dir (str): Work dir of the run.
+        path (str): A checkpoint, or "auto" for the newest whole one of the run.
+            Defaults to "auto".
+
+    Returns:
+        str | None: Its path; None where the run is to begin.
+
+    Raises:
+        FileNotFoundError: Where it is not there.
+        ValueError: Where it is not whole; names one in its folder that is.
+    """
+    if path == "auto":
+        return find_whole_checkpoint(work_dir)
+    if "://" in path or osp.isdir(path):
+        return path
+    try:
+        if not osp.isfile(path):
+            raise FileNotFoundError(
+                f"There is no checkpoint {path}; expected a file to resume from."
+            )
+        require_whole(path)
+    except (FileNotFoundError, ValueError) as error:
+        other = None
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            other = find_whole_checkpoint(osp.dirname(path) or ".")
+        advice = f"{other} is whole." if other else "No other one there is whole."
+        raise type(error)(f"{error} {advice}") from error
+    return path
+
+
+def where_resume_goes_on(work_dir: str) -> str:
+    """What ``--resume`` will do, in words.
+
+    Args:
+        work_dir (str): Work dir of the run.
+
+    Returns:
+        str: Half a sentence.
+    """
+    try:
+        path = find_whole_checkpoint(work_dir)
+    except (FileNotFoundError, ValueError) as error:
+        return f"--resume has nothing to go on from: {error}"
+    if path is None:
+        return "no checkpoint was saved yet, so that --resume begins anew"
+    return f"--resume goes on from the newest whole checkpoint, {path}"
+
+
+@contextlib.contextmanager
+def naming_where_resume_goes_on(work_dir: str) -> Iterator[None]:
+    """Within it a file that cannot be written ends the run with what to do.
+
+    Args:
+        work_dir (str): Work dir of the run.
+    """
+    try:
+        yield
+    except WriteError as error:
+        advice = f"make room, then {where_resume_goes_on(work_dir)}"
+        raise WriteError(error.errno, f"{error.strerror}; {advice}.") from error
 
 
 def model_state_dict(checkpoint: dict) -> Dict[str, Tensor]:
@@ -131,7 +340,7 @@ def require_same_tensors(
         if found != wanted:
             problems.append(f"{name} is {found} instead of {wanted}")
     if problems:
-        shown = "; ".join(sorted(problems)[:20])
+        shown = "; ".join(printable(each, 300) for each in sorted(problems)[:20])
         more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
         raise ValueError(
             f"{source} does not fit the {network} in {len(problems)} "
@@ -186,6 +395,7 @@ def export_student(checkpoint: str, out: str) -> None:
 
     Raises:
         ValueError: Where the checkpoint holds no student.
+        WriteError: Where the file cannot be written.
     """
     content = read_checkpoint(checkpoint)
     state = content.get("state_dict", {})
@@ -196,7 +406,9 @@ def export_student(checkpoint: str, out: str) -> None:
             "checkpoint needs no export."
         )
     meta = _plain_meta(content.get("meta"))
-    torch.save({"meta": meta, "state_dict": model_state_dict(content)}, out)
+    with io.BytesIO() as file:
+        torch.save({"meta": meta, "state_dict": model_state_dict(content)}, file)
+        write_whole(out, file.getvalue())
 
 
 def _plain_meta(meta: Optional[dict]) -> dict:

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from pckd_mm.utils.checkpoint import read_checkpoint
 from tests.builders import ROOT
+from tests.test_utils.test_checkpoint import save
 
 CONFIG = "configs/pckd/digits_resnet20_resnet8_thin.py"
 # The shipped config on part of the data, with a teacher of the right shape.
@@ -222,9 +223,9 @@ def test_slurm_scripts_ask_srun_for_what_they_are_told(tmp_path):
 def test_resume_keeps_load_from_of_a_run_that_has_not_begun(
     tmp_path, monkeypatch, begun
 ):
+    newest = str(tmp_path / "epoch_1.pth")
     if begun:
-        (tmp_path / "epoch_1.pth").touch()
-        (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
+        save(newest)
     options = ["--resume", "--cfg-options", "load_from=weights.pth"]
     arguments = ["train.py", str(ROOT / CONFIG), "--work-dir", str(tmp_path), *options]
     monkeypatch.setattr("sys.argv", arguments)
@@ -237,4 +238,16 @@ def test_resume_keeps_load_from_of_a_run_that_has_not_begun(
     monkeypatch.setattr(Runner, "from_cfg", from_cfg)
     with pytest.raises(SystemExit):
         runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
-    assert seen == [(True, None) if begun else (False, "weights.pth")]
+    assert seen == [(True, newest) if begun else (False, "weights.pth")]
+
+
+def test_resume_of_a_broken_checkpoint_ends_at_once(tmp_path, monkeypatch):
+    save(tmp_path / "epoch_1.pth")
+    broken = tmp_path / "epoch_2.pth"
+    broken.write_bytes(b"PK")
+    arguments = ["train.py", str(ROOT / CONFIG), "--work-dir", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [*arguments, "--resume", str(broken)])
+    with pytest.raises(
+        SystemExit, match=r"epoch_2.pth is not whole.*epoch_1.pth is wh"
+    ):
+        runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")

@@ -1,4 +1,7 @@
-"""Checkpoints: reading, fitting, exporting."""
+"""Checkpoints: reading, finding, fitting, exporting."""
+
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -6,11 +9,16 @@ import torch
 from torch import nn
 
 from pckd_mm.utils.checkpoint import (
+    checkpoint_to_resume,
     export_student,
+    find_whole_checkpoint,
     load_exactly,
     model_state_dict,
+    naming_where_resume_goes_on,
     read_checkpoint,
+    require_whole,
 )
+from pckd_mm.utils.files import WriteError
 
 
 def test_missing_file(tmp_path):
@@ -70,3 +78,186 @@ def test_a_model_of_mmpretrains_zoo_has_an_address(monkeypatch):
     read_checkpoint("torchvision://resnet18")
     assert asked[0].startswith("https://") and "resnet34" in asked[0]
     assert asked[1:] == ["https://example.org/weights.pth", "torchvision://resnet18"]
+
+
+# ------------------------------------------------------- checkpoints to resume from
+
+
+def save(path, number=1, **changes):
+    """What MMEngine's runner saves, in small."""
+    content = dict(
+        meta=dict(epoch=number, iter=10 * number),
+        state_dict={"weight": torch.arange(1000.0) + number},
+        optimizer=dict(state={}, param_groups=[]),
+        message_hub=dict(runtime_info={}),
+    )
+    content.update(changes)
+    torch.save({key: value for key, value in content.items() if value}, path)
+    return str(path)
+
+
+def note(folder, path):
+    (folder / "last_checkpoint").write_text(str(path))
+
+
+def warnings_of(monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        "pckd_mm.utils.checkpoint.print_log", lambda text, **_: found.append(text)
+    )
+    return found
+
+
+def test_every_cut_is_recognised_and_named(tmp_path, monkeypatch):
+    older = save(tmp_path / "epoch_9.pth", 9)
+    newest = save(tmp_path / "epoch_10.pth", 10)
+    note(tmp_path, newest)
+    content = (tmp_path / "epoch_10.pth").read_bytes()
+    assert find_whole_checkpoint(str(tmp_path)) == newest
+    said = warnings_of(monkeypatch)
+    lengths = [0, 1, 4, *range(100, len(content), 97), len(content) - 1]
+    for length in lengths:
+        (tmp_path / "epoch_10.pth").write_bytes(content[:length])
+        assert find_whole_checkpoint(str(tmp_path)) == older, length
+    assert len(said) == len(lengths)
+    for text, length in zip(said, lengths, strict=True):
+        assert text.startswith(f"{newest} is not whole ({length:,} bytes, ")
+        assert text.endswith(f"The one before it, {older}, is used.")
+
+
+def test_every_flipped_byte_is_recognised_or_does_no_harm(tmp_path):
+    path = save(tmp_path / "epoch_1.pth")
+    expected = read_checkpoint(path)
+    content = (tmp_path / "epoch_1.pth").read_bytes()
+    harmless = 0
+    for place in range(0, len(content), 7):
+        flipped = bytearray(content)
+        flipped[place] ^= 0x10
+        (tmp_path / "epoch_1.pth").write_bytes(flipped)
+        try:
+            require_whole(path)
+        except ValueError as error:
+            assert path in str(error)
+            continue
+        harmless += 1
+        found = read_checkpoint(path)
+        assert torch.equal(
+            found["state_dict"]["weight"], expected["state_dict"]["weight"]
+        )
+        assert {**found, "state_dict": 0} == {**expected, "state_dict": 0}
+    # Fillers that align tensors, dates, and attributes of files.
+    assert 0 < harmless < len(content) / 7 / 2
+
+
+@pytest.mark.parametrize("part", ["meta", "state_dict", "optimizer", "message_hub"])
+def test_what_holds_no_run_is_refused(tmp_path, part):
+    path = save(tmp_path / "epoch_1.pth", **{part: None})
+    with pytest.raises(ValueError, match=rf"epoch_1.pth holds no {part}; expected"):
+        require_whole(path)
+
+
+def test_what_does_not_say_how_far_it_is_is_refused(tmp_path):
+    path = save(tmp_path / "epoch_1.pth", meta=dict(epoch=1))
+    with pytest.raises(ValueError, match="epoch_1.pth holds no meta.iter; expected"):
+        require_whole(path)
+
+
+def test_none_is_whole(tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"epoch_{number}.pth").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"None of the 2 .*epoch_2.*epoch_1.*Bring"):
+        find_whole_checkpoint(str(tmp_path))
+
+
+def test_nothing_was_saved(tmp_path):
+    assert find_whole_checkpoint(str(tmp_path / "none")) is None
+    for name in ("teacher.pth", "epoch_3_student.pth", "best_top1_epoch_3.pth"):
+        (tmp_path / name).touch()
+    note(tmp_path, "")  # cut off while it was written
+    assert find_whole_checkpoint(str(tmp_path)) is None
+
+
+def test_a_note_of_what_is_gone_is_no_beginning(tmp_path):
+    note(tmp_path, "/gone/epoch_3.pth")
+    with pytest.raises(
+        FileNotFoundError, match="names /gone/epoch_3.pth, which is not"
+    ):
+        find_whole_checkpoint(str(tmp_path))
+
+
+def test_a_work_dir_may_be_moved_or_copied(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    note(old, save(old / "epoch_3.pth", 3))
+    shutil.copytree(old, new)
+    assert find_whole_checkpoint(str(new)) == str(new / "epoch_3.pth")
+    shutil.rmtree(old)
+    assert find_whole_checkpoint(str(new)) == str(new / "epoch_3.pth")
+
+
+def test_checkpoints_lie_where_out_dir_said(tmp_path):
+    out, work = tmp_path / "out", tmp_path / "work"
+    out.mkdir()
+    work.mkdir()
+    save(out / "step2.pth", 2)
+    note(work, save(out / "step3.pth", 3))
+    assert find_whole_checkpoint(str(work)) == str(out / "step3.pth")
+    (out / "step3.pth").write_bytes(b"")
+    assert find_whole_checkpoint(str(work)) == str(out / "step2.pth")
+
+
+def test_what_an_earlier_run_left_is_not_the_newest(tmp_path):
+    earlier = save(tmp_path / "epoch_240.pth", 240)
+    os.utime(earlier, (1, 1))
+    newest = save(tmp_path / "epoch_2.pth", 2)
+    note(tmp_path, newest)
+    assert find_whole_checkpoint(str(tmp_path)) == newest
+    # Killed between the checkpoint and the note.
+    later = save(tmp_path / "epoch_3.pth", 3)
+    assert find_whole_checkpoint(str(tmp_path)) == later
+
+
+def test_a_remote_checkpoint_is_taken_as_it_is(tmp_path):
+    note(tmp_path, "s3://bucket/run/epoch_3.pth")
+    assert find_whole_checkpoint(str(tmp_path)) == "s3://bucket/run/epoch_3.pth"
+    assert checkpoint_to_resume("work", "s3://b/epoch_1.pth") == "s3://b/epoch_1.pth"
+
+
+def test_a_named_checkpoint_that_is_broken_is_refused(tmp_path):
+    whole = save(tmp_path / "epoch_1.pth")
+    broken = tmp_path / "epoch_2.pth"
+    assert checkpoint_to_resume("elsewhere", whole) == whole
+    with pytest.raises(
+        FileNotFoundError, match=r"no checkpoint .*_2.pth;.*_1.pth is wh"
+    ):
+        checkpoint_to_resume("elsewhere", str(broken))
+    broken.write_bytes(b"half")
+    with pytest.raises(
+        ValueError, match=r"_2.pth is not whole \(4 .*_1.pth is whole\."
+    ):
+        checkpoint_to_resume("elsewhere", str(broken))
+    (tmp_path / "epoch_1.pth").unlink()
+    with pytest.raises(ValueError, match="No other one there is whole"):
+        checkpoint_to_resume("elsewhere", str(broken))
+
+
+def test_code_in_a_checkpoint_is_named_and_not_run(tmp_path):
+    path = save(tmp_path / "epoch_1.pth", message_hub=dict(evil=os.getcwd))
+    with pytest.raises(ValueError, match="refused, since reading it would run"):
+        require_whole(path)
+
+
+def test_a_full_disk_says_where_to_go_on(tmp_path):
+    for saved, advice in (
+        (False, "no checkpoint was saved yet, so that --resume begins anew."),
+        (
+            True,
+            f"--resume goes on from the newest whole checkpoint, {tmp_path}/epoch_1",
+        ),
+    ):
+        if saved:
+            save(tmp_path / "epoch_1.pth")
+        with pytest.raises(WriteError, match="make room, then " + advice) as error:
+            with naming_where_resume_goes_on(str(tmp_path)):
+                raise WriteError(28, "x was not written")
+        assert error.value.errno == 28

@@ -84,12 +84,19 @@ test_evaluator = dict(type="VOCMetric", metric="mAP", eval_mode="area")
 val_evaluator = test_evaluator
 del dataset, pipeline, classes
 
-default_hooks = dict(categories=dict(type="NumClassCheckHook"))
+default_hooks = dict(
+    # Whenever a run is cut off, --resume finds a whole checkpoint.
+    checkpoint=dict(type="pckd_mm.WholeCheckpointHook"),
+    # A loss that is not finite stops the run; action="skip" leaves such steps out.
+    non_finite=dict(type="pckd_mm.NonFiniteLossHook", action="stop", max_skips=10),
+    # A head of other categories than the data's ends the run.
+    categories=dict(type="NumClassCheckHook"),
+)
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=18, val_interval=9)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="pckd_mm.SkipStepOptimWrapper",
     optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=10),
 )

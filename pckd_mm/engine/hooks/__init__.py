@@ -1,17 +1,23 @@
+from .broken_files_hook import BrokenFilesHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .export_student_hook import ExportStudentHook
+from .non_finite_loss_hook import NonFiniteLossHook
 from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
 from .reseed_hook import ReseedHook
 from .sample_labels_hook import SampleLabelsHook
 from .speed_up_hook import SpeedUpHook
+from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
+    "BrokenFilesHook",
     "DeferredRuntimeInfoHook",
     "ExportStudentHook",
+    "NonFiniteLossHook",
     "PreflightHook",
     "PreviewRecordHook",
     "ReseedHook",
     "SampleLabelsHook",
     "SpeedUpHook",
+    "WholeCheckpointHook",
 ]

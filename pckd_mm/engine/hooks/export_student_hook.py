@@ -11,7 +11,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.checkpoint import export_student, student_beside
+from pckd_mm.utils.checkpoint import (
+    export_student,
+    naming_where_resume_goes_on,
+    student_beside,
+)
 
 
 @HOOKS.register_module()
@@ -20,10 +24,11 @@ class ExportStudentHook(Hook):
 
     It holds what :func:`pckd_mm.utils.checkpoint.export_student` writes: the weights
     that the checkpoint has for testing (with an EMA, the averaged ones) under the
-    names of the plain network. It goes when its checkpoint goes.
+    names of the plain network. It goes when its checkpoint goes. A student that a run
+    was cut off before is written when it is resumed.
     """
 
-    # Behind CheckpointHook, which is VERY_LOW.
+    # Behind WholeCheckpointHook.
     priority = "LOWEST"
 
     def __init__(self) -> None:
@@ -32,9 +37,16 @@ class ExportStudentHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Take the students of a run that is resumed as its own."""
-        for path in glob.glob(osp.join(runner.work_dir, "*.pth")):
-            if osp.isfile(student_beside(path)):
+        for path in glob.glob(osp.join(glob.escape(runner.work_dir), "*.pth")):
+            student = student_beside(path)
+            # An older one is of what was there before the checkpoint.
+            if osp.isfile(student) and osp.getmtime(student) >= osp.getmtime(path):
                 self._exported[path] = osp.getmtime(path)
+        if runner.iter > 0:
+            outdated = runner.message_hub.runtime_info.get("outdated_ckpt")
+            if outdated is not None:
+                self._exported[outdated] = 0.0
+            self._export(runner)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, **kwargs) -> None:
         self._export(runner)
@@ -56,9 +68,8 @@ class ExportStudentHook(Hook):
         for path in saved:
             if not osp.isfile(path) or self._exported.get(path) == osp.getmtime(path):
                 continue
-            out = student_beside(path)
-            export_student(path, out + ".tmp")
-            os.replace(out + ".tmp", out)
+            with naming_where_resume_goes_on(runner.work_dir):
+                export_student(path, student_beside(path))
             self._exported[path] = osp.getmtime(path)
         for path in [path for path in self._exported if not osp.isfile(path)]:
             del self._exported[path]

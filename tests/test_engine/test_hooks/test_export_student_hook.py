@@ -1,5 +1,7 @@
 """ExportStudentHook: the student alone beside each checkpoint."""
 
+import os
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -54,6 +56,26 @@ def test_students_of_others_stay(images, tmp_path):
     kept.write_bytes(b"mine")
     train(images, tmp_path)
     assert kept.read_bytes() == b"mine"
+
+
+def test_what_a_killed_run_did_not_come_to_is_done_when_it_is_resumed(images, tmp_path):
+    train(images, tmp_path)
+    before = files(tmp_path)
+    expected = torch.load(tmp_path / "epoch_3_student.pth", weights_only=True)
+    # Of what was there before the checkpoint; of the checkpoint that has gone.
+    (tmp_path / "epoch_3_student.pth").write_bytes(b"stale")
+    os.utime(tmp_path / "epoch_3_student.pth", (1, 1))
+    (tmp_path / "epoch_1_student.pth").write_bytes(b"outdated")
+    cfg = run_config(PCKD, images, tmp_path)
+    cfg.model.teacher_ckpt = None
+    cfg.experiment_name += "resumed"
+    cfg.resume, cfg.load_from = True, str(tmp_path / "epoch_3.pth")
+    with weights_only_loading():
+        Runner.from_cfg(cfg).train()
+    assert files(tmp_path) == before
+    found = torch.load(tmp_path / "epoch_3_student.pth", weights_only=True)
+    for name, value in expected["state_dict"].items():
+        assert torch.equal(found["state_dict"][name], value), name
 
 
 def test_plain_mmpretrain_gives_the_same_accuracy(images, tmp_path):

@@ -1,0 +1,122 @@
+"""Runs that are cut off end in order, and say where ``--resume`` goes on."""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import Iterator
+
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from pckd_mm.utils.checkpoint import where_resume_goes_on
+from pckd_mm.utils.files import WriteError
+
+__all__ = ["TERMINATED", "ending_on_sigterm", "saying_where_resume_goes_on"]
+
+# Exit status of a process that SIGTERM ended, as shells give it.
+TERMINATED = 128 + signal.SIGTERM
+_SIGNALS = (signal.SIGTERM, signal.SIGALRM)
+# Seconds after which the exception is raised again, if nothing has caught it.
+_AGAIN = 1.0
+
+
+class _Terminated(SystemExit):
+    """SIGTERM has come."""
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Within it SIGTERM, as Slurm sends it before it kills, unwinds this process.
+
+    It ends like ``sys.exit`` does, with status 143: files are closed, workers of data
+    loaders end. A second SIGTERM kills at once. Processes that are forked off end by
+    SIGTERM as they would without. Uses SIGALRM.
+    """
+    process = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() != process:
+            os.kill(os.getpid(), number)
+        # Python swallows exceptions in some places, as in what runs at a fork.
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        raise _Terminated(TERMINATED)
+
+    before = {number: signal.signal(number, end) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _lost_worker(error: BaseException) -> bool:
+    """Whether a worker process of a data loader died.
+
+    Torch says so, unless the worker was about to hand over its tensors: then the
+    connection breaks while the main process receives them.
+    """
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, (OSError, EOFError)) and any(
+        frame.name == "_try_get_data" for frame in frames
+    )
+
+
+def _is_terminated(error: BaseException) -> bool:
+    """Whether SIGTERM led to an exception, be it the death of a worker."""
+    if _lost_worker(error):
+        try:
+            # Sent to all processes of a job, it may have reached the worker first.
+            time.sleep(1)
+        except _Terminated:
+            return True
+    causes = set()
+    while error is not None and error not in causes:
+        if isinstance(error, _Terminated):
+            return True
+        causes.add(error)
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextlib.contextmanager
+def saying_where_resume_goes_on(runner: Runner) -> Iterator[None]:
+    """Within it a run that is cut off says where ``--resume`` goes on.
+
+    Args:
+        runner (Runner): The run.
+
+    Raises:
+        SystemExit: With status 143, after SIGTERM in :func:`ending_on_sigterm`.
+        RuntimeError: Where a worker process of a data loader died.
+        OSError: Where a disk is full.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _is_terminated(error):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if is_main_process():
+                where = f"epoch {runner.epoch + 1}, iteration {runner.iter + 1}"
+                resume = where_resume_goes_on(runner.work_dir)
+                print(f"SIGTERM ended the run in {where}; {resume}.", file=sys.stderr)
+            raise SystemExit(TERMINATED) from None
+        if _lost_worker(error):
+            raise RuntimeError(
+                f"A worker process of a data loader died ({str(error).strip(' .')}), "
+                "as for lack of memory; fewer of them (num_workers) or smaller batches "
+                f"need less, and {where_resume_goes_on(runner.work_dir)}."
+            ) from error
+        full = (errno.ENOSPC, errno.EDQUOT)
+        if getattr(error, "errno", None) in full and not isinstance(error, WriteError):
+            reason = f"{error.strerror}; make room, then "
+            reason += f"{where_resume_goes_on(runner.work_dir)}."
+            raise OSError(error.errno, reason, error.filename) from error
+        raise

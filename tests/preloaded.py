@@ -1,0 +1,152 @@
+"""Runs of tools/train.py that start without the seconds that its imports take.
+
+A process that has imported everything forks one for each run, with the faults that a
+test orders.
+"""
+
+import errno
+import json
+import os
+import runpy
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+from tests.builders import ROOT
+
+
+class Run:
+    """A run in a process group of its own.
+
+    Args:
+        server (subprocess.Popen): The process that forked it.
+        pid (int): The run's process and group.
+        log (Path): What it prints.
+    """
+
+    def __init__(self, server: subprocess.Popen, pid: int, log: Path) -> None:
+        self.server = server
+        self.pid = pid
+        self.log = log
+        self.status: Optional[int] = None
+
+    def poll(self) -> Optional[int]:
+        """Exit status if it has ended; negative for a signal."""
+        ended = select.select([self.server.stdout], [], [], 0)[0]
+        return self.wait() if ended else self.status
+
+    def wait(self) -> int:
+        """Wait for the end of it."""
+        if self.status is None:
+            self.status = int(self.server.stdout.readline())
+        return self.status
+
+    def kill(self) -> None:
+        """Kill -9 the run and all of its processes."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
+
+    def text(self) -> str:
+        """What it has printed so far."""
+        return self.log.read_text(errors="replace") if self.log.is_file() else ""
+
+
+class Preloaded:
+    """The process that forks runs, one at a time; a context manager."""
+
+    def __enter__(self) -> "Preloaded":
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.preloaded"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,  # what select tells is all that there is
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.stdin.close()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+    def start(self, args: List[str], log: Path, **faults: object) -> Run:
+        """Start a run.
+
+        Args:
+            args (list[str]): Command line, from the tool on.
+            log (Path): Where all that it prints goes.
+            faults (Any): ``record``, a file to note each step of writing and removing
+                files in; ``die_at``, the number of the step before which the process
+                kills itself; ``full_at``, the end of the name of a file for which there
+                is no space; ``die_of_limit``, whether a limit of the file size kills.
+        """
+        order = dict(args=args, log=str(log), **faults)
+        self.process.stdin.write(json.dumps(order).encode() + b"\n")
+        return Run(self.process, int(self.process.stdout.readline()), log)
+
+
+def _watch_files(
+    record: Optional[str] = None,
+    die_at: Optional[int] = None,
+    full_at: Optional[str] = None,
+    die_of_limit: bool = False,
+) -> None:
+    if die_of_limit:  # which python turns into an error by default
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    notes = record and os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    steps = 0
+
+    def watch(event: str, args: tuple) -> None:
+        nonlocal steps
+        if event not in ("open", "os.rename", "os.remove"):
+            return
+        path = str(args[0])
+        begins = event == "open" and path.endswith(".unfinished")
+        if begins and full_at and path.endswith(full_at + ".unfinished"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        removes = event == "os.remove" and path.endswith(".pth")
+        if not (begins or event == "os.rename" or removes):
+            return
+        steps += 1
+        if notes:
+            os.write(notes, f"{event} {os.path.basename(path)}\n".encode())
+        if steps == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+def _serve() -> None:
+    import mmpretrain.apis  # noqa: F401
+    import mmpretrain.datasets
+    import mmpretrain.models
+    import mmpretrain.visualization  # noqa: F401
+    import mmrazor.models  # noqa: F401
+    import sklearn.datasets  # noqa: F401
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            log = os.open(order.pop("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            for source, target in ((nothing, 0), (log, 1), (log, 2)):
+                os.dup2(source, target)
+            sys.argv = order.pop("args")
+            _watch_files(**order)
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            sys.exit()
+        print(pid, flush=True)
+        status = os.waitpid(pid, 0)[1]
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    import pckd_mm  # noqa: F401
+
+    _serve()
