@@ -168,7 +168,9 @@ def test_folders_and_official_files_differ_in_the_data_only():
         for name in ("cifar100.py", "cifar100_folder.py")
     )
     assert official.train_dataloader.dataset.dataset.type == "pckd_mm.CheckedCIFAR100"
-    assert folder.train_dataloader.dataset.dataset.type == "pckd_mm.CheckedCustomDataset"
+    assert (
+        folder.train_dataloader.dataset.dataset.type == "pckd_mm.CheckedCustomDataset"
+    )
     # Files decode to BGR, the official arrays are RGB.
     assert not official.data_preprocessor.to_rgb and folder.data_preprocessor.to_rgb
     for cfg in (official, folder):
