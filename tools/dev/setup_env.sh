@@ -198,6 +198,21 @@ cores() {
     nproc 2>/dev/null || getconf _NPROCESSORS_ONLN
 }
 
+# A compiler that takes C++20 where C++17 is asked for, as mmcv does: the headers of newer
+# torch need it.
+compiler_of_cxx20() {
+    printf '#!/usr/bin/env bash\nexec %s "${@/#-std=c++17/-std=c++20}"\n' \
+        "${CXX:-c++}" >"$1"
+    chmod +x "$1"
+    echo "$1"
+}
+
+needs_cxx20() {
+    "$python" -c 'import pathlib, sys, torch
+header = pathlib.Path(torch.__file__).parent / "include/ATen/ATen.h"
+sys.exit("C++20 or later" not in header.read_text())'
+}
+
 # build_mmcv FOLDER LEVEL. pip's own cache of wheels is not used: it does not know
 # which torch a wheel was built for. A wheel that is not whole never gets its name.
 build_mmcv() {
@@ -205,6 +220,8 @@ build_mmcv() {
     build_folder=$(mktemp -d "$1/build.XXXXXX")
     local gpu=(CUDA_VISIBLE_DEVICES= FORCE_CUDA=0)
     if [[ $2 == full-cuda ]]; then gpu=(FORCE_CUDA=1); fi
+    local -x CXX=${CXX:-c++}
+    if needs_cxx20; then CXX=$(compiler_of_cxx20 "$build_folder/c++20"); fi
     env "${gpu[@]}" MMCV_WITH_OPS=1 MAX_JOBS="${MAX_JOBS:-$(cores)}" \
         "$python" -m pip wheel -qq -c constraints.txt --no-deps --no-build-isolation \
         --no-cache-dir --no-binary "$mmcv" -w "$build_folder" "$mmcv"
