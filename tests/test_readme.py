@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets import VOCDataset
 
 from pckd_mm.models import CIFARResNet
 from tests.builders import ROOT, image_folder
@@ -118,10 +119,13 @@ def write_cifar100(data: Path) -> None:
 
 
 def write_devkit(devkit: Path) -> None:
-    """Of each year a photo with a dog for training, and one for testing."""
+    """Of each year a photo with a box of every class to train, and one to test."""
     size = "<size><width>96</width><height>64</height><depth>3</depth></size>"
     box = "<xmin>5</xmin><ymin>5</ymin><xmax>60</xmax><ymax>50</ymax>"
-    dog = f"<object><name>dog</name><bndbox>{box}</bndbox></object>"
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox>{box}</bndbox></object>"
+        for name in VOCDataset.METAINFO["classes"]
+    )
     for year in (devkit / "VOC2007", devkit / "VOC2012"):
         for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
             (year / name).mkdir(parents=True)
@@ -129,7 +133,7 @@ def write_devkit(devkit: Path) -> None:
             image = np.full((64, 96, 3), 128, np.uint8)
             cv2.imwrite(str(year / "JPEGImages" / f"{stem}.jpg"), image)
             annotation = year / "Annotations" / f"{stem}.xml"
-            annotation.write_text(f"<annotation>{size}{2 * dog}</annotation>")
+            annotation.write_text(f"<annotation>{size}{objects}</annotation>")
             (year / "ImageSets" / "Main" / f"{split}.txt").write_text(f"{stem}\n")
 
 

@@ -15,6 +15,7 @@ from pckd_mm.compat import (
     prepare_cpu_processes,
     weights_only_loading,
 )
+from pckd_mm.engine.guards import use_guards
 from pckd_mm.engine.interruptions import (
     ending_on_sigterm,
     saying_where_resume_goes_on,
@@ -137,6 +138,7 @@ def main() -> None:
         if args.amp:
             use_mixed_precision(cfg)
         use_speed_up(cfg, args.fast, args.compile)
+        use_guards(cfg)
         if args.skip_broken:
             skip_broken_files(cfg)
     except (FileNotFoundError, ValueError) as error:

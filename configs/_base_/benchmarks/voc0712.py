@@ -15,10 +15,6 @@ del dataset
 val_dataloader = dict(dataset=dict(type="pckd_mm.CheckedVOCDataset"))
 
 default_hooks = dict(
-    # Whenever a run is cut off, --resume finds a whole checkpoint.
-    checkpoint=dict(type="pckd_mm.WholeCheckpointHook"),
-    # A loss that is not finite stops the run; action="skip" leaves such steps out.
-    non_finite=dict(type="pckd_mm.NonFiniteLossHook", action="stop", max_skips=10),
     # A head of other categories than the data's ends the run.
     categories=dict(type="NumClassCheckHook"),
 )

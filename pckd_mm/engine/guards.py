@@ -1,0 +1,28 @@
+"""What keeps a run from losing work, for configs of MMEngine's own parts."""
+
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
+
+# Ways to ask for MMEngine's own.
+_PLAIN = (None, "CheckpointHook", "mmengine.CheckpointHook", CheckpointHook)
+
+
+def use_guards(cfg: Config) -> None:
+    """Write whole checkpoints, and stop at a loss that is not finite.
+
+    Configs of detectors name MMEngine's own hooks, so that plain mmdet tests them; for
+    training they get :class:`pckd_mm.engine.WholeCheckpointHook` and
+    :class:`pckd_mm.engine.NonFiniteLossHook` here. Hooks that a config names or sets
+    otherwise stay as they are.
+
+    Args:
+        cfg (Config): Config of a run, changed in place: its ``default_hooks``.
+    """
+    hooks = dict(cfg.get("default_hooks") or {})
+    checkpoint = hooks.get("checkpoint", {})
+    if isinstance(checkpoint, dict) and checkpoint.get("type") in _PLAIN:
+        checkpoint = {**checkpoint, "type": "pckd_mm.WholeCheckpointHook"}
+    non_finite = hooks.get("non_finite", {})
+    if isinstance(non_finite, dict):
+        non_finite = {"type": "pckd_mm.NonFiniteLossHook", **non_finite}
+    cfg.default_hooks = {**hooks, "checkpoint": checkpoint, "non_finite": non_finite}

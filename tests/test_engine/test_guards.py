@@ -1,0 +1,55 @@
+"""What training adds to a config of MMEngine's own hooks."""
+
+import pytest
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
+
+from pckd_mm.engine.guards import use_guards
+from tests.builders import CONFIGS
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        dict(type="CheckpointHook", interval=2),
+        dict(type=CheckpointHook, interval=2),
+        dict(interval=2),
+    ],
+)
+def test_plain_hooks_are_replaced(checkpoint):
+    cfg = Config(dict(default_hooks=dict(checkpoint=checkpoint)))
+    use_guards(cfg)
+    assert cfg.default_hooks.to_dict() == dict(
+        checkpoint=dict(type="pckd_mm.WholeCheckpointHook", interval=2),
+        non_finite=dict(type="pckd_mm.NonFiniteLossHook"),
+    )
+
+
+def test_without_hooks():
+    cfg = Config(dict())
+    use_guards(cfg)
+    assert cfg.default_hooks.checkpoint.type == "pckd_mm.WholeCheckpointHook"
+    assert cfg.default_hooks.non_finite.type == "pckd_mm.NonFiniteLossHook"
+
+
+def test_settings_stay():
+    hooks = dict(checkpoint=dict(type="MyHook"), non_finite=dict(action="skip"))
+    cfg = Config(dict(default_hooks=hooks))
+    use_guards(cfg)
+    assert cfg.default_hooks.checkpoint.type == "MyHook"
+    assert cfg.default_hooks.non_finite.action == "skip"
+
+    cfg = Config(dict(default_hooks=dict(checkpoint=None, non_finite=None)))
+    use_guards(cfg)
+    assert cfg.default_hooks.to_dict() == dict(checkpoint=None, non_finite=None)
+
+
+@pytest.mark.parametrize(
+    "path", ["vanilla/voc_frcnn_r18.py", "pckd/digits_resnet20_resnet8_thin.py"]
+)
+def test_every_config_ends_with_both(path):
+    cfg = Config.fromfile(CONFIGS / path)
+    use_guards(cfg)
+    assert cfg.default_hooks.checkpoint.type == "pckd_mm.WholeCheckpointHook"
+    assert cfg.default_hooks.checkpoint.interval == 1
+    assert cfg.default_hooks.non_finite.type == "pckd_mm.NonFiniteLossHook"
