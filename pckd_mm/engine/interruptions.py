@@ -5,9 +5,10 @@ import errno
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
-from typing import Iterator
+from typing import Any, Dict, Iterator
 
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
@@ -28,6 +29,38 @@ class _Terminated(SystemExit):
     """SIGTERM has come."""
 
 
+# Within ending_on_sigterm the handlers from before it, which forked processes get back.
+_before: Dict[int, Any] = {}
+_forking = threading.local()
+
+
+def _hold_signals() -> None:
+    # Python forgets a signal that comes before a forked process is set up.
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _before)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _give_back_handlers() -> None:
+    for number, handler in _before.items():
+        signal.signal(number, handler)
+    _before.clear()
+
+
+def _set_free() -> None:
+    _give_back_handlers()
+    _release_signals()
+
+
+os.register_at_fork(
+    before=_hold_signals,
+    after_in_parent=_release_signals,
+    after_in_child=_set_free,
+)
+
+
 @contextlib.contextmanager
 def ending_on_sigterm() -> Iterator[None]:
     """Within it SIGTERM, as Slurm sends it before it kills, unwinds this process.
@@ -36,23 +69,19 @@ def ending_on_sigterm() -> Iterator[None]:
     loaders end. A second SIGTERM kills at once. Processes that are forked off end by
     SIGTERM as they would without. Uses SIGALRM.
     """
-    process = os.getpid()
 
     def end(number: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if os.getpid() != process:
-            os.kill(os.getpid(), number)
         # Python swallows exceptions in some places, as in what runs at a fork.
         signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         raise _Terminated(TERMINATED)
 
-    before = {number: signal.signal(number, end) for number in _SIGNALS}
+    _before.update({number: signal.signal(number, end) for number in _SIGNALS})
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _give_back_handlers()
 
 
 def _lost_worker(error: BaseException) -> bool:

@@ -87,6 +87,20 @@ def test_forked_processes_die_of_sigterm():
         assert status_of_a_fork(terminate) == -signal.SIGTERM
 
 
+def test_no_sigterm_to_a_process_that_is_forked_off_gets_lost():
+    """As when mmdet ends the pool that computed an average precision."""
+    with ending_on_sigterm():
+        for _ in range(100):
+            pid = os.fork()
+            if pid == 0:
+                time.sleep(2)
+                os._exit(0)
+            os.kill(pid, signal.SIGTERM)
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            assert status == -signal.SIGTERM
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
 def test_what_sigterm_leads_to_counts_as_sigterm(runner):
     """Such as a worker that it reached first, or another process that went away."""
     with pytest.raises(SystemExit) as error:
