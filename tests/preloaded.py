@@ -12,10 +12,20 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import List, Optional
 
+from mmengine.hooks import Hook
+
 from tests.builders import ROOT
+
+
+class SlowValidation(Hook):
+    """Lets a validation last, so that it can be cut off."""
+
+    def before_val_iter(self, *args, **kwargs) -> None:
+        time.sleep(0.02)
 
 
 class Run:

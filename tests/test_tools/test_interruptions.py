@@ -330,7 +330,8 @@ def test_killed_in_validation(trial, whole, table):
     run = trial()
     process = run.start(
         "val_dataloader.num_workers=1",
-        "val_dataloader.batch_size=1",  # so that it lasts
+        "val_dataloader.batch_size=1",
+        "default_hooks.slow.type=tests.preloaded.SlowValidation",
         "train_cfg.val_interval=10",
     )
     wait_until(process, lambda: worker_of(process))
@@ -359,7 +360,8 @@ def test_worker_of_a_data_loader_dies(trial, whole, table, loader, persistent):
     process = run.start(
         f"{loader}_dataloader.num_workers=2",
         f"{loader}_dataloader.persistent_workers={persistent}",
-        "val_dataloader.batch_size=1",  # so that it lasts
+        "val_dataloader.batch_size=1",
+        "default_hooks.slow.type=tests.preloaded.SlowValidation",
     )
     wait_until(process, lambda: "Epoch(train) [2]" in re.sub(" +", " ", process.text()))
     wait_until(process, lambda: worker_of(process))
