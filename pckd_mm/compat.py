@@ -28,6 +28,8 @@ from torch import nn
 __all__ = ["end_cpu_processes", "prepare_cpu_processes", "weights_only_loading"]
 
 _QUANTIZATION = "mmrazor.structures.quantization"
+# Of the numbers that checkpoints hold beside tensors.
+_DTYPES = ("float64", "float32", "int64", "int32")
 
 
 def _disable_mmrazor_quantization() -> None:
@@ -104,8 +106,8 @@ def _harmless_globals() -> list:
         for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             allowed.append(_under_other_name(function, module))
     # numpy >= 1.25 pickles a dtype as an object of its own class.
-    for name in ("Float64DType", "Float32DType", "Int64DType", "Int32DType"):
-        dtype_class = getattr(getattr(np, "dtypes", None), name, None)
+    for name in _DTYPES:
+        dtype_class = getattr(getattr(np, "dtypes", None), f"{name.title()}DType", None)
         if dtype_class is not None:
             allowed.append(dtype_class)
     return allowed
@@ -120,8 +122,9 @@ class _RestrictedUnpickler(pickle._Unpickler):
 
     table: Dict[str, Any] = {}
     # What a pickle may fill with values; filling a function or class would change it.
-    filled = (torch.Tensor, nn.Parameter, OrderedDict, HistoryBuffer)
-    filled += (np.ndarray, np.dtype)
+    # Other dtypes could be given fields that lie about memory.
+    filled = {torch.Tensor, nn.Parameter, OrderedDict, HistoryBuffer, np.ndarray}
+    filled |= {type(np.dtype(name)) for name in _DTYPES}
     dispatch = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
@@ -144,13 +147,19 @@ class _RestrictedUnpickler(pickle._Unpickler):
         self.load_newobj()
 
     def _load_build(self) -> None:
-        if not isinstance(self.stack[-2], self.filled):
+        if type(self.stack[-2]) not in self.filled:
             raise pickle.UnpicklingError(f"It would fill {type(self.stack[-2])}")
         self.load_build()
+
+    def _refuse(self) -> None:
+        raise pickle.UnpicklingError("It makes objects in a way that no tensors need")
 
     dispatch[pickle.REDUCE[0]] = _load_reduce
     dispatch[pickle.NEWOBJ[0]] = _load_newobj
     dispatch[pickle.BUILD[0]] = _load_build
+    for code in (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX):
+        dispatch[code[0]] = _refuse
+    del code
 
 
 def _encode_latin1(text: str, encoding: str) -> bytes:
@@ -232,17 +241,16 @@ def weights_only_loading() -> Iterator[None]:
     ``torch.load`` itself is safe by default only since torch 2.6, and the download
     helpers of torch still ask for the unsafe form.
     """
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+    # torch refuses both at a time.
+    names = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ[names[0]] = "1"
     try:
         with _without_formats_that_hold_code():
             yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        del os.environ[names[0]]
+        os.environ.update({name: old for name, old in before.items() if old})
 
 
 def _load_checkpoints_without_code() -> None:

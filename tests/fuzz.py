@@ -75,6 +75,11 @@ def _misuses() -> List[bytes]:
         + b"\x85R",
         b"ctorch.jit\nload\n" + _text("/etc/passwd") + b"\x85R",
         b"cnumpy\nload\n" + _text("/etc/passwd") + b"\x85R",
+        b"cnumpy\ndtype\n("
+        + _text("V16")
+        + b"I00\nI01\ntR(K\x03"
+        + _text("|")
+        + b"NNNK\x10K\x01K\x00tb",
         b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
         + (b"\x8a\x05\x00\x00\x00\x00\x10\x85C\x01b\x87R"),
         b"cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\x00\x10\x85R",

@@ -17,9 +17,19 @@ def use_guards(cfg: Config) -> None:
 
     Args:
         cfg (Config): Config of a run, changed in place: its ``default_hooks``.
+
+    Raises:
+        ValueError: For a strategy, which is FlexibleRunner's.
     """
+    for name in ("strategy", "runner_type"):
+        if cfg.get(name) is not None:
+            raise ValueError(
+                f"The config has {name}={cfg[name]}, which only MMEngine's "
+                "FlexibleRunner takes, as for FSDP and DeepSpeed, which take networks "
+                f"apart; expected a config for its Runner: leave {name} out."
+            )
     hooks = dict(cfg.get("default_hooks") or {})
-    checkpoint = hooks.get("checkpoint", {})
+    checkpoint = hooks.get("checkpoint", dict(interval=1))  # MMEngine's default
     if isinstance(checkpoint, dict) and checkpoint.get("type") in _PLAIN:
         checkpoint = {**checkpoint, "type": "pckd_mm.WholeCheckpointHook"}
     non_finite = hooks.get("non_finite", {})

@@ -66,8 +66,9 @@ def ending_on_sigterm() -> Iterator[None]:
     """Within it SIGTERM, as Slurm sends it before it kills, unwinds this process.
 
     It ends like ``sys.exit`` does, with status 143: files are closed, workers of data
-    loaders end. A second SIGTERM kills at once. Processes that are forked off end by
-    SIGTERM as they would without. Uses SIGALRM.
+    loaders end. A second SIGTERM kills at once. Both wait for a call that does not come
+    back to Python, as one that waits for another process. Processes that are forked off
+    end by SIGTERM as they would without. Uses SIGALRM.
     """
 
     def end(number: int, frame: object) -> None:
@@ -90,7 +91,9 @@ def _lost_worker(error: BaseException) -> bool:
     Torch says so, unless the worker was about to hand over its tensors: then the
     connection breaks while the main process receives them.
     """
-    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+    if isinstance(error, RuntimeError) and str(error).startswith(
+        "DataLoader worker (pid"
+    ):
         return True
     frames = traceback.extract_tb(error.__traceback__)
     return isinstance(error, (OSError, EOFError)) and any(

@@ -179,6 +179,11 @@ def _newest_first(folder: str) -> List[str]:
                 found[path] = number
             elif osp.getmtime(path) >= osp.getmtime(note):
                 found[path] = number
+    if not found:  # it has a name of its own
+        for path in (osp.join(folder, osp.basename(last)), last):
+            if osp.isfile(path):
+                found = {path: 0}
+                break
     if last and not found:
         raise FileNotFoundError(
             f"{note} names {last}, which is not there, and no other checkpoint "
@@ -231,8 +236,8 @@ def checkpoint_to_resume(work_dir: str, path: str = "auto") -> Optional[str]:
 
     Args:
         work_dir (str): Work dir of the run.
-        path (str): A checkpoint, or "auto" for the newest whole one of the run.
-            Defaults to "auto".
+        path (str): A checkpoint, a work dir with several, or "auto" for the newest
+            whole one of this run. Defaults to "auto".
 
     Returns:
         str | None: Its path; None where the run is to begin.
@@ -243,8 +248,15 @@ def checkpoint_to_resume(work_dir: str, path: str = "auto") -> Optional[str]:
     """
     if path == "auto":
         return find_whole_checkpoint(work_dir)
-    if "://" in path or osp.isdir(path):
+    if "://" in path:
         return path
+    if osp.isdir(path):
+        found = find_whole_checkpoint(path)
+        if found is None:
+            raise FileNotFoundError(
+                f"There is no checkpoint in {path}; expected one to resume from."
+            )
+        return found
     try:
         if not osp.isfile(path):
             raise FileNotFoundError(

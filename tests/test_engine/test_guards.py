@@ -28,7 +28,9 @@ def test_plain_hooks_are_replaced(checkpoint):
 def test_without_hooks():
     cfg = Config(dict())
     use_guards(cfg)
-    assert cfg.default_hooks.checkpoint.type == "pckd_mm.WholeCheckpointHook"
+    assert cfg.default_hooks.checkpoint == dict(
+        type="pckd_mm.WholeCheckpointHook", interval=1
+    )
     assert cfg.default_hooks.non_finite.type == "pckd_mm.NonFiniteLossHook"
 
 
@@ -53,3 +55,9 @@ def test_every_config_ends_with_both(path):
     assert cfg.default_hooks.checkpoint.type == "pckd_mm.WholeCheckpointHook"
     assert cfg.default_hooks.checkpoint.interval == 1
     assert cfg.default_hooks.non_finite.type == "pckd_mm.NonFiniteLossHook"
+
+
+@pytest.mark.parametrize("name", ["strategy", "runner_type"])
+def test_flexible_runners_are_refused(name):
+    with pytest.raises(ValueError, match=f"has {name}=.*FSDP.*: leave {name} out"):
+        use_guards(Config({name: dict(type="FSDPStrategy")}))

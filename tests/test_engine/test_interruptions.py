@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.engine.interruptions import ending_on_sigterm, saying_where_resume_goes_on
 from pckd_mm.utils.files import WriteError
@@ -170,3 +171,20 @@ def test_other_errors_stay_what_they_are(runner, other):
         with saying_where_resume_goes_on(runner):
             raise other
     assert error.value is other
+
+
+class Fails(Dataset):
+    """Images that cannot be read."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        raise RuntimeError("no such channel")
+
+
+def test_an_error_in_a_worker_stays_what_it_is(runner):
+    with pytest.raises(RuntimeError) as error:
+        with saying_where_resume_goes_on(runner):
+            next(iter(DataLoader(Fails(), num_workers=1)))
+    assert str(error.value).startswith("Caught RuntimeError in DataLoader worker")

@@ -261,3 +261,17 @@ def test_a_full_disk_says_where_to_go_on(tmp_path):
             with naming_where_resume_goes_on(str(tmp_path)):
                 raise WriteError(28, "x was not written")
         assert error.value.errno == 28
+
+
+def test_names_without_a_number_at_their_end(tmp_path):
+    note(tmp_path, save(tmp_path / "step_3.pt", 3))
+    assert find_whole_checkpoint(str(tmp_path)) == str(tmp_path / "step_3.pt")
+
+
+def test_a_folder_means_the_newest_whole_one_in_it(tmp_path):
+    whole = save(tmp_path / "epoch_1.pth")
+    (tmp_path / "epoch_2.pth").write_bytes(b"half")
+    assert checkpoint_to_resume("elsewhere", str(tmp_path)) == whole
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="There is no checkpoint in .*empty"):
+        checkpoint_to_resume("elsewhere", str(tmp_path / "empty"))

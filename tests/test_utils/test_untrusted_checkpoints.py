@@ -1,6 +1,7 @@
 """Checkpoints that hold code are refused, and it does not run."""
 
 import io
+import os
 import pickle
 import tarfile
 import zipfile
@@ -100,6 +101,26 @@ def test_torchscript_is_refused(tmp_path):
             ):
                 torch.serialization._is_torchscript_zip(archive)
     assert torch.jit.load(path) is not None
+
+
+def test_a_dtype_is_given_no_fields(tmp_path):
+    # They may say that raw bytes are objects, whose addresses are then followed.
+    record = b"cnumpy\ndtype\n(" + b"X\x03\x00\x00\x00V16I00\nI01\ntR"
+    empty = b"(K\x03X\x01\x00\x00\x00|NNNK\x10K\x01K\x00tb."
+    path = tmp_path / "dtype.pth"
+    write(path, b"\x80\x02" + record + empty, old=False)
+    with pytest.raises(ValueError, match="dtype.pth "):
+        read_checkpoint(str(path))
+    assert torch.load(path, weights_only=False).itemsize == 16
+
+
+def test_torchs_other_switch_does_not_matter(tmp_path, monkeypatch):
+    path = tmp_path / "plain.pth"
+    torch.save({"x": 1}, path)
+    name = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    monkeypatch.setenv(name, "1")
+    assert read_checkpoint(str(path)) == {"x": 1}
+    assert os.environ[name] == "1"
 
 
 def tar(path):

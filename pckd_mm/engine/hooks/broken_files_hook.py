@@ -3,7 +3,7 @@
 import os.path as osp
 from typing import Dict, Iterator, Optional
 
-from mmengine.dist import all_gather_object, is_main_process
+from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
@@ -33,7 +33,9 @@ class BrokenFilesHook(Hook):
 
     The log names each of the first 20 when it is met. After each epoch it has their
     number, and ``broken_files.txt`` in the work dir a line for each file that any
-    process has met so far: its path, a tab, and what is wrong with it.
+    process has met so far: its path, a tab, and what is wrong with it. Between epochs
+    checkpoints bring it up to date, with what the main process has met. A process that
+    ends the run lists its own, in ``broken_files_rank1.txt`` where it has rank 1.
 
     Args:
         most (float): Share of the training images above which the run ends, since the
@@ -92,13 +94,19 @@ class BrokenFilesHook(Hook):
         for of_process in all_gather_object(self.found):
             self._add(runner, of_process)
         if self.found:
-            self._write(runner)
+            if is_main_process():
+                self._write(runner)
             # MMEngine's logger shows a warning that is repeated only once.
             runner.logger.info(
                 f"{len(self.found)} broken files were skipped so far, "
                 f"{len(self.found) / max(self._images, 1):.2%} of {self._images} "
                 f"images: {self._path(runner)} lists them."
             )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write the files that are known; in the main process alone."""
+        if self.found:
+            self._write(runner)
 
     def _add(self, runner: Runner, broken: Dict[str, str]) -> None:
         new = {path: why for path, why in broken.items() if path not in self.found}
@@ -115,12 +123,11 @@ class BrokenFilesHook(Hook):
             )
 
     def _path(self, runner: Runner) -> str:
-        return osp.join(runner.work_dir, "broken_files.txt")
+        rank = "" if is_main_process() else f"_rank{get_rank()}"
+        return osp.join(runner.work_dir, f"broken_files{rank}.txt")
 
     def _write(self, runner: Runner) -> None:
-        if is_main_process():
-            lines = (
-                f"{printable(path)}\t{why}\n"
-                for path, why in sorted(self.found.items())
-            )
-            write_whole(self._path(runner), "".join(lines).encode())
+        lines = (
+            f"{printable(path)}\t{why}\n" for path, why in sorted(self.found.items())
+        )
+        write_whole(self._path(runner), "".join(lines).encode())

@@ -263,7 +263,8 @@ class NonFiniteLossHook(Hook):
     def _saves(self, runner: Runner) -> bool:
         """Whether a checkpoint is due after this very step."""
         return self.is_last_train_iter(runner) or any(
-            not hook.by_epoch and self.every_n_train_iters(runner, hook.interval)
+            not hook.by_epoch
+            and self.every_n_train_iters(runner, hook.interval, hook.save_begin)
             for hook in runner.hooks
             if isinstance(hook, CheckpointHook)
         )

@@ -1,6 +1,6 @@
 """Checks of data and model before the first training step."""
 
-from typing import Sequence
+from typing import Sequence, Sized
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
@@ -212,7 +212,7 @@ class PreflightHook(Hook):
         if num_classes is not None:
             check_categories(loader.dataset, num_classes)
         if distils and getattr(model, "min_images", 1) > 1:
-            if loader.batch_size is not None:
+            if loader.batch_size is not None and isinstance(loader.sampler, Sized):
                 images = len(loader.sampler)  # of this process
                 # An endless sampler has no last batch.
                 endless = isinstance(loader.sampler, InfiniteSampler)

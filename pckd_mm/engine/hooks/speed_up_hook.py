@@ -102,8 +102,9 @@ class SpeedUpHook(Hook):
             compiled for. Defaults to False.
     """
 
-    # Behind PreflightHook, whose two images would be compiled for.
-    priority = "LOWEST"
+    # Behind PreflightHook, whose two images would be compiled for, and in front of
+    # WholeCheckpointHook, which may validate first.
+    priority = 92
 
     def __init__(
         self,

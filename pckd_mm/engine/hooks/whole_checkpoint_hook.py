@@ -1,10 +1,12 @@
 """Checkpoints that are whole, whenever the run is cut off."""
 
 import os.path as osp
+import re
+from collections import deque
 from pathlib import Path
 from typing import Dict, Optional, Tuple, Union
 
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -66,18 +68,27 @@ class WholeCheckpointHook(CheckpointHook):
             self.file_backend = WholeLocalBackend()
             if is_main_process():
                 remove_unfinished(self.out_dir)
-        if runner.iter == 0:
-            return
+        self._take_over(runner)
+        _require_same_place(runner)
+        if runner.iter > 0 and self._lacks_validation(runner):
+            runner.logger.info("Validating, since the run may have been cut off in it.")
+            runner.val_loop.run()
+
+    def _take_over(self, runner: Runner) -> None:
+        """Know the resumed run's files, of this folder and by their usual names only.
+
+        What a checkpoint names gets removed or written beside, and it may be hostile.
+        """
         info = runner.message_hub.runtime_info
         for name, path in list(info.items()):
             if name.startswith(("last_ckpt", "best_ckpt", _OUTDATED)):
                 runner.message_hub.update_info(name, self._here(path))
         self._best = {key: self._here(path) for key, path in self._best.items()}
         self.last_ckpt = info.get("last_ckpt")
+        if self.max_keep_ckpts > 0:
+            numbers = [step for step in self.keep_ckpt_ids if type(step) is int]
+            self.keep_ckpt_ids = deque(numbers, self.max_keep_ckpts)
         self._remove(info.get(_OUTDATED))
-        if self._lacks_validation(runner):
-            runner.logger.info("Validating, since the run may have been cut off in it.")
-            runner.val_loop.run()
 
     def _lacks_validation(self, runner: Runner) -> bool:
         """Whether the loop would have validated between the checkpoint and now."""
@@ -161,9 +172,12 @@ class WholeCheckpointHook(CheckpointHook):
 
     def _here(self, path: Optional[str]) -> Optional[str]:
         """The path of a file of the resumed run in the folder of this one."""
-        if path is None:
+        if not isinstance(path, str):
             return None
         name = path.rsplit("/", 1)[-1]  # whatever the storage
+        usual = r"\d+".join(map(re.escape, self.filename_tmpl.split("{}")))
+        if not re.fullmatch(rf"(best_.+_)?{usual}", name):
+            return None
         return self.file_backend.join_path(self.out_dir, name)
 
     def _path(self, step: int) -> str:
@@ -172,12 +186,19 @@ class WholeCheckpointHook(CheckpointHook):
         )
 
     def _remove(self, path: Optional[str]) -> None:
-        if path is None or not is_main_process():
-            return
-        if self.file_backend.isfile(path):
+        if path is not None and is_main_process() and self.file_backend.isfile(path):
             self.file_backend.remove(path)
-        elif self.file_backend.isdir(path):  # as DeepSpeed saves them
-            self.file_backend.rmtree(path)
+
+
+def _require_same_place(runner: Runner) -> None:
+    """Each process chooses what it goes on from, by the files that it sees."""
+    places = all_gather_object((runner.epoch, runner.iter))
+    if len(set(places)) > 1:
+        raise RuntimeError(
+            f"The processes resumed in (epoch, iteration) {places}; expected the same "
+            f"of all: let {runner.work_dir} be on a file system that they share, or "
+            "name the checkpoint, --resume PATH."
+        )
 
 
 def _place(runner: Runner) -> Tuple[int, int]:

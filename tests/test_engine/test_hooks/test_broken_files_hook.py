@@ -1,8 +1,12 @@
 """Training on folders with broken images: what is skipped, counted, listed, refused."""
 
+import logging
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.runner import Runner
+from mmpretrain.structures import DataSample
 
 from pckd_mm.datasets import BrokenFileError
 from pckd_mm.engine import BrokenFilesHook
@@ -129,3 +133,26 @@ def test_a_share_that_is_none():
     for share in (-0.1, 1.5):
         with pytest.raises(ValueError, match=f"found most={share}; expected a share"):
             BrokenFilesHook(most=share)
+
+
+def test_a_process_that_ends_the_run_lists_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(broken_files_hook, "is_main_process", lambda: False)
+    monkeypatch.setattr(broken_files_hook, "get_rank", lambda: 3)
+    hook = BrokenFilesHook()
+    hook._images = 5
+    runner = SimpleNamespace(work_dir=str(tmp_path), logger=logging.getLogger("test"))
+    sample = DataSample(metainfo=dict(broken_files={"a": "a is broken"}))
+    with pytest.raises(ValueError, match="1 of 5 .*broken_files_rank3.txt lists them"):
+        hook.after_train_iter(runner, 0, dict(data_samples=[sample]))
+    text = (tmp_path / "broken_files_rank3.txt").read_text()
+    assert text == "a\ta is broken\n"
+
+
+def test_checkpoints_between_epochs_bring_the_list(tmp_path):
+    hook = BrokenFilesHook()
+    runner = SimpleNamespace(work_dir=str(tmp_path))
+    hook.before_save_checkpoint(runner, {})
+    assert not (tmp_path / "broken_files.txt").exists()
+    hook.found = {"a": "a is broken"}
+    hook.before_save_checkpoint(runner, {})
+    assert (tmp_path / "broken_files.txt").read_text() == "a\ta is broken\n"

@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from pckd_mm.compat import weights_only_loading
-from pckd_mm.engine.hooks import WholeCheckpointHook
+from pckd_mm.engine.hooks import WholeCheckpointHook, whole_checkpoint_hook
 from pckd_mm.engine.hooks.whole_checkpoint_hook import WholeLocalBackend
 from pckd_mm.utils.checkpoint import find_whole_checkpoint, read_checkpoint
 from pckd_mm.utils.files import WriteError
@@ -252,3 +252,40 @@ def test_what_is_saved_is_what_mmengine_saves(tmp_path):
     assert saved["message_hub"]["runtime_info"]["keep_ckpt_ids"] == [2, 3]
     hook = next(hook for hook in runner.hooks if isinstance(hook, WholeCheckpointHook))
     assert hook.last_ckpt == str(tmp_path / "epoch_3.pth")
+
+
+@pytest.mark.parametrize("at", [0, 4], ids=["fresh", "resumed"])
+@pytest.mark.parametrize(
+    "hostile", ["", "..", ".", "{victim}", "{victim}/epoch_1.pth", "{work}/note.txt", 7]
+)
+def test_a_hostile_checkpoint_removes_nothing(tmp_path, monkeypatch, hostile, at):
+    victim, work = tmp_path / "victim", tmp_path / "runs" / "work"
+    here = tmp_path / "some" / "where"  # what a failure removes is in here
+    for folder in (victim, here):
+        folder.mkdir(parents=True)
+        (folder / "epoch_1.pth").touch()
+    monkeypatch.chdir(here)
+    best = dict(save_best="a/top1")
+    run(work, [1, 2], epochs=2, **best)
+    (work / "note.txt").touch()
+    path = work / "epoch_2.pth"
+    checkpoint = read_checkpoint(str(path))
+    if isinstance(hostile, str):
+        hostile = hostile.format(victim=victim, work=work)
+    info = checkpoint["message_hub"]["runtime_info"]
+    info.update(outdated_ckpt=hostile, best_ckpt=hostile, last_ckpt=hostile)
+    info.update(keep_ckpt_ids=[f"/../{hostile}", 1])
+    checkpoint["meta"]["iter"] = info["iter"] = at
+    torch.save(checkpoint, path)
+    run(work, [3, 4, 5, 6, 7], epochs=4, resume=True, **best)
+    assert names(victim) == names(here) == ["epoch_1.pth"]
+    assert "note.txt" in names(work)
+
+
+def test_processes_that_resume_in_different_places_end(tmp_path, monkeypatch):
+    run(tmp_path, [1], epochs=1)
+    monkeypatch.setattr(
+        whole_checkpoint_hook, "all_gather_object", lambda mine: [mine, (0, 0)]
+    )
+    with pytest.raises(RuntimeError, match=r"resumed in .*\(1, 2\), \(0, 0"):
+        run(tmp_path, [2, 3], epochs=2, resume=True)
