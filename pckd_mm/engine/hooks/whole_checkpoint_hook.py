@@ -68,6 +68,11 @@ class WholeCheckpointHook(CheckpointHook):
             self.file_backend = WholeLocalBackend()
             if is_main_process():
                 remove_unfinished(self.out_dir)
+        if not self.save_optimizer:
+            runner.logger.warning(
+                "Checkpoints without the optimizer (save_optimizer=False) are saved: "
+                "--resume does not go on from them."
+            )
         self._take_over(runner)
         _require_same_place(runner)
         if runner.iter > 0 and self._lacks_validation(runner):

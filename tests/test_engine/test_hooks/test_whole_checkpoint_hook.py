@@ -289,3 +289,11 @@ def test_processes_that_resume_in_different_places_end(tmp_path, monkeypatch):
     )
     with pytest.raises(RuntimeError, match=r"resumed in .*\(1, 2\), \(0, 0"):
         run(tmp_path, [2, 3], epochs=2, resume=True)
+
+
+def test_checkpoints_without_the_optimizer_are_said_to_be_no_beginning(tmp_path):
+    run(tmp_path, [1], epochs=1, save_optimizer=False)
+    (log,) = tmp_path.glob("*/*.log")
+    assert "WARNING - Checkpoints without the optimizer (save_opt" in log.read_text()
+    with pytest.raises(ValueError, match="holds no optimizer"):
+        find_whole_checkpoint(str(tmp_path))
