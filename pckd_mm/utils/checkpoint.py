@@ -127,11 +127,13 @@ def require_whole(path: str) -> None:
     except Exception as error:  # damaged headers raise whatever their bytes lead to
         size = osp.getsize(path)
         raise ValueError(
-            f"{path} is not whole ({size:,} bytes, {error}); {expected}."
+            f"{path} is not whole ({size:,} bytes, {printable(str(error), 300)}); "
+            f"{expected}."
         ) from error
     if damaged is not None:
         raise ValueError(
-            f"{path} is not whole (its part {damaged} is damaged); {expected}."
+            f"{path} is not whole (its part {printable(damaged, 300)} is damaged); "
+            f"{expected}."
         )
     content = read_checkpoint(path)
     parts = {"state_dict": (), "optimizer": (), "message_hub": ()}

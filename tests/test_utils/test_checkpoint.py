@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -275,3 +276,13 @@ def test_a_folder_means_the_newest_whole_one_in_it(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="There is no checkpoint in .*empty"):
         checkpoint_to_resume("elsewhere", str(tmp_path / "empty"))
+
+
+def test_what_is_damaged_has_a_name_that_can_be_shown(tmp_path):
+    path = tmp_path / "epoch_1.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a\x15\nb", b"content")
+    path.write_bytes(path.read_bytes().replace(b"content", b"contend"))
+    with pytest.raises(ValueError, match="is not whole .its part a.* is damaged") as e:
+        find_whole_checkpoint(str(tmp_path))
+    assert str(e.value).isprintable()
