@@ -89,7 +89,8 @@ def _misuses() -> List[bytes]:
         b"\x8e\x00\x00\x00\x00\x10\x00\x00\x00",
         b"\x96\x00\x00\x00\x00\x10\x00\x00\x00",
         b"\x95\xff\xff\xff\xff\xff\x00\x00\x00N",
-        b"N" + b"\x85" * 20000,
+        # Torch takes seconds to word this error of 20,000.
+        b"N" + b"\x85" * 5000,
         b"Vtext\n",
         b"\x82\x01",
     ]
@@ -572,7 +573,7 @@ def run(folder: Path, files: int, seed: int) -> dict:
     Returns:
         dict: ``readers`` (accepted, refused, and by reader), ``other`` (errors that are
         not clear), ``events`` (what was done besides reading), ``canary`` (whether code
-        has run), ``memory`` (growth in bytes) and ``slowest`` (seconds).
+        has run), ``memory`` (growth in bytes) and ``slowest`` (seconds of CPU time).
     """
     work = folder / "work"
     work.mkdir(parents=True)
@@ -593,7 +594,7 @@ def run(folder: Path, files: int, seed: int) -> dict:
             counts[name]["same"] += 1
             continue
         reader.path.write_bytes(data)
-        start, before = time.monotonic(), len(seen)
+        start, before = time.process_time(), len(seen)
         outcome = "accepted"
         try:
             with warnings.catch_warnings():
@@ -606,7 +607,7 @@ def run(folder: Path, files: int, seed: int) -> dict:
                 outcome = f"{type(error).__name__}: {message!r}"
         except BaseException as error:
             outcome = f"{type(error).__name__}: {error!r}"
-        slowest = max(slowest, (time.monotonic() - start, f"{name}, file {index}"))
+        slowest = max(slowest, (time.process_time() - start, f"{name}, file {index}"))
         if outcome in counts[name]:
             counts[name][outcome] += 1
         else:
