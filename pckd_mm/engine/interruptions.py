@@ -133,6 +133,10 @@ def saying_where_resume_goes_on(runner: Runner) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        if _lost_worker(error):
+            # Torch's handler would raise the worker's death again, wherever the process
+            # is, at the end of any child.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if _is_terminated(error):
             signal.setitimer(signal.ITIMER_REAL, 0)
             if is_main_process():

@@ -19,6 +19,13 @@ def runner(tmp_path):
     return SimpleNamespace(epoch=2, iter=40, work_dir=str(tmp_path))
 
 
+@pytest.fixture(autouse=True)
+def handler_of_children():
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
 def terminate():
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -148,6 +155,22 @@ def test_a_dead_worker_is_explained(runner, error):
     assert message.endswith(
         "no checkpoint was saved yet, so that --resume begins anew."
     )
+
+
+def test_a_dead_worker_is_explained_however_often_torch_tells_of_it(runner):
+    error = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    def tell(*_):
+        raise error
+
+    signal.signal(signal.SIGCHLD, tell)
+    with pytest.raises(RuntimeError, match="^A worker process of a data loader died"):
+        with saying_where_resume_goes_on(runner):
+            if os.fork() == 0:
+                time.sleep(0.5)
+                os._exit(0)
+            _try_get_data(error)
+    os.wait()
 
 
 def test_a_full_disk_is_explained_once(runner, tmp_path):
