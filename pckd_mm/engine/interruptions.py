@@ -85,6 +85,17 @@ def ending_on_sigterm() -> Iterator[None]:
         _give_back_handlers()
 
 
+def _forget_children() -> None:
+    """Keep torch's handler of SIGCHLD from raising, wherever an ending process is.
+
+    It tells of a worker's death once more at every signal of a child, also at those
+    that wait to be handled while it is replaced.
+    """
+    while signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
+        with contextlib.suppress(RuntimeError):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def _lost_worker(error: BaseException) -> bool:
     """Whether a worker process of a data loader died.
 
@@ -131,12 +142,13 @@ def saying_where_resume_goes_on(runner: Runner) -> Iterator[None]:
         OSError: Where a disk is full.
     """
     try:
-        yield
-    except BaseException as error:
-        if _lost_worker(error):
-            # Torch's handler would raise the worker's death again, wherever the process
-            # is, at the end of any child.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        try:
+            yield
+        except BaseException:
+            _forget_children()
+            raise
+    except BaseException as error:  # torch's handler may have raised in between
+        _forget_children()
         if _is_terminated(error):
             signal.setitimer(signal.ITIMER_REAL, 0)
             if is_main_process():
