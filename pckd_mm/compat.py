@@ -250,7 +250,9 @@ def weights_only_loading() -> Iterator[None]:
             yield
     finally:
         del os.environ[names[0]]
-        os.environ.update({name: old for name, old in before.items() if old})
+        os.environ.update(
+            {name: old for name, old in before.items() if old is not None}
+        )
 
 
 def _load_checkpoints_without_code() -> None:

@@ -106,9 +106,9 @@ def _lost_worker(error: BaseException) -> bool:
         "DataLoader worker (pid"
     ):
         return True
-    frames = traceback.extract_tb(error.__traceback__)
     return isinstance(error, (OSError, EOFError)) and any(
-        frame.name == "_try_get_data" for frame in frames
+        frame.f_code.co_name == "_try_get_data"
+        for frame, _ in traceback.walk_tb(error.__traceback__)
     )
 
 
