@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 
 from pckd_mm.registry import MODELS
@@ -15,6 +16,19 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 # Real data and golden values; tests that need them skip where they are absent.
 SHARED = ROOT.parent / "shared"
+
+
+class Point(BaseModel):
+    """A model of one number."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs, mode="tensor"):
+        if mode == "loss":
+            return {"loss": self.weight.square().sum()}
+        return list(inputs)
 
 
 def classifier(depth: int, classes: int = 10, width=(4, 4, 8, 16), **head) -> dict:

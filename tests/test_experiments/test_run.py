@@ -10,11 +10,10 @@ import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import CheckpointHook
-from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from pckd_mm.experiments import ExperimentError, Run, Settings, TeacherTest
-from tests.builders import ROOT
+from tests.builders import ROOT, Point
 
 STUDENT = (
     "model = dict(type='Any')\ntrain_cfg = dict(max_epochs=3)\n"
@@ -240,19 +239,6 @@ def test_epochs_without_validation_count_as_done(make):
         done.append(run.epochs_done())
     # An epoch that is logged may still be under way.
     assert done == [0, 1, 2, 4, 4, 5, 6, 8]
-
-
-class Point(BaseModel):
-    """A model of one number."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(1))
-
-    def forward(self, inputs, mode="tensor"):
-        if mode == "loss":
-            return {"loss": self.weight.square().sum()}
-        return list(inputs)
 
 
 class Counted(BaseMetric):

@@ -8,7 +8,6 @@ import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
-from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from pckd_mm.compat import weights_only_loading
@@ -16,19 +15,7 @@ from pckd_mm.engine.hooks import WholeCheckpointHook, whole_checkpoint_hook
 from pckd_mm.engine.hooks.whole_checkpoint_hook import WholeLocalBackend
 from pckd_mm.utils.checkpoint import find_whole_checkpoint, read_checkpoint
 from pckd_mm.utils.files import WriteError
-
-
-class Point(BaseModel):
-    """A model of one number."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(1))
-
-    def forward(self, inputs, mode="tensor"):
-        if mode == "loss":
-            return {"loss": self.weight.square().sum()}
-        return list(inputs)
+from tests.builders import Point
 
 
 class Given(BaseMetric):
