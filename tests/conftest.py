@@ -1,7 +1,12 @@
 """MMRazor imports on today's torch only after pckd_mm, whichever test comes first."""
 
 import contextlib
+import os
 from typing import Iterator
+
+# Processes that share the cores would wait for each other's threads. Before torch.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from mmengine.registry import DefaultScope
