@@ -25,6 +25,8 @@ from mmengine.runner import CheckpointLoader
 from mmengine.utils import digit_version
 from torch import nn
 
+from pckd_mm.utils.checkpoint import explaining_unreadable
+
 __all__ = ["end_cpu_processes", "prepare_cpu_processes", "weights_only_loading"]
 
 _QUANTIZATION = "mmrazor.structures.quantization"
@@ -264,9 +266,9 @@ def _load_checkpoints_without_code() -> None:
     load = CheckpointLoader.load_checkpoint.__func__
 
     @functools.wraps(load)
-    def load_checkpoint(cls, *args, **kwargs):
-        with weights_only_loading():
-            checkpoint = load(cls, *args, **kwargs)
+    def load_checkpoint(cls, filename, *args, **kwargs):
+        with explaining_unreadable(filename), weights_only_loading():
+            checkpoint = load(cls, filename, *args, **kwargs)
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get("meta"), dict):
             checkpoint["meta"].pop("config", None)
         return checkpoint

@@ -1,6 +1,7 @@
 """Reading checkpoints, finding whole ones, fitting them exactly, exporting students.
 
-No code of a checkpoint runs: ``pckd_mm.compat`` sees to that for MMEngine's loader.
+No code of a checkpoint runs, and what cannot be read is explained: ``pckd_mm.compat``
+sees to both for MMEngine's loader.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import os.path as osp
 import re
 import zipfile
 from typing import Dict, Iterator, List, Optional, Tuple
+from urllib.error import URLError
 
 import torch
 from mmengine.logging import print_log
@@ -21,6 +23,7 @@ from .files import WriteError, write_whole
 from .printable import printable
 
 __all__ = [
+    "explaining_unreadable",
     "read_checkpoint",
     "require_whole",
     "find_whole_checkpoint",
@@ -52,29 +55,58 @@ def _zoo_address(name: str) -> str:
         return name
 
 
-def read_checkpoint(path: str) -> dict:
-    """Read a checkpoint on the CPU; no code from it runs.
+def _damage(path: str) -> Optional[str]:
+    """What is wrong with a file in the form that torch writes today; None if nothing.
+
+    The whole file is read, by its checksums.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # damaged headers raise whatever their bytes lead to
+        return f"{osp.getsize(path):,} bytes, {printable(str(error), 300)}"
+    if damaged is not None:
+        return f"its part {printable(damaged, 300)} is damaged"
+    return None
+
+
+def _is_zip(path: str) -> bool:
+    if not osp.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+@contextlib.contextmanager
+def explaining_unreadable(path: str) -> Iterator[None]:
+    """Within it a checkpoint that cannot be read says why, in one sentence.
+
+    A local file of today's form is read by its checksums first, since torch reads
+    damaged numbers as others.
 
     Args:
-        path (str): A file, a URL, an address that MMEngine knows (``torchvision://``,
-            ``open-mmlab://``) or the name of a model in MMPretrain's zoo.
-
-    Returns:
-        dict: What the file holds.
+        path (str): What is read: a file or a URL.
 
     Raises:
         FileNotFoundError: Where there is no such file.
+        ConnectionError: Where a URL cannot be fetched.
         ValueError: For a file that is damaged, or needs code to be run.
     """
+    expected = "expected a whole file written by torch.save: fetch or save it again."
     try:
-        checkpoint = CheckpointLoader.load_checkpoint(
-            _zoo_address(path), map_location="cpu", logger="silent"
-        )
+        damage = _damage(path) if _is_zip(path) else None
+        if damage is None:
+            yield
+            return
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"There is no checkpoint {path}; expected a file, a URL or the name of a "
-            "model in MMPretrain's zoo."
+            f"There is no checkpoint {path}; expected a file or a URL."
         ) from None
+    except URLError as error:
+        raise ConnectionError(
+            f"The checkpoint {path} cannot be fetched ({error.reason}); expected a URL "
+            "that can be reached: fetch it elsewhere and name the file."
+        ) from error
     except Exception as error:  # a damaged pickle raises whatever its bytes lead to
         # torch < 2.4 writes "Unsupported class".
         wanted = re.findall(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
@@ -91,9 +123,35 @@ def read_checkpoint(path: str) -> dict:
         reason = found[1] if found else str(error).strip() or type(error).__name__
         reason = printable(reason.splitlines()[0], 300)
         raise ValueError(
-            f"The checkpoint {path} cannot be read ({reason}); "
-            "expected a whole file written by torch.save: fetch or save it again."
+            f"The checkpoint {path} cannot be read ({reason}); {expected}"
         ) from error
+    raise ValueError(f"The checkpoint {path} is not whole ({damage}); {expected}")
+
+
+def read_checkpoint(path: str) -> dict:
+    """Read a checkpoint on the CPU; no code from it runs.
+
+    Args:
+        path (str): A file, a URL, an address that MMEngine knows (``torchvision://``,
+            ``open-mmlab://``) or the name of a model in MMPretrain's zoo.
+
+    Returns:
+        dict: What the file holds.
+
+    Raises:
+        FileNotFoundError: Where there is no such file.
+        ConnectionError: Where a URL cannot be fetched.
+        ValueError: For a file that is damaged, or needs code to be run.
+    """
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(
+            _zoo_address(path), map_location="cpu", logger="silent"
+        )
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"There is no checkpoint {path}; expected a file, a URL or the name of a "
+            "model in MMPretrain's zoo."
+        ) from None
     if not isinstance(checkpoint, dict):
         raise ValueError(
             f"The checkpoint {path} holds a {type(checkpoint).__name__}; expected a "
@@ -121,20 +179,9 @@ def require_whole(path: str) -> None:
         ValueError: Says what is wrong with it.
     """
     expected = "expected a whole checkpoint of MMEngine's runner"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except Exception as error:  # damaged headers raise whatever their bytes lead to
-        size = osp.getsize(path)
-        raise ValueError(
-            f"{path} is not whole ({size:,} bytes, {printable(str(error), 300)}); "
-            f"{expected}."
-        ) from error
-    if damaged is not None:
-        raise ValueError(
-            f"{path} is not whole (its part {printable(damaged, 300)} is damaged); "
-            f"{expected}."
-        )
+    damage = _damage(path)
+    if damage is not None:
+        raise ValueError(f"{path} is not whole ({damage}); {expected}.")
     content = read_checkpoint(path)
     parts = {"state_dict": (), "optimizer": (), "message_hub": ()}
     parts["meta"] = ("epoch", "iter")
@@ -228,8 +275,8 @@ def find_whole_checkpoint(folder: str) -> Optional[str]:
     if not broken:
         return None
     raise ValueError(
-        f"None of the {len(broken)} checkpoints in {folder} is whole: "
-        f"{' '.join(broken)} Bring one back, or train in another work dir."
+        f"No checkpoint of this run in {folder} is whole: {' '.join(broken)} "
+        "Bring one back, or train in another work dir."
     )
 
 
@@ -269,7 +316,7 @@ def checkpoint_to_resume(work_dir: str, path: str = "auto") -> Optional[str]:
         other = None
         with contextlib.suppress(FileNotFoundError, ValueError):
             other = find_whole_checkpoint(osp.dirname(path) or ".")
-        advice = f"{other} is whole." if other else "No other one there is whole."
+        advice = f"{other} is whole." if other else "No other one beside it is whole."
         raise type(error)(f"{error} {advice}") from error
     return path
 
@@ -302,7 +349,7 @@ def naming_where_resume_goes_on(work_dir: str) -> Iterator[None]:
     try:
         yield
     except WriteError as error:
-        advice = f"make room, then {where_resume_goes_on(work_dir)}"
+        advice = f"make room; {where_resume_goes_on(work_dir)}"
         raise WriteError(error.errno, f"{error.strerror}; {advice}.") from error
 
 

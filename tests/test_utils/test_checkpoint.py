@@ -3,10 +3,12 @@
 import os
 import shutil
 import zipfile
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from pckd_mm.utils.checkpoint import (
@@ -150,6 +152,36 @@ def test_every_flipped_byte_is_recognised_or_does_no_harm(tmp_path):
     assert 0 < harmless < len(content) / 7 / 2
 
 
+def test_flipped_numbers_are_no_weights(tmp_path):
+    """torch reads them; MMEngine's loader, as import pckd_mm leaves it, does not."""
+    path = tmp_path / "net.pth"
+    torch.save(dict(weight=torch.full((64,), 3.0)), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.tensor(3.0).numpy().tobytes()) + 2] ^= 0x10
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)["weight"][0] != 3
+    for read in (read_checkpoint, CheckpointLoader.load_checkpoint):
+        with pytest.raises(ValueError, match=r"net.pth is not whole \(its part .*0 is"):
+            read(str(path))
+
+
+@pytest.mark.parametrize("name", ["none.pth", "file:///none/none.pth"])
+def test_mmengines_loader_says_what_is_missing(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match="There is no checkpoint .*none.pth; e"):
+        CheckpointLoader.load_checkpoint(name if "/" in name else str(tmp_path / name))
+
+
+def test_a_url_that_cannot_be_reached_is_named(monkeypatch):
+    def fails(*args, **kwargs):
+        raise URLError("no such host")
+
+    monkeypatch.setattr("mmengine.runner.checkpoint.load_url", fails)
+    with pytest.raises(
+        ConnectionError, match=r"x.pth cannot be fetched \(no such host"
+    ):
+        read_checkpoint("https://nowhere.invalid/x.pth")
+
+
 @pytest.mark.parametrize("part", ["meta", "state_dict", "optimizer", "message_hub"])
 def test_what_holds_no_run_is_refused(tmp_path, part):
     path = save(tmp_path / "epoch_1.pth", **{part: None})
@@ -166,7 +198,9 @@ def test_what_does_not_say_how_far_it_is_is_refused(tmp_path):
 def test_none_is_whole(tmp_path):
     for number in (1, 2):
         (tmp_path / f"epoch_{number}.pth").write_bytes(b"PK")
-    with pytest.raises(ValueError, match=r"None of the 2 .*epoch_2.*epoch_1.*Bring"):
+    with pytest.raises(
+        ValueError, match=r"No checkpoint of this run .*epoch_2.*epoch_1.*Bring"
+    ):
         find_whole_checkpoint(str(tmp_path))
 
 
@@ -238,7 +272,7 @@ def test_a_named_checkpoint_that_is_broken_is_refused(tmp_path):
     ):
         checkpoint_to_resume("elsewhere", str(broken))
     (tmp_path / "epoch_1.pth").unlink()
-    with pytest.raises(ValueError, match="No other one there is whole"):
+    with pytest.raises(ValueError, match="No other one beside it"):
         checkpoint_to_resume("elsewhere", str(broken))
 
 
@@ -258,7 +292,7 @@ def test_a_full_disk_says_where_to_go_on(tmp_path):
     ):
         if saved:
             save(tmp_path / "epoch_1.pth")
-        with pytest.raises(WriteError, match="make room, then " + advice) as error:
+        with pytest.raises(WriteError, match="make room; " + advice) as error:
             with naming_where_resume_goes_on(str(tmp_path)):
                 raise WriteError(28, "x was not written")
         assert error.value.errno == 28

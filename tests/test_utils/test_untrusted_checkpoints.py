@@ -72,15 +72,17 @@ def test_code_does_not_run(tmp_path, old, index):
         "Trying to load unsupported GLOBAL my.Net whose module my is blocked.",
     ],
 )
-def test_what_a_checkpoint_asks_for_is_named(monkeypatch, message):
+def test_what_a_checkpoint_asks_for_is_named(tmp_path, monkeypatch, message):
     def load(*args, **kwargs):
         raise pickle.UnpicklingError(message)
 
-    monkeypatch.setattr(CheckpointLoader, "load_checkpoint", load)
+    monkeypatch.setattr(torch, "load", load)
+    path = tmp_path / "x.pth"
+    path.touch()
     with pytest.raises(
         ValueError, match="x.pth is refused, since .* run my.Net; expec"
     ):
-        read_checkpoint("x.pth")
+        read_checkpoint(str(path))
 
 
 class Code(torch.nn.Module):
