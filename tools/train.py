@@ -4,10 +4,12 @@ python tools/train.py configs/pckd/cifar100_resnet56_resnet20.py
 """
 
 import argparse
+import logging
 import os
 import os.path as osp
 
 from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from pckd_mm.compat import (
@@ -43,7 +45,8 @@ def parse_args() -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="PATH",
-        help="go on from a checkpoint, by default the newest whole one in the work dir",
+        help="go on from a checkpoint, or from the newest whole one of a folder [the "
+        "work dir]",
     )
     parser.add_argument(
         "--amp",
@@ -133,8 +136,14 @@ def main() -> None:
         if args.resume is not None:
             checkpoint = checkpoint_to_resume(cfg.work_dir, args.resume)
             cfg.resume = checkpoint is not None
-            if cfg.resume:  # else the run begins, from load_from if the config has it
+            if cfg.resume:
                 cfg.load_from = checkpoint
+            else:  # the run begins, from load_from if the config has it
+                print_log(
+                    f"There is no checkpoint in {cfg.work_dir}: --resume begins anew.",
+                    logger="current",
+                    level=logging.WARNING,
+                )
         if args.amp:
             use_mixed_precision(cfg)
         use_speed_up(cfg, args.fast, args.compile)

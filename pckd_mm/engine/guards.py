@@ -8,10 +8,11 @@ _PLAIN = (None, "CheckpointHook", "mmengine.CheckpointHook", CheckpointHook)
 
 
 def use_guards(cfg: Config) -> None:
-    """Write whole checkpoints, and stop at a loss that is not finite.
+    """Write whole checkpoints, resume from what fits, stop where a loss is not finite.
 
     Configs of detectors name MMEngine's own hooks, so that plain mmdet tests them; for
-    training they get :class:`pckd_mm.engine.WholeCheckpointHook` and
+    training they get :class:`pckd_mm.engine.WholeCheckpointHook`,
+    :class:`pckd_mm.engine.ResumeCheckHook` and
     :class:`pckd_mm.engine.NonFiniteLossHook` here. Hooks that a config names or sets
     otherwise stay as they are.
 
@@ -32,7 +33,21 @@ def use_guards(cfg: Config) -> None:
     checkpoint = hooks.get("checkpoint", dict(interval=1))  # MMEngine's default
     if isinstance(checkpoint, dict) and checkpoint.get("type") in _PLAIN:
         checkpoint = {**checkpoint, "type": "pckd_mm.WholeCheckpointHook"}
-    non_finite = hooks.get("non_finite", {})
-    if isinstance(non_finite, dict):
-        non_finite = {"type": "pckd_mm.NonFiniteLossHook", **non_finite}
-    cfg.default_hooks = {**hooks, "checkpoint": checkpoint, "non_finite": non_finite}
+    cfg.default_hooks = {**hooks, "checkpoint": checkpoint}
+    add_hook(cfg, "non_finite", "pckd_mm.NonFiniteLossHook")
+    add_hook(cfg, "resume_check", "pckd_mm.ResumeCheckHook")
+
+
+def add_hook(cfg: Config, name: str, kind: str) -> None:
+    """Add a hook to a config, with the settings of it that are there without a type.
+
+    Args:
+        cfg (Config): Config of a run, changed in place: its ``default_hooks``.
+        name (str): What it is called there; set to None it stays away.
+        kind (str): Its type.
+    """
+    hooks = dict(cfg.get("default_hooks") or {})
+    settings = hooks.get(name, {})
+    if isinstance(settings, dict):
+        hooks[name] = {"type": kind, **settings}
+    cfg.default_hooks = hooks

@@ -5,6 +5,7 @@ from typing import Iterator
 from mmengine.config import Config
 
 from pckd_mm.datasets import CheckedImages
+from pckd_mm.engine.guards import add_hook
 from pckd_mm.registry import DATASETS
 
 __all__ = ["skip_broken_files"]
@@ -45,6 +46,4 @@ def skip_broken_files(cfg: Config) -> None:
             )
     for dataset in datasets:
         dataset.skip_broken = True
-    if "default_hooks" not in cfg:
-        cfg.default_hooks = {}
-    cfg.default_hooks.setdefault("broken_files", dict(type="pckd_mm.BrokenFilesHook"))
+    add_hook(cfg, "broken_files", "pckd_mm.BrokenFilesHook")

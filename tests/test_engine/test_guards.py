@@ -22,6 +22,7 @@ def test_plain_hooks_are_replaced(checkpoint):
     assert cfg.default_hooks.to_dict() == dict(
         checkpoint=dict(type="pckd_mm.WholeCheckpointHook", interval=2),
         non_finite=dict(type="pckd_mm.NonFiniteLossHook"),
+        resume_check=dict(type="pckd_mm.ResumeCheckHook"),
     )
 
 
@@ -41,9 +42,10 @@ def test_settings_stay():
     assert cfg.default_hooks.checkpoint.type == "MyHook"
     assert cfg.default_hooks.non_finite.action == "skip"
 
-    cfg = Config(dict(default_hooks=dict(checkpoint=None, non_finite=None)))
+    nothing = dict(checkpoint=None, non_finite=None, resume_check=None)
+    cfg = Config(dict(default_hooks=nothing))
     use_guards(cfg)
-    assert cfg.default_hooks.to_dict() == dict(checkpoint=None, non_finite=None)
+    assert cfg.default_hooks.to_dict() == nothing
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from pckd_mm.datasets import CheckedCustomDataset
 from pckd_mm.engine.skip_broken import skip_broken_files
+from pckd_mm.registry import HOOKS
 from tests.builders import CONFIGS, ROOT
 
 
@@ -37,6 +38,13 @@ def test_training_sets_of_the_configs_skip(path, sets):
     assert skipping(cfg) == sets
     assert skipping(Config(dict(train=cfg.train_dataloader))) == sets
     assert cfg.default_hooks.broken_files.type == "pckd_mm.BrokenFilesHook"
+
+
+def test_one_setting_of_the_hook_is_enough():
+    cfg = config(dict(type="pckd_mm.TinyImageNet"))
+    cfg.default_hooks = dict(broken_files=dict(most=0.5))
+    skip_broken_files(cfg)
+    assert HOOKS.build(cfg.default_hooks.broken_files).most == 0.5
 
 
 def test_wrappers_and_classes():

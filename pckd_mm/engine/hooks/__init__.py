@@ -5,6 +5,7 @@ from .non_finite_loss_hook import NonFiniteLossHook
 from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
 from .reseed_hook import ReseedHook
+from .resume_check_hook import ResumeCheckHook
 from .sample_labels_hook import SampleLabelsHook
 from .speed_up_hook import SpeedUpHook
 from .whole_checkpoint_hook import WholeCheckpointHook
@@ -17,6 +18,7 @@ __all__ = [
     "PreflightHook",
     "PreviewRecordHook",
     "ReseedHook",
+    "ResumeCheckHook",
     "SampleLabelsHook",
     "SpeedUpHook",
     "WholeCheckpointHook",
