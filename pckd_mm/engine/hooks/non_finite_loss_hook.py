@@ -3,18 +3,23 @@
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.structures import BaseDataElement
 from mmrazor.models import SingleTeacherDistill
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from pckd_mm.engine.skip_step import SkipStepMixin
 from pckd_mm.registry import HOOKS
+from pckd_mm.utils.printable import printable
 from pckd_mm.utils.wrappers import unwrap
 
 ACTIONS = ("stop", "skip")
+# In the message hub, which a checkpoint holds: steps left out in a row.
+_SKIPPED = "steps_skipped_in_a_row"
 # Of more images a message lists the indices without the paths.
 _FEW = 8
 
@@ -30,12 +35,16 @@ class _Step(NamedTuple):
     logits: Optional[Tensor]
 
 
-def image_names(data_samples: Sequence[BaseDataElement]) -> List[str]:
+def image_names(
+    data_samples: Sequence[BaseDataElement], dataset: Optional[Dataset] = None
+) -> List[str]:
     """What the images of a batch are known by.
 
     Args:
         data_samples (Sequence[BaseDataElement]): A sample for each image, or one for
             all, whose ``sample_idx`` has B entries.
+        dataset (Dataset, optional): Is asked for the path of an image, where one
+            sample for all lacks it.
 
     Returns:
         list[str]: Of each image ``sample_idx``, ``img_id`` and ``img_path``, as far as
@@ -46,7 +55,9 @@ def image_names(data_samples: Sequence[BaseDataElement]) -> List[str]:
     for sample in data_samples:
         places = sample.get("sample_idx")
         if isinstance(places, Tensor) and places.numel() > 1:
-            names += [f"sample_idx {place}" for place in places.flatten().tolist()]
+            for place in places.flatten().tolist():
+                path = _path(dataset, place)
+                names.append(f"sample_idx {place}" + (path and f" (img_path {path})"))
             continue
         if isinstance(places, Tensor):
             places = places.item()
@@ -60,6 +71,14 @@ def image_names(data_samples: Sequence[BaseDataElement]) -> List[str]:
         ]
         names.append(f"{first} ({', '.join(more)})" if more else first)
     return names
+
+
+def _path(dataset: Optional[Dataset], place: int) -> str:
+    """Of an image of an ``InMemoryDataset``, unless several data sets are in there."""
+    inner = getattr(dataset, "dataset", None)
+    if not isinstance(inner, BaseDataset):
+        return ""
+    return printable(inner.get_data_info(place).get("img_path", ""))
 
 
 def suspects(inputs: Any, logits: Optional[Tensor], images: int) -> List[int]:
@@ -89,12 +108,15 @@ def suspects(inputs: Any, logits: Optional[Tensor], images: int) -> List[int]:
     return list(range(images))
 
 
-def describe_images(data_batch: Any, logits: Optional[Tensor]) -> str:
+def describe_images(
+    data_batch: Any, logits: Optional[Tensor], dataset: Optional[Dataset] = None
+) -> str:
     """The images that a loss is not finite for, in words.
 
     Args:
         data_batch (Any): The batch as the data loader gave it.
         logits (Tensor, optional): The student's, shape (V * B, C).
+        dataset (Dataset, optional): Where the images are from.
 
     Returns:
         str: See :func:`image_names` and :func:`suspects`.
@@ -102,7 +124,7 @@ def describe_images(data_batch: Any, logits: Optional[Tensor]) -> str:
     samples = data_batch.get("data_samples") if isinstance(data_batch, dict) else None
     if not samples or not all(isinstance(x, BaseDataElement) for x in samples):
         return "a batch whose images are not known"
-    names = image_names(samples)
+    names = image_names(samples, dataset)
     found = suspects(data_batch.get("inputs"), logits, len(names))
     which = "the image" if len(found) == 1 else f"the {len(found)} images"
     if len(found) == len(names) > 1:
@@ -110,6 +132,8 @@ def describe_images(data_batch: Any, logits: Optional[Tensor]) -> str:
     listed = [names[k] for k in found]
     if len(listed) > _FEW:
         listed = [name.split(" (")[0] for name in listed]
+        if all(name.startswith("sample_idx ") for name in listed):
+            listed[1:] = [name.removeprefix("sample_idx ") for name in listed[1:]]
     return f"{which} with {', '.join(listed)}"
 
 
@@ -133,6 +157,9 @@ class NonFiniteLossHook(Hook):
     so in the log. An EMA then averages the same weights once more. It needs one of the
     optimizer wrappers of :class:`pckd_mm.engine.SkipStepMixin`, waits for the device in
     every step, and copies all buffers before each.
+
+    Weights that are not finite before the first step, the teacher's or those of a
+    checkpoint, end the run as well.
 
     What a ``GradScaler`` finds in scaled gradients is not looked at.
 
@@ -164,14 +191,21 @@ class NonFiniteLossHook(Hook):
         self._logits: Optional[Tensor] = None
         self._buffers: List[Tensor] = []
         self._in_a_row = self._skipped = 0
+        self._dataset: Optional[Dataset] = None
+        self._origin: Optional[str] = None  # of the weights, until a loss was finite
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the student's head, and let the optimizer wrapper skip steps.
 
         Raises:
+            FloatingPointError: For weights that are not finite to begin with.
             TypeError: For an optimizer wrapper that cannot, where it has to.
         """
         self._forget()
+        self._in_a_row = runner.message_hub.runtime_info.get(_SKIPPED, 0)
+        self._dataset = runner.train_dataloader.dataset
+        self._origin = runner._load_from
+        _require_finite_weights(runner)
         wrapper = runner.optim_wrapper
         if self.action == "skip" and not isinstance(wrapper, SkipStepMixin):
             raise TypeError(
@@ -300,34 +334,75 @@ class NonFiniteLossHook(Hook):
         anywhere, *flags = step.flags.tolist()
         if anywhere:
             bad = [k for k, is_bad in zip(step.losses, flags, strict=True) if is_bad]
-            found = _describe(step.place, bad, step.data_batch, step.logits, alone)
+            found = self._describe(step.place, bad, step.data_batch, step.logits, alone)
             raise FloatingPointError(
-                f"{found}; expected finite numbers: look at "
-                "these images, or lower the learning rate or clip gradients "
-                "(optim_wrapper.clip_grad); to leave such steps out, set action='skip' "
-                "of NonFiniteLossHook. No checkpoint was written of what came after."
+                f"{found}; expected finite numbers: {self._advice(bad)}, or clip "
+                "gradients (optim_wrapper.clip_grad); to leave such steps out, set "
+                "default_hooks.non_finite.action=skip. No checkpoint was written of "
+                "what came after."
             )
+        self._origin = None
 
     def _after_skip(
         self, runner: Runner, data_batch: Any, outputs: Any, logits: Optional[Tensor]
     ) -> None:
         if not runner.optim_wrapper.skipped:
-            self._in_a_row = 0
+            self._count_in_a_row(runner, 0)
+            self._origin = None
             return
         buffers = unwrap(runner.model).buffers()
         for buffer, before in zip(buffers, self._buffers, strict=True):
             buffer.copy_(before)
-        self._in_a_row += 1
+        self._count_in_a_row(runner, self._in_a_row + 1)
         self._skipped += 1
         bad = [k for k, v in _losses(outputs).items() if not v.isfinite()]
-        message = _describe(_place(runner), bad, data_batch, logits)
+        message = self._describe(_place(runner), bad, data_batch, logits)
         if self._in_a_row > self.max_skips:
             raise FloatingPointError(
                 f"{message}, as in the {self._in_a_row - 1} steps before; expected "
-                f"max_skips={self.max_skips} in a row at most: look at these images, "
-                "or lower the learning rate."
+                f"max_skips={self.max_skips} in a row at most: {self._advice(bad)}. "
+                "Checkpoints of these steps have the weights from before them."
             )
         runner.logger.warning(f"{message}; left out this step, no. {self._skipped}.")
+
+    def _count_in_a_row(self, runner: Runner, skips: int) -> None:
+        if skips != self._in_a_row:
+            runner.message_hub.update_info(_SKIPPED, skips)
+        self._in_a_row = skips
+
+    def _advice(self, bad: List[str]) -> str:
+        """What to do about losses that are not finite."""
+        advice = "look at these images"
+        if any("distill." in k for k in bad) and not any("student." in k for k in bad):
+            advice += " and at the teacher's checkpoint"
+        if self._origin is not None:
+            advice += (
+                f", go on from another checkpoint than {self._origin}, whose weights "
+                "may be at fault"
+            )
+        return f"{advice}, train anew with a lower learning rate"
+
+    def _describe(
+        self,
+        place: str,
+        bad: List[str],
+        data_batch: Any,
+        logits: Optional[Tensor],
+        alone: bool = False,
+    ) -> str:
+        """The losses of a step that are not finite, their images, of all processes."""
+        own = None
+        if bad:
+            images = describe_images(data_batch, logits, self._dataset)
+            own = f"{', '.join(bad)} of {images}"
+        told = [own] if alone else all_gather_object(own)
+        parts = [
+            part if len(told) == 1 else f"in process {rank} {part}"
+            for rank, part in enumerate(told)
+            if part is not None
+        ]
+        what = "; ".join(parts) or "losses of another process"
+        return f"Not finite in {place}: {what}"
 
 
 def _losses(outputs: Any) -> Dict[str, Tensor]:
@@ -346,22 +421,21 @@ def _place(runner: Runner) -> str:
     return place
 
 
-def _describe(
-    place: str,
-    bad: List[str],
-    data_batch: Any,
-    logits: Optional[Tensor],
-    alone: bool = False,
-) -> str:
-    """The losses of a step that are not finite, and their images, of all processes."""
-    own = None
-    if bad:
-        own = f"{', '.join(bad)} of {describe_images(data_batch, logits)}"
-    told = [own] if alone else all_gather_object(own)
-    parts = [
-        part if len(told) == 1 else f"in process {rank} {part}"
-        for rank, part in enumerate(told)
-        if part is not None
-    ]
-    what = "; ".join(parts) or "losses of another process"
-    return f"Not finite in {place}: {what}"
+def _require_finite_weights(runner: Runner) -> None:
+    """Refuse to train from, or with, what an overflow or a damaged file has left."""
+    model = unwrap(runner.model)
+    networks = {"the model": (model, runner._load_from)}
+    if isinstance(model, SingleTeacherDistill):
+        source = getattr(model, "teacher_ckpt", None)
+        networks["the teacher"] = (model.teacher, source)
+    for owner, (network, source) in networks.items():
+        bad = [k for k, v in network.named_parameters() if not v.isfinite().all()]
+        # Of buffers a mask may be infinite.
+        bad += [k for k, v in network.named_buffers() if v.isnan().any()]
+        if bad:
+            whence = f" (from {source})" if source else ""
+            raise FloatingPointError(
+                f"{bad[0]} of {owner}{whence} is not finite before the first step, as "
+                f"are {len(bad)} of its tensors in all; expected finite weights: take "
+                "another checkpoint, of an earlier epoch."
+            )

@@ -23,14 +23,22 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmpretrain.structures import DataSample
 from torch import nn
+from torch.utils.data import ConcatDataset
 
+from pckd_mm.datasets import InMemoryDataset
 from pckd_mm.engine import NonFiniteLossHook, SkipStepAmpOptimWrapper, SkipStepMixin
 from pckd_mm.engine.guards import use_guards
 from pckd_mm.engine.hooks import non_finite_loss_hook
 from pckd_mm.engine.hooks.non_finite_loss_hook import image_names, suspects
-from pckd_mm.registry import HOOKS
+from pckd_mm.registry import DATASETS, HOOKS
 from pckd_mm.utils.checkpoint import read_checkpoint
-from tests.builders import CONFIGS, build_pckd, classifier
+from tests.builders import (
+    CONFIGS,
+    build_pckd,
+    classifier,
+    image_folder,
+    run_config,
+)
 
 IMAGES, BATCH, CLASSES = 12, 2, 3
 STEPS = IMAGES // BATCH
@@ -248,7 +256,7 @@ def test_stop_names_iteration_and_image(tmp_path, batch_norm, value):
     runner = build(tmp_path, Net(batch_norm), STOP, [7], value)
     message = (
         r"^Not finite in iteration 4 \(epoch 1\): loss of the image with sample_idx 7 "
-        r"\(img_path 7\.png\); expected finite numbers: .*action='skip'"
+        r"\(img_path 7\.png\); expected finite numbers: .*non_finite\.action=skip"
     )
     with pytest.raises(FloatingPointError, match=message):
         runner.train()
@@ -541,6 +549,60 @@ def test_names_of_images():
     ]
 
 
+def test_an_image_in_memory_has_a_path(tmp_path):
+    data = image_folder(tmp_path)
+    config = run_config("vanilla/cifar100_resnet8_6e.py", data, tmp_path / "run")
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    (sample,) = dataset.__getitems__([5, 2])["data_samples"]
+    paths = [dataset.get_data_info(place)["img_path"] for place in (5, 2)]
+    assert paths[0] != paths[1]
+    assert image_names([sample], dataset) == [
+        f"sample_idx {place} (img_path {path})"
+        for place, path in zip((5, 2), paths, strict=True)
+    ]
+    # Places in each of several data sets say nothing.
+    both = InMemoryDataset(ConcatDataset([dataset.dataset, dataset.dataset]))
+    assert image_names([sample], both) == ["sample_idx 5", "sample_idx 2"]
+
+
+@pytest.mark.parametrize("what", ["weight", "running_mean"])
+def test_weights_that_are_not_finite_are_told_before_the_first_step(tmp_path, what):
+    model = Net(batch_norm=True)
+    getattr(model.norm, what).data[5] = math.nan
+    model.register_buffer("mask", torch.full((2,), -math.inf))
+    runner = build(tmp_path, model, STOP)
+    message = f"^norm.{what} of the model is not finite before the first step, as are 1"
+    with pytest.raises(FloatingPointError, match=message):
+        runner.train()
+
+
+def test_the_advice_is_about_what_is_at_fault(tmp_path):
+    images = "look at these images, train anew with a lower learning rate"
+    with pytest.raises(FloatingPointError, match=images):
+        build(tmp_path / "a", Net(), STOP, [1]).train()
+    torch.save(dict(state_dict=Net().state_dict()), tmp_path / "net.pth")
+    origin = "go on from another checkpoint than .*net.pth, whose weights may be at"
+    for bad, expected in ((1, origin), (7, images)):  # in the first step, or later
+        start = dict(load_from=str(tmp_path / "net.pth"))
+        runner = build(tmp_path / f"b{bad}", Net(), STOP, [bad], **start)
+        with pytest.raises(FloatingPointError, match=expected):
+            runner.train()
+    hook = NonFiniteLossHook()
+    assert "teacher" in hook._advice(["loss", "distill.loss_kd"])
+    assert "teacher" not in hook._advice(["loss", "student.loss", "distill.loss_kd"])
+
+
+def test_a_resumed_run_counts_on(tmp_path):
+    hook = dict(SKIP, max_skips=2)
+    with pytest.raises(FloatingPointError, match="iteration 4 .* in the 2 steps befo"):
+        build(tmp_path, Net(), hook, [3, 5, 7]).train()
+    assert sorted(saved(tmp_path)) == ["iter_1.pth", "iter_2.pth", "iter_3.pth"]
+    start = dict(resume=True, load_from=str(tmp_path / "iter_3.pth"))
+    runner = build(tmp_path, Net(), hook, [3, 5, 7], by_epoch=False, **start)
+    with pytest.raises(FloatingPointError, match="iteration 4: .* in the 2 steps befo"):
+        runner.train()
+
+
 def test_suspects():
     fine = torch.zeros(3, 2, 2)
     bad = fine.index_fill(0, torch.tensor([2]), math.inf)
@@ -562,7 +624,7 @@ def test_suspects():
 def test_large_batches_are_listed_without_paths():
     samples = [item["data_samples"] for item in images()]
     said = non_finite_loss_hook.describe_images(dict(data_samples=samples), None)
-    assert said.startswith("the batch of 12 images with sample_idx 0, sample_idx 1, ")
+    assert said.startswith("the batch of 12 images with sample_idx 0, 1, 2, ")
     assert "png" not in said
     assert "not known" in non_finite_loss_hook.describe_images([1], None)
 
