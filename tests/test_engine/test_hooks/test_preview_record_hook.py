@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
@@ -48,6 +49,25 @@ def test_one_record_for_each_pass_over_the_data(tmp_path):
     ]
     share = runner.message_hub.get_scalar("train/preview_share")
     assert share.current() == 0.25
+
+
+def begin(folder, steps_done):
+    runner = SimpleNamespace(
+        work_dir=str(folder), train_dataloader=range(2), iter=steps_done
+    )
+    PreviewRecordHook().before_train(runner)
+
+
+@pytest.mark.parametrize("rest", ["", '{"epoch": 4, "thr', "[]\n", "\x00\n"])
+def test_what_will_be_trained_again_is_cut_off(tmp_path, rest):
+    lines = [json.dumps(dict(epoch=epoch)) + "\n" for epoch in (1, 2, 3)]
+    path = tmp_path / "preview.jsonl"
+    begin(tmp_path, 0)
+    assert not path.exists()
+    for steps_done, kept in ((6, 3), (4, 2), (5, 2), (0, 0)):
+        path.write_text("".join(lines) + rest)
+        begin(tmp_path, steps_done)
+        assert path.read_text() == "".join(lines[:kept])
 
 
 def test_no_preview_no_record(tmp_path):
