@@ -1,5 +1,8 @@
 """CIFAR-100 that unpickles no other files than the official ones."""
 
+from typing import List
+from urllib.error import URLError
+
 from mmengine.fileio import exists, join_path
 from mmpretrain.datasets import CIFAR100
 from mmpretrain.datasets.utils import check_md5
@@ -24,7 +27,33 @@ class CheckedCIFAR100(CIFAR100):
     Raises:
         ValueError: For a file that is not the official one.
         RuntimeError: Where files are missing and ``download`` is False.
+        ConnectionError: Where they are missing and cannot be fetched.
     """
+
+    def load_data_list(self) -> List[dict]:
+        """Read the images and labels of one split.
+
+        Returns:
+            list[dict]: ``img``, an array of the shape (32, 32, 3), and ``gt_label``.
+
+        Raises:
+            ConnectionError, RuntimeError, ValueError: See the class.
+        """
+        try:
+            return super().load_data_list()
+        except URLError as error:
+            root = self.data_prefix["root"]
+            place = printable(join_path(root, self.base_folder))
+            advice = f"fetch and unpack it elsewhere and put that folder into {root}"
+            if exists(join_path(root, "train")):
+                advice += (
+                    f"; for the images of {join_path(root, 'train')} take the data set "
+                    "of configs/_base_/datasets/cifar100_folder.py"
+                )
+            raise ConnectionError(
+                f"There is no {place}, and {self.url} cannot be fetched "
+                f"({error.reason}); expected the official files of CIFAR-100: {advice}."
+            ) from error
 
     def _check_integrity(self) -> bool:
         """Whether all files are there.

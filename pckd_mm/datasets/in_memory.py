@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pckd_mm.registry import DATASETS
+from pckd_mm.utils.printable import printable
 from pckd_mm.utils.randomness import isolated_randomness
 
 # Fewer images are read within seconds, without a progress bar.
@@ -222,10 +223,12 @@ class InMemoryDataset(Dataset):
             item = self.dataset[index]
             image, sample = self._image(index, item), item["data_samples"]
             if image.shape != first.shape:
+                path = sample.get("img_path")
                 raise ValueError(
-                    f"InMemoryDataset found image {index} of {self._name} to be "
-                    f"{_shape(image)} and image 0 {_shape(first)}; expected one shape: "
-                    "resize or crop them in its pipeline."
+                    f"InMemoryDataset found image {index} of {self._name} "
+                    f"{f'({printable(path)}) ' if path else ''}to be {_shape(image)} "
+                    f"and image 0 {_shape(first)}; expected one shape: resize or crop "
+                    "them in its pipeline."
                 )
             images[index] = image
             if self.test_mode:

@@ -54,6 +54,20 @@ def test_other_files_are_refused_unread(small, split, download):
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("folders", [False, True])
+def test_what_cannot_be_fetched_is_named(small, monkeypatch, folders):
+    kind, root = small
+    (root / "cifar-100-python" / "test").unlink()
+    if folders:
+        (root / "train").mkdir()
+    monkeypatch.setattr(kind, "url", f"file://{root}/gone.tar.gz")
+    with pytest.raises(ConnectionError) as error:
+        kind(data_root=str(root), split="train")
+    message = str(error.value)
+    assert message.startswith(f"There is no {root}/cifar-100-python, and file://{root}")
+    assert ("cifar100_folder.py" in message) == folders
+
+
 def test_missing_files(small):
     kind, root = small
     (root / "cifar-100-python" / "test").unlink()

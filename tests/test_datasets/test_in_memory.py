@@ -237,7 +237,7 @@ def taller_at_8(results):
         (with_score, "found gt_label, gt_score with 1 labels in the data sample of"),
         (
             taller_at_8,
-            "found image 8 of CustomDataset to be 3x20x16 and image 0 3x16x16; expect",
+            r"image 8 of CustomDataset \(\S+\.png\) to be 3x20x16 and image 0 3x16x16;",
         ),
     ],
 )

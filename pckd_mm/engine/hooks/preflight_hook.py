@@ -3,6 +3,7 @@
 from typing import Sequence, Sized
 
 from mmengine.dataset import InfiniteSampler
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
 from mmengine.runner import Runner
@@ -67,6 +68,27 @@ def check_categories(dataset: Dataset, num_classes: int) -> None:
             f"num_classes={num_classes}; expected the same: set the head's num_classes "
             "or the data set's metainfo.classes."
         )
+
+
+def check_top_k(evaluator: Evaluator, num_classes: int) -> None:
+    """No accuracy may be of more guesses than there are categories.
+
+    Args:
+        evaluator (Evaluator): A validation's metrics.
+        num_classes (int): Categories of the student's head.
+
+    Raises:
+        ValueError: For a metric whose ``topk`` is larger.
+    """
+    for metric in evaluator.metrics:
+        top_k = getattr(metric, "topk", None)
+        top_k = [top_k] if isinstance(top_k, int) else top_k or [0]
+        if max(top_k) > num_classes:
+            raise ValueError(
+                f"The validation asks for top-{max(top_k)} accuracy and the student's "
+                f"head has num_classes={num_classes}; expected no more guesses than "
+                "categories: set val_evaluator.topk=(1,), and that of test_evaluator."
+            )
 
 
 def check_same_classes(training: Dataset, validation: Dataset) -> None:
@@ -181,11 +203,11 @@ def check_wrapper(model: nn.Module) -> None:
 class PreflightHook(Hook):
     """End a run that cannot succeed before it starts.
 
-    Checks what distributes the model, the labels of the training set against the
-    student's head and the batch size against the preview, then runs two training images
-    through teacher, student and distiller in evaluation mode, without gradient and
-    without touching the random numbers of the run: recorders that never record,
-    connectors and losses that do not fit show up there.
+    Checks what distributes the model, the labels of the training set and the metrics of
+    the validation against the student's head, and the batch size against the preview,
+    then runs two training images through teacher, student and distiller in evaluation
+    mode, without gradient and without touching the random numbers of the run: recorders
+    that never record, connectors and losses that do not fit show up there.
     """
 
     priority = "VERY_LOW"
@@ -211,6 +233,8 @@ class PreflightHook(Hook):
         num_classes = getattr(head, "num_classes", None)
         if num_classes is not None:
             check_categories(loader.dataset, num_classes)
+            if runner.val_loop is not None:
+                check_top_k(runner.val_loop.evaluator, num_classes)
         if distils and getattr(model, "min_images", 1) > 1:
             if loader.batch_size is not None and isinstance(loader.sampler, Sized):
                 images = len(loader.sampler)  # of this process

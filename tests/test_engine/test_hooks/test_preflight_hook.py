@@ -5,13 +5,16 @@ import shutil
 
 import pytest
 import torch
+from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
+from mmpretrain.evaluation import Accuracy, SingleLabelMetric
 
 from pckd_mm.engine.hooks.preflight_hook import (
     check_batch_size,
     check_categories,
     check_labels,
     check_same_classes,
+    check_top_k,
 )
 from tests.builders import image_folder, run_config
 
@@ -62,6 +65,19 @@ def test_check_categories():
     check_categories(listed, 2)
     with pytest.raises(ValueError, match="has 2 classes .* num_classes=3; expected"):
         check_categories(listed, 3)
+
+
+def test_check_top_k():
+    evaluator = Evaluator([Accuracy(topk=(1, 5)), SingleLabelMetric()])
+    check_top_k(evaluator, 5)
+    with pytest.raises(ValueError, match=r"top-5 accuracy .* num_classes=4; .*=\(1,\)"):
+        check_top_k(evaluator, 4)
+
+
+def test_the_metrics_are_looked_at_before_training(images, tmp_path):
+    top_k = {"val_evaluator.topk": (1, 4)}
+    cfg = pckd(images, tmp_path, **top_k)
+    fails_before_training(cfg, ValueError, "top-4 accuracy")
 
 
 @pytest.mark.parametrize(
