@@ -16,10 +16,16 @@ from mmengine.runner import Runner
 from pckd_mm.utils.checkpoint import where_resume_goes_on
 from pckd_mm.utils.files import WriteError
 
-__all__ = ["TERMINATED", "ending_on_sigterm", "saying_where_resume_goes_on"]
+__all__ = [
+    "INTERRUPTED",
+    "TERMINATED",
+    "ending_on_sigterm",
+    "saying_where_resume_goes_on",
+]
 
-# Exit status of a process that SIGTERM ended, as shells give it.
+# Exit status of a process that SIGTERM or Ctrl-C ended, as shells give it.
 TERMINATED = 128 + signal.SIGTERM
+INTERRUPTED = 128 + signal.SIGINT
 _SIGNALS = (signal.SIGTERM, signal.SIGALRM)
 # Seconds after which the exception is raised again, if nothing has caught it.
 _AGAIN = 1.0
@@ -129,6 +135,13 @@ def _is_terminated(error: BaseException) -> bool:
     return False
 
 
+def _say_where(runner: Runner, what: str) -> None:
+    if is_main_process():
+        where = f"epoch {runner.epoch + 1}, after iteration {runner.iter}"
+        resume = where_resume_goes_on(runner.work_dir)
+        print(f"{what} ended the run in {where}; {resume}.", file=sys.stderr)
+
+
 @contextlib.contextmanager
 def saying_where_resume_goes_on(runner: Runner) -> Iterator[None]:
     """Within it a run that is cut off says where ``--resume`` goes on.
@@ -137,7 +150,8 @@ def saying_where_resume_goes_on(runner: Runner) -> Iterator[None]:
         runner (Runner): The run.
 
     Raises:
-        SystemExit: With status 143, after SIGTERM in :func:`ending_on_sigterm`.
+        SystemExit: With status 143, after SIGTERM in :func:`ending_on_sigterm`, and
+            130 after Ctrl-C.
         RuntimeError: Where a worker process of a data loader died.
         OSError: Where a disk is full.
     """
@@ -151,11 +165,11 @@ def saying_where_resume_goes_on(runner: Runner) -> Iterator[None]:
         _forget_children()
         if _is_terminated(error):
             signal.setitimer(signal.ITIMER_REAL, 0)
-            if is_main_process():
-                where = f"epoch {runner.epoch + 1}, iteration {runner.iter + 1}"
-                resume = where_resume_goes_on(runner.work_dir)
-                print(f"SIGTERM ended the run in {where}; {resume}.", file=sys.stderr)
+            _say_where(runner, "SIGTERM")
             raise SystemExit(TERMINATED) from None
+        if isinstance(error, KeyboardInterrupt):
+            _say_where(runner, "Ctrl-C")
+            raise SystemExit(INTERRUPTED) from None
         if _lost_worker(error):
             raise RuntimeError(
                 f"A worker process of a data loader died ({str(error).strip(' .')}), "
@@ -164,7 +178,7 @@ def saying_where_resume_goes_on(runner: Runner) -> Iterator[None]:
             ) from error
         full = (errno.ENOSPC, errno.EDQUOT)
         if getattr(error, "errno", None) in full and not isinstance(error, WriteError):
-            reason = f"{error.strerror}; make room, then "
+            reason = f"{error.strerror}; make room; "
             reason += f"{where_resume_goes_on(runner.work_dir)}."
             raise OSError(error.errno, reason, error.filename) from error
         raise

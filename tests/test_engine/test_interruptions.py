@@ -51,13 +51,24 @@ def test_sigterm_unwinds_and_says_where_resume_goes_on(runner, tmp_path, capsys)
             time.sleep(5)
     assert error.value.code == 143
     assert capsys.readouterr().err == (
-        "SIGTERM ended the run in epoch 3, iteration 41; --resume goes on from the "
-        f"newest whole checkpoint, {path}.\n"
+        "SIGTERM ended the run in epoch 3, after iteration 40; --resume goes on from "
+        f"the newest whole checkpoint, {path}.\n"
     )
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
     assert before == (
         signal.getsignal(signal.SIGTERM),
         signal.getsignal(signal.SIGALRM),
+    )
+
+
+def test_ctrl_c_says_so_too(runner, capsys):
+    with pytest.raises(SystemExit) as error:
+        with saying_where_resume_goes_on(runner):
+            raise KeyboardInterrupt
+    assert error.value.code == 130
+    assert capsys.readouterr().err == (
+        "Ctrl-C ended the run in epoch 3, after iteration 40; no checkpoint was saved "
+        "yet, so that --resume begins anew.\n"
     )
 
 
@@ -176,7 +187,7 @@ def test_a_dead_worker_is_explained_however_often_torch_tells_of_it(runner):
 def test_a_full_disk_is_explained_once(runner, tmp_path):
     path = save(tmp_path / "iter_5.pth", 5)
     full = OSError(errno.ENOSPC, "No space left on device", "scalars.json")
-    with pytest.raises(OSError, match="make room, then --resume goes on from") as error:
+    with pytest.raises(OSError, match="make room; --resume goes on from") as error:
         with saying_where_resume_goes_on(runner):
             raise full
     assert error.value.strerror.endswith(f"{path}.")

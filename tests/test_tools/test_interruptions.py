@@ -44,7 +44,7 @@ EPOCHS, STEPS = 4, 12
 LAST = f"epoch_{EPOCHS}.pth"
 ENDED = re.compile(rf"Epoch\(val\) \[{EPOCHS}\].*top1")
 TERMINATED_RUN = (
-    r"SIGTERM ended the run in epoch \d, iteration \d+; .*--resume (goes|beg)"
+    r"SIGTERM ended the run in epoch \d, after iteration \d+; .*--resume (goes|beg)"
 )
 
 
