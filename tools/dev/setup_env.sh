@@ -215,6 +215,7 @@ sys.exit("C++20 or later" not in header.read_text())'
 
 # build_mmcv FOLDER LEVEL. pip's own cache of wheels is not used: it does not know
 # which torch a wheel was built for. A wheel that is not whole never gets its name.
+# Without symbols for a debugger, which Python asks for and which take time and space.
 build_mmcv() {
     mkdir -p "$1"
     build_folder=$(mktemp -d "$1/build.XXXXXX")
@@ -223,6 +224,7 @@ build_mmcv() {
     local -x CXX=${CXX:-c++}
     if needs_cxx20; then CXX=$(compiler_of_cxx20 "$build_folder/c++20"); fi
     env "${gpu[@]}" MMCV_WITH_OPS=1 MAX_JOBS="${MAX_JOBS:-$(cores)}" \
+        CFLAGS="${CFLAGS:-} -g0" \
         "$python" -m pip wheel -qq -c constraints.txt --no-deps --no-build-isolation \
         --no-cache-dir --no-binary "$mmcv" -w "$build_folder" "$mmcv"
     mv "$build_folder"/*.whl "$1/"
