@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import BinaryIO, List, Optional
 
 from mmengine.hooks import Hook
 
@@ -32,26 +32,26 @@ class Run:
     """A run in a process group of its own.
 
     Args:
-        server (subprocess.Popen): The process that forked it.
+        answers (BinaryIO): Where the process that forked it tells its exit status.
         pid (int): The run's process and group.
         log (Path): What it prints.
     """
 
-    def __init__(self, server: subprocess.Popen, pid: int, log: Path) -> None:
-        self.server = server
+    def __init__(self, answers: BinaryIO, pid: int, log: Path) -> None:
+        self.answers = answers
         self.pid = pid
         self.log = log
         self.status: Optional[int] = None
 
     def poll(self) -> Optional[int]:
         """Exit status if it has ended; negative for a signal."""
-        ended = select.select([self.server.stdout], [], [], 0)[0]
+        ended = select.select([self.answers], [], [], 0)[0]
         return self.wait() if ended else self.status
 
     def wait(self) -> int:
         """Wait for the end of it."""
         if self.status is None:
-            self.status = int(self.server.stdout.readline())
+            self.status = int(self.answers.readline())
         return self.status
 
     def kill(self) -> None:
@@ -68,20 +68,25 @@ class Preloaded:
     """The process that forks runs, one at a time; a context manager."""
 
     def __enter__(self) -> "Preloaded":
+        # Not its stdout, where libraries may print when they are imported.
+        source, target = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.preloaded"],
+            [sys.executable, "-m", "tests.preloaded", str(target)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,  # what select tells is all that there is
+            stdout=subprocess.DEVNULL,
+            pass_fds=[target],
         )
+        os.close(target)
+        # Without a buffer what select tells is all that there is.
+        self.answers = open(source, "rb", buffering=0)
         return self
 
     def __exit__(self, *error: object) -> None:
         self.process.stdin.close()
         self.process.wait(60)
-        self.process.stdout.close()
+        self.answers.close()
 
     def start(self, args: List[str], log: Path, **faults: object) -> Run:
         """Start a run.
@@ -96,7 +101,8 @@ class Preloaded:
         """
         order = dict(args=args, log=str(log), **faults)
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
-        return Run(self.process, int(self.process.stdout.readline()), log)
+        self.process.stdin.flush()
+        return Run(self.answers, int(self.answers.readline()), log)
 
 
 def _watch_files(
@@ -130,7 +136,7 @@ def _watch_files(
     sys.addaudithook(watch)
 
 
-def _serve() -> None:
+def _serve(answers: BinaryIO) -> None:
     import mmpretrain.apis  # noqa: F401
     import mmpretrain.datasets
     import mmpretrain.models
@@ -151,12 +157,12 @@ def _serve() -> None:
             _watch_files(**order)
             runpy.run_path(sys.argv[0], run_name="__main__")
             sys.exit()
-        print(pid, flush=True)
+        answers.write(b"%d\n" % pid)
         status = os.waitpid(pid, 0)[1]
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        answers.write(b"%d\n" % os.waitstatus_to_exitcode(status))
 
 
 if __name__ == "__main__":
     import pckd_mm  # noqa: F401
 
-    _serve()
+    _serve(open(int(sys.argv[1]), "wb", buffering=0))
