@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -44,6 +44,18 @@ def hardware() -> str:
     return f"{name}, {cores()} {'core' if cores() == 1 else 'cores'}"
 
 
+def _distributions(package: str) -> List[str]:
+    """What is installed for a package, which may have another name.
+
+    Such as onedl-mmengine for mmengine.
+    """
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.packages_distributions().get(package, [])
+    return [package]
+
+
 @functools.lru_cache(None)
 def software(more: Tuple[str, ...] = ()) -> str:
     """Versions of what results depend on.
@@ -56,10 +68,8 @@ def software(more: Tuple[str, ...] = ()) -> str:
     """
     versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
     for package in ("mmengine", "mmpretrain", "mmrazor", *more):
-        try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        for name in _distributions(package)[:1]:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
     return ", ".join(versions)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -212,7 +213,9 @@ def test_a_detectors_map_in_percent(make, tmp_path):
     assert run.state() == "finished, mAP@0.5 37.50"
     note = json.loads((run.folder / "finished.json").read_text())
     assert note == {"average_precision": 37.5, **run.note()}
-    assert "mmdet 3." in note["software"] and "mmdet" not in make().made_with()
+    mmdet = re.compile(r"mmdet(ection)? 3\.")  # the maintained line's name
+    assert mmdet.search(note["software"])
+    assert not mmdet.search(make().made_with()["software"])
 
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"weights")
@@ -220,7 +223,7 @@ def test_a_detectors_map_in_percent(make, tmp_path):
     test.prepare()
     (test.folder / "metrics.json").write_text('{"pascal_voc/mAP": 0.5}')
     assert test.curve() == {1: 50.0}
-    assert "mmdet 3." in test.made_with()["software"]
+    assert mmdet.search(test.made_with()["software"])
 
 
 def test_epochs_without_validation_count_as_done(make):
