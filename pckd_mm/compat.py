@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 import tarfile
+import time
 import types
 from collections import Counter, OrderedDict
 from typing import Any, Callable, Dict, Iterator
@@ -22,14 +23,22 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.utils import digit_version
 from torch import nn
 
 from pckd_mm.utils.checkpoint import explaining_unreadable
 
-__all__ = ["end_cpu_processes", "prepare_cpu_processes", "weights_only_loading"]
+__all__ = [
+    "end_cpu_processes",
+    "end_process_group",
+    "prepare_cpu_processes",
+    "weights_only_loading",
+]
 
 _QUANTIZATION = "mmrazor.structures.quantization"
+# Seconds that gloo's threads get for the tensors of the last operation.
+_SETTLING = 0.2
 # Of the numbers that checkpoints hold beside tensors.
 _DTYPES = ("float64", "float32", "int64", "int32")
 
@@ -260,9 +269,15 @@ def weights_only_loading() -> Iterator[None]:
 def _load_checkpoints_without_code() -> None:
     """Make MMEngine's one entrance for checkpoints, whatever their address, safe.
 
+    The maintained line's loader allows more for the moment, ``getattr`` of anything
+    among it, and forbids afterwards what :func:`_allow_mmengine_checkpoints` allows;
+    the list here takes the place of its own.
+
     Resuming also runs ``meta['config']`` of a checkpoint as Python (a form that old
     versions wrote), so that entry is left out.
     """
+    if hasattr(mmengine_checkpoint, "get_torch_safe_globals"):
+        mmengine_checkpoint.get_torch_safe_globals = list
     load = CheckpointLoader.load_checkpoint.__func__
 
     @functools.wraps(load)
@@ -302,15 +317,25 @@ def prepare_cpu_processes(cfg: Config) -> None:
 def end_cpu_processes() -> None:
     """End what :func:`prepare_cpu_processes` began, once all processes are done.
 
-    The runner must be out of use. A process that ends with gloo's threads alive is
-    aborted now and then: they free tensors, for which they need the interpreter.
+    The runner must be out of use.
     """
     if torch.distributed.is_initialized() and not torch.cuda.is_available():
-        torch.distributed.barrier()
-        # DDP keeps the group, and the runner's hooks and loops, which refer to each
-        # other, keep DDP.
-        gc.collect()
-        torch.distributed.destroy_process_group()
+        end_process_group()
+
+
+def end_process_group() -> None:
+    """End gloo's process group in all processes, whose DDP must be out of use.
+
+    Its threads free tensors, for which they need the interpreter: a process that ends
+    with them alive is aborted now and then, and one that waits for their end with the
+    interpreter in its hands, as torch does, hangs if one of them needs it then.
+    """
+    torch.distributed.barrier()
+    # DDP keeps the group, and the runner's hooks and loops, which refer to each other,
+    # keep DDP.
+    gc.collect()
+    time.sleep(_SETTLING)
+    torch.distributed.destroy_process_group()
 
 
 _disable_mmrazor_quantization()

@@ -1,15 +1,17 @@
 """Small models, batches and runs that several tests share."""
 
 from pathlib import Path
-from typing import List, Tuple
+from typing import Callable, List, Tuple
 
 import cv2
 import numpy as np
 import torch
+import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 
+from pckd_mm.compat import end_process_group
 from pckd_mm.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +31,27 @@ class Point(BaseModel):
         if mode == "loss":
             return {"loss": self.weight.square().sum()}
         return list(inputs)
+
+
+def in_processes(world: int, work: Callable, folder: Path, *args: object) -> None:
+    """Run a function in several processes of one group, over gloo.
+
+    Args:
+        world (int): Number of processes.
+        work (Callable): Takes the rank and the arguments; a function of a module.
+        folder (Path): Where they meet.
+        *args: What can be pickled.
+    """
+    mp.spawn(_in_group, (world, str(folder), work, args), nprocs=world)
+
+
+def _in_group(rank: int, world: int, folder: str, work: Callable, args: tuple) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world
+    )
+    work(rank, *args)
+    end_process_group()
 
 
 def classifier(depth: int, classes: int = 10, width=(4, 4, 8, 16), **head) -> dict:

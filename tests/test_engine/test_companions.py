@@ -8,8 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine._strategy.colossalai import ColossalAIModelWrapper
 from mmengine._strategy.deepspeed import MMDeepSpeedEngineWrapper
 from mmengine.config import Config
@@ -36,6 +34,7 @@ from tests.builders import (
     classifier,
     detector,
     image_folder,
+    in_processes,
     method,
     run_config,
     scenes,
@@ -781,11 +780,7 @@ def test_wrappers_that_take_networks_apart_are_refused(wrap, images, tmp_path):
 # --- two processes -------------------------------------------------------------------
 
 
-def work(rank: int, images: str, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
-    )
+def work(rank: int, images: str, folder: Path) -> None:
     os.environ["LOCAL_RANK"] = str(rank)
     found = {}
 
@@ -832,15 +827,13 @@ def work(rank: int, images: str, folder: str) -> None:
             said[name] = str(error)
     found["said"] = said
     torch.save(found, f"{folder}/{rank}.pth")
-    dist.barrier()
-    dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def both(images, tmp_path_factory) -> list:
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("both")
-    mp.spawn(work, (str(images), str(folder)), nprocs=2)
+    in_processes(2, work, folder, str(images), folder)
     return [load(folder / f"{rank}.pth") for rank in range(2)]
 
 

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import List
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from pckd_mm.utils.processes import (
     gather_rows,
@@ -14,6 +12,7 @@ from pckd_mm.utils.processes import (
     process_scope,
     share_of_rows,
 )
+from tests.builders import in_processes
 
 
 def test_a_single_process_has_all_rows():
@@ -31,10 +30,7 @@ def test_the_mean_of_no_values_is_zero_with_a_gradient():
 
 
 # Process r has r rows: none, one, two.
-def work(rank: int, world: int, folder: str) -> None:
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world
-    )
+def work(rank: int, folder: Path) -> None:
     first = rank * (rank - 1) // 2
     rows = torch.arange(first, first + rank, dtype=torch.float)[:, None] + 1
     rows.requires_grad_()
@@ -54,12 +50,10 @@ def work(rank: int, world: int, folder: str) -> None:
         alone=alone,
     )
     torch.save(result, f"{folder}/{rank}.pth")
-    dist.barrier()
-    dist.destroy_process_group()
 
 
 def test_rows_of_processes_with_none_one_and_two(tmp_path: Path):
-    mp.spawn(work, (3, str(tmp_path)), nprocs=3)
+    in_processes(3, work, tmp_path, tmp_path)
     found: List[dict] = [
         torch.load(tmp_path / f"{rank}.pth", weights_only=True) for rank in range(3)
     ]

@@ -1,7 +1,6 @@
 """Losses that are not finite: what is said of them, and what becomes of the run."""
 
 import contextlib
-import gc
 import itertools
 import logging
 import math
@@ -12,8 +11,6 @@ from typing import Collection, Dict
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -37,6 +34,7 @@ from tests.builders import (
     build_pckd,
     classifier,
     image_folder,
+    in_processes,
     run_config,
 )
 
@@ -452,17 +450,13 @@ RUNS = dict(
 )
 
 
-def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
+def work(rank: int, folder: Path) -> None:
     os.environ.update(LOCAL_RANK=str(rank))
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
-    )
     found = {}
     for name, (hook, bad, accumulate) in RUNS.items():
         wrapper = dict(type="MMDistributedDataParallel", device_ids=None)
         runner = build(
-            Path(folder) / name,
+            folder / name,
             Net(False),
             hook,
             [bad],
@@ -479,17 +473,13 @@ def work(rank: int, folder: str) -> None:
         weights = {k: v.clone() for k, v in runner.model.module.state_dict().items()}
         found[name] = dict(said=said, weights=weights)
     torch.save(found, f"{folder}/{rank}.pth")
-    del runner
-    dist.barrier()
-    gc.collect()
-    dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory) -> tuple:
     """The folder of the runs, and what each of both processes found."""
     folder = tmp_path_factory.mktemp("by_two")
-    mp.spawn(work, (str(folder),), nprocs=2)
+    in_processes(2, work, folder, folder)
     found = [torch.load(folder / f"{k}.pth", weights_only=True) for k in (0, 1)]
     return folder, found
 

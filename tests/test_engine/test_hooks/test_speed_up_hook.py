@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
+from pckd_mm.compat import end_process_group
 from pckd_mm.engine.hooks import SpeedUpHook, speed_up_hook
 from pckd_mm.engine.hooks.speed_up_hook import restore_kernel, use_fused_kernel
 from pckd_mm.registry import MODELS
@@ -149,7 +150,7 @@ def test_weights_of_ddp_keep_their_layout(tmp_path):
         assert not is_channels_last(model.student)
         assert is_channels_last(model.teacher)
     finally:
-        torch.distributed.destroy_process_group()
+        end_process_group()
 
 
 def test_detectors_keep_their_layout_and_are_not_compiled_for_each_size():

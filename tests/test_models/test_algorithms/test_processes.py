@@ -1,17 +1,15 @@
 """The objective does not depend on how many processes compute it."""
 
-import os
 from pathlib import Path
 from typing import Dict, List
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.model import MMDistributedDataParallel
 from torch import Tensor, nn
 
-from tests.builders import batch, build_pckd, classifier, method
+from tests.builders import batch, build_pckd, classifier, in_processes, method
 
 IMAGES = 12
 STEPS = 20
@@ -20,7 +18,6 @@ SPLITS = {"2": [6, 6], "2 unequal": [9, 3], "4": [3] * 4, "4 unequal": [1, 5, 2,
 
 
 def model(**settings) -> nn.Module:
-    torch.set_num_threads(1)
     built = build_pckd(classifier(8), classifier(14), **settings)
     # Statistics of a batch are another thing, for which there is SyncBN.
     for module in built.modules():
@@ -56,11 +53,7 @@ def trained(wrapped: nn.Module, sizes: List[int], rank: int) -> Dict[str, Tensor
     return {**found, **weights}
 
 
-def work(rank: int, sizes: List[int], folder: str, settings: dict) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=len(sizes)
-    )
+def work(rank: int, sizes: List[int], folder: Path, settings: dict) -> None:
     wrapped = MMDistributedDataParallel(
         model(**settings), device_ids=None, broadcast_buffers=False
     )
@@ -71,12 +64,10 @@ def work(rank: int, sizes: List[int], folder: str, settings: dict) -> None:
             value /= len(sizes)
     if rank == 0:
         torch.save(found, f"{folder}/found.pth")
-    dist.barrier()
-    dist.destroy_process_group()
 
 
 def by_processes(sizes: List[int], folder: Path, **settings) -> Dict[str, Tensor]:
-    mp.spawn(work, (sizes, str(folder), settings), nprocs=len(sizes))
+    in_processes(len(sizes), work, folder, sizes, folder, settings)
     return torch.load(folder / "found.pth", weights_only=True)
 
 
@@ -103,10 +94,7 @@ def test_each_process_for_itself_is_another_objective(alone, tmp_path):
     assert abs(found[contrast] / alone[contrast] - 1) > 0.01
 
 
-def work_stopped(rank: int, folder: str) -> None:
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
-    )
+def work_stopped(rank: int) -> None:
     wrapped = MMDistributedDataParallel(model(), device_ids=None)
     wrapped.module.distillation_stopped = True
     for step in range(2):  # DDP complains in the second
@@ -114,9 +102,7 @@ def work_stopped(rank: int, folder: str) -> None:
         wrapped.module.parse_losses(losses)[0].backward()
     for parameter in wrapped.module.distiller.parameters():
         assert parameter.grad.count_nonzero() == 0
-    dist.barrier()
-    dist.destroy_process_group()
 
 
 def test_stopped_distillation_leaves_ddp_no_parameter_to_wait_for(tmp_path):
-    mp.spawn(work_stopped, (str(tmp_path),), nprocs=2)
+    in_processes(2, work_stopped, tmp_path)

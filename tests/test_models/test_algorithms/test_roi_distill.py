@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pckd_mm.compat import end_process_group
 from pckd_mm.registry import MODELS
 from tests import reference
 from tests.builders import CONFIGS, detector, scenes
@@ -269,7 +270,7 @@ def one_process(tmp_path_factory):
         "gloo", init_method=f"file://{path}", rank=0, world_size=1
     )
     yield
-    torch.distributed.destroy_process_group()
+    end_process_group()
 
 
 @pytest.mark.parametrize(
