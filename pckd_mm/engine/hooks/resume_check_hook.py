@@ -3,11 +3,15 @@
 from typing import List
 
 from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.checkpoint import require_same_tensors
 from pckd_mm.utils.wrappers import unwrap
+
+# Of torch's optimizers, without which one of another kind fails in its first step.
+_SETTINGS = {"alpha", "betas", "eps", "lambd", "momentum", "nesterov", "rho"}
 
 
 @HOOKS.register_module()
@@ -16,7 +20,7 @@ class ResumeCheckHook(Hook):
 
     MMEngine loads those tensors that fit, and leaves the config's learning rate, number
     of processes and batch size for what the checkpoint has without a word. Tensors or
-    parameter groups that differ end the run here; a learning rate, a number of
+    optimizers that differ end the run here; a learning rate, a number of
     iterations in an epoch or an ``EMAHook`` that differ are warnings, and so is a run
     that was at its end.
     """
@@ -43,21 +47,14 @@ class ResumeCheckHook(Hook):
             "without --resume), in another work dir"
         )
         model = unwrap(runner.model)
-        state = {k.removeprefix("module."): v for k, v in _state(checkpoint).items()}
+        state = checkpoint.get("state_dict", {})
+        state = {name.removeprefix("module."): value for name, value in state.items()}
         network = type(model).__name__
         require_same_tensors(state, model.state_dict(), source, network, remedy)
-        groups = _param_groups(checkpoint.get("optimizer"))
-        current = _param_groups(runner.optim_wrapper)
-        found, expected = (
-            [len(g["params"]) for g in each] for each in (groups, current)
-        )
-        if groups and found != expected:
-            raise ValueError(
-                f"{source} has an optimizer of {found} parameters in its groups, and "
-                f"this run one of {expected}; expected the same: {remedy}."
-            )
+        if isinstance(runner.optim_wrapper, OptimWrapper):
+            _require_same_optimizer(runner, checkpoint, source, remedy)
         for difference in (
-            *_other_learning_rate(groups, current),
+            *_other_learning_rate(runner, checkpoint),
             *_other_epochs(runner, checkpoint.get("meta") or {}),
             *_other_average(runner, checkpoint),
             *_at_its_end(runner, checkpoint.get("meta") or {}),
@@ -65,24 +62,48 @@ class ResumeCheckHook(Hook):
             runner.logger.warning(f"{source} {difference}")
 
 
-def _state(checkpoint: dict) -> dict:
-    return checkpoint.get("state_dict", {})
-
-
-def _param_groups(optimizer: object) -> List[dict]:
-    """None of a dict of several optimizers."""
-    if isinstance(optimizer, dict):
-        return optimizer.get("param_groups", [])
-    groups = getattr(optimizer, "param_groups", [])
-    return groups if isinstance(groups, list) else []
-
-
-def _other_learning_rate(groups: List[dict], current: List[dict]) -> List[str]:
-    found, now = (
-        sorted({float(group.get("initial_lr", group["lr"])) for group in each})
-        for each in (groups, current)
+def _require_same_optimizer(
+    runner: Runner, checkpoint: dict, source: str, remedy: str
+) -> None:
+    # Not those of the wrapper, which adds one for the log.
+    current = runner.optim_wrapper.optimizer.param_groups
+    found, expected = (
+        [len(group["params"]) for group in each]
+        for each in (_groups(checkpoint), current)
     )
-    if not groups or found == now:
+    if found != expected:
+        raise ValueError(
+            f"{source} has an optimizer of {found} parameters in its groups, and this "
+            f"run one of {expected}; expected the same: {remedy}."
+        )
+    lacking = [
+        name
+        for group, own in zip(_groups(checkpoint), current, strict=True)
+        for name in sorted(_SETTINGS & own.keys())
+        if name not in group
+    ]
+    if lacking:
+        kind = type(runner.optim_wrapper.optimizer).__name__
+        raise ValueError(
+            f"{source} has an optimizer without the setting {lacking[0]} of this run's "
+            f"{kind}; expected one of the same kind: {remedy}."
+        )
+
+
+def _groups(checkpoint: dict) -> List[dict]:
+    """Parameter groups in a checkpoint; none of several optimizers."""
+    return (checkpoint.get("optimizer") or {}).get("param_groups", [])
+
+
+def _other_learning_rate(runner: Runner, checkpoint: dict) -> List[str]:
+    if not isinstance(runner.optim_wrapper, OptimWrapper):
+        return []
+    current = runner.optim_wrapper.optimizer.param_groups
+    found, now = (
+        [float(group.get("initial_lr", group["lr"])) for group in each]
+        for each in (_groups(checkpoint), current)
+    )
+    if found == now:
         return []
     return [
         f"began with the learning rate {_listed(found)}, and this config has "
@@ -92,7 +113,7 @@ def _other_learning_rate(groups: List[dict], current: List[dict]) -> List[str]:
 
 
 def _listed(numbers: List[float]) -> str:
-    return ", ".join(f"{number:g}" for number in numbers)
+    return ", ".join(f"{number:g}" for number in sorted(set(numbers)))
 
 
 def _other_epochs(runner: Runner, meta: dict) -> List[str]:
@@ -104,8 +125,8 @@ def _other_epochs(runner: Runner, meta: dict) -> List[str]:
         return []
     return [
         f"has {done} iterations in {epoch} epochs, and {epoch} epochs of this run are "
-        f"{epoch * steps}: the data, the batch size or the number of processes are "
-        "others, and schedules by iteration and the learning rate are not adapted."
+        f"{epoch * steps}: other data, batches or processes (or epochs that were begun "
+        "again), to which schedules by iteration and the learning rate are not adapted."
     ]
 
 
@@ -129,6 +150,7 @@ def _at_its_end(runner: Runner, meta: dict) -> List[str]:
     if done < end:
         return []
     return [
-        f"has all of its {end} {what} behind it: nothing is left to train. To go on, "
-        f"raise train_cfg.max_{what}."
+        f"has all of its {end} {what} behind it: nothing is left to train, and a "
+        f"higher train_cfg.max_{what} goes on with its schedules, which are at their "
+        "end."
     ]

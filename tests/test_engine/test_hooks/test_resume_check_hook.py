@@ -6,6 +6,7 @@ import logging
 import pytest
 import torch
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -96,11 +97,36 @@ def test_another_network_is_refused_unloaded(tmp_path, saved):
     assert begun.said == []
 
 
-def test_another_optimizer_is_refused(tmp_path):
+OWN = dict(paramwise_cfg=dict(bias_lr_mult=2.0))
+
+
+def test_several_parameter_groups_that_fit(tmp_path):
+    runner(tmp_path, Two(), epochs=1, **OWN).train()
+    again = runner(tmp_path, Two(), resume=tmp_path / "epoch_1.pth", **OWN)
+    again.train()
+    assert again.said == [] and again.iter == 8
+
+
+def test_another_kind_of_optimizer_is_refused(tmp_path, saved):
+    again = runner(tmp_path, resume=saved)
+    again.optim_wrapper = OptimWrapper(torch.optim.Adam(again.model.parameters()))
+    with pytest.raises(
+        ValueError, match="without the setting betas of this run's Adam"
+    ):
+        again.train()
+    assert again.iter == 0
+
+
+def test_a_runner_may_resume_before_it_trains(tmp_path, saved):
+    again = runner(tmp_path, resume=saved)
+    again.resume(str(saved))
+    assert again.said == []
+
+
+def test_other_optimizers_groups_are_refused(tmp_path):
     runner(tmp_path, Two(), epochs=1).train()
-    own = dict(paramwise_cfg=dict(bias_lr_mult=2.0))
-    again = runner(tmp_path, Two(), resume=tmp_path / "epoch_1.pth", **own)
-    with pytest.raises(ValueError, match=r"of \[2\] .* and this run one of \[1, 1"):
+    again = runner(tmp_path, Two(), resume=tmp_path / "epoch_1.pth", **OWN)
+    with pytest.raises(ValueError, match=r"of \[2\] .* and this run one of \[1, 1\];"):
         again.train()
 
 
@@ -118,7 +144,7 @@ def test_epochs_of_another_length_are_told(tmp_path):
     again = runner(tmp_path, epochs=3, batch=2, resume=tmp_path / "epoch_2.pth")
     again.train()
     (said,) = again.said
-    assert "has 8 iterations in 2 epochs, and 2 epochs of this run are 4: the" in said
+    assert "has 8 iterations in 2 epochs, and 2 epochs of this run are 4: other" in said
 
 
 @pytest.mark.parametrize("before", [False, True])
