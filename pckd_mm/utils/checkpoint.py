@@ -5,6 +5,7 @@ sees to both for MMEngine's loader.
 """
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -39,6 +40,8 @@ __all__ = [
 
 # Where an algorithm of MMRazor keeps the student.
 _STUDENT = "architecture."
+# Full disks, and files of other users.
+_NOT_OF_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 # What to do about a checkpoint that does not fit.
 _REMEDY = "change the checkpoint or the network's config"
 
@@ -58,11 +61,14 @@ def _zoo_address(name: str) -> str:
 def _damage(path: str) -> Optional[str]:
     """What is wrong with a file in the form that torch writes today; None if nothing.
 
-    The whole file is read, by its checksums.
+    The whole file is read, by its checksums; ``torch.serialization.
+    set_crc32_options(False)`` writes none.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
+            if all(part.CRC == 0 for part in archive.infolist()):
+                return None
     except Exception as error:  # damaged headers raise whatever their bytes lead to
         return f"{osp.getsize(path):,} bytes, {printable(str(error), 300)}"
     if damaged is not None:
@@ -71,6 +77,7 @@ def _damage(path: str) -> Optional[str]:
 
 
 def _is_zip(path: str) -> bool:
+    path = osp.expanduser(path)
     if not osp.isfile(path):
         return False
     with open(path, "rb") as file:
@@ -94,7 +101,7 @@ def explaining_unreadable(path: str) -> Iterator[None]:
     """
     expected = "expected a whole file written by torch.save: fetch or save it again."
     try:
-        damage = _damage(path) if _is_zip(path) else None
+        damage = _damage(osp.expanduser(path)) if _is_zip(path) else None
         if damage is None:
             yield
             return
@@ -102,12 +109,17 @@ def explaining_unreadable(path: str) -> Iterator[None]:
         raise FileNotFoundError(
             f"There is no checkpoint {path}; expected a file or a URL."
         ) from None
-    except URLError as error:
+    except (MemoryError, ImportError, torch.cuda.OutOfMemoryError):
+        raise  # the file is not at fault
+    except (URLError, ConnectionError, TimeoutError) as error:
+        reason = getattr(error, "reason", None) or error
         raise ConnectionError(
-            f"The checkpoint {path} cannot be fetched ({error.reason}); expected a URL "
-            "that can be reached: fetch it elsewhere and name the file."
+            f"The checkpoint {path} cannot be fetched ({reason}); expected a URL that "
+            "can be reached: fetch it elsewhere and name the file."
         ) from error
     except Exception as error:  # a damaged pickle raises whatever its bytes lead to
+        if getattr(error, "errno", None) in _NOT_OF_THE_FILE:
+            raise
         # torch < 2.4 writes "Unsupported class".
         wanted = re.findall(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
         if wanted:
@@ -395,9 +407,7 @@ def require_same_tensors(
     problems = [f"{name} is missing" for name in expected if name not in state]
     problems += [f"{name} is unknown" for name in state if name not in expected]
     for name in expected.keys() & state.keys():
-        value, wanted = state[name], tuple(expected[name].shape)
-        is_tensor = isinstance(value, Tensor)
-        found = tuple(value.shape) if is_tensor else type(value).__name__
+        found, wanted = _form(state[name]), _form(expected[name])
         if found != wanted:
             problems.append(f"{name} is {found} instead of {wanted}")
     if problems:
@@ -408,6 +418,12 @@ def require_same_tensors(
             f"tensors: {shown}{more}. Expected the checkpoint of this very network: "
             f"{remedy}."
         )
+
+
+def _form(value: object) -> object:
+    """The shape of a tensor; of a module's extra state its type."""
+    is_tensor = isinstance(value, Tensor)
+    return tuple(value.shape) if is_tensor else type(value).__name__
 
 
 def load_exactly(

@@ -1,5 +1,6 @@
 """Checkpoints: reading, finding, fitting, exporting."""
 
+import errno
 import os
 import shutil
 import zipfile
@@ -163,6 +164,64 @@ def test_flipped_numbers_are_no_weights(tmp_path):
     for read in (read_checkpoint, CheckpointLoader.load_checkpoint):
         with pytest.raises(ValueError, match=r"net.pth is not whole \(its part .*0 is"):
             read(str(path))
+
+
+def test_the_home_folder_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save(dict(weight=torch.full((64,), 3.0)), tmp_path / "net.pth")
+    content = (tmp_path / "net.pth").read_bytes()
+    assert read_checkpoint("~/net.pth")["weight"][0] == 3
+    (tmp_path / "net.pth").write_bytes(content[:-40])
+    with pytest.raises(ValueError, match=r"~/net.pth is not whole"):
+        read_checkpoint("~/net.pth")
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.serialization, "set_crc32_options"), reason="older torch"
+)
+def test_a_file_without_checksums_is_read(tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save(tmp_path / "epoch_1.pth")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert read_checkpoint(path)["meta"]["epoch"] == 1
+    require_whole(path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no memory"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
+        OSError(errno.ENOSPC, "No space left on device", "cache"),
+        PermissionError(errno.EACCES, "Permission denied", "x.pth"),
+    ],
+)
+def test_faults_that_are_not_the_files_stay_what_they_are(tmp_path, monkeypatch, error):
+    def fails(*args, **kwargs):
+        raise error
+
+    path = tmp_path / "x.pth"
+    torch.save({}, path)
+    monkeypatch.setattr(torch, "load", fails)
+    with pytest.raises(type(error)) as found:
+        read_checkpoint(str(path))
+    assert found.value is error
+
+
+def test_extra_state_of_a_module_has_no_shape():
+    class Counts(nn.Linear):
+        def get_extra_state(self):
+            return {"seen": 3}
+
+        def set_extra_state(self, state):
+            self.seen = state
+
+    layer = Counts(1, 1)
+    load_exactly(layer, Counts(1, 1).state_dict(), "file")
+    assert layer.seen == {"seen": 3}
 
 
 @pytest.mark.parametrize("name", ["none.pth", "file:///none/none.pth"])
