@@ -14,25 +14,20 @@ from pckd_mm.registry import HOOKS
 from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.wrappers import unwrap
 
-_FILE = "preview.jsonl"
 
-
-def _keep_epochs(path: str, epochs: int) -> None:
-    """Cut a record behind its first epochs, and where writing it was cut off."""
-    if not osp.isfile(path):
-        return
-    with open(path, encoding="utf-8", errors="replace") as file:
-        lines = file.read().splitlines()
-    kept = []
-    for line in lines:
-        try:
-            if json.loads(line)["epoch"] > epochs:
-                break
-        except (KeyError, TypeError, ValueError):
-            break
-        kept.append(f"{line}\n")
-    if len(kept) < len(lines):
-        write_whole(path, "".join(kept).encode())
+def _lines_before(path: str, epoch: int) -> str:
+    """Those of a record, unless writing it was cut off."""
+    kept = ""
+    if osp.isfile(path):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    if json.loads(line)["epoch"] >= epoch:
+                        break
+                except (KeyError, TypeError, ValueError):
+                    break
+                kept += line if line.endswith("\n") else f"{line}\n"
+    return kept
 
 
 @HOOKS.register_module()
@@ -43,8 +38,8 @@ class PreviewRecordHook(Hook):
     training set, with ``epoch`` (from 1), ``threshold``, ``share`` (of images with a
     weight below 1) and ``histogram`` (counts of weights in equal bins over [0, 1]),
     and shows threshold and share in the log. Counts stay on the device meanwhile, so
-    that no step waits for them. Lines of epochs that the run trains now, which one that
-    was cut off or an earlier one in the folder left, are removed first.
+    that no step waits for them. Lines from that epoch on, which a run that was cut off
+    or an earlier one in the folder left, are removed.
 
     Args:
         bins (int): Bins of the histogram. Defaults to 20.
@@ -57,9 +52,6 @@ class PreviewRecordHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self._counts = self._steps = 0
-        if is_main_process():
-            path = osp.join(runner.work_dir, _FILE)
-            _keep_epochs(path, runner.iter // len(runner.train_dataloader))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
@@ -91,5 +83,6 @@ class PreviewRecordHook(Hook):
         for name in ("threshold", "share"):
             runner.message_hub.update_scalar(f"train/preview_{name}", record[name])
         if is_main_process():
-            with open(osp.join(runner.work_dir, _FILE), "a") as file:
-                file.write(json.dumps(record) + "\n")
+            path = osp.join(runner.work_dir, "preview.jsonl")
+            lines = _lines_before(path, record["epoch"]) + json.dumps(record) + "\n"
+            write_whole(path, lines.encode())

@@ -51,23 +51,31 @@ def test_one_record_for_each_pass_over_the_data(tmp_path):
     assert share.current() == 0.25
 
 
-def begin(folder, steps_done):
-    runner = SimpleNamespace(
-        work_dir=str(folder), train_dataloader=range(2), iter=steps_done
-    )
-    PreviewRecordHook().before_train(runner)
-
-
 @pytest.mark.parametrize("rest", ["", '{"epoch": 4, "thr', "[]\n", "\x00\n"])
-def test_what_will_be_trained_again_is_cut_off(tmp_path, rest):
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_what_is_trained_again_is_cut_off(tmp_path, rest, end):
     lines = [json.dumps(dict(epoch=epoch)) + "\n" for epoch in (1, 2, 3)]
     path = tmp_path / "preview.jsonl"
-    begin(tmp_path, 0)
-    assert not path.exists()
-    for steps_done, kept in ((6, 3), (4, 2), (5, 2), (0, 0)):
-        path.write_text("".join(lines) + rest)
-        begin(tmp_path, steps_done)
-        assert path.read_text() == "".join(lines[:kept])
+    for done, kept in ((0, 0), (2, 2), (3, 3)):
+        path.write_text("".join(lines).rstrip("\n") + end + (end and rest))
+        before = path.read_text()
+        model = Model(torch.ones(2, 2))
+        runner = SimpleNamespace(
+            model=model,
+            train_dataloader=range(2),
+            work_dir=str(tmp_path),
+            message_hub=MessageHub.get_instance(str(tmp_path)),
+        )
+        hook = PreviewRecordHook(bins=2)
+        hook.before_train(runner)
+        for runner.iter in (2 * done, 2 * done + 1):
+            assert path.read_text() == before
+            model.next_batch()
+            hook.after_train_iter(runner, 0)
+        found = path.read_text()
+        assert found.startswith("".join(lines[:kept]))
+        epochs = [json.loads(line)["epoch"] for line in found.splitlines()]
+        assert epochs == [*range(1, kept + 1), done + 1]
 
 
 def test_no_preview_no_record(tmp_path):
