@@ -51,7 +51,7 @@ class CheckedCIFAR100(CIFAR100):
                     "of configs/_base_/datasets/cifar100_folder.py"
                 )
             raise ConnectionError(
-                f"There is no {place}, and {self.url} cannot be fetched "
+                f"{place} lacks files, and {self.url} cannot be fetched "
                 f"({error.reason}); expected the official files of CIFAR-100: {advice}."
             ) from error
 

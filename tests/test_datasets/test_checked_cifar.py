@@ -64,7 +64,7 @@ def test_what_cannot_be_fetched_is_named(small, monkeypatch, folders):
     with pytest.raises(ConnectionError) as error:
         kind(data_root=str(root), split="train")
     message = str(error.value)
-    assert message.startswith(f"There is no {root}/cifar-100-python, and file://{root}")
+    assert message.startswith(f"{root}/cifar-100-python lacks files, and file://{root}")
     assert ("cifar100_folder.py" in message) == folders
 
 

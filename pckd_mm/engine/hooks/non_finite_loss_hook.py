@@ -374,7 +374,7 @@ class NonFiniteLossHook(Hook):
         """What to do about losses that are not finite."""
         advice = "look at these images"
         if any("distill." in k for k in bad) and not any("student." in k for k in bad):
-            advice += " and at the teacher's checkpoint"
+            advice += ", at the losses of distillation and their weights"
         if self._origin is not None:
             advice += (
                 f", go on from another checkpoint than {self._origin}, whose weights "
@@ -430,12 +430,17 @@ def _require_finite_weights(runner: Runner) -> None:
         networks["the teacher"] = (model.teacher, source)
     for owner, (network, source) in networks.items():
         bad = [k for k, v in network.named_parameters() if not v.isfinite().all()]
-        # Of buffers a mask may be infinite.
-        bad += [k for k, v in network.named_buffers() if v.isnan().any()]
+        # Other buffers may be masks, or not set yet.
+        bad += [
+            k
+            for k, v in network.named_buffers()
+            if "running_" in k and not v.isfinite().all()
+        ]
         if bad:
-            whence = f" (from {source})" if source else ""
+            remedy = "mend what initialises them"
+            if source:
+                remedy = f"take another checkpoint than {source}, or {remedy}"
             raise FloatingPointError(
-                f"{bad[0]} of {owner}{whence} is not finite before the first step, as "
-                f"are {len(bad)} of its tensors in all; expected finite weights: take "
-                "another checkpoint, of an earlier epoch."
+                f"{bad[0]} of {owner} is not finite before the first step, as are "
+                f"{len(bad)} of its tensors in all; expected finite weights: {remedy}."
             )

@@ -6,7 +6,8 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import Runner, ValLoop
+from mmpretrain.evaluation import Accuracy
 from mmrazor.models import SingleTeacherDistill
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -78,16 +79,16 @@ def check_top_k(evaluator: Evaluator, num_classes: int) -> None:
         num_classes (int): Categories of the student's head.
 
     Raises:
-        ValueError: For a metric whose ``topk`` is larger.
+        ValueError: For an ``Accuracy`` whose ``topk`` is larger.
     """
     for metric in evaluator.metrics:
-        top_k = getattr(metric, "topk", None)
-        top_k = [top_k] if isinstance(top_k, int) else top_k or [0]
-        if max(top_k) > num_classes:
+        top_k = max(metric.topk) if isinstance(metric, Accuracy) else 0
+        if top_k > num_classes:
             raise ValueError(
-                f"The validation asks for top-{max(top_k)} accuracy and the student's "
+                f"The validation asks for top-{top_k} accuracy and the student's "
                 f"head has num_classes={num_classes}; expected no more guesses than "
-                "categories: set val_evaluator.topk=(1,), and that of test_evaluator."
+                "categories: set topk=(1,) of Accuracy in val_evaluator and "
+                "test_evaluator."
             )
 
 
@@ -233,7 +234,7 @@ class PreflightHook(Hook):
         num_classes = getattr(head, "num_classes", None)
         if num_classes is not None:
             check_categories(loader.dataset, num_classes)
-            if runner.val_loop is not None:
+            if isinstance(runner.val_loop, ValLoop):
                 check_top_k(runner.val_loop.evaluator, num_classes)
         if distils and getattr(model, "min_images", 1) > 1:
             if loader.batch_size is not None and isinstance(loader.sampler, Sized):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
-from mmpretrain.evaluation import Accuracy, SingleLabelMetric
+from mmpretrain.evaluation import Accuracy, RetrievalRecall, SingleLabelMetric
 
 from pckd_mm.engine.hooks.preflight_hook import (
     check_batch_size,
@@ -70,7 +70,10 @@ def test_check_categories():
 def test_check_top_k():
     evaluator = Evaluator([Accuracy(topk=(1, 5)), SingleLabelMetric()])
     check_top_k(evaluator, 5)
-    with pytest.raises(ValueError, match=r"top-5 accuracy .* num_classes=4; .*=\(1,\)"):
+    check_top_k(Evaluator(RetrievalRecall(topk=100)), 10)  # of images, not classes
+    with pytest.raises(
+        ValueError, match=r"top-5 accuracy .* num_classes=4; .*topk=\(1"
+    ):
         check_top_k(evaluator, 4)
 
 
