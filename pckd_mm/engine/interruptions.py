@@ -11,7 +11,7 @@ import traceback
 from typing import Any, Dict, Iterator
 
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from pckd_mm.utils.checkpoint import where_resume_goes_on
 from pckd_mm.utils.files import WriteError
@@ -137,9 +137,11 @@ def _is_terminated(error: BaseException) -> bool:
 
 def _say_where(runner: Runner, what: str) -> None:
     if is_main_process():
-        where = f"epoch {runner.epoch + 1}, after iteration {runner.iter}"
+        where = "at its start"
+        if isinstance(runner._train_loop, BaseLoop):  # which asking for it would make
+            where = f"in epoch {runner.epoch + 1}, after iteration {runner.iter}"
         resume = where_resume_goes_on(runner.work_dir)
-        print(f"{what} ended the run in {where}; {resume}.", file=sys.stderr)
+        print(f"{what} ended the run {where}; {resume}.", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.engine.interruptions import ending_on_sigterm, saying_where_resume_goes_on
@@ -16,7 +17,8 @@ from tests.test_utils.test_checkpoint import save
 
 @pytest.fixture
 def runner(tmp_path):
-    return SimpleNamespace(epoch=2, iter=40, work_dir=str(tmp_path))
+    loop = object.__new__(EpochBasedTrainLoop)
+    return SimpleNamespace(epoch=2, iter=40, _train_loop=loop, work_dir=str(tmp_path))
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +61,14 @@ def test_sigterm_unwinds_and_says_where_resume_goes_on(runner, tmp_path, capsys)
         signal.getsignal(signal.SIGTERM),
         signal.getsignal(signal.SIGALRM),
     )
+
+
+def test_a_loop_is_not_made_to_be_asked(tmp_path, capsys):
+    runner = SimpleNamespace(_train_loop=dict(max_epochs=1), work_dir=str(tmp_path))
+    with pytest.raises(SystemExit):
+        with saying_where_resume_goes_on(runner):
+            raise KeyboardInterrupt
+    assert capsys.readouterr().err.startswith("Ctrl-C ended the run at its start; no ")
 
 
 def test_ctrl_c_says_so_too(runner, capsys):

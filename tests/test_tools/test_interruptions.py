@@ -44,7 +44,8 @@ EPOCHS, STEPS = 4, 12
 LAST = f"epoch_{EPOCHS}.pth"
 ENDED = re.compile(rf"Epoch\(val\) \[{EPOCHS}\].*top1")
 TERMINATED_RUN = (
-    r"SIGTERM ended the run in epoch \d, after iteration \d+; .*--resume (goes|beg)"
+    r"SIGTERM ended the run (at its start|in epoch \d, after iteration \d+); "
+    r".*--resume (goes|beg)"
 )
 
 
