@@ -271,13 +271,16 @@ def _load_checkpoints_without_code() -> None:
 
     The maintained line's loader allows more for the moment, ``getattr`` of anything
     among it, and forbids afterwards what :func:`_allow_mmengine_checkpoints` allows;
-    the list here takes the place of its own.
+    where a file is refused it says that it runs its code then. Torch's own takes its
+    place.
 
     Resuming also runs ``meta['config']`` of a checkpoint as Python (a form that old
     versions wrote), so that entry is left out.
     """
-    if hasattr(mmengine_checkpoint, "get_torch_safe_globals"):
-        mmengine_checkpoint.get_torch_safe_globals = list
+    if hasattr(mmengine_checkpoint, "_safe_torch_load"):
+        mmengine_checkpoint._safe_torch_load = lambda *args, **kwargs: torch.load(
+            *args, **kwargs
+        )
     load = CheckpointLoader.load_checkpoint.__func__
 
     @functools.wraps(load)
@@ -328,7 +331,8 @@ def end_process_group() -> None:
 
     Its threads free tensors, for which they need the interpreter: a process that ends
     with them alive is aborted now and then, and one that waits for their end with the
-    interpreter in its hands, as torch does, hangs if one of them needs it then.
+    interpreter in its hands, as torch does, hangs if one of them needs it then. They
+    get a moment before, after which that is very unlikely.
     """
     torch.distributed.barrier()
     # DDP keeps the group, and the runner's hooks and loops, which refer to each other,

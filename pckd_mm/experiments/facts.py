@@ -8,11 +8,14 @@ import platform
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 
 from pckd_mm.utils.precision import autocast_dtype
+
+# Distributions of the maintained line whose name is not onedl- and the package's.
+_MAINTAINED = {"mmdet": "onedl-mmdetection"}
 
 
 def cores() -> int:
@@ -44,18 +47,6 @@ def hardware() -> str:
     return f"{name}, {cores()} {'core' if cores() == 1 else 'cores'}"
 
 
-def _distributions(package: str) -> List[str]:
-    """What is installed for a package, which may have another name.
-
-    Such as onedl-mmengine for mmengine.
-    """
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return importlib.metadata.packages_distributions().get(package, [])
-    return [package]
-
-
 @functools.lru_cache(None)
 def software(more: Tuple[str, ...] = ()) -> str:
     """Versions of what results depend on.
@@ -68,8 +59,11 @@ def software(more: Tuple[str, ...] = ()) -> str:
     """
     versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
     for package in ("mmengine", "mmpretrain", "mmrazor", *more):
-        for name in _distributions(package)[:1]:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
+        for name in (package, _MAINTAINED.get(package, f"onedl-{package}")):
+            try:
+                versions.append(f"{name} {importlib.metadata.version(name)}")
+            except importlib.metadata.PackageNotFoundError:
+                continue
     return ", ".join(versions)
 
 
