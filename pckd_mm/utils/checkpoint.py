@@ -109,7 +109,7 @@ def explaining_unreadable(path: str) -> Iterator[None]:
         raise FileNotFoundError(
             f"There is no checkpoint {path}; expected a file or a URL."
         ) from None
-    except (MemoryError, ImportError, torch.cuda.OutOfMemoryError):
+    except (ImportError, torch.cuda.OutOfMemoryError):
         raise  # the file is not at fault
     except (URLError, ConnectionError, TimeoutError) as error:
         reason = getattr(error, "reason", None) or error

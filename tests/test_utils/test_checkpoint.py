@@ -193,7 +193,6 @@ def test_a_file_without_checksums_is_read(tmp_path):
 @pytest.mark.parametrize(
     "error",
     [
-        MemoryError("no memory"),
         torch.cuda.OutOfMemoryError("CUDA out of memory"),
         OSError(errno.ENOSPC, "No space left on device", "cache"),
         PermissionError(errno.EACCES, "Permission denied", "x.pth"),
