@@ -66,9 +66,9 @@ def _damage(path: str) -> Optional[str]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
             if all(part.CRC == 0 for part in archive.infolist()):
                 return None
+            damaged = archive.testzip()
     except Exception as error:  # damaged headers raise whatever their bytes lead to
         return f"{osp.getsize(path):,} bytes, {printable(str(error), 300)}"
     if damaged is not None:
@@ -77,7 +77,6 @@ def _damage(path: str) -> Optional[str]:
 
 
 def _is_zip(path: str) -> bool:
-    path = osp.expanduser(path)
     if not osp.isfile(path):
         return False
     with open(path, "rb") as file:
@@ -100,8 +99,9 @@ def explaining_unreadable(path: str) -> Iterator[None]:
         ValueError: For a file that is damaged, or needs code to be run.
     """
     expected = "expected a whole file written by torch.save: fetch or save it again."
+    local = osp.expanduser(path)
     try:
-        damage = _damage(osp.expanduser(path)) if _is_zip(path) else None
+        damage = _damage(local) if _is_zip(local) else None
         if damage is None:
             yield
             return
