@@ -1,11 +1,7 @@
 """Runs of small detectors through the command-line tools, for their tests."""
 
 import json
-import os
-import runpy
 import shutil
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import List
@@ -17,62 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 
 from pckd_mm.registry import HOOKS, MODELS
-from tests.builders import CONFIGS, ROOT, SHARED
-
-# More than a run takes on a busy machine.
-TIMEOUT = 900
-
-
-def in_turn(folder: Path, *commands: List[str]) -> List[subprocess.CompletedProcess]:
-    """Run scripts of the repository one after the other, each in its own process.
-
-    The processes are forked from one that has imported the libraries, which takes
-    longer than a run.
-
-    Args:
-        folder: Where the outputs are kept.
-        *commands: Of each its script and arguments.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-c", "from tests.detection import serve; serve()", folder],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        input=json.dumps(commands),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=TIMEOUT,
-    )
-    codes = json.loads(done.stdout.splitlines()[-1])
-    runs = []
-    for index, (command, code) in enumerate(zip(commands, codes, strict=True)):
-        output = [(folder / f"{index}.{name}").read_text() for name in ("out", "err")]
-        runs.append(subprocess.CompletedProcess(command, code, *output))
-    return runs
-
-
-def serve() -> None:
-    """What the process behind :func:`in_turn` does."""
-    import mmdet.apis  # noqa: F401
-    import mmdet.evaluation  # noqa: F401
-
-    import pckd_mm.models  # noqa: F401
-
-    codes = []
-    for index, command in enumerate(json.load(sys.stdin)):
-        child = os.fork()
-        if not child:
-            for target, name in ((1, "out"), (2, "err")):
-                path = os.path.join(sys.argv[1], f"{index}.{name}")
-                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), target)
-            sys.argv = command
-            sys.path.insert(0, os.path.dirname(command[0]))
-            # An error ends this process as it would end the script.
-            runpy.run_path(command[0], run_name="__main__")
-            sys.exit()
-        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    print(json.dumps(codes))
+from tests.builders import CONFIGS, SHARED
 
 
 def unpack(archive: str, folder: Path) -> Path:

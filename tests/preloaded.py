@@ -1,10 +1,13 @@
-"""Runs of tools/train.py that start without the seconds that its imports take.
+"""Runs of the tools that start without the seconds that their imports take.
 
 A process that has imported everything forks one for each run, with the faults that a
 test orders.
 """
 
+import atexit
+import contextlib
 import errno
+import functools
 import json
 import os
 import runpy
@@ -12,13 +15,17 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import BinaryIO, List, Optional
+from typing import BinaryIO, Dict, List, Optional
 
 from mmengine.hooks import Hook
 
 from tests.builders import ROOT
+
+# Seconds; more than a run takes on a busy machine.
+TIMEOUT = 900
 
 
 class SlowValidation(Hook):
@@ -34,7 +41,7 @@ class Run:
     Args:
         answers (BinaryIO): Where the process that forked it tells its exit status.
         pid (int): The run's process and group.
-        log (Path): What it prints.
+        log (Path): What it prints, of stdout at least.
     """
 
     def __init__(self, answers: BinaryIO, pid: int, log: Path) -> None:
@@ -49,8 +56,10 @@ class Run:
         return self.wait() if ended else self.status
 
     def wait(self) -> int:
-        """Wait for the end of it."""
+        """Wait for the end of it; one that does not come to it is killed."""
         if self.status is None:
+            if not select.select([self.answers], [], [], TIMEOUT)[0]:
+                os.killpg(self.pid, signal.SIGKILL)
             self.status = int(self.answers.readline())
         return self.status
 
@@ -65,15 +74,26 @@ class Run:
 
 
 class Preloaded:
-    """The process that forks runs, one at a time; a context manager."""
+    """The process that forks runs, one at a time.
 
-    def __enter__(self) -> "Preloaded":
+    Args:
+        cwd (Path): Where runs are started.
+        env (dict, optional): What they find in their environment besides the tests'.
+    """
+
+    def __init__(self, cwd: Path = ROOT, env: Optional[Dict[str, str]] = None) -> None:
         # Not its stdout, where libraries may print when they are imported.
         source, target = os.pipe()
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            **(env or {}),
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.preloaded", str(target)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            cwd=cwd,
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[target],
@@ -81,28 +101,48 @@ class Preloaded:
         os.close(target)
         # Without a buffer what select tells is all that there is.
         self.answers = open(source, "rb", buffering=0)
-        return self
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """End it, once its last run has ended."""
         self.process.stdin.close()
         self.process.wait(60)
         self.answers.close()
 
-    def start(self, args: List[str], log: Path, **faults: object) -> Run:
+    def start(
+        self, args: List[str], log: Path, err: Optional[Path] = None, **faults: object
+    ) -> Run:
         """Start a run.
 
         Args:
             args (list[str]): Command line, from the tool on.
-            log (Path): Where all that it prints goes.
+            log (Path): Where what it prints goes.
+            err (Path, optional): Where its stderr goes if not there too.
             faults (Any): ``record``, a file to note each step of writing and removing
                 files in; ``die_at``, the number of the step before which the process
                 kills itself; ``full_at``, the end of the name of a file for which there
                 is no space; ``die_of_limit``, whether a limit of the file size kills.
         """
-        order = dict(args=args, log=str(log), **faults)
+        args = [str(part) for part in args]
+        order = dict(args=args, log=str(log), err=str(err or log), **faults)
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.stdin.flush()
         return Run(self.answers, int(self.answers.readline()), log)
+
+    def call(self, args: List[str]) -> subprocess.CompletedProcess:
+        """Run a tool to its end, as ``subprocess.run`` would."""
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder) / "out", Path(folder) / "err"
+            status = self.start(args, out, err).wait()
+            printed = (path.read_text(errors="replace") for path in (out, err))
+            return subprocess.CompletedProcess(args, status, *printed)
+
+
+@functools.cache
+def preloaded() -> Preloaded:
+    """The one that the tests of a process share."""
+    server = Preloaded()
+    atexit.register(server.close)
+    return server
 
 
 def _watch_files(
@@ -144,17 +184,24 @@ def _serve(answers: BinaryIO) -> None:
     import mmrazor.models  # noqa: F401
     import sklearn.datasets  # noqa: F401
 
+    with contextlib.suppress(ImportError):
+        import mmdet.apis
+        import mmdet.evaluation  # noqa: F401
+
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()
         if pid == 0:
             os.setsid()
             nothing = os.open(os.devnull, os.O_RDONLY)
-            log = os.open(order.pop("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            for source, target in ((nothing, 0), (log, 1), (log, 2)):
-                os.dup2(source, target)
+            os.dup2(nothing, 0)
+            for name, target in (("log", 1), ("err", 2)):
+                path = order.pop(name)
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), target)
             sys.argv = order.pop("args")
+            sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
             _watch_files(**order)
+            # An error ends this process as it would end the script.
             runpy.run_path(sys.argv[0], run_name="__main__")
             sys.exit()
         answers.write(b"%d\n" % pid)

@@ -18,15 +18,14 @@ pytest.importorskip("mmdet.models", exc_type=ImportError)
 from pckd_mm.utils.checkpoint import read_checkpoint
 from tests.builders import CONFIGS, ROOT, SHARED
 from tests.detection import (
-    TIMEOUT,
     at,
-    in_turn,
     random_weights,
     scalars,
     small_voc,
     unpack,
     without_objects,
 )
+from tests.preloaded import TIMEOUT, preloaded
 from tests.test_tools.test_train import assert_same, environment, kill_after
 
 sys.path.insert(0, str(ROOT / "tools" / "dataset_converters"))
@@ -111,8 +110,8 @@ def photos(tmp_path_factory):
             *("--cfg-options", one, *one_year),
         ],
     }
-    runs = in_turn(root / "outputs", *commands.values())
-    return root, dict(zip(commands, runs, strict=True))
+    runs = {name: preloaded().call(command) for name, command in commands.items()}
+    return root, runs
 
 
 def test_real_photos_train_validate_and_resume(photos):
@@ -264,14 +263,14 @@ def overfit(tmp_path_factory, scenes, teacher):
     no_teacher = "model.teacher_ckpt=/nowhere.pth"
     test = [f"--work-dir={root / 'test'}", *data]
     detect = [str(root / "detect.py")]
-    runs = in_turn(
-        root / "outputs",
+    commands = [
         [*train, f"--work-dir={root / 'whole'}"],
         [*cut, "--resume"],
         [TEST, PCKD, whole, f"--out={root / 'distilled.json'}", *test, no_teacher],
         [TEST, STUDENT, student, f"--out={root / 'student.json'}", *test],
         [*detect, "distilled", PCKD, whole, str(root / "distilled.pth"), *images],
-    )
+    ]
+    runs = [preloaded().call(command) for command in commands]
     succeeded(*runs)
 
     import mmdet
@@ -463,8 +462,7 @@ def refused(tmp_path_factory, scenes, teacher):
     }
     assert commands.keys() == ERRORS.keys()
     work = [f"--work-dir={root / 'work'}"]
-    runs = in_turn(root / "outputs", *([*c, *work] for c in commands.values()))
-    return dict(zip(commands, runs, strict=True))
+    return {name: preloaded().call([*c, *work]) for name, c in commands.items()}
 
 
 @pytest.mark.parametrize("case", ERRORS)

@@ -25,7 +25,7 @@ from pckd_mm.analysis import read_curve, read_preview
 from pckd_mm.engine.interruptions import TERMINATED
 from pckd_mm.utils.checkpoint import read_checkpoint
 from tests.builders import ROOT
-from tests.preloaded import Preloaded, Run
+from tests.preloaded import Run, preloaded
 from tests.test_tools import test_train
 from tests.test_tools.test_train import (
     CONFIG,
@@ -73,23 +73,15 @@ def table():
         print(f"| {fault} | {row} |")
 
 
-@pytest.fixture(scope="module")
-def preloaded():
-    with Preloaded() as server:
-        yield server
-
-
 class Trial:
     """A run that is cut off again and again.
 
     Args:
-        server (Preloaded): What starts it.
         folder (Path): An empty folder.
         teacher (Path): The teacher's checkpoint.
     """
 
-    def __init__(self, server: Preloaded, folder: Path, teacher: Path) -> None:
-        self.server = server
+    def __init__(self, folder: Path, teacher: Path) -> None:
         self.folder = folder
         self.work_dir = folder / "work"
         self.options = [
@@ -109,7 +101,7 @@ class Trial:
         args = ["tools/train.py", CONFIG, "--work-dir", str(self.work_dir)]
         args += [*resume.split("="), "--cfg-options", *self.options, *options]
         log = self.folder / f"{self.starts}.log"
-        run = self.server.start(args, log, **faults)
+        run = preloaded().start(args, log, **faults)
         wait_until(run, lambda: "Epoch(train)" in run.text() or run.poll() is not None)
         resumed = re.findall(r"resumed epoch: \d+, iter: (\d+)", run.text())
         self.begun_at = int(resumed[-1]) if resumed else 0
@@ -170,9 +162,9 @@ def wait_until(run: Run, condition, timeout: float = 120) -> None:
 
 
 @pytest.fixture(scope="module")
-def trial(preloaded, teacher, tmp_path_factory):
+def trial(teacher, tmp_path_factory):
     """Make a trial."""
-    return lambda: Trial(preloaded, tmp_path_factory.mktemp("trial"), teacher)
+    return lambda: Trial(tmp_path_factory.mktemp("trial"), teacher)
 
 
 @pytest.fixture(scope="module")

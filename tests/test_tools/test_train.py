@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from pckd_mm.utils.checkpoint import read_checkpoint
 from tests.builders import ROOT
+from tests.preloaded import preloaded
 from tests.test_utils.test_checkpoint import save
 
 CONFIG = "configs/pckd/digits_resnet20_resnet8_thin.py"
@@ -62,9 +63,12 @@ def command(launch: list, work_dir: Path, teacher: Path, *extra: str) -> list:
 
 
 def call(args: list, check: bool = True) -> subprocess.CompletedProcess:
-    done = subprocess.run(
-        args, cwd=ROOT, env=environment(), capture_output=True, text=True
-    )
+    if args[0] == sys.executable:
+        done = preloaded().call(args[1:])
+    else:
+        done = subprocess.run(
+            args, cwd=ROOT, env=environment(), capture_output=True, text=True
+        )
     failed = f"{args}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
     assert done.returncode == 0 or not check, failed
     return done
