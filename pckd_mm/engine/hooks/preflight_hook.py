@@ -228,10 +228,8 @@ class PreflightHook(Hook):
         distils = isinstance(model, SingleTeacherDistill)
         student = model.student if distils else model
 
-        head = getattr(student, "head", None)
-        if hasattr(model, "head_of"):
-            head = model.head_of(student)
-        num_classes = getattr(head, "num_classes", None)
+        num_classes = getattr(getattr(student, "head", None), "num_classes", None)
+        num_classes = getattr(model, "num_classes", num_classes)
         if num_classes is not None:
             check_categories(loader.dataset, num_classes)
             if isinstance(runner.val_loop, ValLoop):

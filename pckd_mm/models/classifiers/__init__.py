@@ -1,3 +1,4 @@
 from .linear_probe import LinearProbe
+from .plain_classifier import PlainClassifier
 
-__all__ = ["LinearProbe"]
+__all__ = ["LinearProbe", "PlainClassifier"]
