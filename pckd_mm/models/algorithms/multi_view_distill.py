@@ -5,11 +5,18 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
 from mmengine.model import BaseModel
-from mmpretrain.models import BaseClassifier, ClsHead, MultiLabelClsHead, MultiTaskHead
+from mmpretrain.models import (
+    BaseClassifier,
+    ClsHead,
+    HuggingFaceClassifier,
+    MultiLabelClsHead,
+    MultiTaskHead,
+    TimmClassifier,
+)
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from pckd_mm.models.classifiers import PlainClassifier
+from pckd_mm.models.classifiers import PlainClassifier, keep_own_names
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
 from pckd_mm.models.task_modules.classifier import Classifier, find_classifier
 from pckd_mm.registry import MODELS
@@ -105,7 +112,10 @@ class MultiViewDistill(FrozenTeacherDistill):
     def _build_network(self, who: str, model: Union[dict, nn.Module]) -> BaseModel:
         if isinstance(model, nn.Module) and not isinstance(model, BaseModel):
             model = PlainClassifier(model)  # such as one of torchvision
-        return super()._build_network(who, model)
+        model = super()._build_network(who, model)
+        if isinstance(model, (TimmClassifier, HuggingFaceClassifier)):
+            keep_own_names(model)
+        return model
 
     def _check_network(self, who: str, model: BaseModel) -> None:
         of_mmpretrain = isinstance(model, BaseClassifier)

@@ -58,8 +58,8 @@ class PlainClassifier(TimmClassifier):
         if not isinstance(loss, nn.Module):
             loss = MMPRETRAIN_MODELS.build(loss)
         self.loss_module = loss
-        self._register_state_dict_hook(self._remove_state_dict_prefix)
         self._register_load_state_dict_pre_hook(self._add_state_dict_prefix)
+        keep_own_names(self)
 
     def forward(
         self,
@@ -87,6 +87,28 @@ class PlainClassifier(TimmClassifier):
             dict[str, Tensor]: ``loss``, a scalar.
         """
         return self._get_loss(self(inputs), data_samples, **kwargs)
+
+
+def keep_own_names(network: nn.Module) -> None:
+    """Let a network's checkpoint hold its own names where it is part of another module.
+
+    MMPretrain's classifiers of timm and Hugging Face return a state dict with such
+    names, which torch takes from the outermost module only; what they load has them in
+    any case, so that a distillation of such a student could not be resumed.
+
+    Args:
+        network (nn.Module): One that keeps the network as ``model``, changed in place.
+    """
+    handle = network._register_state_dict_hook(_rename_in_place)
+    network._state_dict_hooks.move_to_end(handle.id, last=False)
+
+
+def _rename_in_place(
+    module: nn.Module, state: dict, prefix: str, local_metadata: dict
+) -> None:
+    longer = f"{prefix}model."
+    for name in [name for name in state if name.startswith(longer)]:
+        state[prefix + name.removeprefix(longer)] = state.pop(name)
 
 
 def _make(model: Union[str, nn.Module], arguments: dict) -> nn.Module:

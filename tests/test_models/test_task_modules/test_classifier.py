@@ -206,9 +206,7 @@ def test_logits_that_are_not_linear(model):
             loss_ca=dict(t_centers=dict(recorder="centers", from_student=False))
         ),
     )
-    with pytest.raises(
-        ValueError, match=r"teacher \(Net\) has no linear .*loss_ca asks"
-    ):
+    with pytest.raises(ValueError, match=r"teacher \(Net\) has no .*loss_ca asks"):
         resolve_sources(distiller, False, classifier, "Net")
 
 
@@ -243,9 +241,7 @@ class OnlyThisSize(nn.Module):
 def test_size_of_the_images():
     assert find_classifier(PlainClassifier(OnlyThisSize(64)), "student").width == 7688
     odd = PlainClassifier(OnlyThisSize(10))
-    with pytest.raises(
-        ValueError, match="runs on no image of 1 x 32 x 32 .*input_shape"
-    ):
+    with pytest.raises(ValueError, match="runs on no .* 1 x 32 x 32 .*input_shape"):
         find_classifier(odd, "student")
     classifier = find_classifier(odd, "student", input_shape=(1, 10, 10))  # the advice
     assert classifier.input_shape == (1, 10, 10)
