@@ -2,6 +2,7 @@ from .broken_files_hook import BrokenFilesHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .export_student_hook import ExportStudentHook
 from .non_finite_loss_hook import NonFiniteLossHook
+from .num_views_hook import NumViewsHook
 from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
 from .reseed_hook import ReseedHook
@@ -15,6 +16,7 @@ __all__ = [
     "DeferredRuntimeInfoHook",
     "ExportStudentHook",
     "NonFiniteLossHook",
+    "NumViewsHook",
     "PreflightHook",
     "PreviewRecordHook",
     "ReseedHook",
