@@ -8,6 +8,7 @@ from mmpretrain.models import ClsHead, ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import process_count, process_scope, share_of_rows
@@ -29,7 +30,8 @@ class MultiViewDistill(FrozenTeacherDistill):
     Teacher and student see every view (rows in sample-major order, see
     :class:`RotatedViewsDataPreprocessor`); the student's own loss is taken of the
     upright view only, and the distiller's losses of the views that their mappings
-    name. With one view it is plain distillation.
+    name. With one view it is plain distillation. The teacher gets the views normalised,
+    and sized, as it was trained (:class:`TeacherInputs`).
 
     Args:
         architecture (dict | ImageClassifier): The student.
@@ -46,7 +48,9 @@ class MultiViewDistill(FrozenTeacherDistill):
 
     Raises:
         TypeError: Where teacher or student is no ``ImageClassifier`` with a head.
-        ValueError: For ``num_views`` without the config of a ``data_preprocessor``.
+        ValueError: For ``num_views`` without the config of a ``data_preprocessor``,
+            and for one that pads normalised images where the teacher's are normalised
+            otherwise.
     """
 
     def __init__(
@@ -73,6 +77,14 @@ class MultiViewDistill(FrozenTeacherDistill):
             data_preprocessor=data_preprocessor,
             **kwargs,
         )
+        divisor = getattr(self.data_preprocessor, "pad_size_divisor", 1)
+        if divisor > 1 and self.teacher_inputs.converts:
+            raise ValueError(
+                f"The data_preprocessor pads normalised images (pad_size_divisor="
+                f"{divisor}), and the teacher's are normalised otherwise; expected "
+                "images that are padded before, so that both networks see one border: "
+                "leave pad_size_divisor out, and add a Pad to the pipeline."
+            )
 
     def _check_network(self, who: str, model: BaseModel) -> None:
         if not isinstance(model, ImageClassifier) or not model.with_head:
@@ -138,7 +150,8 @@ class MultiViewDistill(FrozenTeacherDistill):
     ) -> Dict[str, Tensor]:
         labels = _labels(data_samples)
         num_views = len(batch_inputs) // len(labels)
-        self._run_teacher(batch_inputs)
+        sizes = ragged_sizes(data_samples, batch_inputs)
+        self._run_teacher(batch_inputs, sizes)
         losses, logits = self._run_student(batch_inputs, data_samples, num_views)
         with process_scope(self.distiller.across_processes):
             losses = _weigh(losses, share_of_rows(len(labels)))
@@ -149,11 +162,11 @@ class MultiViewDistill(FrozenTeacherDistill):
         self.distiller.record_batch(labels, num_views, **asked)
         return losses
 
-    def _run_teacher(self, inputs: Tensor) -> None:
+    def _run_teacher(self, inputs: Tensor, sizes: Optional[list] = None) -> None:
         self.distiller.set_deliveries_override(False)
         with self.distiller.teacher_recorders, self.distiller.deliveries:
             with self._teacher_mode():
-                self.teacher(inputs, mode="tensor")
+                self.teacher(self.teacher_inputs(inputs, sizes), mode="tensor")
 
     def _run_student(
         self, inputs: Tensor, data_samples: List[DataSample], num_views: int
