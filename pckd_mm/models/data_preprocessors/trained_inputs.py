@@ -13,6 +13,7 @@ from torch import nn
 
 from pckd_mm.datasets.image_format import applies, channel_order, image_size
 
+from .network_cards import network_card
 from .normalisation import Normalisation, declared_normalisation, normalisation_of
 
 __all__ = ["AS_STUDENT", "SAME", "TrainedInputs", "read_config", "trained_inputs"]
@@ -68,10 +69,9 @@ def trained_inputs(
     """Find out what a teacher was trained on.
 
     How its images were normalised says the ``data_preprocessor`` of its own config,
-    else that of the config that trains it, else the card that timm gives its networks.
+    else that of the config that trains it, else what timm and Hugging Face give along.
     Their size says, unless it is given, the end of the pipeline for tests in the config
-    that trains it, else the network: its ``img_size``, timm's card, Hugging Face's
-    ``image_size``.
+    that trains it, else the network's ``img_size``, else timm and Hugging Face.
 
     Args:
         declared (dict | nn.Module): The network as it was given.
@@ -103,11 +103,16 @@ def trained_inputs(
         if normalisation is not None:
             by = f"teacher_config {config_path}"
             return TrainedInputs(normalisation, by, _order(dataset), **found)
-    card = _timm_card(network)
-    if config is None and card is not None:
-        by = f"timm's card of {card.get('architecture', 'the network')}"
-        return TrainedInputs(_of_card(card), by, **found)
-    return TrainedInputs(**found)
+    card = network_card(network)
+    if config is not None or card is None:
+        return TrainedInputs(**found)
+    if card.normalisation is None:
+        _warn(
+            f"How images were normalised for the teacher {_describe(network)} is not "
+            f"known, {card.source} does not say it: it sees them normalised as the "
+            "student's. Set teacher.data_preprocessor if that is wrong."
+        )
+    return TrainedInputs(card.normalisation, card.source, **found)
 
 
 # ------------------------------------------------------------------ normalisation
@@ -133,20 +138,6 @@ def _of_run(config: Config, path: Optional[str]) -> Optional[Normalisation]:
             "teacher.data_preprocessor if that is wrong."
         )
     return found
-
-
-def _timm_card(network: nn.Module) -> Optional[dict]:
-    for module in network.modules():
-        card = getattr(module, "pretrained_cfg", None)
-        if isinstance(card, dict) and "mean" in card:
-            return card
-    return None
-
-
-def _of_card(card: dict) -> Normalisation:
-    """Cards count pixels from 0 to 1, in the order RGB."""
-    mean, std = ([255 * value for value in card[name]] for name in ("mean", "std"))
-    return normalisation_of(dict(mean=mean, std=std, to_rgb=True))
 
 
 # ------------------------------------------------------------------ data set
@@ -208,9 +199,9 @@ def _size(
         found = _pair(found)
         if found is not None:
             return found, sized_by
-    card = _timm_card(network)
-    if card is not None and dataset is None and len(card.get("input_size", ())) == 3:
-        return tuple(card["input_size"][1:]), "timm's card of the network"
+    card = network_card(network)
+    if card is not None and dataset is None and _pair(card.size) is not None:
+        return _pair(card.size), card.source
     name = _position_embedding(network)
     if name is not None:
         _warn(
@@ -227,9 +218,6 @@ def _sizes_of(declared: Any, network: nn.Module) -> Iterator[tuple]:
     for module in network.modules():
         name = type(module).__name__
         yield getattr(module, "img_size", None), f"img_size of {name}"
-        config = getattr(module, "config", None)  # Hugging Face's
-        if not isinstance(config, dict):
-            yield getattr(config, "image_size", None), f"image_size of {name}"
     backbone = getattr(network, "backbone", None)
     if backbone is None:
         return

@@ -208,9 +208,7 @@ def test_position_embeddings_of_an_unknown_size(warnings):
     assert len(warnings()) == 1
 
 
-class Card(nn.Module):
-    """As timm's networks are."""
-
+class OfTimm(nn.Module):
     pretrained_cfg = dict(
         architecture="tiny",
         input_size=(3, 24, 16),
@@ -219,14 +217,13 @@ class Card(nn.Module):
     )
 
 
-def test_card_of_timm(config):
-    network = nn.Sequential(Card())
+def test_card_comes_last(config):
+    network = nn.Sequential(OfTimm())
     found = read(network=network)
     assert found.normalisation.mean == pytest.approx((127.5, 102, 76.5))
-    assert found.normalisation.std == pytest.approx((51, 25.5, 76.5))
     assert found.normalisation.order == "rgb"  # whatever the images were read as
+    assert found.normalised_by == found.sized_by == "timm's card of tiny"
     assert found.size == (24, 16)
-    assert found.normalised_by == "timm's card of tiny"
     # It was trained by another config, of any size.
     path = config("test_dataloader['dataset'] = dict(type='CustomDataset')")
     found = read(network=network, config_path=path)
@@ -235,23 +232,24 @@ def test_card_of_timm(config):
     assert read(own, network).normalisation.mean == (7.0,)
 
 
-def test_networks_of_timm():
+def test_img_size_comes_before_the_card():
     timm = pytest.importorskip("timm")
-    network = nn.Sequential(timm.create_model("resnet18", num_classes=4))
-    found = read(network=network)
-    assert found.normalisation.mean == pytest.approx((123.675, 116.28, 103.53))
-    assert found.size == (224, 224)
     vit = timm.create_model("vit_tiny_patch16_224", num_classes=4, img_size=48)
-    assert read(network=nn.Sequential(vit)).size == (48, 48)
-    assert read(network=nn.Sequential(vit)).normalisation.mean[0] == 127.5
+    found = read(network=nn.Sequential(vit))
+    assert found.size == (48, 48) and found.normalisation.mean[0] == 127.5
 
 
-def test_networks_of_hugging_face():
+def test_card_without_a_normalisation(warnings):
     class Settings:
-        image_size = 40
+        model_type, _name_or_path, image_size = "vit", "", 40
 
     network = nn.Module()
-    network.model = nn.Module()
-    network.model.config = Settings()
+    network.config = Settings()
     found = read(network=network)
     assert found.size == (40, 40) and found.normalisation is None
+    (line,) = warnings()
+    assert "Hugging Face's config of vit does not say it" in line
+    # The advice.
+    own = dict(data_preprocessor=dict(mean=[7.0], std=[8.0]))
+    assert read(own, network).normalisation.mean == (7.0,)
+    assert len(warnings()) == 1
