@@ -147,11 +147,6 @@ class MultiViewDistill(FrozenTeacherDistill):
             _check_trains(model, classifier)
         return classifier
 
-    @property
-    def num_classes(self) -> int:
-        """int: Categories of the student."""
-        return self._classifiers[0].num_classes
-
     def _student_head(self) -> Optional[nn.Module]:
         head = getattr(self.student, "head", None)
         return head.task_heads[self.task] if isinstance(head, MultiTaskHead) else head
