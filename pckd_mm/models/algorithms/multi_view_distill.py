@@ -188,6 +188,10 @@ class MultiViewDistill(FrozenTeacherDistill):
                 "compare: change batch_size, set drop_last=True in train_dataloader, "
                 "or set the distiller's preview to None."
             )
+        for sample in data_samples:
+            # One-hot labels are whole numbers, and shares of classes are not.
+            if "gt_score" in sample and not sample.gt_score.is_floating_point():
+                sample.set_gt_score(sample.gt_score.float())
         return super().loss(batch_inputs, data_samples)
 
     def _count(self, data_samples: List[DataSample]) -> int:
