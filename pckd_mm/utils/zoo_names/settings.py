@@ -1,0 +1,62 @@
+"""What a network computes that none of its tensors tells, by the config's settings."""
+
+from typing import Any, Dict, Iterable, List
+
+from mmcv.cnn.bricks import Conv2dAdaptivePadding
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+__all__ = ["differences", "options"]
+
+_NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+_ACTIVATIONS = ("ReLU", "ReLU6", "SiLU", "Swish", "GELU", "QuickGELU", "Hardswish")
+
+
+def _found(backbone: nn.Module, setting: str) -> Any:
+    """What a setting of the backbone's config says, as read from its modules."""
+    modules = list(backbone.modules())
+    if setting == "norm_cfg":
+        return sorted({m.eps for m in modules if isinstance(m, _NORMS)})
+    if setting == "conv_cfg":
+        adaptive = any(isinstance(m, Conv2dAdaptivePadding) for m in modules)
+        return "Conv2dAdaptivePadding" if adaptive else None
+    if setting == "act_cfg":
+        names = {type(m).__name__ for m in modules} & set(_ACTIVATIONS)
+        return sorted("Swish" if name == "SiLU" else name for name in names)
+    if setting == "ceil_mode":
+        return any(m.ceil_mode for m in modules if isinstance(m, nn.MaxPool2d))
+    return getattr(backbone, setting, None)
+
+
+def _wanted(setting: str, value: Any) -> Any:
+    """A setting's value in the form of :func:`_found`."""
+    if setting == "norm_cfg":
+        return [value["eps"]]
+    if setting == "act_cfg":
+        return [value["type"]]
+    return value["type"] if isinstance(value, dict) else value
+
+
+def differences(backbone: nn.Module, computes: Dict[str, Any]) -> Dict[str, Any]:
+    """The settings by which a backbone computes otherwise, and what it has.
+
+    Args:
+        backbone (nn.Module): mmpretrain's.
+        computes (dict): Settings of its config, and their values.
+    """
+    found = {setting: _found(backbone, setting) for setting in computes}
+    return {
+        setting: value
+        for setting, value in found.items()
+        if value != _wanted(setting, computes[setting])
+    }
+
+
+def options(computes: Dict[str, Any], settings: Iterable[str]) -> List[str]:
+    """Settings as options of a command line, ``KEY=VALUE``."""
+    written = []
+    for setting in settings:
+        value, key = computes[setting], f"model.backbone.{setting}"
+        parts = value.items() if isinstance(value, dict) else [(None, value)]
+        written += [f"{key}.{part}={v}" if part else f"{key}={v}" for part, v in parts]
+    return written
