@@ -75,9 +75,7 @@ def timm_model(name: str, **options) -> Callable[[], nn.Module]:
 BN = dict(type="BN", eps=1e-5)
 SAME = dict(type="Conv2dAdaptivePadding")
 DEPTHS = [2, 2, 2, 2]
-DENSE = dict(
-    type="DenseNet", arch=dict(growth_rate=8, depths=DEPTHS, init_channels=16)
-)
+DENSE = dict(type="DenseNet", arch=dict(growth_rate=8, depths=DEPTHS, init_channels=16))
 CONVNEXT = dict(
     type="ConvNeXt",
     arch=dict(depths=[2, 1, 2, 1], channels=[16, 24, 32, 40]),
@@ -126,12 +124,10 @@ _SMALL_SWIN = dict(embed_dim=16, depths=DEPTHS, num_heads=[1, 2, 4, 8])
 _SMALL_VIT = dict(num_heads=2, num_classes=CLASSES, patch_size=8)
 _TIMM_CONVNEXT = dict(depths=(2, 1, 2, 1), dims=(16, 24, 32, 40))
 _TIMM_VIT = dict(embed_dim=16, depth=2, mlp_ratio=2, img_size=32, **_SMALL_VIT)
-_TIMM_DENSE = dict(growth_rate=8, block_config=DEPTHS, num_init_features=16)
+_TIMM_DENSE = dict(growth_rate=8, block_config=DEPTHS)
 
 TORCHVISION: Dict[str, Case] = {
-    "resnet18": Case(
-        lambda: tv.resnet18(num_classes=CLASSES), resnet(18), linear(512)
-    ),
+    "resnet18": Case(lambda: tv.resnet18(num_classes=CLASSES), resnet(18), linear(512)),
     "resnet50": Case(
         lambda: tv.resnet50(num_classes=CLASSES), resnet(50), linear(2048)
     ),
@@ -198,12 +194,8 @@ TORCHVISION: Dict[str, Case] = {
 
 TIMM: Dict[str, Case] = {
     "resnet18": Case(timm_model("resnet18"), resnet(18), linear(512)),
-    "resnet50d": Case(
-        timm_model("resnet50d"), resnet(50, "ResNetV1d"), linear(2048)
-    ),
-    "seresnet50": Case(
-        timm_model("seresnet50"), resnet(50, "SEResNet"), linear(2048)
-    ),
+    "resnet50d": Case(timm_model("resnet50d"), resnet(50, "ResNetV1d"), linear(2048)),
+    "seresnet50": Case(timm_model("seresnet50"), resnet(50, "SEResNet"), linear(2048)),
     "mobilenetv2_050": Case(
         timm_model("mobilenetv2_050"),
         dict(type="MobileNetV2", widen_factor=0.5),
@@ -222,9 +214,7 @@ TIMM: Dict[str, Case] = {
     "vgg11_bn": Case(
         timm_model("vgg11_bn"), vgg(norm_cfg=dict(type="BN")), CLS_HEAD, None, 224
     ),
-    "densenet121": Case(
-        timm_model("densenet121", **_TIMM_DENSE), DENSE, linear(32)
-    ),
+    "densenet121": Case(timm_model("densenet121", **_TIMM_DENSE), DENSE, linear(32)),
     "efficientnet_b0": Case(
         timm_model("efficientnet_b0"),
         efficientnet("b0", conv_cfg=None, norm_cfg=BN),
@@ -284,21 +274,32 @@ TIMM: Dict[str, Case] = {
 }
 
 
-def randomised(network: nn.Module) -> nn.Module:
-    """Fill what begins as a constant: norms, their statistics, scales, tokens."""
+def randomised(case: Case) -> nn.Module:
+    """Build the published network, with nothing constant in it, as after training.
+
+    What begins as a constant is filled; then the norms' statistics are those of some
+    images, nearly, so that no image is lost in the noise of those that do not fit.
+    """
     torch.manual_seed(0)
+    network = case.build()
     with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if not tensor.is_floating_point():
-                continue
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2)
-            elif name.endswith(("bias", "running_mean")):
+        for name, tensor in network.named_parameters():
+            if name.endswith("bias"):
                 tensor.normal_(std=0.1)
             elif tensor.dim() == 1 or "scale" in name or "gamma" in name:
                 tensor.uniform_(0.5, 1.5)
-            elif tensor.std() < 0.05:
+            elif tensor.numel() < 1e5 and tensor.std() < 0.05:
                 tensor.normal_(std=0.3 if tensor.dim() == 3 else 0.1)
+        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 1.0
+        if norms:
+            network.train()(torch.randn(4, 3, 64, 64))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn(1)
+            norm.running_var *= torch.rand_like(norm.running_var) + 0.5
     return network.eval()
 
 
@@ -306,7 +307,7 @@ def logits_of_both(
     case: Case, convert: Callable, dtype: torch.dtype = torch.float64
 ) -> Tuple[torch.Tensor, torch.Tensor]:
     """Logits of the published network, and of mmpretrain's with its tensors."""
-    published = randomised(case.build()).to(dtype)
+    published = randomised(case).to(dtype)
     classifier = build_classifier(case.config()).to(dtype)
     convert(published.state_dict(), classifier, "The checkpoint a.pth")
     images = torch.randn(2, 3, case.size, case.size, dtype=dtype)

@@ -46,7 +46,11 @@ def _build(network: str, classes: int) -> nn.Module:
 
 
 def _load(
-    published: nn.Module, state: Tensors, classifier: nn.Module, network: str, source: str
+    published: nn.Module,
+    state: Tensors,
+    classifier: nn.Module,
+    network: str,
+    source: str,
 ) -> None:
     """Load a state dict, though its names may be those of an older version."""
     family = find_family(state, type(classifier.backbone).__name__, source)
