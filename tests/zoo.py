@@ -153,13 +153,6 @@ TORCHVISION: Dict[str, Case] = {
         None,
         224,
     ),
-    "vgg11_bn": Case(
-        lambda: tv.vgg11_bn(num_classes=CLASSES, init_weights=False),
-        vgg(norm_cfg=dict(type="BN")),
-        CLS_HEAD,
-        None,
-        224,
-    ),
     "densenet": Case(
         lambda: tv.DenseNet(8, DEPTHS, 16, num_classes=CLASSES), DENSE, linear(32)
     ),

@@ -154,7 +154,7 @@ def _require_same_computation(
         for kind, other in zip(kinds, found, strict=True)
     )
     differing: Dict[str, object] = found[0]
-    has = ", ".join(f"{setting} of {value}" for setting, value in differing.items())
+    has = " and ".join(f"{setting} of {value}" for setting, value in differing.items())
     raise ValueError(
         f"{source} is of {family.title}, which computes otherwise than the config's "
         f"{type(classifier.backbone).__name__} with {has}; expected the same: give "

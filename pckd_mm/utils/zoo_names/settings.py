@@ -16,13 +16,14 @@ def _found(backbone: nn.Module, setting: str) -> Any:
     """What a setting of the backbone's config says, as read from its modules."""
     modules = list(backbone.modules())
     if setting == "norm_cfg":
-        return sorted({m.eps for m in modules if isinstance(m, _NORMS)})
+        found = sorted({m.eps for m in modules if isinstance(m, _NORMS)})
+        return f"eps {' and '.join(map(str, found))}"
     if setting == "conv_cfg":
         adaptive = any(isinstance(m, Conv2dAdaptivePadding) for m in modules)
         return "Conv2dAdaptivePadding" if adaptive else None
     if setting == "act_cfg":
         names = {type(m).__name__ for m in modules} & set(_ACTIVATIONS)
-        return sorted("Swish" if name == "SiLU" else name for name in names)
+        return " and ".join(sorted("Swish" if n == "SiLU" else n for n in names))
     if setting == "ceil_mode":
         return any(m.ceil_mode for m in modules if isinstance(m, nn.MaxPool2d))
     return getattr(backbone, setting, None)
@@ -31,9 +32,7 @@ def _found(backbone: nn.Module, setting: str) -> Any:
 def _wanted(setting: str, value: Any) -> Any:
     """A setting's value in the form of :func:`_found`."""
     if setting == "norm_cfg":
-        return [value["eps"]]
-    if setting == "act_cfg":
-        return [value["type"]]
+        return f"eps {value['eps']}"
     return value["type"] if isinstance(value, dict) else value
 
 
