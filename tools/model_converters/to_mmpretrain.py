@@ -22,7 +22,7 @@ from pckd_mm.utils.conversion import (
     convert_checkpoint,
     published_state_dict,
 )
-from pckd_mm.utils.zoo_names import convert_state_dict, require_same_logits
+from pckd_mm.utils.zoo_names import convert_state_dict, other_kinds, require_same_logits
 
 
 def read_config(path: str) -> Config:
@@ -71,18 +71,22 @@ def main(argv: Optional[List[str]] = None) -> None:
                 f"the logits are those of {args.network}, up to {largest:.3g}, with "
                 f"differences up to {difference:.1g}"
             )
-        else:
+            return converted
+        notes.append("names, shapes and known settings fit")
+        kinds = other_kinds(state, classifier, source)
+        if kinds:
             notes.append(
-                "names, shapes and known settings fit; add --network LIBRARY/NAME to "
-                "compare its logits too"
+                "networks of the same names compute otherwise, for which you would "
+                f"give {kinds}"
             )
+        notes.append("add --network LIBRARY/NAME to compare the logits")
         return converted
 
     try:
         convert_checkpoint(args.checkpoint, args.out, convert, config=args.config)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
-    print(f"{args.out}: {', '.join(notes)}")
+    print(f"{args.out}: {'; '.join(notes)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A whole state dict of torchvision or timm for a network of mmpretrain."""
 
 import re
-from typing import Dict, List
+from typing import Iterable, List
 
 from torch import nn
 
@@ -18,10 +18,10 @@ from . import (
     vgg,
     vision_transformer,
 )
-from .family import Family
-from .settings import differences, options
+from .family import Family, last_number
+from .settings import advice, differences
 
-__all__ = ["FAMILIES", "convert_state_dict", "find_family"]
+__all__ = ["FAMILIES", "convert_state_dict", "find_family", "other_kinds"]
 
 FAMILIES: List[Family] = [
     family
@@ -97,8 +97,10 @@ def convert_state_dict(state: Tensors, classifier: nn.Module, source: str) -> Te
     _require_same_computation(family, list(state), classifier, source)
     ours = classifier.state_dict()
     head = _linear_layers(classifier)
+    names = family.names(list(state))
+    _require_same_depth_of_head(family, names.values(), classifier, source)
     converted: Tensors = {}
-    for theirs, name in family.names(list(state)).items():
+    for theirs, name in names.items():
         if re.search(family.dropped, theirs):
             continue
         name = _placed(name, head)
@@ -149,16 +151,45 @@ def _require_same_computation(
     found = [differences(classifier.backbone, kind) for kind in kinds]
     if not all(found):
         return
-    advice = " or ".join(
-        f"--cfg-options {' '.join(options(kind, other))}"
-        for kind, other in zip(kinds, found, strict=True)
-    )
-    differing: Dict[str, object] = found[0]
-    has = " and ".join(f"{setting} of {value}" for setting, value in differing.items())
+    has = " and ".join(f"{setting} of {value}" for setting, value in found[0].items())
     raise ValueError(
         f"{source} is of {family.title}, which computes otherwise than the config's "
         f"{type(classifier.backbone).__name__} with {has}; expected the same: give "
-        f"{advice}, and set the same in the config that you train with."
+        f"{advice(classifier.backbone, kinds)}, and set the same in the config that "
+        "you train with."
+    )
+
+
+def other_kinds(state: Tensors, classifier: nn.Module, source: str) -> str:
+    """What to give for networks that have the same names and compute otherwise.
+
+    Args:
+        state (dict[str, Tensor]): Tensors under their published names.
+        classifier (nn.Module): mmpretrain's ``ImageClassifier``.
+        source (str): Name of the tensors' origin, for messages.
+
+    Returns:
+        str: Options of the command line; empty where names tell all kinds apart.
+    """
+    family = find_family(state, type(classifier.backbone).__name__, source)
+    return advice(classifier.backbone, family.computes(list(state)))
+
+
+def _require_same_depth_of_head(
+    family: Family, names: Iterable[str], classifier: nn.Module, source: str
+) -> None:
+    theirs = last_number((f"{name}." for name in names), r"head\.(\d+)\.") + 1
+    ours = len(_linear_layers(classifier))
+    if ours in (0, theirs):  # without one, the backbone has the classifier
+        return
+    hidden = getattr(classifier.head, "hidden_dim", None) is not None
+    what = "give the --config of the checkpoint's network"
+    if hidden and theirs == 1:
+        what = "give --cfg-options model.head.hidden_dim=None"
+    raise ValueError(
+        f"{source} is of {family.title} with {theirs} linear layers in its head, the "
+        f"config's {type(classifier.head).__name__} has {ours}; expected as many: "
+        f"{what}, and set the same in the config that you train with."
     )
 
 

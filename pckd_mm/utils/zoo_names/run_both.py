@@ -8,7 +8,7 @@ from torch import nn
 from pckd_mm.utils.checkpoint import load_exactly
 from pckd_mm.utils.conversion import Tensors, with_counters
 
-from .convert import find_family
+from .convert import find_family, other_kinds
 
 __all__ = ["require_same_logits"]
 
@@ -93,9 +93,13 @@ def require_same_logits(
     difference = (found - expected).abs().max().item()
     largest = expected.abs().max().item()
     if not difference <= _TOLERANCE * largest:
+        kinds = other_kinds(state, classifier, source)
+        what = "give the --config and the --network of the checkpoint's network"
+        if kinds:
+            what = f"give {kinds}, and set the same in the config that you train with"
         raise ValueError(
             f"{source} gives logits of up to {largest:.4g} in {network}, and the "
             f"config's network differs from them by up to {difference:.4g}; expected "
-            "the same: give the --config and the --network of the checkpoint's network."
+            f"the same: {what}."
         )
     return difference, largest

@@ -1,12 +1,12 @@
 """What a network computes that none of its tensors tells, by the config's settings."""
 
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable
 
 from mmcv.cnn.bricks import Conv2dAdaptivePadding
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["differences", "options"]
+__all__ = ["advice", "differences"]
 
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 _ACTIVATIONS = ("ReLU", "ReLU6", "SiLU", "Swish", "GELU", "QuickGELU", "Hardswish")
@@ -51,11 +51,26 @@ def differences(backbone: nn.Module, computes: Dict[str, Any]) -> Dict[str, Any]
     }
 
 
-def options(computes: Dict[str, Any], settings: Iterable[str]) -> List[str]:
-    """Settings as options of a command line, ``KEY=VALUE``."""
-    written = []
-    for setting in settings:
-        value, key = computes[setting], f"model.backbone.{setting}"
-        parts = value.items() if isinstance(value, dict) else [(None, value)]
-        written += [f"{key}.{part}={v}" if part else f"{key}={v}" for part, v in parts]
-    return written
+def advice(backbone: nn.Module, kinds: Iterable[Dict[str, Any]]) -> str:
+    """Options of the command line by which a backbone becomes one of other kinds.
+
+    Args:
+        backbone (nn.Module): mmpretrain's.
+        kinds (Iterable[dict]): Settings of its config, and their values, of each kind.
+
+    Returns:
+        str: Such as ``--cfg-options model.backbone.style=pytorch``; empty where it is
+        of all kinds.
+    """
+    lines = []
+    for kind in kinds:
+        written = []
+        for setting in differences(backbone, kind):
+            value, key = kind[setting], f"model.backbone.{setting}"
+            if isinstance(value, dict):
+                written += [f"{key}.{part}={each}" for part, each in value.items()]
+            else:
+                written.append(f"{key}={value}")
+        if written:
+            lines.append(f"--cfg-options {' '.join(written)}")
+    return " or ".join(lines)
