@@ -11,10 +11,12 @@ networks are run on the same images, and must give the same logits.
 """
 
 import argparse
+import os.path as osp
 from typing import List, Optional
 
 from mmengine.config import Config, DictAction
 from mmengine.hub import get_config
+from torch import nn
 
 from pckd_mm.utils.conversion import (
     Tensors,
@@ -22,12 +24,36 @@ from pckd_mm.utils.conversion import (
     convert_checkpoint,
     published_state_dict,
 )
+from pckd_mm.utils.printable import printable
 from pckd_mm.utils.zoo_names import convert_state_dict, other_kinds, require_same_logits
 
 
-def read_config(path: str) -> Config:
-    """A config by its path, or by its name in a library."""
-    return get_config(path) if "::" in path else Config.fromfile(path)
+def build(path: str, options: dict) -> nn.Module:
+    """Build the network of a config.
+
+    Args:
+        path (str): Path of the config, or its name in a library.
+        options (dict): Settings to override.
+
+    Raises:
+        FileNotFoundError: Where there is no such config.
+        ValueError: Where its network cannot be built.
+    """
+    if "::" not in path and not osp.isfile(path):
+        raise FileNotFoundError(
+            f"There is no config {path}; expected a file, or the name of one in a "
+            "library, such as mmpretrain::resnet/resnet50_8xb32_in1k.py."
+        )
+    try:
+        cfg = get_config(path) if "::" in path else Config.fromfile(path)
+        cfg.merge_from_dict(options)
+        return build_classifier(cfg.model)
+    except Exception as error:  # a config may name and hand over anything
+        reason = printable(str(error) or type(error).__name__, 300)
+        raise ValueError(
+            f"The network of the config {path} cannot be built ({reason}); expected "
+            "that of an ImageClassifier: see to its model and to --cfg-options."
+        ) from error
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -59,9 +85,7 @@ def main(argv: Optional[List[str]] = None) -> None:
 
     def convert(checkpoint: dict, source: str) -> Tensors:
         state = published_state_dict(checkpoint, source)
-        cfg = read_config(args.config)
-        cfg.merge_from_dict(args.cfg_options or {})
-        classifier = build_classifier(cfg.model)
+        classifier = build(args.config, args.cfg_options or {})
         converted = convert_state_dict(state, classifier, source)
         if args.network:
             difference, largest = require_same_logits(
@@ -83,7 +107,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         return converted
 
     try:
-        convert_checkpoint(args.checkpoint, args.out, convert, config=args.config)
+        convert_checkpoint(args.checkpoint, args.out, convert, network=args.config)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
     print(f"{args.out}: {'; '.join(notes)}")

@@ -3,6 +3,7 @@
 import re
 from typing import Iterable, List
 
+from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from pckd_mm.utils.checkpoint import load_exactly
@@ -93,6 +94,11 @@ def convert_state_dict(state: Tensors, classifier: nn.Module, source: str) -> Te
         ValueError: Names the tensors that do not fit, the number of classes that
             differs, or the settings by which the classifier computes otherwise.
     """
+    if not isinstance(classifier, ImageClassifier):
+        raise ValueError(
+            f"The config's model is a {type(classifier).__name__}; expected an "
+            "ImageClassifier of mmpretrain."
+        )
     family = find_family(state, type(classifier.backbone).__name__, source)
     _require_same_computation(family, list(state), classifier, source)
     ours = classifier.state_dict()
@@ -187,9 +193,9 @@ def _require_same_depth_of_head(
     if hidden and theirs == 1:
         what = "give --cfg-options model.head.hidden_dim=None"
     raise ValueError(
-        f"{source} is of {family.title} with {theirs} linear layers in its head, the "
-        f"config's {type(classifier.head).__name__} has {ours}; expected as many: "
-        f"{what}, and set the same in the config that you train with."
+        f"{source} is of {family.title}, whose linear layers in the head are {theirs}, "
+        f"those of the config's {type(classifier.head).__name__} {ours}; expected as "
+        f"many: {what}, and set the same in the config that you train with."
     )
 
 
