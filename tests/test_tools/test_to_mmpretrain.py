@@ -159,7 +159,7 @@ class TestAdviceFollowed:
         ("keras/resnet18", "no network keras/resnet18; expected its library"),
         (
             "torchvision/resnet19",
-            "torchvision has no network resnet19 .*; expected",
+            "torchvision cannot build resnet19 .*; expected the name",
         ),
         (
             "torchvision/resnet34",

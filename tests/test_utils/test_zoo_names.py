@@ -8,7 +8,7 @@ import torchvision.models as tv
 from mmengine.config import ConfigDict
 
 from pckd_mm.utils.conversion import build_classifier
-from pckd_mm.utils.zoo_names import convert_state_dict
+from pckd_mm.utils.zoo_names import convert_state_dict, require_same_logits, run_both
 from pckd_mm.utils.zoo_names.convert import FAMILIES
 from tests import zoo
 from tests.zoo import CLASSES, TIMM, TORCHVISION
@@ -242,11 +242,19 @@ class TestRefusals:
                 r"in 1 tensors: backbone.bn1.bias is (3,) instead of (64,).",
             ),
             (
+                lambda s: s.update({"fc.bias": [0.0] * CLASSES}),
+                "in 1 tensors: head.fc.bias is list instead of (7,).",
+            ),
+            (
+                lambda s: s.update({"head.fc.bias": s.pop("fc.bias")}),
+                "in 2 tensors: head.fc.bias as published is unknown; head.fc.bias is",
+            ),
+            (
                 lambda s: s.update({"head.0.bias": torch.ones(CLASSES)}),
                 "two tensors that become head.fc.bias, one of them head.0.bias;",
             ),
         ],
-        ids=["missing", "unknown", "renamed", "shape", "twice"],
+        ids=["missing", "unknown", "renamed", "shape", "list", "ours", "twice"],
     )
     def test_tensors_that_do_not_fit(self, rename, words):
         state = TORCHVISION["resnet18"].build().state_dict()
@@ -260,6 +268,23 @@ class TestRefusals:
             classifier = build_classifier(TORCHVISION["vgg11"].config())
             with pytest.raises(ValueError, match="model.backbone.num_classes=3, and"):
                 convert_state_dict(state, classifier, SOURCE)
+
+    def test_other_size_of_images(self):
+        case = TORCHVISION["vit"]
+        words = (
+            r"pos_embed is \(1, 17, 16\) instead of \(1, 26, 16\)\. .*: give --cfg-o"
+        )
+        with pytest.raises(ValueError, match=words + r".*\.img_size=32, and set"):
+            convert(case, img_size=40)
+        convert(case, img_size=32)
+
+    def test_merging_of_other_widths(self):
+        state = TORCHVISION["swin"].build().state_dict()
+        state["features.2.norm.weight"] = torch.ones(63)
+        with pytest.raises(
+            ValueError, match=r"norm.weight is \(63,\) instead of \(64,"
+        ):
+            convert(TORCHVISION["swin"], state)
 
     def test_another_depth(self):
         words = "does not fit the ImageClassifier in .* checkpoint's network, torchvis"
@@ -287,6 +312,21 @@ class TestRefusals:
         words = "backbone is a LeNet5, whose names .* not known here; .*, ResNet, .*Sw"
         with pytest.raises(ValueError, match=words):
             convert_state_dict({}, build_classifier(cfg), SOURCE)
+
+
+def test_published_network_for_images_of_another_size(monkeypatch):
+    pytest.importorskip("timm")
+    case = TIMM["swin_tiny_patch4_window7_224"]
+    cfg = case.config()
+    cfg.backbone.img_size = 96
+    classifier, published = build_classifier(cfg), case.build()
+    state = published.state_dict()
+    monkeypatch.setattr(run_both, "_build", lambda network, classes: published)
+    words = (
+        r"timm/swin does not run on the config's images of 96 x 96 \(.*; expected the"
+    )
+    with pytest.raises(ValueError, match=words):
+        require_same_logits(state, classifier, "timm/swin", SOURCE)
 
 
 @pytest.mark.parametrize("library", ["torchvision", "timm"])

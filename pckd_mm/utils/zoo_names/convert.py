@@ -1,13 +1,15 @@
 """A whole state dict of torchvision or timm for a network of mmpretrain."""
 
+import math
 import re
-from typing import Iterable, List
+from typing import Iterable, List, Optional
 
 from mmpretrain.models import ImageClassifier
-from torch import nn
+from torch import Tensor, nn
 
 from pckd_mm.utils.checkpoint import load_exactly
 from pckd_mm.utils.conversion import Tensors, copied, with_counters
+from pckd_mm.utils.printable import printable
 
 from . import (
     convnext,
@@ -23,6 +25,9 @@ from .family import Family, last_number
 from .settings import advice, differences
 
 __all__ = ["FAMILIES", "convert_state_dict", "find_family", "other_kinds"]
+
+# mmpretrain's VGG has its classifier in the backbone.
+_CLASSIFIER_OF_VGG = "backbone.classifier.6"
 
 FAMILIES: List[Family] = [
     family
@@ -61,14 +66,10 @@ def find_family(state: Tensors, backbone: str, source: str) -> Family:
     for family in served:
         if set(family.marks) <= state.keys():
             return family
-    others = [
-        family.title
-        for family in FAMILIES
-        if all(mark in state for mark in family.marks)
-    ]
-    what = (
-        f"of {' or '.join(others)}" if others else f"named {', '.join(list(state)[:3])}"
-    )
+    others = [each.title for each in FAMILIES if set(each.marks) <= state.keys()]
+    what = f"named {printable(', '.join(list(state)[:3]), 300)}"
+    if others:
+        what = f"of {' or '.join(others)}"
     expected = " or ".join(family.title for family in served)
     raise ValueError(
         f"{source} has tensors {what}, and the config's backbone is a {backbone}; "
@@ -110,23 +111,28 @@ def convert_state_dict(state: Tensors, classifier: nn.Module, source: str) -> Te
         if re.search(family.dropped, theirs):
             continue
         name = _placed(name, head)
-        # What is not known keeps the name by which the message is understood.
-        name = name if name in ours else theirs
+        if name not in ours:
+            # The message is understood by the published name, which is not ours.
+            name = f"{theirs} as published" if theirs in ours else theirs
         if name in converted:
             raise ValueError(
                 f"{source} has two tensors that become {name}, one of them {theirs}; "
                 "expected the state dict of one network: take the other out."
             )
-        tensor = state[theirs]
-        if name in ours:
-            tensor = family.values(name, tensor, ours[name].shape)
-        converted[name] = copied(tensor)
+        converted[name] = state[theirs]
+        if isinstance(converted[name], Tensor) and name in ours:
+            shape = ours[name].shape
+            converted[name] = copied(family.values(name, converted[name], shape))
     for name, tensor in ours.items():
         if re.search(family.made, name):
             converted.setdefault(name, copied(tensor))
     converted = with_counters(converted, ours)
     _require_same_classes(classifier, converted, ours, source)
     remedy = f"give the --config of the checkpoint's network, {family.title}"
+    size = _image_size(classifier, converted)
+    if size is not None:
+        remedy = f"give --cfg-options model.backbone.img_size={size}, and set the same"
+        remedy += " in the config that you train with"
     load_exactly(classifier, converted, source, remedy)
     return {name: converted[name] for name in ours}
 
@@ -202,15 +208,34 @@ def _require_same_depth_of_head(
 def _require_same_classes(
     classifier: nn.Module, converted: Tensors, ours: Tensors, source: str
 ) -> None:
-    weights = [name for name, value in ours.items() if value.dim() == 2]
-    last = weights[-1] if weights else ""
-    found, wanted = converted.get(last), ours.get(last)
-    if found is None or found.dim() != 2 or len(found) == len(wanted):
+    layers = _linear_layers(classifier) or [_CLASSIFIER_OF_VGG]
+    last = f"{layers[-1]}.weight"
+    found, wanted = (_rows(state.get(last)) for state in (converted, ours))
+    if found is None or wanted in (None, found):
         return
-    owner = "head" if last.startswith("head.") else "backbone"
+    owner = last.split(".")[0]
     raise ValueError(
-        f"{source} has a classifier of {len(found)} classes, the config's network one "
-        f"of {len(wanted)}; expected the same: give --cfg-options "
-        f"model.{owner}.num_classes={len(found)}, and set the same in the config that "
-        "you train with."
+        f"{source} has a classifier of {found} classes, the config's network one of "
+        f"{wanted}; expected the same: give --cfg-options "
+        f"model.{owner}.num_classes={found}, and set the same in the config that you "
+        "train with."
     )
+
+
+def _rows(weight: object) -> Optional[int]:
+    is_matrix = isinstance(weight, Tensor) and weight.dim() == 2
+    return len(weight) if is_matrix else None
+
+
+def _image_size(classifier: nn.Module, converted: Tensors) -> Optional[int]:
+    """Size of the square images of a ViT, where it is not the config's."""
+    found = converted.get("backbone.pos_embed")
+    wanted = classifier.state_dict().get("backbone.pos_embed")
+    if not isinstance(found, Tensor) or wanted is None or found.dim() != 3:
+        return None
+    backbone = classifier.backbone
+    patches = found.shape[1] - backbone.num_extra_tokens
+    side = math.isqrt(max(patches, 0))
+    if found.shape[1] == wanted.shape[1] or side**2 != patches:
+        return None
+    return side * backbone.patch_embed.projection.kernel_size[0]

@@ -7,6 +7,7 @@ from torch import nn
 
 from pckd_mm.utils.checkpoint import load_exactly
 from pckd_mm.utils.conversion import Tensors, with_counters
+from pckd_mm.utils.printable import printable
 
 from .convert import find_family, other_kinds
 
@@ -38,11 +39,15 @@ def _build(network: str, classes: int) -> nn.Module:
             f"{network} cannot be built without {library}; expected it to be "
             f"installed: pip install {library}, or leave --network out."
         ) from error
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # each network raises what it likes
         raise ValueError(
-            f"{library} has no network {name} ({error}); expected the name by which it "
-            "builds the checkpoint's network."
+            f"{library} cannot build {name} ({_reason(error)}); expected the name of "
+            "the checkpoint's network there."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return printable(str(error) or type(error).__name__, 300)
 
 
 def _load(
@@ -82,14 +87,21 @@ def require_same_logits(
         ValueError: Where the published network cannot be built, the tensors are not of
             it, or its logits differ.
     """
-    size = getattr(classifier.backbone, "img_size", 224)
-    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    patches = getattr(classifier.backbone, "patch_embed", None)
+    height, width = getattr(patches, "init_input_size", (224, 224))
     image = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         found = classifier.eval().float()(image)
         published = _build(network, found.shape[1])
         _load(published, state, classifier, network, source)
-        expected = published.eval()(image)
+        try:
+            expected = published.eval()(image)
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{network} does not run on the config's images of {height} x {width} "
+                f"({_reason(error)}); expected the config of a network for images of "
+                "the same size: give that --config."
+            ) from error
     difference = (found - expected).abs().max().item()
     largest = expected.abs().max().item()
     if not difference <= _TOLERANCE * largest:

@@ -63,7 +63,7 @@ def _timm(names: List[str]) -> Dict[str, str]:
 
 
 def _values(name: str, tensor: Tensor, shape: Size) -> Tensor:
-    if re.search(r"\.downsample\.(reduction|norm)\.", name):
+    if re.search(r"\.downsample\.(reduction|norm)\.", name) and tensor.shape == shape:
         # Channels last: of neighbour after neighbour; ours of channel after channel.
         parts = tensor.unflatten(-1, (4, -1))[..., _NEIGHBOURS, :]
         return parts.transpose(-1, -2).flatten(-2)

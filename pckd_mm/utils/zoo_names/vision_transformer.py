@@ -26,7 +26,6 @@ _TIMM: Rules = [
     (r"\.mlp\.fc2\.", ".ffn.layers.1."),
     (r"\.ls1\.gamma$", ".attn.gamma1.weight"),
     (r"\.ls2\.gamma$", ".ffn.gamma2.weight"),
-    (r"^norm_pre\.", "pre_norm."),
     (r"^norm\.", "ln1."),
     (r"^fc_norm\.", "ln2."),
     (r"^head\.", "head.0."),
