@@ -1,12 +1,13 @@
 """Checkpoints of torchvision and timm, converted by the tool; its advice, followed."""
 
 import re
+import shlex
 import sys
 
 import pytest
 import torch
 from mmengine.config import Config
-from torchvision.models import mobilenet_v3_small
+from torchvision.models import get_model, mobilenet_v3_small
 
 from pckd_mm.utils.checkpoint import load_exactly, read_checkpoint
 from pckd_mm.utils.conversion import build_classifier
@@ -200,3 +201,23 @@ def test_wrong_config(config, words, tmp_path, monkeypatch, capsys):
         to_mmpretrain.main(["a.pth", "out.pth", "--config", config])
     assert stop.value.code == 1
     assert re.search(words, capsys.readouterr().err)
+
+
+def commands_of_the_docs():
+    text = (ROOT / "docs" / "teachers.md").read_text()
+    return re.findall(r"^python (tools/model_converters/to_mm.*)$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", commands_of_the_docs())
+def test_commands_of_the_docs(command, tmp_path, monkeypatch, capsys):
+    text = (ROOT / "docs" / "teachers.md").read_text()
+    config = re.search(r"```python\n(_base_.*?)```", text, re.DOTALL)[1]
+    (tmp_path / "teacher.py").write_text(config)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    _, checkpoint, *args = shlex.split(command)
+    network = get_model(args[-1].removeprefix("torchvision/"), weights=None)
+    torch.save(network.state_dict(), checkpoint)
+    to_mmpretrain.main([checkpoint, *args])
+    assert f"{args[0]}: the logits are those of {args[-1]}" in capsys.readouterr().out
+    assert (tmp_path / args[0]).is_file()
