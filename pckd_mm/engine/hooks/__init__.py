@@ -1,6 +1,7 @@
 from .broken_files_hook import BrokenFilesHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .export_student_hook import ExportStudentHook
+from .fit_checkpoint_hook import FitCheckpointHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
@@ -14,6 +15,7 @@ __all__ = [
     "BrokenFilesHook",
     "DeferredRuntimeInfoHook",
     "ExportStudentHook",
+    "FitCheckpointHook",
     "NonFiniteLossHook",
     "PreflightHook",
     "PreviewRecordHook",

@@ -40,7 +40,12 @@ from pckd_mm.models.distillers.pckd_distiller import (
 from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_network
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
-from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
+from pckd_mm.utils.checkpoint import (
+    fit_on_load,
+    fitting_tensors,
+    load_exactly,
+    read_checkpoint,
+)
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 
@@ -157,6 +162,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             )
         self._frozen = _Unregistered(self._modules.pop("teacher"))
         self.teacher.eval()
+        # A plain student's checkpoint has no connectors.
+        fit_on_load(self, optional=("distiller.",))
+        fit_on_load(self.teacher, exact=True)
         self.teacher_ckpt = teacher_ckpt
         self.teacher_config = teacher_config
         self._teacher_loaded = teacher_ckpt is None and is_built
@@ -336,15 +344,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"There is no teacher_ckpt {self.teacher_ckpt}; expected the teacher's "
                 f"weights: {how}."
             ) from None
-        state = model_state_dict(checkpoint)
         remedy = "change teacher_ckpt or the teacher's config"
         if self.teacher_config is not None:
             # Of other data, such as COCO, it has other categories, for one.
             remedy += f", or train it: python tools/train.py {self.teacher_config}"
         source = f"teacher_ckpt {self.teacher_ckpt}"
-        load_exactly(self.teacher, state, source, remedy)
+        fitted = fitting_tensors(checkpoint, self.teacher.state_dict(), source)
+        load_exactly(self.teacher, fitted.tensors, source, remedy)
         self._teacher_loaded = True
-        print_log(f"Loaded the teacher from {self.teacher_ckpt}", logger="current")
+        how = "; ".join(["", *fitted.notes])
+        print_log(f"Loaded the teacher from {self.teacher_ckpt}{how}", logger="current")
 
     def fold_teacher(self, run: Callable[[], Any]) -> int:
         """Fold the teacher's BatchNorms into its convolutions, but for recorded ones.

@@ -16,6 +16,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 
 from ..printable import printable
+from .fitting import STATE_DICTS
 
 # Full disks, and files of other users.
 _NOT_OF_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
@@ -144,7 +145,11 @@ def read_checkpoint(path: str) -> dict:
             f"The checkpoint {path} holds a {type(checkpoint).__name__}; expected a "
             "dict of tensors or one with a state_dict."
         )
-    for part in (checkpoint, checkpoint.get("state_dict", {})):
+    parts = [checkpoint, checkpoint.get("state_dict", {})]
+    parts += [
+        checkpoint[key] for key in STATE_DICTS if isinstance(checkpoint.get(key), dict)
+    ]
+    for part in parts:
         if not isinstance(part, dict) or not all(isinstance(key, str) for key in part):
             raise ValueError(
                 f"The checkpoint {path} has a damaged state dict, without names of "
