@@ -33,8 +33,7 @@ class FitCheckpointHook(Hook):
         """
         if runner._resume:
             return
-        source = f"load_from={runner._load_from}" if runner._load_from else None
-        tensors, notes = tensors_of(checkpoint, source or "The checkpoint")
-        checkpoint["state_dict"] = tensors
-        if source is not None:
-            naming_source(unwrap(runner.model), "; ".join([source, *notes]))
+        path = runner._load_from
+        source = "The checkpoint" if path is None else f"load_from={path}"
+        checkpoint["state_dict"], notes = tensors_of(checkpoint, source)
+        naming_source(unwrap(runner.model), source, notes)

@@ -58,14 +58,15 @@ def fit_on_load(
         module.register_load_state_dict_post_hook(_report)
 
 
-def naming_source(network: nn.Module, source: str) -> None:
+def naming_source(network: nn.Module, source: str, notes: Sequence[str] = ()) -> None:
     """Give what a network loads next a name in what is said of it.
 
     Args:
         network (nn.Module): A network that fits on load.
         source (str): Name of the checkpoint, such as ``load_from=PATH``.
+        notes (Sequence[str]): What is to be said of it already. Defaults to ().
     """
-    setattr(network, _SOURCE, source)
+    setattr(network, _SOURCE, (source, notes))
 
 
 def pretrained(module: nn.Module) -> Optional[str]:
@@ -89,7 +90,7 @@ def _fit(module: nn.Module, state_dict: dict, prefix: str, *rest) -> None:
     if prefix:  # it is loaded as part of another network
         return
     *_, errors = rest
-    source = module.__dict__.pop(_SOURCE, None)
+    source, before = module.__dict__.pop(_SOURCE, (None, ()))
     if source is None:
         source = "The checkpoint"
         # Only then MMEngine's modules have this.
@@ -98,7 +99,7 @@ def _fit(module: nn.Module, state_dict: dict, prefix: str, *rest) -> None:
     tensors, notes = fitting_tensors(dict(state_dict), module.state_dict(), source)
     state_dict.clear()
     state_dict.update(tensors)
-    setattr(module, _NOTES, (source, notes, errors, set(state_dict)))
+    setattr(module, _NOTES, (source, [*before, *notes], errors, set(state_dict)))
 
 
 def _report(module: nn.Module, incompatible) -> None:
