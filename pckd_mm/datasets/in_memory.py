@@ -46,6 +46,10 @@ def _random_states() -> tuple:
     return random.getstate(), keys.tobytes(), place, of_torch
 
 
+def _fields(names: List[str]) -> str:
+    return ", ".join(names) or "no label"
+
+
 def _shape(image: Tensor) -> str:
     return "x".join(map(str, image.shape))
 
@@ -63,10 +67,9 @@ class InMemoryDataset(Dataset):
 
     In training (the data set's ``test_mode`` is False) the ``data_samples`` of a batch
     are one sample: its ``gt_label`` has the labels of all images and its
-    ``sample_idx`` their places; other meta information is left out. This serves losses
-    of class labels, and not one-hot scores, which batch augmentations need. In testing
-    they are one for each image, as ever: the data set of ``val_dataloader`` and
-    ``test_dataloader`` must have ``test_mode=True``.
+    ``sample_idx`` their places; other meta information is left out. Where images have
+    several labels or none, and in testing, they are one for each image, as ever: the
+    data set of ``val_dataloader`` and ``test_dataloader`` must have ``test_mode=True``.
 
     Args:
         dataset (dict | Dataset): A data set for classification, or its config, whose
@@ -76,8 +79,8 @@ class InMemoryDataset(Dataset):
         TypeError: For settings of the data set inside that are given to this one.
         ValueError: When the images are read, which ``full_init`` or the first batch
             does: for a pipeline that draws random numbers, images that are not uint8
-            or differ in shape, training images without one label, no images, or more
-            than the memory holds.
+            or differ in shape, training images of which only some have a label, no
+            images, or more than the memory holds.
     """
 
     def __init__(self, dataset: Union[dict, Dataset], **unknown: Any) -> None:
@@ -133,7 +136,7 @@ class InMemoryDataset(Dataset):
         self.full_init()
         rows = torch.tensor(indices, dtype=torch.long)
         inputs = self._images.index_select(0, rows)
-        if self.test_mode:
+        if self._samples:
             # New ones, since predictions are written into them.
             samples = [self._samples[index].new() for index in indices]
         else:
@@ -148,7 +151,7 @@ class InMemoryDataset(Dataset):
         Returns:
             np.ndarray: Whole numbers, shape (N,).
         """
-        if self._labels is None:
+        if self._labels is None:  # not read yet, or not one of each image
             return self.dataset.get_gt_labels()
         return self._labels.numpy().copy()
 
@@ -216,7 +219,7 @@ class InMemoryDataset(Dataset):
                 "data loader itself, with worker processes."
             )
         images = torch.empty((total, *first.shape), dtype=torch.uint8)
-        labels, samples, places = [], [], []
+        samples = []
         shows = total > _MANY and is_main_process()
         bar = ProgressBar(total, file=sys.stderr) if shows else None
         for index in range(total):
@@ -231,20 +234,19 @@ class InMemoryDataset(Dataset):
                     "them in its pipeline."
                 )
             images[index] = image
-            if self.test_mode:
-                samples.append(sample)
-            else:
-                labels.append(self._label(index, sample))
-                places.append(sample.get("sample_idx", index))
+            samples.append(sample)
             done = index + 1
             if bar is not None and (done % _STEP == 0 or done == total):
                 bar.update(done - bar.completed)
         if bar is not None:
             bar.file.write("\n")
         self._check_random(states)  # a pipeline may draw for some images only
-        self._samples = samples
-        if not self.test_mode:
-            self._labels, self._places = torch.tensor(labels), torch.tensor(places)
+        if not self.test_mode and self._have_one_label(samples):
+            self._labels = torch.cat([sample.gt_label for sample in samples])
+            places = [sample.get("sample_idx", i) for i, sample in enumerate(samples)]
+            self._places = torch.tensor(places)
+        else:
+            self._samples = samples
         self._images = images
 
     def _image(self, index: int, item: dict) -> Tensor:
@@ -264,19 +266,20 @@ class InMemoryDataset(Dataset):
             )
         return image
 
-    def _label(self, index: int, sample: DataSample) -> int:
-        fields = sorted(sample.keys())
-        if fields != ["gt_label"] or sample.gt_label.numel() != 1:
-            found = ", ".join(fields) or "nothing"
-            if "gt_label" in fields:
-                found += f" with {sample.gt_label.numel()} labels"
+    def _have_one_label(self, samples: List[DataSample]) -> bool:
+        """Whether training images have one label each, and not several or none."""
+        found = [sorted(sample.keys()) for sample in samples]
+        odd = next((i for i, fields in enumerate(found) if fields != found[0]), None)
+        if odd is not None:
             raise ValueError(
-                f"InMemoryDataset found {found} in the data sample of image {index} of "
-                f"{self._name}; expected gt_label with one label, and no other field, "
-                "for training: put the data set into the data loader itself, or set "
-                "its test_mode=True where it is for testing."
+                f"InMemoryDataset found {_fields(found[odd])} in the data sample of "
+                f"image {odd} of {self._name} and {_fields(found[0])} in that of image "
+                "0; expected labels of all images or of none, for training: mend the "
+                "data set."
             )
-        return sample.gt_label.item()
+        return found[0] == ["gt_label"] and all(
+            sample.gt_label.numel() == 1 for sample in samples
+        )
 
     def _check_random(self, states: tuple) -> None:
         if _random_states() != states:

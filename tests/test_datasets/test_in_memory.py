@@ -216,12 +216,15 @@ def as_float(results):
     return dict(results, img=results["img"].astype(np.float32))
 
 
-def two_labels(results):
-    return dict(results, gt_label=[0, 1])
+def labels_of_some(results):
+    if results["sample_idx"] != 5:
+        return results
+    return {key: value for key, value in results.items() if key != "gt_label"}
 
 
-def with_score(results):
-    return dict(results, gt_score=[1.0, 0.0, 0.0])
+def scores(results):
+    index = results["sample_idx"]
+    return dict(results, gt_label=[0] * (index % 3), gt_score=[1.0, index, 0.0])
 
 
 def taller_at_8(results):
@@ -233,8 +236,10 @@ def taller_at_8(results):
     "step, message",
     [
         (as_float, r"^InMemoryDataset found inputs of torch.float32 and the shape"),
-        (two_labels, "found gt_label with 2 labels in the data sample of image 0 of"),
-        (with_score, "found gt_label, gt_score with 1 labels in the data sample of"),
+        (
+            labels_of_some,
+            "found no label in the data sample of image 5 of .* and gt_label in that",
+        ),
         (
             taller_at_8,
             r"image 8 of CustomDataset \(\S+\.png\) to be 3x20x16 and image 0 3x16x16;",
@@ -246,11 +251,29 @@ def test_names_the_image_that_does_not_fit(images, step, message):
         kept(images, step).full_init()
 
 
+@pytest.mark.parametrize(
+    "steps, settings",
+    [((scores,), {}), ((), dict(with_label=False, data_prefix="train/class_0"))],
+    ids=["several labels", "no labels"],
+)
+def test_a_sample_for_each_image_that_has_not_one_label(images, steps, settings):
+    config = plain(images, *steps, **settings)
+    dataset = kept(images, *steps, **settings)
+    batch = dataset.__getitems__([3, 1])
+    assert not dataset.test_mode
+    assert batch["inputs"].shape == (2, 3, 16, 16)
+    originals = DATASETS.build(config)
+    for index, sample in zip([3, 1], batch["data_samples"], strict=True):
+        expected = originals[index]["data_samples"]
+        assert sample.metainfo == expected.metainfo
+        assert sorted(sample.keys()) == sorted(expected.keys())
+        for name in sample.keys():
+            assert torch.equal(sample.get(name), expected.get(name))
+
+
 def test_names_other_faults(images, monkeypatch):
     with pytest.raises(ValueError, match="found no inputs in image 0 of CustomDataset"):
         kept(images, pack=None).full_init()
-    with pytest.raises(ValueError, match="found nothing in the data sample of image 0"):
-        kept(images, with_label=False).full_init()
     with pytest.raises(ValueError, match="found no images in CustomDataset; expected"):
         kept(images, indices=0, serialize_data=False).full_init()
     # 24 x 3 x 16 x 16 = 18432 bytes.

@@ -9,8 +9,8 @@ with read_base():
     from .single_view import *  # noqa: F403
 
 model.distiller.update(  # noqa: F405
-    student_recorders=dict(feature=dict(type="ModuleInputs", source="head.fc")),
-    teacher_recorders=dict(feature=dict(type="ModuleInputs", source="head.fc")),
+    student_recorders=dict(feature=dict(type="ModuleInputs", source="classifier")),
+    teacher_recorders=dict(feature=dict(type="ModuleInputs", source="classifier")),
     connectors=dict(
         s_embed=dict(type="EmbedConnector", in_channels="student", out_channels=128),
         t_embed=dict(type="EmbedConnector", in_channels="teacher", out_channels=128),

@@ -6,8 +6,8 @@ with read_base():
     from .single_view import *  # noqa: F403
 
 model.distiller.update(  # noqa: F405
-    student_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
-    teacher_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
+    student_recorders=dict(logits=dict(type="ModuleOutputs", source="classifier")),
+    teacher_recorders=dict(logits=dict(type="ModuleOutputs", source="classifier")),
     distill_losses=dict(
         loss_dist=dict(
             type="DISTRelationLoss",

@@ -8,8 +8,8 @@ with read_base():
     from .single_view import *  # noqa: F403
 
 model.distiller.update(  # noqa: F405
-    student_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
-    teacher_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
+    student_recorders=dict(logits=dict(type="ModuleOutputs", source="classifier")),
+    teacher_recorders=dict(logits=dict(type="ModuleOutputs", source="classifier")),
     # MMRazor's DKDLoss with the warm-up, and in float32 under mixed precision.
     distill_losses=dict(
         loss_dkd=dict(

@@ -8,8 +8,8 @@ cross_entropy = dict(type="CrossEntropyLoss", loss_weight=0.1)
 model.architecture = dict(head=dict(loss=cross_entropy))  # noqa: F405
 del cross_entropy
 model.distiller.update(  # noqa: F405
-    student_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
-    teacher_recorders=dict(logits=dict(type="ModuleOutputs", source="head.fc")),
+    student_recorders=dict(logits=dict(type="ModuleOutputs", source="classifier")),
+    teacher_recorders=dict(logits=dict(type="ModuleOutputs", source="classifier")),
     distill_losses=dict(
         loss_kd=dict(type="KLDivergence", tau=4.0, loss_weight=0.9),
     ),

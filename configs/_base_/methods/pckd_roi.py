@@ -1,23 +1,13 @@
 # PCKD for two-stage detectors: an instance is a region of interest (RoI). A run sets
-# student (architecture), teacher_config and teacher_ckpt, and leaves loss_ca out where
-# the two classifiers' widths differ.
+# student (architecture), teacher_config and teacher_ckpt.
 _base_ = "./pckd_terms.py"
 
-classifier = "roi_head.bbox_head.fc_cls"
-sources = dict(
-    feature=dict(source=classifier),
-    logits=dict(source=classifier),
-    centers=dict(source=f"{classifier}.weight"),
-    bias=dict(source=f"{classifier}.bias"),
-)
 # Contrast and feature alignment are of the objects; with_background=True in the model
 # takes all sampled RoIs.
 objects = dict(foreground=True)
 method = dict(
     type="pckd_mm.RoIDistill",
     distiller=dict(
-        student_recorders=sources,
-        teacher_recorders=sources,
         # 16 times the 1024 features of mmdet's box heads, as for classifiers, would be
         # nearly as many parameters as a student's (33.6 million). A batch may have no
         # object.
@@ -30,7 +20,7 @@ method = dict(
         ),
     ),
 )
-del classifier, sources, objects
+del objects
 
 custom_hooks = [
     *_base_.custom_hooks,

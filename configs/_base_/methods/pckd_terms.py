@@ -5,18 +5,19 @@ method = dict(
         type="PCKDDistiller",
         preview=dict(type="PreviewStrategy"),
         # What is recorded: the features in front of the classifier, the logits behind
-        # it, and its weight and bias, the category centers.
+        # it, and its weight and bias, the category centers. Which layers the classifier
+        # is made of is found by running the network.
         student_recorders=dict(
-            feature=dict(type="ModuleInputs"),
-            logits=dict(type="ModuleOutputs"),
-            centers=dict(type="Parameter"),
-            bias=dict(type="Parameter"),
+            feature=dict(type="ModuleInputs", source="classifier"),
+            logits=dict(type="ModuleOutputs", source="classifier"),
+            centers=dict(type="Parameter", source="classifier.weight"),
+            bias=dict(type="Parameter", source="classifier.bias"),
         ),
         teacher_recorders=dict(
-            feature=dict(type="ModuleInputs"),
-            logits=dict(type="ModuleOutputs"),
-            centers=dict(type="Parameter"),
-            bias=dict(type="Parameter"),
+            feature=dict(type="ModuleInputs", source="classifier"),
+            logits=dict(type="ModuleOutputs", source="classifier"),
+            centers=dict(type="Parameter", source="classifier.weight"),
+            bias=dict(type="Parameter", source="classifier.bias"),
         ),
         # 'student' and 'teacher' stand for the widths of their features.
         connectors=dict(
@@ -39,7 +40,8 @@ method = dict(
                 base_tau=0.07,
                 loss_weight=0.05,
             ),
-            loss_ca=dict(type="CategoryAlignmentLoss", loss_weight=1.0),
+            # Left out, with a line in the log, where the classifiers' widths differ.
+            loss_ca=dict(type="CategoryAlignmentLoss", loss_weight=1.0, optional=True),
             loss_fa=dict(type="FeatureAlignmentLoss", loss_weight=20.0),
         ),
         # Each argument of each loss: a record, through a connector.

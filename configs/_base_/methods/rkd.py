@@ -7,8 +7,8 @@ with read_base():
     from .single_view import *  # noqa: F403
 
 model.distiller.update(  # noqa: F405
-    student_recorders=dict(feature=dict(type="ModuleInputs", source="head.fc")),
-    teacher_recorders=dict(feature=dict(type="ModuleInputs", source="head.fc")),
+    student_recorders=dict(feature=dict(type="ModuleInputs", source="classifier")),
+    teacher_recorders=dict(feature=dict(type="ModuleInputs", source="classifier")),
     distill_losses=dict(
         loss_distance=dict(type="DistanceRKDLoss", loss_weight=25.0),
         loss_angle=dict(type="AngleRKDLoss", loss_weight=50.0),

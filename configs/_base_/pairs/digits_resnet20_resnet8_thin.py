@@ -9,7 +9,5 @@ pair = dict(
     teacher=teacher,
     teacher_ckpt="work_dirs/vanilla/digits_resnet20/epoch_100.pth",
     teacher_config="configs/vanilla/digits_resnet20.py",
-    # Classifiers of 64 and 8 columns: category alignment is undefined.
-    distiller=dict(distill_losses=dict(loss_ca=None)),
 )
 del student, teacher

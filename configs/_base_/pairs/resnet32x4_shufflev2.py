@@ -9,7 +9,5 @@ pair = dict(
     teacher=teacher,
     teacher_ckpt="work_dirs/vanilla/cifar100_resnet32x4/epoch_240.pth",
     teacher_config="configs/vanilla/cifar100_resnet32x4.py",
-    # Classifiers of 256 and 1024 columns: category alignment is undefined.
-    distiller=dict(distill_losses=dict(loss_ca=None)),
 )
 del student, teacher

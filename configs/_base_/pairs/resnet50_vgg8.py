@@ -9,7 +9,5 @@ pair = dict(
     teacher=teacher,
     teacher_ckpt="work_dirs/vanilla/cifar100_resnet50/epoch_240.pth",
     teacher_config="configs/vanilla/cifar100_resnet50.py",
-    # Classifiers of 2048 and 512 columns: category alignment is undefined.
-    distiller=dict(distill_losses=dict(loss_ca=None)),
 )
 del student, teacher

@@ -9,7 +9,5 @@ pair = dict(
     teacher=teacher,
     teacher_ckpt="work_dirs/vanilla/cifar100_vgg13/epoch_240.pth",
     teacher_config="configs/vanilla/cifar100_vgg13.py",
-    # Classifiers of 512 and 1280 columns: category alignment is undefined.
-    distiller=dict(distill_losses=dict(loss_ca=None)),
 )
 del student, teacher

@@ -9,7 +9,5 @@ pair = dict(
     teacher=teacher,
     teacher_ckpt="work_dirs/vanilla/cifar100_wrn_40_2/epoch_240.pth",
     teacher_config="configs/vanilla/cifar100_wrn_40_2.py",
-    # Classifiers of 128 and 64 columns: category alignment is undefined.
-    distiller=dict(distill_losses=dict(loss_ca=None)),
 )
 del student, teacher

@@ -14,16 +14,17 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.datasets import InMemoryDataset, collate_batches
+from pckd_mm.datasets.labels import image_labels
 from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.wrappers import unwrap
 
 
-def check_labels(labels: Sequence[int], num_classes: int) -> None:
+def check_labels(labels: Sequence[Sequence[int]], num_classes: int) -> None:
     """Every label must be a category of the head.
 
     Args:
-        labels (Sequence[int]): Labels of the whole training set.
+        labels (Sequence[Sequence[int]]): Labels of each image of the training set.
         num_classes (int): Categories of the student's head.
 
     Raises:
@@ -31,7 +32,8 @@ def check_labels(labels: Sequence[int], num_classes: int) -> None:
     """
     wrong = [
         (index, label)
-        for index, label in enumerate(labels)
+        for index, of_image in enumerate(labels)
+        for label in of_image
         if not 0 <= label < num_classes
     ]
     if wrong:
@@ -39,7 +41,8 @@ def check_labels(labels: Sequence[int], num_classes: int) -> None:
         raise ValueError(
             f"Training image {index} has label {label}, the student's head has "
             f"num_classes={num_classes} (labels 0 to {num_classes - 1}), and "
-            f"{len(wrong)} of {len(labels)} labels are out of range; set the head's "
+            f"{len(wrong)} of {sum(map(len, labels))} labels are out of range; set the "
+            "head's "
             "num_classes or mend the data set."
         )
 
@@ -56,12 +59,11 @@ def check_categories(dataset: Dataset, num_classes: int) -> None:
     Raises:
         ValueError: Where they differ.
     """
-    labels = []
-    if hasattr(dataset, "get_gt_labels"):
-        labels = dataset.get_gt_labels().tolist()
-        check_labels(labels, num_classes)
+    labels = image_labels(dataset) or []
+    check_labels(labels, num_classes)
     classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
-    if classes is None or max(labels, default=-1) >= len(classes):
+    largest = max((label for of_image in labels for label in of_image), default=-1)
+    if classes is None or largest >= len(classes):
         return
     if len(classes) != num_classes:
         raise ValueError(
@@ -228,10 +230,8 @@ class PreflightHook(Hook):
         distils = isinstance(model, SingleTeacherDistill)
         student = model.student if distils else model
 
-        head = getattr(student, "head", None)
-        if hasattr(model, "head_of"):
-            head = model.head_of(student)
-        num_classes = getattr(head, "num_classes", None)
+        num_classes = getattr(getattr(student, "head", None), "num_classes", None)
+        num_classes = getattr(model, "num_classes", num_classes)
         if num_classes is not None:
             check_categories(loader.dataset, num_classes)
             if isinstance(runner.val_loop, ValLoop):

@@ -3,6 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from pckd_mm.datasets.labels import image_labels
 from pckd_mm.models.losses import ContrastiveRepresentationLoss
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.wrappers import unwrap
@@ -21,6 +22,7 @@ class SampleLabelsHook(Hook):
 
         Raises:
             TypeError: For a data set that cannot list its labels.
+            ValueError: For one whose images do not have one label each.
         """
         model = unwrap(runner.model)
         losses = [
@@ -35,5 +37,12 @@ class SampleLabelsHook(Hook):
                 "get_gt_labels; expected one of MMPretrain's data sets, without a "
                 "wrapper, to know the label of every sample_idx."
             )
+        labels = image_labels(dataset) if losses else None
+        if losses and (labels is None or any(len(each) != 1 for each in labels)):
+            raise ValueError(
+                f"SampleLabelsHook found a {type(dataset).__name__} of images that do "
+                "not have one label each; expected that, by which the "
+                "ContrastiveRepresentationLoss takes negatives: leave the loss out."
+            )
         for loss in losses:
-            loss.set_labels(dataset.get_gt_labels())
+            loss.set_labels([label for (label,) in labels])

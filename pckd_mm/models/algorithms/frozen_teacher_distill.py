@@ -17,7 +17,6 @@ from typing import (
 )
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.logging import MessageHub, print_log
@@ -32,12 +31,20 @@ from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
 from pckd_mm.models.distillers import PCKDDistiller
+from pckd_mm.models.distillers.classifier_sources import (
+    compared_by,
+    require_predictions,
+    resolve_sources,
+    settle_alignment,
+)
 from pckd_mm.models.distillers.pckd_distiller import (
     PROGRESS,
     in_scope,
     resolve_widths,
+    used_connectors,
 )
 from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_network
+from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import (
@@ -86,8 +93,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     student needs none.
 
     A subclass says which networks it serves, where their classifier is, and what runs
-    on a batch: :meth:`_check_network`, :meth:`head_of`, :meth:`_feature_width` and
-    :meth:`_record`.
+    on a batch: :meth:`_check_network`, :meth:`_find_classifier` and :meth:`_record`.
 
     Args:
         architecture (dict | BaseModel): The student.
@@ -177,12 +183,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         """Refuse a student or teacher that the algorithm does not serve."""
 
     @abstractmethod
-    def head_of(self, model: BaseModel) -> nn.Module:
-        """What holds a network's classifier and its ``num_classes``."""
-
-    @abstractmethod
-    def _feature_width(self, model: BaseModel) -> Optional[int]:
-        """Width of the feature in front of the classifier; None if not known."""
+    def _find_classifier(
+        self, who: str, model: BaseModel, input_shape: Optional[Sequence[int]]
+    ) -> Classifier:
+        """What a network's logits are made of."""
 
     @abstractmethod
     def _record(self, batch_inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
@@ -246,15 +250,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     def _check_pair(self, student: BaseModel, teacher: BaseModel) -> None:
         """Refuse networks that do not go together."""
-        s_classes, t_classes = (
-            getattr(self.head_of(model), "num_classes", None)
-            for model in (student, teacher)
-        )
-        if s_classes != t_classes:
-            raise ValueError(
-                f"The student has {s_classes} categories and the teacher {t_classes}; "
-                "expected the same: set num_classes of both heads to the data set's."
-            )
 
     def _complete_distiller(
         self,
@@ -263,16 +258,47 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher: BaseModel,
         input_shape: Optional[Sequence[int]],
     ) -> dict:
+        """Say what a config leaves to the networks: layers, widths and shapes."""
         distiller = in_scope(distiller, MODELS)
+        classifiers = [
+            self._find_classifier(who, model, input_shape)
+            for who, model in (("student", student), ("teacher", teacher))
+        ]
+        self._classifiers = classifiers
+        distiller["distill_losses"] = settle_alignment(distiller, *classifiers)
+        for who, model, found in zip(
+            ("student", "teacher"), (student, teacher), classifiers, strict=True
+        ):
+            recorders = resolve_sources(
+                distiller, who == "student", found, type(model).__name__
+            )
+            require_predictions(recorders, who, found)
+            distiller[f"{who}_recorders"] = recorders
+        self._check_categories(distiller, *classifiers)
         connectors = resolve_widths(
-            {k: v for k, v in (distiller.get("connectors") or {}).items() if v},
-            student=self._feature_width(student),
-            teacher=self._feature_width(teacher),
+            used_connectors(distiller),
+            student=classifiers[0].width,
+            teacher=classifiers[1].width,
         )
         distiller["connectors"] = resolve_shapes(
             connectors, student, teacher, distiller, input_shape, self._run_features
         )
         return distiller
+
+    @staticmethod
+    def _check_categories(
+        distiller: dict, student: Classifier, teacher: Classifier
+    ) -> None:
+        """Refuse other categories of the teacher where a loss compares them."""
+        losses = compared_by(distiller, teacher)
+        if student.num_classes != teacher.num_classes and losses:
+            raise ValueError(
+                f"The student has {student.num_classes} categories and the teacher "
+                f"{teacher.num_classes}, which {' and '.join(losses)} would compare; "
+                "expected the same: set num_classes of both heads to the data set's, "
+                "take a teacher of the student's categories, or leave such losses out, "
+                f"as by distill_losses.{losses[0]}=None."
+            )
 
     @property
     def teacher(self) -> BaseModel:
@@ -450,22 +476,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             return torch.no_grad()
         return torch.inference_mode()
 
-    def _asked_for(self, logits: Tensor, labels: Tensor) -> Dict[str, Any]:
+    def _asked_for(self, sample_loss: Callable[[], Tensor]) -> Dict[str, Any]:
         """What preview and losses need to know of the batch beside its labels."""
         asked = {}
         has_preview = self.distiller.preview is not None
         if has_preview:
-            asked["sample_loss"] = _cross_entropy(logits, labels)
+            asked["sample_loss"] = sample_loss()
         if has_preview or self.distiller.asks_for(PROGRESS):
             asked["progress"] = self.progress
         return asked
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    if not isinstance(logits, Tensor) or len(logits) != len(labels):
-        raise TypeError(
-            f"The preview found a head that gives {type(logits).__name__} for "
-            f"{len(labels)} labels; expected one row of logits and one label for each "
-            "image: use such a head, or set the distiller's preview to None."
-        )
-    return F.cross_entropy(logits.detach().float(), labels, reduction="none")

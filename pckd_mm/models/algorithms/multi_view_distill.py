@@ -1,18 +1,40 @@
 """Distillation of an image classifier over several views of each image."""
 
-from typing import Any, Dict, List, Optional, Union
+import copy
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
 from mmengine.model import BaseModel
-from mmpretrain.models import ClsHead, ImageClassifier
+from mmpretrain.models import (
+    BaseClassifier,
+    ClsHead,
+    HuggingFaceClassifier,
+    MultiLabelClsHead,
+    MultiTaskHead,
+    TimmClassifier,
+)
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from pckd_mm.models.classifiers import PlainClassifier, keep_own_names
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
+from pckd_mm.models.task_modules.classifier import Classifier, find_classifier
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import process_count, process_scope, share_of_rows
+from pckd_mm.utils.randomness import isolated_randomness
 
 from .frozen_teacher_distill import FrozenTeacherDistill
+from .targets import (
+    LabelKind,
+    check_losses,
+    difficulty,
+    label_kind,
+    read_targets,
+    require_labels,
+)
+
+# Losses that heads compute from their own logits.
+_LOSSES_OF_LOGITS = (ClsHead.loss, MultiLabelClsHead.loss)
 
 
 def upright_view(rows: Any, num_views: int) -> Any:
@@ -32,21 +54,27 @@ class MultiViewDistill(FrozenTeacherDistill):
     name. With one view it is plain distillation.
 
     Args:
-        architecture (dict | ImageClassifier): The student.
+        architecture (dict | nn.Module): The student: a classifier of MMPretrain, its
+            ``TimmClassifier`` and ``HuggingFaceClassifier`` among them, or any other
+            network that gives logits, by :class:`PlainClassifier`.
         distiller (dict): Config of a :class:`PCKDDistiller`.
-        teacher (dict | ImageClassifier, optional): The teacher. Defaults to None, the
-            model of ``teacher_config``.
+        teacher (dict | nn.Module, optional): The teacher, likewise. Defaults to None,
+            the model of ``teacher_config``.
         num_views (int, optional): Views of each training image, set on a
             ``data_preprocessor`` that is given as a config. Defaults to None, which
             leaves it as it is.
         data_preprocessor (dict | nn.Module, optional): What makes the views, such as
             :class:`RotatedViewsDataPreprocessor`. Defaults to None, the student's.
+        task (str, optional): Which task of a student or teacher with several
+            (``MultiTaskHead``) is distilled. Defaults to None.
         **kwargs: Further arguments of :class:`FrozenTeacherDistill`, such as
             ``teacher_ckpt``.
 
     Raises:
-        TypeError: Where teacher or student is no ``ImageClassifier`` with a head.
-        ValueError: For ``num_views`` without the config of a ``data_preprocessor``.
+        TypeError: Where teacher or student is no classifier, and for a student that its
+            library cannot train.
+        ValueError: For ``num_views`` without the config of a ``data_preprocessor``, and
+            for losses that are not defined for what the images are labelled with.
     """
 
     def __init__(
@@ -56,8 +84,11 @@ class MultiViewDistill(FrozenTeacherDistill):
         teacher: Union[dict, BaseModel, None] = None,
         num_views: Optional[int] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
+        task: Optional[str] = None,
         **kwargs,
     ) -> None:
+        self.task = task
+        self._runs_student_loss = kwargs.get("calculate_student_loss", True)
         if num_views is not None:
             if not isinstance(data_preprocessor, dict):
                 raise ValueError(
@@ -73,19 +104,45 @@ class MultiViewDistill(FrozenTeacherDistill):
             data_preprocessor=data_preprocessor,
             **kwargs,
         )
+        self.label_kind = label_kind(self._student_head(), self.data_preprocessor)
+        check_losses(self.distiller, self.label_kind)
+        if getattr(self.data_preprocessor, "num_classes", 0) is None:
+            self.data_preprocessor.num_classes = self.num_classes  # for one-hot labels
+
+    def _build_network(self, who: str, model: Union[dict, nn.Module]) -> BaseModel:
+        if isinstance(model, nn.Module) and not isinstance(model, BaseModel):
+            model = PlainClassifier(model)  # such as one of torchvision
+        model = super()._build_network(who, model)
+        if isinstance(model, (TimmClassifier, HuggingFaceClassifier)):
+            keep_own_names(model)
+        return model
 
     def _check_network(self, who: str, model: BaseModel) -> None:
-        if not isinstance(model, ImageClassifier) or not model.with_head:
+        of_mmpretrain = isinstance(model, BaseClassifier)
+        if not of_mmpretrain or not (model.with_head or hasattr(model, "_get_loss")):
             raise TypeError(
-                f"The {who} is a {type(model).__name__}; expected mmpretrain's "
-                "ImageClassifier with a head."
+                f"The {who} is a {type(model).__name__}; expected a classifier of "
+                "mmpretrain with a head, such as ImageClassifier, TimmClassifier or "
+                "HuggingFaceClassifier, or any other network as pckd_mm."
+                "PlainClassifier."
             )
 
-    def head_of(self, model: ImageClassifier) -> nn.Module:
-        return model.head
+    def _find_classifier(
+        self, who: str, model: BaseModel, input_shape: Optional[Sequence[int]]
+    ) -> Classifier:
+        classifier = find_classifier(model, who, input_shape, self.task)
+        if who == "student" and self._runs_student_loss:
+            _check_trains(model, classifier)
+        return classifier
 
-    def _feature_width(self, model: ImageClassifier) -> Optional[int]:
-        return getattr(model.head, "in_channels", None)
+    @property
+    def num_classes(self) -> int:
+        """int: Categories of the student."""
+        return self._classifiers[0].num_classes
+
+    def _student_head(self) -> Optional[nn.Module]:
+        head = getattr(self.student, "head", None)
+        return head.task_heads[self.task] if isinstance(head, MultiTaskHead) else head
 
     @property
     def min_images(self) -> int:
@@ -111,7 +168,7 @@ class MultiViewDistill(FrozenTeacherDistill):
             ValueError: For views that are no multiple of the images, and for a single
                 image where the preview must compare images.
         """
-        images = len(_labels(data_samples))
+        images = self._count(data_samples)
         num_views, rest = divmod(len(batch_inputs), images)
         if rest or num_views == 0:
             raise ValueError(
@@ -126,27 +183,36 @@ class MultiViewDistill(FrozenTeacherDistill):
             )
         return super().loss(batch_inputs, data_samples)
 
+    def _count(self, data_samples: List[DataSample]) -> int:
+        """Images of a batch, of which a sample may hold one or all."""
+        if self.label_kind is LabelKind.SINGLE and len(data_samples) == 1:
+            sample = data_samples[0]
+            return len(sample.gt_label) if "gt_label" in sample else 1
+        return len(data_samples)
+
     def _plain_loss(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
     ) -> Dict[str, Tensor]:
-        num_views = len(batch_inputs) // len(_labels(data_samples))
+        num_views = len(batch_inputs) // self._count(data_samples)
         upright = upright_view(batch_inputs, num_views)
         return super()._plain_loss(upright, data_samples)
 
     def _record(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
     ) -> Dict[str, Tensor]:
-        labels = _labels(data_samples)
-        num_views = len(batch_inputs) // len(labels)
+        kind, head = self.label_kind, self._student_head()
+        targets = read_targets(data_samples, kind, self.task, self.num_classes)
+        require_labels(targets, self.distiller, self.calculate_student_loss)
+        num_views = len(batch_inputs) // targets.images
         self._run_teacher(batch_inputs)
         losses, logits = self._run_student(batch_inputs, data_samples, num_views)
         with process_scope(self.distiller.across_processes):
-            losses = _weigh(losses, share_of_rows(len(labels)))
-        asked = self._asked_for(logits, labels)
+            losses = _weigh(losses, share_of_rows(targets.images))
+        asked = self._asked_for(lambda: difficulty(head, logits, targets, kind))
         if self.distiller.asks_for(SAMPLE_IDX):
             places = _sample_idx(data_samples)
-            asked["sample_idx"] = places.to(labels.device, non_blocking=True)
-        self.distiller.record_batch(labels, num_views, **asked)
+            asked["sample_idx"] = places.to(batch_inputs.device, non_blocking=True)
+        self.distiller.record_batch(targets.labels, num_views, **asked)
         return losses
 
     def _run_teacher(self, inputs: Tensor) -> None:
@@ -159,15 +225,42 @@ class MultiViewDistill(FrozenTeacherDistill):
         self, inputs: Tensor, data_samples: List[DataSample], num_views: int
     ) -> tuple:
         """The student's losses and logits on the upright views."""
-        head = self.student.head
+        student = self.student
+        head = getattr(student, "head", None)
         self.distiller.set_deliveries_override(True)
         with self.distiller.student_recorders, self.distiller.deliveries:
-            feats = self.student.extract_feat(inputs)
-            logits = upright_view(head(feats), num_views)
-            if type(head).loss is ClsHead.loss:
-                return head._get_loss(logits, data_samples), logits
+            feats = None
+            if head is None:
+                output = student(inputs, mode="tensor")
+            else:
+                feats = student.extract_feat(inputs)
+                output = head(feats)
+            logits = upright_view(self._classifiers[0].logits(output), num_views)
+            if not self.calculate_student_loss:
+                return {}, logits
+            if head is None or type(head).loss in _LOSSES_OF_LOGITS:
+                taken = upright_view(output, num_views)
+                return (head or student)._get_loss(taken, data_samples), logits
         # A head with a loss of its own computes it from features.
         return head.loss(upright_view(feats, num_views), data_samples), logits
+
+
+def _check_trains(student: BaseModel, classifier: Classifier) -> None:
+    """Refuse a student that its library runs and cannot train."""
+    network = copy.deepcopy(student).train()
+    with isolated_randomness(), torch.no_grad():
+        inputs = torch.randn(2, *classifier.input_shape)
+        samples = [DataSample().set_gt_label(label) for label in (0, 0)]
+        try:
+            network.loss(inputs.to(next(network.parameters())), samples)
+        except NotImplementedError as error:
+            raise TypeError(
+                f"The student ({type(student).__name__}) cannot be trained ("
+                f"{str(error).rstrip('.')}); expected one that can: where its head has "
+                "distillation, set distillation=False, or take it as a teacher."
+            ) from error
+        except Exception:  # of these two images: a training says more of its own
+            return
 
 
 def _weigh(losses: Dict[str, Tensor], share: float) -> Dict[str, Tensor]:
@@ -175,11 +268,6 @@ def _weigh(losses: Dict[str, Tensor], share: float) -> Dict[str, Tensor]:
     if share == 1:
         return losses
     return {k: v * share if "loss" in k else v for k, v in losses.items()}
-
-
-def _labels(data_samples: List[DataSample]) -> Tensor:
-    """Labels of the images, of which a sample holds one, or those of a whole batch."""
-    return torch.cat([sample.gt_label for sample in data_samples])
 
 
 def _sample_idx(data_samples: List[DataSample]) -> Tensor:

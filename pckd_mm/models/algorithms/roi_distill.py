@@ -1,8 +1,9 @@
 """Distillation of a two-stage detector, region of interest by region of interest."""
 
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.layers import NormedLinear
 from mmdet.models.roi_heads import StandardRoIHead, TridentRoIHead
@@ -12,6 +13,7 @@ from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 
 from .frozen_teacher_distill import FrozenTeacherDistill
@@ -20,6 +22,7 @@ from .frozen_teacher_distill import FrozenTeacherDistill
 # what.
 ROIS = "rois"
 ROI_TARGETS = "roi_targets"
+_CLASSIFIER = "roi_head.bbox_head.fc_cls"
 # Samplers that run the box head themselves, on RoIs that are not those of the loss.
 _MINING = (OHEMSampler, ScoreHLRSampler)
 
@@ -135,7 +138,6 @@ class RoIDistill(FrozenTeacherDistill):
                 )
 
     def _check_pair(self, student: BaseModel, teacher: BaseModel) -> None:
-        super()._check_pair(student, teacher)
         self._check_normalisation(
             "student", student.data_preprocessor, "teacher", teacher
         )
@@ -154,11 +156,23 @@ class RoIDistill(FrozenTeacherDistill):
                 "one batch: give them one mean, std and order of channels."
             )
 
-    def head_of(self, model: TwoStageDetector) -> nn.Module:
-        return model.roi_head.bbox_head
+    @property
+    def num_classes(self) -> int:
+        """int: Categories of the student, without the background."""
+        return self.student.roi_head.bbox_head.num_classes
 
-    def _feature_width(self, model: TwoStageDetector) -> Optional[int]:
-        return self.head_of(model).fc_cls.in_features
+    def _find_classifier(
+        self,
+        who: str,
+        model: TwoStageDetector,
+        input_shape: Optional[Sequence[int]] = None,
+    ) -> Classifier:
+        layer = model.roi_head.bbox_head.fc_cls
+        return Classifier(
+            num_classes=layer.out_features,
+            layers=(ClassifierLayer(_CLASSIFIER, layer.in_features),),
+            modules=(_CLASSIFIER,),
+        )
 
     def _run_features(self, model: TwoStageDetector, inputs: Tensor) -> Any:
         # The heads need proposals: only backbone and neck have shapes of their own.
@@ -194,7 +208,7 @@ class RoIDistill(FrozenTeacherDistill):
             self.teacher.roi_head._bbox_forward(features, rois)
 
         logits, labels = self._targets(rois)
-        background = self.head_of(self.student).num_classes
+        background = self.num_classes
         foreground = slice(None)
         if not self.with_background:
             foreground = (labels != background).nonzero().squeeze(1)
@@ -202,7 +216,7 @@ class RoIDistill(FrozenTeacherDistill):
             labels,
             num_views=1,
             foreground=foreground,
-            **self._asked_for(logits, labels),
+            **self._asked_for(lambda: _cross_entropy(logits, labels)),
         )
         return losses
 
@@ -219,8 +233,12 @@ class RoIDistill(FrozenTeacherDistill):
             logits, labels = calls[0][:2]
             return logits, labels
         # Without a single RoI mmdet computes no loss of classes.
-        classes = self.head_of(self.student).fc_cls.out_features
-        return rois.new_zeros(0, classes), rois.new_zeros(0, dtype=torch.long)
+        logits = rois.new_zeros(0, self.num_classes + 1)
+        return logits, rois.new_zeros(0, dtype=torch.long)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits.detach().float(), labels, reduction="none")
 
 
 def _describe(module: Optional[nn.Module]) -> str:

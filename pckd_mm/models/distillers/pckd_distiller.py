@@ -18,7 +18,6 @@ from mmrazor.registry import MODELS as RAZOR_MODELS
 from mmrazor.registry import TASK_UTILS as RAZOR_TASK_UTILS
 from torch import Tensor, nn
 
-from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS, TASK_UTILS
 from pckd_mm.utils.processes import process_scope
 
@@ -84,7 +83,32 @@ def map_settings(
     return {name: replace(name, cfg) for name, cfg in connectors.items()}
 
 
-def resolve_widths(connectors: Dict[str, Config], **widths: int) -> Dict[str, Config]:
+def used_connectors(distiller: dict) -> Dict[str, Config]:
+    """Connectors that a loss takes a record through.
+
+    One without a loss would have parameters without a gradient, which DDP does not
+    forgive.
+
+    Args:
+        distiller (dict): Config of a distiller.
+
+    Returns:
+        dict[str, dict]: Their configs.
+    """
+    losses = distiller.get("distill_losses") or {}
+    used = {
+        record.get("connector")
+        for loss, mapping in (distiller.get("loss_forward_mappings") or {}).items()
+        if losses.get(loss, mapping) is not None
+        for record in mapping.values()
+    }
+    connectors = distiller.get("connectors") or {}
+    return {name: cfg for name, cfg in connectors.items() if cfg and name in used}
+
+
+def resolve_widths(
+    connectors: Dict[str, Config], **widths: Optional[int]
+) -> Dict[str, Config]:
     """Replace ``'student'`` and ``'teacher'`` in connectors by feature widths.
 
     Args:
@@ -104,11 +128,11 @@ def resolve_widths(connectors: Dict[str, Config], **widths: int) -> Dict[str, Co
             key.endswith("_channels") and isinstance(value, str) and value in widths
         ):
             return value
-        if not isinstance(widths[value], int):
+        if widths[value] is None:
             raise ValueError(
-                f"The connector {name} asks for the {value}'s width, which its head "
-                f"gives as in_channels={widths[value]}; expected a number: write the "
-                f"width of the {value}'s feature as {key}."
+                f"The connector {name} asks for the width of the {value}'s feature, "
+                "and no linear classifier was found behind it; expected a number: "
+                f"write it as {key}, or leave out the losses that use the connector."
             )
         return widths[value]
 
@@ -186,24 +210,20 @@ class PCKDDistiller(ConfigurableDistiller):
             for name, mapping in (loss_forward_mappings or {}).items()
             if (distill_losses or {}).get(name, mapping) is not None
         }
-        # A connector without a loss would have parameters without a gradient, which
-        # DDP does not forgive.
-        used = {
-            record.get("connector")
-            for mapping in mappings.values()
-            for record in mapping.values()
-        }
+        connectors = used_connectors(
+            dict(
+                connectors=connectors,
+                distill_losses=distill_losses,
+                loss_forward_mappings=loss_forward_mappings,
+            )
+        )
         super().__init__(
             student_recorders={
                 **scoped(student_recorders, *tasks, suffix="Recorder"),
                 **batch,
             },
             teacher_recorders=scoped(teacher_recorders, *tasks, suffix="Recorder"),
-            connectors={
-                name: cfg
-                for name, cfg in scoped(connectors, *models).items()
-                if name in used
-            },
+            connectors=scoped(connectors, *models),
             distill_losses=scoped(distill_losses, *models),
             loss_forward_mappings=mappings,
             **kwargs,
@@ -256,7 +276,7 @@ class PCKDDistiller(ConfigurableDistiller):
     def _hook(self, who: str, manager: RecorderManager, model: nn.Module) -> None:
         for name, recorder in manager.recorders.items():
             targets = [model]
-            if isinstance(recorder, StageOutputsRecorder):
+            if hasattr(recorder, "modules"):  # one of ours, of several modules
                 targets = recorder.modules(model)
             elif isinstance(recorder, (ModuleOutputsRecorder, ParameterRecorder)):
                 is_module = isinstance(recorder, ModuleOutputsRecorder)

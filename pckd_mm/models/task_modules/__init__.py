@@ -1,10 +1,20 @@
 from .batch_recorder import BatchRecorder
+from .classifier_recorders import (
+    ClassifierBiasRecorder,
+    ClassifierCentersRecorder,
+    ClassifierFeatureRecorder,
+    ClassifierLogitsRecorder,
+)
 from .focal_strategy import FocalStrategy
 from .preview_strategy import CurriculumStrategy, PreviewStrategy
 from .stage_outputs_recorder import StageOutputsRecorder
 
 __all__ = [
     "BatchRecorder",
+    "ClassifierBiasRecorder",
+    "ClassifierCentersRecorder",
+    "ClassifierFeatureRecorder",
+    "ClassifierLogitsRecorder",
     "CurriculumStrategy",
     "FocalStrategy",
     "PreviewStrategy",

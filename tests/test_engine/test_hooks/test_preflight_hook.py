@@ -41,9 +41,9 @@ def fails_before_training(cfg, error, match):
 
 
 def test_check_labels():
-    check_labels([0, 2, 1], 3)
+    check_labels([[0], [2, 1], []], 3)
     with pytest.raises(ValueError, match="image 1 has label 3.*num_classes=3.*2 of 4"):
-        check_labels([0, 3, 1, -1], 3)
+        check_labels([[0], [3], [1], [-1]], 3)
 
 
 def test_check_categories():
@@ -182,12 +182,8 @@ def test_last_batch_of_one_image(images, tmp_path):
 
 
 def test_recorder_that_is_never_called(images, tmp_path):
-    cfg = pckd(
-        images,
-        tmp_path,
-        **{"model.distiller.student_recorders.logits.source": "head.loss_module.x"},
-    )
-    cfg.model.distiller.student_recorders.logits.source = "data_preprocessor"
+    source = "model.distiller.student_recorders.feature.source"
+    cfg = pckd(images, tmp_path, **{source: "data_preprocessor"})
     fails_before_training(cfg, RuntimeError, "'data_preprocessor'.*called 0 times")
 
 

@@ -74,7 +74,7 @@ def test_resolve_widths():
 
 def test_width_that_is_not_known():
     connectors = dict(align=dict(type="A", in_channels="student"))
-    with pytest.raises(ValueError, match="align .* student's width.*in_channels=None"):
+    with pytest.raises(ValueError, match="align .* width of the .* as in_channels"):
         resolve_widths(connectors, student=None)
 
 

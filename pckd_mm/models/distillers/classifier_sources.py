@@ -1,0 +1,227 @@
+"""Recorders of the classifier, wherever a network has it.
+
+``source="classifier"`` stands for the layers that give a network's logits, and
+``"classifier.weight"`` and ``"classifier.bias"`` for its parameters.
+"""
+
+from typing import Any, Dict, List, Optional
+
+from mmengine.logging import print_log
+
+from pckd_mm.models.task_modules.classifier import Classifier
+
+__all__ = [
+    "asks_for_classifier",
+    "compared_by",
+    "require_predictions",
+    "resolve_sources",
+    "settle_alignment",
+]
+
+CLASSIFIER = "classifier"
+# What is recorded of a classifier by MMRazor's recorders, of one layer and of several.
+_KINDS = {
+    ("ModuleInputs", CLASSIFIER): ("", "ClassifierFeature"),
+    ("ModuleOutputs", CLASSIFIER): ("", "ClassifierLogits"),
+    ("Parameter", f"{CLASSIFIER}.weight"): (".weight", "ClassifierCenters"),
+    ("Parameter", f"{CLASSIFIER}.bias"): (".bias", "ClassifierBias"),
+}
+
+
+def _kind(recorder: Optional[dict]) -> Optional[tuple]:
+    if recorder is None:
+        return None
+    name = str(recorder.get("type")).rpartition(".")[2]
+    return _KINDS.get((name, recorder.get("source")))
+
+
+def asks_for_classifier(recorders: Optional[Dict[str, dict]]) -> bool:
+    """Whether a recorder has the classifier for its source.
+
+    Args:
+        recorders (dict[str, dict], optional): Configs of a network's recorders.
+
+    Returns:
+        bool: Whether it does.
+    """
+    return any(_kind(recorder) for recorder in (recorders or {}).values())
+
+
+def _users(distiller: dict, recorder: str, from_student: bool) -> List[str]:
+    """Losses that take what a recorder records."""
+    losses = distiller.get("distill_losses") or {}
+    return [
+        loss
+        for loss, mapping in (distiller.get("loss_forward_mappings") or {}).items()
+        if losses.get(loss) is not None
+        and any(
+            taken.get("recorder") == recorder
+            and taken.get("from_student") is from_student
+            for taken in mapping.values()
+        )
+    ]
+
+
+def resolve_sources(
+    distiller: dict, from_student: bool, classifier: Classifier, network: str
+) -> Dict[str, dict]:
+    """Name the layers of the classifier in a network's recorders.
+
+    Args:
+        distiller (dict): Config of a distiller.
+        from_student (bool): Whether for the student's recorders.
+        classifier (Classifier): That of the network.
+        network (str): What the network is, for messages.
+
+    Returns:
+        dict[str, dict]: The recorders' configs. One that no loss uses is left out where
+        the classifier has no such thing.
+
+    Raises:
+        ValueError: Where a loss asks for the feature in front of a classifier, or its
+            centers, and it is not linear.
+    """
+    who = "student" if from_student else "teacher"
+    resolved: Dict[str, Any] = {}
+    for name, recorder in (distiller.get(f"{who}_recorders") or {}).items():
+        kind = _kind(recorder)
+        if kind is None:
+            resolved[name] = recorder
+            continue
+        suffix, own = kind
+        if classifier.path and (suffix != ".bias" or classifier.layers[0].has_bias):
+            resolved[name] = dict(recorder, source=classifier.path + suffix)
+        elif classifier.layers:
+            resolved[name] = dict(
+                recorder, type=f"pckd_mm.{own}", layers=classifier.layers
+            )
+        elif own == "ClassifierLogits" and classifier.modules:
+            resolved[name] = dict(recorder, source=classifier.modules[0])
+        elif users := _users(distiller, name, from_student):
+            raise ValueError(
+                f"The {who} ({network}) has no linear classifier that gives its "
+                f"logits, and {' and '.join(users)} asks for {recorder['source']!r} "
+                f"by the recorder {name}; expected a network that ends in linear "
+                "layers: leave the loss out, by distill_losses."
+                f"{users[0]}=None, or name a layer as the recorder's source."
+            )
+    return resolved
+
+
+def settle_alignment(
+    distiller: dict, student: Classifier, teacher: Classifier
+) -> Dict[str, Optional[dict]]:
+    """Leave category alignment out where the classifiers' widths differ.
+
+    A loss with ``optional=True``, as the methods here have it, goes with a line in the
+    log; any other one was asked for.
+
+    Args:
+        distiller (dict): Config of a distiller.
+        student (Classifier): The student's.
+        teacher (Classifier): The teacher's.
+
+    Returns:
+        dict[str, dict]: Configs of its losses, without ``optional``; None for one that
+        is left out.
+
+    Raises:
+        ValueError: For a loss that was asked for and is not defined.
+    """
+    settled: Dict[str, Optional[dict]] = {}
+    for name, loss in (distiller.get("distill_losses") or {}).items():
+        if loss is None:
+            settled[name] = None
+            continue
+        loss = dict(loss)
+        optional = loss.pop("optional", False)
+        settled[name] = loss
+        # Centers that a config takes from elsewhere are its own affair.
+        takes_centers = any(
+            asks_for_classifier({"": recorders.get(taken.get("recorder"))})
+            for taken in (distiller["loss_forward_mappings"].get(name) or {}).values()
+            for recorders in (
+                distiller.get("student_recorders") or {},
+                distiller.get("teacher_recorders") or {},
+            )
+        )
+        if not _is_type(loss, "CategoryAlignmentLoss") or not takes_centers:
+            continue
+        if student.width == teacher.width and student.width is not None:
+            continue
+        widths = f"{student.width} and {teacher.width}"
+        if not optional:
+            raise ValueError(
+                f"The loss {name} aligns the category centers, and the classifiers of "
+                f"student and teacher have features of the widths {widths}; expected "
+                f"one width, without which it is not defined: set distill_losses.{name}"
+                "=None."
+            )
+        settled[name] = None
+        print_log(
+            f"{name} is left out: the classifiers of student and teacher have features "
+            f"of the widths {widths}, and categories can be aligned at one width only.",
+            logger="current",
+        )
+    return settled
+
+
+def require_predictions(
+    recorders: Optional[Dict[str, dict]], who: str, classifier: Classifier
+) -> None:
+    """Refuse a recorder called ``logits`` of what the network does not predict by.
+
+    Args:
+        recorders (dict[str, dict], optional): The network's, with resolved sources.
+        who (str): ``"student"`` or ``"teacher"``.
+        classifier (Classifier): That of the network.
+
+    Raises:
+        ValueError: For another source, such as one of two classifiers.
+    """
+    recorder = (recorders or {}).get("logits")
+    if recorder is None or not _is_type(recorder, "ModuleOutputs"):
+        return
+    if recorder.get("source") not in classifier.modules:
+        names = " and ".join(repr(layer.name) for layer in classifier.layers)
+        raise ValueError(
+            f"The {who} recorder logits has source {recorder.get('source')!r}, whose "
+            f"output is not what the {who} predicts by"
+            + (f" (which is made of {names})" if names else "")
+            + f"; expected its logits: set source={CLASSIFIER!r}, or give the recorder "
+            "another name if this output is meant."
+        )
+
+
+def compared_by(distiller: dict, classifier: Classifier) -> List[str]:
+    """Losses that set the categories of the teacher against the student's.
+
+    Args:
+        distiller (dict): Config of a distiller, with resolved sources.
+        classifier (Classifier): The teacher's.
+
+    Returns:
+        list[str]: Those that take logits, centers or biases of the teacher.
+    """
+    path = classifier.path
+    parameters = (f"{path}.weight", f"{path}.bias") if path else ()
+    of_categories = [
+        name
+        for name, recorder in (distiller.get("teacher_recorders") or {}).items()
+        if _is_type(recorder, "ClassifierLogits", "ClassifierCenters", "ClassifierBias")
+        or (
+            _is_type(recorder, "ModuleOutputs")
+            and recorder.get("source") in classifier.modules
+        )
+        or (_is_type(recorder, "Parameter") and recorder.get("source") in parameters)
+    ]
+    return list(
+        dict.fromkeys(
+            loss for name in of_categories for loss in _users(distiller, name, False)
+        )
+    )
+
+
+def _is_type(recorder: Optional[dict], *names: str) -> bool:
+    kind = str((recorder or {}).get("type")).rpartition(".")[2]
+    return kind in names

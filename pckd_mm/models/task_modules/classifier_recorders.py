@@ -1,0 +1,188 @@
+"""Recorders of classifiers that are not one plain linear layer.
+
+Where it is one, MMRazor's recorders of its inputs, outputs and parameters do.
+"""
+
+from functools import partial
+from typing import Any, Dict, List, Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from pckd_mm.registry import TASK_UTILS
+
+from .classifier import ClassifierLayer
+
+__all__ = [
+    "ClassifierBiasRecorder",
+    "ClassifierCentersRecorder",
+    "ClassifierFeatureRecorder",
+    "ClassifierLogitsRecorder",
+]
+
+
+class _ClassifierRecorder(BaseRecorder):
+    """What recorders of a classifier share.
+
+    Args:
+        source (str): What the config asked for, for messages.
+        layers (Sequence[ClassifierLayer]): The layers of the classifier.
+    """
+
+    def __init__(self, source: str, layers: Sequence[ClassifierLayer]) -> None:
+        super().__init__(source)
+        self.layers = list(layers)
+
+    def modules(self, model: nn.Module) -> List[nn.Module]:
+        """The modules that it records in a model.
+
+        Args:
+            model (nn.Module): The model.
+
+        Returns:
+            list[nn.Module]: The layers.
+        """
+        return [model.get_submodule(layer.name) for layer in self.layers]
+
+
+class _CallRecorder(_ClassifierRecorder):
+    """Keep a value of each layer's call, and join them when all were called."""
+
+    def __init__(self, source: str, layers: Sequence[ClassifierLayer]) -> None:
+        super().__init__(source, layers)
+        self._recording = False
+        self._values: Dict[int, Tensor] = {}
+        self._handles: List[RemovableHandle] = []
+
+    def value(self, layer: ClassifierLayer, inputs: Tensor, output: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def join(self, values: List[Tensor]) -> Any:
+        raise NotImplementedError
+
+    def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
+        """Hook the layers, in place of those that were hooked before.
+
+        Args:
+            model (nn.Module): The model.
+        """
+        for handle in self._handles:
+            handle.remove()
+        self._handles = [
+            module.register_forward_hook(partial(self._record, index))
+            for index, module in enumerate(self.modules(model))
+        ]
+
+    def _record(
+        self, index: int, module: nn.Module, inputs: tuple, output: Tensor
+    ) -> None:
+        if not self._recording:
+            return
+        inputs, output = inputs[0].flatten(1), output.flatten(1)
+        self._values[index] = self.value(self.layers[index], inputs, output)
+        if len(self._values) == len(self.layers):
+            values = [self._values.pop(place) for place in range(len(self.layers))]
+            self.data_buffer.append(self.join(values))
+
+    def __enter__(self) -> None:
+        """Begin to record."""
+        super().__enter__()
+        self._values.clear()
+        self._recording = True
+
+    def __exit__(self, exc_type, exc_value, traceback) -> None:
+        """End the record."""
+        super().__exit__(exc_type, exc_value, traceback)
+        self._values.clear()
+        self._recording = False
+
+
+@TASK_UTILS.register_module()
+class ClassifierFeatureRecorder(_CallRecorder):
+    """Record the feature in front of a classifier, as a tuple of one.
+
+    It has shape (N, D): the inputs of all its layers beside each other, brought to
+    length 1 where the layer compares directions.
+    """
+
+    def value(self, layer: ClassifierLayer, inputs: Tensor, output: Tensor) -> Tensor:
+        return F.normalize(inputs) if layer.cosine else inputs
+
+    def join(self, values: List[Tensor]) -> Any:
+        return (torch.cat(values, dim=1),)  # as MMRazor records inputs
+
+
+@TASK_UTILS.register_module()
+class ClassifierLogitsRecorder(_CallRecorder):
+    """Record the logits, shape (N, C): the sum of all layers' outputs."""
+
+    def value(self, layer: ClassifierLayer, inputs: Tensor, output: Tensor) -> Tensor:
+        return output if layer.factor == 1 else layer.factor * output
+
+    def join(self, values: List[Tensor]) -> Any:
+        return torch.stack(values).sum(dim=0) if len(values) > 1 else values[0]
+
+
+class _ParameterRecorder(_ClassifierRecorder):
+    """Give a value of the layers' parameters as they are when it is asked for."""
+
+    def __init__(self, source: str, layers: Sequence[ClassifierLayer]) -> None:
+        super().__init__(source, layers)
+        self._hooked: List[nn.Module] = []
+
+    @property
+    def data_buffer(self) -> List[Tensor]:
+        """list[Tensor]: The one value."""
+        return [self.value(self._hooked)] if self._hooked else []
+
+    def get_record_data(
+        self, record_idx: int = 0, data_idx: Optional[int] = None
+    ) -> Tensor:
+        """The value, whatever the indices."""
+        return self.value(self._hooked)
+
+    def value(self, modules: List[nn.Module]) -> Tensor:
+        raise NotImplementedError
+
+    def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
+        """Look up the layers.
+
+        Args:
+            model (nn.Module): The model.
+        """
+        self._hooked = self.modules(model)
+
+    def reset_data_buffer(self) -> None:
+        """Nothing is kept."""
+
+
+@TASK_UTILS.register_module()
+class ClassifierCentersRecorder(_ParameterRecorder):
+    """Give the category centers, shape (C, D).
+
+    They are the layers' weights beside each other, times their factors; of a layer that
+    compares directions rows of length 1 times its factor.
+    """
+
+    def value(self, modules: List[nn.Module]) -> Tensor:
+        weights = []
+        for layer, module in zip(self.layers, modules, strict=True):
+            weight = module.weight.flatten(1)
+            weight = F.normalize(weight) if layer.cosine else weight
+            weights.append(weight if layer.factor == 1 else layer.factor * weight)
+        return torch.cat(weights, dim=1) if len(weights) > 1 else weights[0]
+
+
+@TASK_UTILS.register_module()
+class ClassifierBiasRecorder(_ParameterRecorder):
+    """Give the bias of the logits, shape (C,): zeros where there is none."""
+
+    def value(self, modules: List[nn.Module]) -> Tensor:
+        bias = torch.zeros_like(modules[0].weight.flatten(1)[:, 0])
+        for layer, module in zip(self.layers, modules, strict=True):
+            if layer.has_bias:
+                bias = bias + layer.factor * module.bias
+        return bias

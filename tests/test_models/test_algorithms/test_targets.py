@@ -1,0 +1,292 @@
+"""Labels that are one class an image, and labels that are not."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.structures import DataSample, MultiTaskDataSample
+
+from pckd_mm.registry import MODELS
+from tests.builders import batch, build_pckd, classifier, pckd_config
+
+STUDENT, TEACHER = classifier(8), classifier(14)
+MIXUP = dict(augments=[dict(type="mmpretrain.Mixup", alpha=0.8)])
+# Where a preview of an image that is compared with none has no use.
+SINGLE_VIEW = dict(type="mmpretrain.ClsDataPreprocessor")
+
+
+def several_labels(cfg, **head):
+    """The same network with a head for several labels an image."""
+    head = {
+        **cfg["head"],
+        "type": "mmpretrain.MultiLabelLinearClsHead",
+        "loss": dict(type="mmpretrain.CrossEntropyLoss", use_sigmoid=True),
+        **head,
+    }
+    return dict(cfg, head=head)
+
+
+def without(model, *losses, **settings):
+    """Config of PCKD without some losses."""
+    left_out = dict.fromkeys(losses)
+    model["distiller"]["distill_losses"].update(left_out)
+    for name, value in settings.items():
+        model["distiller"]["distill_losses"][name].update(value)
+    return model
+
+
+def built(model):
+    torch.manual_seed(0)
+    model = MODELS.build(model)
+    model.progress = 0.25
+    model.load_teacher()
+    return model.eval()  # BatchNorm as it is, so that a second run gives the same
+
+
+def multi_hot_batch(images=5, views=1, classes=10):
+    inputs, _ = batch(images, views=views)
+    scores = (torch.rand(images, classes) < 0.3).float()
+    samples = [
+        DataSample().set_gt_label(score.nonzero()[:, 0]).set_gt_score(score)
+        for score in scores
+    ]
+    return inputs, samples, scores
+
+
+# ------------------------------------------------------------------ mixed labels
+
+
+def mixed_config(**settings):
+    model = pckd_config(
+        STUDENT,
+        TEACHER,
+        data_preprocessor=dict(
+            type="pckd_mm.RotatedViewsDataPreprocessor",
+            num_views=1,
+            batch_augments=MIXUP,
+        ),
+    )
+    model.update(settings)
+    return model
+
+
+@pytest.mark.parametrize("loss", ["CategoryContrastiveLoss", "DecoupledKDLoss"])
+def test_losses_of_one_class_refuse_mixed_labels(loss):
+    model = mixed_config()
+    if loss == "DecoupledKDLoss":
+        without(model, "loss_cc")
+        distiller = model["distiller"]
+        distiller["distill_losses"]["loss_dkd"] = dict(type=loss)
+        mapping = dict(distiller["loss_forward_mappings"]["loss_kd"])
+        del mapping["weight"]
+        mapping["gt_labels"] = dict(recorder="labels", from_student=True)
+        mapping["progress"] = dict(recorder="progress", from_student=True)
+        distiller["loss_forward_mappings"]["loss_dkd"] = mapping
+    with pytest.raises(ValueError, match=rf"\({loss}\) found labels that batch_augm"):
+        MODELS.build(model)
+
+
+def test_crd_refuses_mixed_labels():
+    from tests.builders import method
+
+    model = {
+        **method("crd"),
+        "architecture": STUDENT,
+        "teacher": TEACHER,
+        "data_preprocessor": mixed_config()["data_preprocessor"],
+    }
+    with pytest.raises(ValueError, match="ContrastiveRepresentationLoss.* mix"):
+        MODELS.build(model)
+
+
+def test_mixed_labels_weigh_images_by_their_own_loss():
+    # The advice of the refusal: loss_cc goes.
+    model = built(without(mixed_config(), "loss_cc"))
+    inputs, samples = batch(6, views=1)
+    data = dict(inputs=inputs, data_samples=samples)
+    data = model.data_preprocessor(data, training=True)
+    scores = torch.stack([sample.gt_score for sample in data["data_samples"]])
+    assert ((scores > 0).sum(1) == 2).any()  # some are mixed
+
+    losses = model(**data, mode="loss")
+
+    logits = model.student(data["inputs"], mode="tensor")
+    cross_entropy = -(scores * logits.log_softmax(1)).sum(1)
+    hardness = cross_entropy / cross_entropy.mean()
+    threshold = 1.005 ** (0.25 * 240)
+    weight = torch.where(hardness <= threshold, 1.0, torch.exp(-(hardness**2)))
+    torch.testing.assert_close(model.distiller.preview_weight, weight)
+    torch.testing.assert_close(losses["student.loss"], cross_entropy.mean())
+    log_s, log_t = (
+        (network(data["inputs"], mode="tensor") / 4).log_softmax(1)
+        for network in (model.student, model.teacher)
+    )
+    divergence = (log_t.exp() * (log_t - log_s)).sum(1)
+    torch.testing.assert_close(
+        losses["distill.loss_kd"], 16 * (weight * divergence).mean()
+    )
+
+
+# --------------------------------------------------------------- several labels
+
+
+def several_config(**settings):
+    model = pckd_config(
+        several_labels(STUDENT), several_labels(TEACHER), data_preprocessor=SINGLE_VIEW
+    )
+    model.update(settings)
+    return model
+
+
+def test_losses_of_one_class_refuse_several_labels():
+    with pytest.raises(ValueError, match="loss_kd .*several labels.*use_sigmoid=True"):
+        MODELS.build(without(several_config(), "loss_cc"))
+    sigmoid = dict(use_sigmoid=True)
+    with pytest.raises(ValueError, match="loss_cc .*several labels an image; .*one cl"):
+        MODELS.build(without(several_config(), loss_kd=sigmoid))
+
+
+@pytest.mark.parametrize("as_scores", [False, True], ids=["labels", "scores"])
+@pytest.mark.parametrize("views", [1, 4])
+def test_step_of_several_labels(as_scores, views):
+    model = built(without(several_config(), "loss_cc", loss_kd=dict(use_sigmoid=True)))
+    inputs, samples, scores = multi_hot_batch(views=views)
+    if not as_scores:
+        samples = [DataSample().set_gt_label(sample.gt_label) for sample in samples]
+
+    losses = model(inputs, samples, mode="loss")
+
+    assert losses.keys() == {
+        "student.loss",
+        "distill.loss_kd",
+        "distill.loss_ca",
+        "distill.loss_fa",
+    }
+    upright = inputs[::views]
+    s_logits, t_logits = (
+        network(upright, mode="tensor") for network in (model.student, model.teacher)
+    )
+    own = F.binary_cross_entropy_with_logits(s_logits, scores, reduction="none")
+    torch.testing.assert_close(losses["student.loss"], own.sum() / len(own))
+    hardness = own.mean(1) / own.mean()
+    threshold = 1.005 ** (0.25 * 240)
+    weight = torch.where(hardness <= threshold, 1.0, torch.exp(-(hardness**2)))
+    torch.testing.assert_close(model.distiller.preview_weight, weight)
+    p, q = (t_logits / 4).sigmoid(), (s_logits / 4).sigmoid()
+    divergence = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+    torch.testing.assert_close(
+        losses["distill.loss_kd"],
+        16 * (weight * divergence.sum(1)).mean(),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+def test_labels_of_one_class_that_are_several():
+    model = build_pckd(STUDENT, TEACHER)
+    inputs, samples, _ = multi_hot_batch(views=4)
+    samples = [DataSample().set_gt_label([1, 2]) for _ in samples]
+    with pytest.raises(ValueError, match="10 labels for 5 images.*MultiLabelLinear"):
+        model(inputs, samples, mode="loss")
+
+
+def test_one_hot_labels_need_no_number_of_classes():
+    # As in recipes with binary cross-entropy, such as those of ResNet strikes back.
+    student = classifier(
+        8, loss=dict(type="mmpretrain.CrossEntropyLoss", use_sigmoid=True)
+    )
+    preprocessor = dict(
+        type="pckd_mm.RotatedViewsDataPreprocessor", num_views=1, to_onehot=True
+    )
+    model = built(pckd_config(student, TEACHER, data_preprocessor=preprocessor))
+    inputs, samples = batch(5, views=1)
+    labels = torch.cat([sample.gt_label for sample in samples])
+    data = model.data_preprocessor(
+        dict(inputs=inputs, data_samples=samples), training=True
+    )
+    losses = model(**data, mode="loss")
+    logits = model.student(data["inputs"], mode="tensor")
+    own = F.binary_cross_entropy_with_logits(
+        logits, F.one_hot(labels, 10).float(), reduction="none"
+    )
+    torch.testing.assert_close(losses["student.loss"], own.sum() / 5)
+    assert losses["distill.loss_cc"] > 0  # one class an image all the same
+
+
+# -------------------------------------------------------------- images without labels
+
+
+def test_images_without_labels_are_refused_with_advice_that_holds():
+    inputs, _ = batch(3)
+    samples = [DataSample() for _ in range(3)]
+    model = build_pckd(STUDENT, TEACHER)
+    with pytest.raises(ValueError, match="have no labels, and") as error:
+        model(inputs, samples, mode="loss")
+    message = str(error.value)
+    for advice in (
+        "calculate_student_loss=False",
+        "distiller.preview=None",
+        "distiller.distill_losses.loss_cc=None",
+    ):
+        assert advice in message
+
+    config = without(
+        pckd_config(STUDENT, TEACHER, calculate_student_loss=False), "loss_cc"
+    )
+    config["distiller"]["preview"] = None
+    model = built(config)
+    losses = model(inputs, samples, mode="loss")
+    assert {name for name in losses if "loss" in name} == {
+        "distill.loss_kd",
+        "distill.loss_ca",
+        "distill.loss_fa",
+    }
+    sum(losses.values()).backward()
+    assert model.student.backbone.conv1.weight.grad.abs().sum() > 0
+
+
+def test_some_images_without_labels():
+    inputs, samples = batch(3)
+    samples[1] = DataSample()
+    with pytest.raises(ValueError, match="1 of 3 images have no label"):
+        build_pckd(STUDENT, TEACHER)(inputs, samples, mode="loss")
+
+
+# ----------------------------------------------------------------------- several tasks
+
+
+def tasks(cfg):
+    head = {k: v for k, v in cfg["head"].items() if k != "type"}
+    heads = {
+        name: dict(head, type="mmpretrain.LinearClsHead", num_classes=classes)
+        for name, classes in (("colour", 4), ("shape", 3))
+    }
+    return dict(cfg, head=dict(type="mmpretrain.MultiTaskHead", task_heads=heads))
+
+
+def test_step_of_one_of_several_tasks():
+    model = built(pckd_config(tasks(STUDENT), tasks(TEACHER), task="shape"))
+    inputs, _ = batch(4)
+    samples = []
+    for colour, shape in ((0, 2), (3, 0), (1, 1), (2, 2)):
+        sample = MultiTaskDataSample()
+        sample.set_field(DataSample().set_gt_label(colour), "colour")
+        sample.set_field(DataSample().set_gt_label(shape), "shape")
+        samples.append(sample)
+    losses = model(inputs, samples, mode="loss")
+    logits = model.student(inputs[::4], mode="tensor")
+    own = F.cross_entropy(logits["shape"], torch.tensor([2, 0, 1, 2]))
+    torch.testing.assert_close(losses["student.shape_loss"], own)
+    s, t = (
+        network(inputs[::4], mode="tensor")["shape"] / 4
+        for network in (model.student, model.teacher)
+    )
+    divergence = F.kl_div(
+        s.log_softmax(1), t.log_softmax(1), reduction="none", log_target=True
+    )
+    weight = model.distiller.preview_weight
+    torch.testing.assert_close(
+        losses["distill.loss_kd"], 16 * (weight * divergence.sum(1)).mean()
+    )
+    sample.pop("shape")
+    with pytest.raises(ValueError, match="1 of 4 images have no label of the task sha"):
+        model(inputs, samples, mode="loss")
