@@ -166,6 +166,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"{type(self).__name__} found a {type(self.distiller).__name__} as "
                 "distiller; expected a PCKDDistiller, which takes MMRazor's losses too."
             )
+        if not self.calculate_student_loss and not self.distiller.distill_losses:
+            raise ValueError(
+                f"{type(self).__name__} found calculate_student_loss=False and no "
+                "distill_losses, so that there is nothing to learn from; expected one "
+                "of both: give the distiller a loss, or leave out the setting."
+            )
         self._frozen = _Unregistered(self._modules.pop("teacher"))
         self.teacher.eval()
         # A plain student's checkpoint has no connectors.
@@ -419,12 +425,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             dict[str, Tensor]: ``student.*`` and ``distill.*`` losses.
         """
         if self.distillation_stopped:
+            if not self.calculate_student_loss:
+                raise ValueError(
+                    f"{type(self).__name__} found its distillation stopped and "
+                    "calculate_student_loss=False, so that nothing is left to learn "
+                    "from; expected one of both: leave out the hook that stops it, or "
+                    "set calculate_student_loss=True."
+                )
             self.distiller.forget_preview()
             losses = self._plain_loss(batch_inputs, data_samples)
-            # DDP waits for a gradient of each parameter.
-            nothing = 0 * sum(p.sum() for p in self.distiller.parameters())
-            name = next(k for k, v in losses.items() if isinstance(v, Tensor))
-            losses = {**losses, name: losses[name] + nothing}
+            losses = _with_gradients_for(self.distiller, losses)
             return add_prefix(losses, "student")
         self.load_teacher()
         try:
@@ -433,6 +443,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             distill_losses = self.distiller.compute_distill_losses()
         finally:
             self.distiller.release_records()
+        if not self.calculate_student_loss:
+            losses = {}
+            distill_losses = _with_gradients_for(self.student, distill_losses)
         return {
             **add_prefix(losses, "student"),
             **add_prefix(distill_losses, "distill"),
@@ -485,3 +498,19 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if has_preview or self.distiller.asks_for(PROGRESS):
             asked["progress"] = self.progress
         return asked
+
+
+def _with_gradients_for(
+    module: nn.Module, losses: Dict[str, Union[Tensor, list]]
+) -> Dict[str, Union[Tensor, list]]:
+    """Losses of the same values that have a gradient, be it zero, for each parameter.
+
+    DDP waits for one of each.
+    """
+    learning = [weight for weight in module.parameters() if weight.requires_grad]
+    nothing = 0 * sum(weight.sum() for weight in learning)
+    name = next(name for name in losses if "loss" in name)
+    first = losses[name]
+    if isinstance(first, Tensor):
+        return {**losses, name: first + nothing}
+    return {**losses, name: [first[0] + nothing, *first[1:]]}
