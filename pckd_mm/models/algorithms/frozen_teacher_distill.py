@@ -30,6 +30,10 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
+from pckd_mm.models.data_preprocessors.student_settings import (
+    other_settings,
+    share_batch_augments,
+)
 from pckd_mm.models.distillers import PCKDDistiller
 from pckd_mm.models.distillers.classifier_sources import (
     compared_by,
@@ -54,6 +58,8 @@ from pckd_mm.utils.checkpoint import (
     read_checkpoint,
 )
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
+
+from .settings import check_settings, check_teacher
 
 
 class _Unregistered:
@@ -122,7 +128,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         TypeError: For a network that the algorithm does not serve, a distiller that is
             no ``PCKDDistiller``, and settings of another class, such as the student's.
         ValueError: For different numbers of categories, for a recorder without
-            source, and for ``teacher_trainable=True``.
+            source, and for settings that cannot be honoured (:mod:`.settings`).
     """
 
     # Images that one process needs in a batch to compare them with each other.
@@ -139,17 +145,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         input_shape: Optional[Sequence[int]] = None,
         **kwargs,
     ) -> None:
-        if kwargs.get("teacher_trainable"):
-            raise ValueError(
-                f"{type(self).__name__} found teacher_trainable=True; expected a "
-                "frozen teacher: remove the setting, or use mmrazor."
-                "SingleTeacherDistill."
-            )
+        check_settings("model", kwargs, type(self).__name__)
         self._check_settings(kwargs)
         is_built = isinstance(teacher, BaseModel)
+        given = architecture if isinstance(architecture, dict) else {}
+        check_settings("model.architecture", given)
         student = self._build_network("student", architecture)
-        if teacher is None:
+        is_read = teacher is None
+        if is_read:
             teacher = self._read_teacher(teacher_config, teacher_ckpt)
+        check_teacher(teacher, teacher_ckpt, quiet=is_read)
         teacher = self._build_network("teacher", teacher)
         self._check_pair(student, teacher)
         super().__init__(
@@ -172,6 +177,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 "distill_losses, so that there is nothing to learn from; expected one "
                 "of both: give the distiller a loss, or leave out the setting."
             )
+        share_batch_augments(self.student.data_preprocessor, self.data_preprocessor)
+        check_settings(
+            "model.architecture.data_preprocessor",
+            other_settings(given.get("data_preprocessor"), self.data_preprocessor),
+        )
         self._frozen = _Unregistered(self._modules.pop("teacher"))
         self.teacher.eval()
         # A plain student's checkpoint has no connectors.
