@@ -1,5 +1,6 @@
 """The ImageNet runs: MMPretrain's networks and teacher, views of images of any size."""
 
+import types
 from pathlib import Path
 
 import mmpretrain
@@ -12,6 +13,7 @@ from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
+from pckd_mm.engine import NumViewsHook
 from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.registry import DATASETS, MODELS
 from tests.builders import CONFIGS, image_folder
@@ -59,7 +61,9 @@ def test_methods_keep_their_weights_and_views():
     pckd, kd = (Config.fromfile(CONFIGS / m / NAME) for m in ("pckd", "kd"))
     for cfg, views in ((pckd, 4), (kd, 1)):
         assert cfg.model.num_views == views
-        assert cfg.train_dataloader.dataset.pipeline[1].num_views == views
+        # The loader's crops follow, by NumViewsHook.
+        assert "num_views" not in cfg.train_dataloader.dataset.pipeline[1]
+        assert cfg.default_hooks.num_views.type == "pckd_mm.NumViewsHook"
     assert kd.model.architecture.head.loss.loss_weight == 0.1
     assert pckd.model.distiller.distill_losses.loss_ca.loss_weight == 1.0
     assert kd.model.teacher == pckd.model.teacher
@@ -111,10 +115,22 @@ def test_teacher_is_read_from_the_zoos_file(tmp_path, monkeypatch):
         assert torch.equal(value, zoo.state_dict()[name]), name
 
 
+def follow(dataset, model):
+    """What the hook does before training, through two wrappers."""
+    wrapped = types.SimpleNamespace(
+        datasets=[types.SimpleNamespace(dataset=dataset), []]
+    )
+    loader = types.SimpleNamespace(dataset=wrapped)
+    NumViewsHook().before_train(
+        types.SimpleNamespace(model=model, train_dataloader=loader)
+    )
+
+
 def test_trains_on_crops_of_the_loader(tmp_path, cfg):
     cfg.model.teacher_ckpt = None
     views = cfg.model.num_views
     dataset, model = small(cfg, tmp_path)
+    follow(dataset, model)
     model.init_weights()
     np.random.seed(0)
     batch = default_collate([dataset[0], dataset[1], dataset[9], dataset[20]])
@@ -135,7 +151,9 @@ def test_other_views_in_model_and_loader_end_before_training(tmp_path, cfg):
     cfg.model.teacher_ckpt = None
     found = cfg.model.num_views
     cfg.model.num_views = 2
+    cfg.train_dataloader.dataset.pipeline[1].num_views = found  # said, so it stays
     dataset, model = small(cfg, tmp_path)
+    follow(dataset, model)
     loader = DataLoader(dataset, collate_fn=default_collate)
     with pytest.raises(ValueError, match=f"image is {found}, for num_views=2; exp"):
         dry_run(model, loader)

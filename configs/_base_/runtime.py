@@ -11,6 +11,8 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
     # A resumed run draws the random numbers of the uninterrupted one.
     reseed=dict(type="pckd_mm.ReseedHook"),
+    # The data loader crops an image as often as the model asks for views.
+    num_views=dict(type="pckd_mm.NumViewsHook"),
     # Bad data and recorders that never record end the run before it begins.
     preflight=dict(type="pckd_mm.PreflightHook"),
     # A loss that is not finite stops the run; action="skip" leaves such steps out.

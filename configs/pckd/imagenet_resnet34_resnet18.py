@@ -6,5 +6,4 @@ with read_base():
     from .._base_.pairs.imagenet_resnet34_resnet18 import pair
 
 model.update(pair)  # noqa: F405
-train_dataloader.dataset.pipeline[1].num_views = model.num_views  # noqa: F405
 del pair

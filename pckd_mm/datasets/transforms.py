@@ -1,5 +1,7 @@
 """Crops of an image of any size, one for each view."""
 
+from typing import Optional
+
 import numpy as np
 from mmpretrain.datasets import RandomResizedCrop
 
@@ -15,7 +17,8 @@ class RandomResizedCropViews(RandomResizedCrop):
     shape (num_views, C, H, W), so this is the last transform before it.
 
     Args:
-        num_views (int): Crops of each image, the model's ``num_views``. Defaults to 1.
+        num_views (int, optional): Crops of each image. Defaults to None, which is 1
+            until :class:`pckd_mm.engine.NumViewsHook` sets the model's ``num_views``.
         scale (int | Sequence[int]): Size of the crops in pixels, one number or
             (height, width). Defaults to 224.
         **kwargs: Other arguments of
@@ -25,8 +28,12 @@ class RandomResizedCropViews(RandomResizedCrop):
         ValueError: For less than one view.
     """
 
-    def __init__(self, num_views: int = 1, scale: int = 224, **kwargs) -> None:
+    def __init__(
+        self, num_views: Optional[int] = None, scale: int = 224, **kwargs
+    ) -> None:
         super().__init__(scale=scale, **kwargs)
+        self.follows_model = num_views is None
+        num_views = 1 if num_views is None else num_views
         if num_views < 1:
             raise ValueError(
                 f"RandomResizedCropViews found num_views={num_views}; expected 1 or "

@@ -8,8 +8,8 @@ data_preprocessor = dict(
     to_rgb=True,
 )
 
-# Workers crop, one crop for each view; a distillation's run config sets num_views to
-# the model's. The preprocessor flips, turns and normalises on the device.
+# Workers crop, one crop for each view of the model. The preprocessor flips, turns and
+# normalises on the device.
 train_dataloader = dict(
     batch_size=32,  # for each of 8 GPUs
     num_workers=8,
@@ -24,7 +24,7 @@ train_dataloader = dict(
         split="train",
         pipeline=[
             dict(type="LoadImageFromFile"),
-            dict(type="pckd_mm.RandomResizedCropViews", num_views=1, scale=224),
+            dict(type="pckd_mm.RandomResizedCropViews", scale=224),
             dict(type="PackInputs"),
         ],
     ),

@@ -3,6 +3,7 @@ from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .export_student_hook import ExportStudentHook
 from .fit_checkpoint_hook import FitCheckpointHook
 from .non_finite_loss_hook import NonFiniteLossHook
+from .num_views_hook import NumViewsHook
 from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
 from .reseed_hook import ReseedHook
@@ -17,6 +18,7 @@ __all__ = [
     "ExportStudentHook",
     "FitCheckpointHook",
     "NonFiniteLossHook",
+    "NumViewsHook",
     "PreflightHook",
     "PreviewRecordHook",
     "ReseedHook",

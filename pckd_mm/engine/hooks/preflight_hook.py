@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.datasets import InMemoryDataset, collate_batches
+from pckd_mm.datasets.image_format import applies, channel_order
 from pckd_mm.datasets.labels import image_labels
 from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.registry import HOOKS
@@ -202,6 +203,30 @@ def check_wrapper(model: nn.Module) -> None:
         )
 
 
+def tell_channel_order(model: SingleTeacherDistill, dataset: Dataset) -> None:
+    """Tell a distillation in what order the channels of its images are read.
+
+    Args:
+        model (SingleTeacherDistill): Those that convert images for the teacher ask.
+        dataset (Dataset): The training set.
+
+    Raises:
+        ValueError: For images that are normalised already, which are converted wrongly.
+    """
+    inputs = getattr(model, "teacher_inputs", None)
+    if inputs is None:
+        return
+    order = channel_order(dataset)
+    if order is not None:
+        inputs.tell_channel_order(order)
+    if inputs.converts and applies(dataset, "Normalize"):
+        raise ValueError(
+            "The training pipeline has a Normalize, and the teacher's images are "
+            "normalised otherwise than the student's; expected pixels of 0 to 255, "
+            "from which it is worked out: move mean and std to data_preprocessor."
+        )
+
+
 @HOOKS.register_module()
 class PreflightHook(Hook):
     """End a run that cannot succeed before it starts.
@@ -243,6 +268,7 @@ class PreflightHook(Hook):
                 endless = isinstance(loader.sampler, InfiniteSampler)
                 check_batch_size(images, loader.batch_size, loader.drop_last or endless)
         if distils:
+            tell_channel_order(model, loader.dataset)
             dry_run(model, loader)
 
     def before_val(self, runner: Runner) -> None:

@@ -17,8 +17,6 @@ from typing import (
 )
 
 import torch
-from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from mmrazor.models.algorithms import BaseAlgorithm, SingleTeacherDistill
@@ -30,9 +28,19 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
+from pckd_mm.models.data_preprocessors import TeacherInputs
+from pckd_mm.models.data_preprocessors.normalisation import (
+    declared_normalisation,
+    normalisation_of,
+)
 from pckd_mm.models.data_preprocessors.student_settings import (
     other_settings,
     share_batch_augments,
+)
+from pckd_mm.models.data_preprocessors.trained_inputs import (
+    Size,
+    read_config,
+    trained_inputs,
 )
 from pckd_mm.models.distillers import PCKDDistiller
 from pckd_mm.models.distillers.classifier_sources import (
@@ -120,6 +128,14 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         input_shape (Sequence[int], optional): Channels, height and width of the
             networks' inputs, for connectors that ask for the shape of a feature.
             Defaults to None.
+        teacher_input_size (int | Sequence[int] | str, optional): Height and width of
+            the images that the teacher was trained on, to which it gets them resized,
+            or ``'same'`` for those of the student. Defaults to None, what the teacher
+            and ``teacher_config`` say; see
+            :func:`pckd_mm.models.data_preprocessors.trained_inputs.trained_inputs`.
+        swap_teacher_channels (bool, optional): Whether the teacher was trained on the
+            other order of channels, RGB or BGR, than the student is. Defaults to None,
+            what the data preprocessors and data sets of both say.
         **kwargs: Further arguments of :class:`mmrazor.models.SingleTeacherDistill`.
 
     Raises:
@@ -143,11 +159,13 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher_config: Optional[str] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
         input_shape: Optional[Sequence[int]] = None,
+        teacher_input_size: Size = None,
+        swap_teacher_channels: Optional[bool] = None,
         **kwargs,
     ) -> None:
         check_settings("model", kwargs, type(self).__name__)
         self._check_settings(kwargs)
-        is_built = isinstance(teacher, BaseModel)
+        is_built = isinstance(teacher, nn.Module)
         given = architecture if isinstance(architecture, dict) else {}
         check_settings("model.architecture", given)
         student = self._build_network("student", architecture)
@@ -155,13 +173,15 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if is_read:
             teacher = self._read_teacher(teacher_config, teacher_ckpt)
         check_teacher(teacher, teacher_ckpt, quiet=is_read)
+        declared = teacher
         teacher = self._build_network("teacher", teacher)
         self._check_pair(student, teacher)
+        trained = trained_inputs(declared, teacher, teacher_config, teacher_input_size)
         super().__init__(
             architecture=student,
             teacher=teacher,
             distiller=self._complete_distiller(
-                distiller, student, teacher, input_shape
+                distiller, student, teacher, input_shape, trained.size
             ),
             data_preprocessor=data_preprocessor,
             **kwargs,
@@ -187,6 +207,13 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         # A plain student's checkpoint has no connectors.
         fit_on_load(self, optional=("distiller.",))
         fit_on_load(self.teacher, exact=True)
+        normalisation = None
+        if data_preprocessor is not None or declared_normalisation(architecture):
+            normalisation = normalisation_of(self.data_preprocessor)
+        self._teacher_inputs = _Unregistered(
+            TeacherInputs(normalisation, trained, swap_teacher_channels)
+        )
+        self.teacher_inputs.tell()
         self.teacher_ckpt = teacher_ckpt
         self.teacher_config = teacher_config
         self._teacher_loaded = teacher_ckpt is None and is_built
@@ -255,8 +282,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 "no teacher_ckpt; expected the checkpoint of the teacher: name it, or "
                 f"train it: python tools/train.py {teacher_config}."
             )
-        read = get_config if is_of_library else Config.fromfile
-        return read(teacher_config).model
+        return read_config(teacher_config).model
 
     def _build_network(self, who: str, model: Union[dict, BaseModel]) -> BaseModel:
         if isinstance(model, dict):
@@ -273,12 +299,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         student: BaseModel,
         teacher: BaseModel,
         input_shape: Optional[Sequence[int]],
+        teacher_size: Optional[Sequence[int]] = None,
     ) -> dict:
         """Say what a config leaves to the networks: layers, widths and shapes."""
         distiller = in_scope(distiller, MODELS)
+        teacher_shape = input_shape
+        if input_shape is not None and teacher_size is not None:
+            teacher_shape = (input_shape[0], *teacher_size)
         classifiers = [
-            self._find_classifier(who, model, input_shape)
-            for who, model in (("student", student), ("teacher", teacher))
+            self._find_classifier("student", student, input_shape),
+            self._find_classifier("teacher", teacher, teacher_shape),
         ]
         self._classifiers = classifiers
         distiller["distill_losses"] = settle_alignment(distiller, *classifiers)
@@ -297,7 +327,13 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             teacher=classifiers[1].width,
         )
         distiller["connectors"] = resolve_shapes(
-            connectors, student, teacher, distiller, input_shape, self._run_features
+            connectors,
+            student,
+            teacher,
+            distiller,
+            input_shape,
+            self._run_features,
+            teacher_size,
         )
         return distiller
 
@@ -324,6 +360,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return self._frozen.module if registered is None else registered
 
     @property
+    def teacher_inputs(self) -> TeacherInputs:
+        """TeacherInputs: What turns the student's batches into the teacher's."""
+        return self._teacher_inputs.module
+
+    @property
     def progress(self) -> float:
         """float: Share of the training done, in (0, 1]; the runner's unless set."""
         progress = self._progress
@@ -346,6 +387,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     def _apply(self, fn, *args, **kwargs) -> "FrozenTeacherDistill":
         """Move the teacher along to devices and dtypes."""
         self.teacher._apply(fn, *args, **kwargs)
+        self.teacher_inputs._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
     def init_weights(self) -> None:

@@ -17,6 +17,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from pckd_mm.models.classifiers import PlainClassifier, keep_own_names
+from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
 from pckd_mm.models.task_modules.classifier import Classifier, find_classifier
 from pckd_mm.registry import MODELS
@@ -51,7 +52,8 @@ class MultiViewDistill(FrozenTeacherDistill):
     Teacher and student see every view (rows in sample-major order, see
     :class:`RotatedViewsDataPreprocessor`); the student's own loss is taken of the
     upright view only, and the distiller's losses of the views that their mappings
-    name. With one view it is plain distillation.
+    name. With one view it is plain distillation. The teacher gets the views normalised,
+    and sized, as it was trained (:class:`TeacherInputs`).
 
     Args:
         architecture (dict | nn.Module): The student: a classifier of MMPretrain, its
@@ -74,7 +76,9 @@ class MultiViewDistill(FrozenTeacherDistill):
         TypeError: Where teacher or student is no classifier, and for a student that its
             library cannot train.
         ValueError: For ``num_views`` without the config of a ``data_preprocessor``, and
-            for losses that are not defined for what the images are labelled with.
+            for losses that are not defined for what the images are labelled with, and
+            for a ``data_preprocessor`` that pads normalised images where the teacher's
+            are normalised otherwise.
     """
 
     def __init__(
@@ -108,6 +112,14 @@ class MultiViewDistill(FrozenTeacherDistill):
         check_losses(self.distiller, self.label_kind)
         if getattr(self.data_preprocessor, "num_classes", 0) is None:
             self.data_preprocessor.num_classes = self.num_classes  # for one-hot labels
+        divisor = getattr(self.data_preprocessor, "pad_size_divisor", 1)
+        if divisor > 1 and self.teacher_inputs.converts:
+            raise ValueError(
+                f"The data_preprocessor pads normalised images (pad_size_divisor="
+                f"{divisor}), and the teacher's are normalised otherwise; expected "
+                "images that are padded before, so that both networks see one border: "
+                "leave pad_size_divisor out, and add a Pad to the pipeline."
+            )
 
     def _build_network(self, who: str, model: Union[dict, nn.Module]) -> BaseModel:
         if isinstance(model, nn.Module) and not isinstance(model, BaseModel):
@@ -204,7 +216,7 @@ class MultiViewDistill(FrozenTeacherDistill):
         targets = read_targets(data_samples, kind, self.task, self.num_classes)
         require_labels(targets, self.distiller, self.calculate_student_loss)
         num_views = len(batch_inputs) // targets.images
-        self._run_teacher(batch_inputs)
+        self._run_teacher(batch_inputs, ragged_sizes(data_samples, batch_inputs))
         losses, logits = self._run_student(batch_inputs, data_samples, num_views)
         with process_scope(self.distiller.across_processes):
             losses = _weigh(losses, share_of_rows(targets.images))
@@ -215,11 +227,11 @@ class MultiViewDistill(FrozenTeacherDistill):
         self.distiller.record_batch(targets.labels, num_views, **asked)
         return losses
 
-    def _run_teacher(self, inputs: Tensor) -> None:
+    def _run_teacher(self, inputs: Tensor, sizes: Optional[list] = None) -> None:
         self.distiller.set_deliveries_override(False)
         with self.distiller.teacher_recorders, self.distiller.deliveries:
             with self._teacher_mode():
-                self.teacher(inputs, mode="tensor")
+                self.teacher(self.teacher_inputs(inputs, sizes), mode="tensor")
 
     def _run_student(
         self, inputs: Tensor, data_samples: List[DataSample], num_views: int

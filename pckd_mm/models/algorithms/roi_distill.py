@@ -13,6 +13,8 @@ from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from pckd_mm.models.data_preprocessors.normalisation import normalisation_of
+from pckd_mm.models.data_preprocessors.trained_inputs import SAME
 from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 
@@ -40,6 +42,9 @@ class RoIDistill(FrozenTeacherDistill):
 
     Mappings with ``foreground=True`` take the RoIs that mmdet assigned to an object.
 
+    The teacher gets the images normalised as its own data preprocessor says, with its
+    value beside images that are smaller than their batch.
+
     Args:
         architecture (dict | TwoStageDetector): The student, with its ``train_cfg``.
         distiller (dict): Config of a :class:`PCKDDistiller`.
@@ -54,8 +59,9 @@ class RoIDistill(FrozenTeacherDistill):
         TypeError: Where teacher or student is no ``TwoStageDetector`` with a
             ``StandardRoIHead`` and a box head that ends in one linear classifier, and
             for a student whose sampler mines RoIs by the box head's losses.
-        ValueError: For different numbers of categories or different normalisation of
-            the images, for a student without ``train_cfg``, for deliveries, and for
+        ValueError: For different numbers of categories, for an algorithm that
+            normalises images otherwise than its student, for a student without
+            ``train_cfg``, for deliveries, for a ``teacher_input_size``, and for
             recorders with the names of the algorithm's own, ``rois`` and
             ``roi_targets``.
     """
@@ -73,10 +79,17 @@ class RoIDistill(FrozenTeacherDistill):
                 "RoIDistill found deliveries in its distiller; expected none, since "
                 "the student runs before the teacher: remove them."
             )
+        size = kwargs.pop("teacher_input_size", None)
+        if size not in (None, SAME):
+            raise ValueError(
+                f"RoIDistill found teacher_input_size={size!r}; expected none, since "
+                "both networks pool the same regions of one batch: remove it."
+            )
+        kwargs["teacher_input_size"] = SAME
         super().__init__(architecture, distiller, teacher, **kwargs)
-        self._check_normalisation(
-            "algorithm", self.data_preprocessor, "student", self.student
-        )
+        self._check_normalisation(self.data_preprocessor, self.student)
+        # What mmdet's data sets read, unless the run's tells otherwise.
+        self.teacher_inputs.tell_channel_order("bgr")
         self.with_background = with_background
 
     def _check_network(self, who: str, model: BaseModel) -> None:
@@ -137,24 +150,20 @@ class RoIDistill(FrozenTeacherDistill):
                     "does not, such as RandomSampler: set train_cfg.rcnn.sampler."
                 )
 
-    def _check_pair(self, student: BaseModel, teacher: BaseModel) -> None:
-        self._check_normalisation(
-            "student", student.data_preprocessor, "teacher", teacher
-        )
-
     @staticmethod
-    def _check_normalisation(
-        who: str, preprocessor: nn.Module, other: str, model: BaseModel
-    ) -> None:
+    def _check_normalisation(preprocessor: nn.Module, student: BaseModel) -> None:
+        """Refuse to train a student on other images than it is tested on."""
         found, wanted = (
-            _normalisation(module) for module in (preprocessor, model.data_preprocessor)
+            normalisation_of(module)
+            for module in (preprocessor, student.data_preprocessor)
         )
-        if found != wanted:
-            raise ValueError(
-                f"The {who}'s data_preprocessor normalises images by {found}, the "
-                f"{other}'s by {wanted}; expected the same, since both networks see "
-                "one batch: give them one mean, std and order of channels."
-            )
+        if found is None or wanted is None or found.is_like(wanted):
+            return
+        raise ValueError(
+            f"The algorithm's data_preprocessor normalises images by {found}, the "
+            f"student's by {wanted}; expected the same, since the student is tested "
+            "by its own: give them one mean, std and order of channels."
+        )
 
     @property
     def num_classes(self) -> int:
@@ -204,7 +213,9 @@ class RoIDistill(FrozenTeacherDistill):
             losses = self.student.loss(batch_inputs, data_samples)
         rois = self.distiller.get_record(ROIS, from_student=True, data_idx=1)
         with self.distiller.teacher_recorders, self._teacher_mode():
-            features = self.teacher.extract_feat(batch_inputs)
+            sizes = [sample.img_shape[:2] for sample in data_samples]
+            inputs = self.teacher_inputs(batch_inputs, sizes)
+            features = self.teacher.extract_feat(inputs)
             self.teacher.roi_head._bbox_forward(features, rois)
 
         logits, labels = self._targets(rois)
@@ -244,15 +255,3 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def _describe(module: Optional[nn.Module]) -> str:
     of = f" of {module.out_features} outputs" if isinstance(module, nn.Linear) else ""
     return f"a {type(module).__name__}{of}"
-
-
-def _normalisation(preprocessor: nn.Module) -> str:
-    """Mean, standard deviation and order of channels, in words."""
-    if not getattr(preprocessor, "_enable_normalize", False):
-        return "nothing"
-    mean, std = (
-        [round(value, 3) for value in getattr(preprocessor, name).flatten().tolist()]
-        for name in ("mean", "std")
-    )
-    swapped = getattr(preprocessor, "_channel_conversion", False)
-    return f"mean {mean}, std {std}, channels {'swapped' if swapped else 'as read'}"

@@ -23,6 +23,7 @@ def dry_run(
     distiller: dict,
     input_shape: Sequence[int],
     run: Callable[[BaseModel, Tensor], Any] = whole_network,
+    teacher_size: Optional[Sequence[int]] = None,
 ) -> PCKDDistiller:
     """Record one image of zeros through copies of both networks.
 
@@ -32,6 +33,8 @@ def dry_run(
         distiller (dict): Config of a :class:`PCKDDistiller`, for its recorders.
         input_shape (Sequence[int]): Channels, height and width of an image.
         run (Callable): Runs a network on inputs. Defaults to :func:`whole_network`.
+        teacher_size (Sequence[int], optional): Height and width of the teacher's
+            images. Defaults to None, those of ``input_shape``.
 
     Returns:
         PCKDDistiller: One without losses, which holds the records.
@@ -45,7 +48,10 @@ def dry_run(
     for who, network in networks.items():
         network = copy.deepcopy(network).eval()
         getattr(probe, f"prepare_from_{who}")(network)
-        zeros = next(network.parameters()).new_zeros(1, *input_shape)
+        shape = list(input_shape)
+        if who == "teacher" and teacher_size is not None:
+            shape[1:] = teacher_size
+        zeros = next(network.parameters()).new_zeros(1, *shape)
         with isolated_randomness(), torch.no_grad():
             with getattr(probe, f"{who}_recorders"):
                 run(network, zeros)
@@ -59,6 +65,7 @@ def resolve_shapes(
     distiller: dict,
     input_shape: Optional[Sequence[int]],
     run: Callable[[BaseModel, Tensor], Any] = whole_network,
+    teacher_size: Optional[Sequence[int]] = None,
 ) -> Dict[str, Config]:
     """Replace the names of records in connectors by their shapes.
 
@@ -73,6 +80,8 @@ def resolve_shapes(
         distiller (dict): Config of the distiller, for its recorders.
         input_shape (Sequence[int], optional): Channels, height and width of an image.
         run (Callable): Runs a network on inputs. Defaults to :func:`whole_network`.
+        teacher_size (Sequence[int], optional): Height and width of the teacher's
+            images. Defaults to None, those of ``input_shape``.
 
     Returns:
         dict[str, dict]: A copy with numbers. The networks run only where a connector
@@ -94,7 +103,8 @@ def resolve_shapes(
                 "for channels, height and width: set it."
             )
         if not probe:
-            probe.append(dry_run(student, teacher, distiller, input_shape, run))
+            settings = (distiller, input_shape, run, teacher_size)
+            probe.append(dry_run(student, teacher, *settings))
         return _record_shape(probe[0], name, key, value)
 
     return map_settings(connectors, shape)

@@ -92,6 +92,60 @@ def test_folding_keeps_the_losses():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
 
 
+class TestNormalisationOfTheTeacher:
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            dict(mean=[127.5] * 3, std=[127.5] * 3),
+            dict(bgr_to_rgb=False),
+            # As Caffe's networks have it.
+            dict(mean=[103.53, 116.28, 123.675], std=[1.0] * 3, bgr_to_rgb=False),
+            dict(mean=None, std=None, pad_value=7),
+        ],
+    )
+    def test_sees_what_its_own_preprocessor_gives(self, settings):
+        teacher = detector(12)
+        teacher["data_preprocessor"].update(settings)
+        model = build(detector(8), teacher)
+        boxes = [[[4, 4, 30, 30]], [[2, 2, 14, 18]]]
+
+        def batch() -> dict:
+            # Of two sizes, so that both are padded to 64 x 64.
+            data = scenes(boxes)
+            for index, (height, width) in enumerate([(40, 64), (50, 33)]):
+                image = data["inputs"][index][:, :height, :width]
+                data["inputs"][index] = image.contiguous()
+                shape = dict(img_shape=(height, width))
+                data["data_samples"][index].set_metainfo(shape)
+            return data
+
+        seen, unlike = [], []
+        handles = [
+            spy(model.teacher.backbone, seen),
+            spy(model.student.backbone, unlike),
+        ]
+        losses = model(**model.data_preprocessor(batch(), True), mode="loss")
+        for handle in handles:
+            handle.remove()
+        wanted = model.teacher.data_preprocessor(batch(), True)["inputs"]
+        ((found,),), ((student,),) = seen, unlike
+        assert wanted.shape == (2, 3, 64, 64)
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+        assert (found - student).abs().mean() > 0.1
+        assert total(model, losses).isfinite()
+
+    def test_same_images_are_one_tensor(self, model):
+        seen = []
+        handles = [
+            spy(model.teacher.backbone, seen),
+            spy(model.student.backbone, seen),
+        ]
+        step(model)
+        for handle in handles:
+            handle.remove()
+        assert seen[0][0] is seen[1][0]
+
+
 class TestSameRegions:
     def test_box_heads_of_both_pool_the_same_rois(self, model):
         student, teacher = [], []
@@ -506,13 +560,11 @@ class TestErrors:
         with pytest.raises(ValueError, match="student has 4 .* teacher 7; expected"):
             build(detector(classes=4), detector(classes=7))
 
-    def test_images_are_normalised_differently(self):
-        teacher = detector(8)
-        teacher["data_preprocessor"]["mean"] = [103.53, 116.28, 123.675]
-        with pytest.raises(
-            ValueError, match="student.s data_pre.* normalises .* one mean, std"
-        ):
-            build(detector(8), teacher)
+    def test_teacher_input_size(self):
+        with pytest.raises(ValueError, match="found teacher_input_size=64; .*remove"):
+            build(detector(8), detector(8), teacher_input_size=64)
+        # The advice.
+        build(detector(8), detector(8), teacher_input_size="same")
 
     def test_batch_is_normalised_as_for_neither(self):
         preprocessor = dict(type="DetDataPreprocessor", pad_size_divisor=32)

@@ -1,0 +1,45 @@
+"""As many crops of an image as the model has views."""
+
+from typing import Iterator
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from pckd_mm.datasets import RandomResizedCropViews
+from pckd_mm.registry import HOOKS
+from pckd_mm.utils.wrappers import unwrap
+
+
+def crops_of(dataset: Dataset) -> Iterator[RandomResizedCropViews]:
+    """The transforms of a data set, and of those it wraps, that crop views.
+
+    Args:
+        dataset (Dataset): A training set.
+
+    Yields:
+        RandomResizedCropViews: Each of them.
+    """
+    for transform in getattr(getattr(dataset, "pipeline", None), "transforms", []):
+        if isinstance(transform, RandomResizedCropViews):
+            yield transform
+    for name in ("dataset", "datasets"):
+        inner = getattr(dataset, name, [])
+        for each in inner if isinstance(inner, (list, tuple)) else [inner]:
+            yield from crops_of(each)
+
+
+@HOOKS.register_module()
+class NumViewsHook(Hook):
+    """Let the data loader crop an image as often as the model asks for views.
+
+    It sets ``num_views`` of each :class:`pckd_mm.datasets.RandomResizedCropViews` whose
+    config does not say it.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Set the number, before workers are started."""
+        preprocessor = unwrap(runner.model).data_preprocessor
+        for crops in crops_of(runner.train_dataloader.dataset):
+            if crops.follows_model:
+                crops.num_views = getattr(preprocessor, "num_views", 1)
