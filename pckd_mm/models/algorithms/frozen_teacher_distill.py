@@ -198,10 +198,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 "of both: give the distiller a loss, or leave out the setting."
             )
         share_batch_augments(self.student.data_preprocessor, self.data_preprocessor)
-        check_settings(
-            "model.architecture.data_preprocessor",
-            other_settings(given.get("data_preprocessor"), self.data_preprocessor),
-        )
+        for who, config in (("architecture", given), ("teacher", declared)):
+            own = config.get("data_preprocessor") if isinstance(config, dict) else None
+            others = other_settings(own, self.data_preprocessor)
+            check_settings(f"model.{who}.data_preprocessor", others)
         self._frozen = _Unregistered(self._modules.pop("teacher"))
         self.teacher.eval()
         # A plain student's checkpoint has no connectors.
@@ -351,6 +351,20 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 "take a teacher of the student's categories, or leave such losses out, "
                 f"as by distill_losses.{losses[0]}=None."
             )
+
+    def set_module_inplace_false(self, architecture: nn.Module, varstr: str) -> None:
+        """Let no layer overwrite what a recorder keeps of the one before it.
+
+        MMRazor's own walk finds no layers where torch keeps them in a plain dict, and
+        none inside of those that have the attribute themselves.
+
+        Args:
+            architecture (nn.Module): A network, changed in place.
+            varstr (str): Not used.
+        """
+        for module in architecture.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False
 
     @property
     def teacher(self) -> BaseModel:
