@@ -10,6 +10,7 @@ from .reseed_hook import ReseedHook
 from .resume_check_hook import ResumeCheckHook
 from .sample_labels_hook import SampleLabelsHook
 from .speed_up_hook import SpeedUpHook
+from .unused_settings_hook import UnusedSettingsHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "ResumeCheckHook",
     "SampleLabelsHook",
     "SpeedUpHook",
+    "UnusedSettingsHook",
     "WholeCheckpointHook",
 ]

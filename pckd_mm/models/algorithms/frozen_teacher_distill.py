@@ -167,7 +167,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._check_settings(kwargs)
         is_built = isinstance(teacher, nn.Module)
         given = architecture if isinstance(architecture, dict) else {}
-        check_settings("model.architecture", given)
         student = self._build_network("student", architecture)
         is_read = teacher is None
         if is_read:

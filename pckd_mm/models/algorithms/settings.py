@@ -14,7 +14,9 @@ _NORMALISATION = ("mean", "std", "to_rgb", "bgr_to_rgb", "rgb_to_bgr")
 _PADDING = ("pad_size_divisor", "pad_value", "pad_mask", "mask_pad_value", "pad_seg")
 _PADDING += ("seg_pad_value",)
 _PREPROCESSING = (*_NORMALISATION, *_PADDING, "to_onehot", "num_classes")
-_PREPROCESSING += ("non_blocking", "boxtype2tensor")
+_PREPROCESSING += ("batch_augments", "non_blocking", "boxtype2tensor")
+# What a teacher's batch is made to have, whatever the student's has.
+_OF_TEACHER = (*_NORMALISATION, "pad_value")
 
 # Each does what it says.
 USED: Dict[str, Tuple[str, ...]] = {
@@ -39,7 +41,7 @@ USED: Dict[str, Tuple[str, ...]] = {
         "loss_forward_mappings",
         "init_cfg",
     ),
-    "model.data_preprocessor": (*_PREPROCESSING, "batch_augments"),
+    "model.data_preprocessor": _PREPROCESSING,
     # The student.
     "model.architecture": (
         "backbone",
@@ -47,6 +49,7 @@ USED: Dict[str, Tuple[str, ...]] = {
         "head",
         "rpn_head",
         "roi_head",
+        "model",
         "model_name",
         "pretrained",
         "init_cfg",
@@ -56,6 +59,7 @@ USED: Dict[str, Tuple[str, ...]] = {
         "test_cfg",
         "data_preprocessor",  # where the algorithm has none
     ),
+    # Of a classifier.
     "model.architecture.data_preprocessor": ("batch_augments",),
     "model.teacher": (
         "backbone",
@@ -63,10 +67,14 @@ USED: Dict[str, Tuple[str, ...]] = {
         "head",
         "rpn_head",
         "roi_head",
+        "model",
         "model_name",
         "data_preprocessor",
+        # Where there is no teacher_ckpt.
+        "init_cfg",
+        "pretrained",
     ),
-    "model.teacher.data_preprocessor": (),
+    "model.teacher.data_preprocessor": _OF_TEACHER,
     # The whole config.
     "": (
         "model",
@@ -131,7 +139,8 @@ REFUSED: Dict[str, Dict[str, Refused]] = {
     },
 }
 
-# Each has no effect there, for this reason.
+# Each has no effect there, for this reason. What data preprocessors say counts where it
+# differs from what prepares the batches.
 _FROZEN = "the teacher is frozen and only run"
 _SHARED = "the data_preprocessor of the algorithm prepares the batches"
 NAMED: Dict[str, Dict[str, str]] = {
@@ -141,14 +150,12 @@ NAMED: Dict[str, Dict[str, str]] = {
         "test_cfg": _FROZEN,
         "loss": _FROZEN,
         "with_cp": _FROZEN,
-        # Where there is none they are used.
         "init_cfg": "teacher_ckpt gives all of its weights",
         "pretrained": "teacher_ckpt gives all of its weights",
     },
-    "model.teacher.data_preprocessor": dict.fromkeys(
-        (*_PREPROCESSING, "batch_augments"),
-        "teacher and student see the same batch",
-    ),
+    "model.teacher.data_preprocessor": {
+        name: _SHARED for name in _PREPROCESSING if name not in _OF_TEACHER
+    },
     # Of MMCV 1, whose configs look alike.
     "": {
         "optimizer": "MMEngine has optim_wrapper.optimizer",
@@ -192,11 +199,9 @@ def check_settings(
                 f"{who or place} found {name}={settings[name]}; expected "
                 f"{refused.instead}."
             )
-    if place == "model.architecture" and "roi_head" not in settings:
-        _check_augments(settings.get("train_cfg"))
     reasons: Dict[str, List[str]] = {}
     for name, reason in NAMED.get(place, {}).items():
-        if settings.get(name) not in (None, {}, [], False):
+        if settings.get(name) not in (None, {}, []):
             reasons.setdefault(reason, []).append(f"{place}.{name}".lstrip("."))
     for reason, names in reasons.items():
         usual = quiet and all(name.endswith(_TRAINING) for name in names)
@@ -222,17 +227,26 @@ def check_teacher(
     if not isinstance(teacher, Mapping):
         return
     weights = () if checkpoint else ("init_cfg", "pretrained")
-    given = {name: teacher[name] for name in teacher if name not in weights}
+    given = {
+        name: value
+        for name, value in teacher.items()
+        if name not in weights and value is not False
+    }
     # mmdet's detectors cannot be built without their train_cfg.
     check_settings("model.teacher", given, quiet=quiet or "roi_head" in teacher)
-    own = teacher.get("data_preprocessor")
-    check_settings("model.teacher.data_preprocessor", own or {})
 
 
-def _check_augments(train_cfg: Optional[Mapping[str, Any]]) -> None:
-    """Refuse what MMPretrain's classifiers do not read of their ``train_cfg``."""
-    known = {"augments", "probs"}
-    unknown = sorted(set(train_cfg or ()) - known)
+def check_augments(student: Any) -> None:
+    """Refuse what MMPretrain's classifiers do not read of their ``train_cfg``.
+
+    Args:
+        student (dict | nn.Module): The student; one that is built has no config.
+
+    Raises:
+        ValueError: For anything but ``augments`` and ``probs``.
+    """
+    train_cfg = student.get("train_cfg") if isinstance(student, Mapping) else None
+    unknown = sorted(set(train_cfg or ()) - {"augments", "probs"})
     if train_cfg and (unknown or "augments" not in train_cfg):
         raise ValueError(
             f"The student's train_cfg has {', '.join(unknown or train_cfg)}; expected "

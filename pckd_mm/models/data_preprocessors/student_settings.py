@@ -68,13 +68,12 @@ def other_settings(given: Optional[Dict[str, Any]], used: nn.Module) -> Dict[str
     Returns:
         dict[str, Any]: Those of the config that differ.
     """
-    left_out = {"type", "_scope_"}
-    if hasattr(used, "to_onehot"):  # which share_batch_augments sees to
-        left_out.add("batch_augments")
+    if not isinstance(given, dict):
+        return {}
     return {
         name: value
-        for name, value in (given or {}).items()
-        if name not in left_out and not _has(used, name, value)
+        for name, value in given.items()
+        if name != "type" and not _has(used, name, value)
     }
 
 
@@ -84,7 +83,9 @@ def _has(used: nn.Module, name: str, value: Any) -> bool:
             kept = getattr(used, attribute)
             break
     else:
-        return value is None
+        return not value
+    if name == "batch_augments":
+        return kept is not None or not value
     if isinstance(kept, Tensor):
         numbers = [] if value is None else [float(number) for number in value]
         kept = kept.flatten().tolist()

@@ -574,8 +574,8 @@ class TestErrors:
 
     def test_deliveries(self):
         method = roi_method()["distiller"]
-        method["teacher_deliveries"] = dict(a=dict(type="MethodOutputs"))
-        with pytest.raises(ValueError, match="RoIDistill found deliveries"):
+        method["distill_deliveries"] = dict(a=dict(type="MethodOutputs"))
+        with pytest.raises(ValueError, match="RoIDistill found distill_deliveries"):
             build(detector(), detector(), distiller=method)
 
     def test_no_teacher(self):
