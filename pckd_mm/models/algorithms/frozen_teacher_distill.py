@@ -344,8 +344,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         losses = compared_by(distiller, teacher)
         if student.num_classes != teacher.num_classes and losses:
             raise ValueError(
-                f"The student has {student.num_classes} categories and the teacher "
-                f"{teacher.num_classes}, which {' and '.join(losses)} would compare; "
+                f"The student has {student.categories} categories and the teacher "
+                f"{teacher.categories}, which {' and '.join(losses)} would compare; "
                 "expected the same: set num_classes of both heads to the data set's, "
                 "take a teacher of the student's categories, or leave such losses out, "
                 f"as by distill_losses.{losses[0]}=None."
@@ -364,6 +364,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         for module in architecture.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False
+
+    @property
+    def num_classes(self) -> int:
+        """int: Categories of the student, without a background."""
+        return self._classifiers[0].categories
 
     @property
     def teacher(self) -> BaseModel:

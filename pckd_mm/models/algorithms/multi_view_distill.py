@@ -150,11 +150,6 @@ class MultiViewDistill(FrozenTeacherDistill):
             _check_trains(model, classifier)
         return classifier
 
-    @property
-    def num_classes(self) -> int:
-        """int: Categories of the student."""
-        return self._classifiers[0].num_classes
-
     def _student_head(self) -> Optional[nn.Module]:
         head = getattr(self.student, "head", None)
         return head.task_heads[self.task] if isinstance(head, MultiTaskHead) else head
@@ -196,6 +191,10 @@ class MultiViewDistill(FrozenTeacherDistill):
                 "compare: change batch_size, set drop_last=True in train_dataloader, "
                 "or set the distiller's preview to None."
             )
+        for sample in data_samples:
+            # One-hot labels are whole numbers, and shares of classes are not.
+            if "gt_score" in sample and not sample.gt_score.is_floating_point():
+                sample.set_gt_score(sample.gt_score.float())
         return super().loss(batch_inputs, data_samples)
 
     def _count(self, data_samples: List[DataSample]) -> int:

@@ -165,11 +165,6 @@ class RoIDistill(FrozenTeacherDistill):
             "by its own: give them one mean, std and order of channels."
         )
 
-    @property
-    def num_classes(self) -> int:
-        """int: Categories of the student, without the background."""
-        return self.student.roi_head.bbox_head.num_classes
-
     def _find_classifier(
         self,
         who: str,
@@ -179,6 +174,7 @@ class RoIDistill(FrozenTeacherDistill):
         layer = model.roi_head.bbox_head.fc_cls
         return Classifier(
             num_classes=layer.out_features,
+            background=1,
             layers=(ClassifierLayer(_CLASSIFIER, layer.in_features),),
             modules=(_CLASSIFIER,),
         )

@@ -98,12 +98,13 @@ def resolve_sources(
         elif own == "ClassifierLogits" and classifier.modules:
             resolved[name] = dict(recorder, source=classifier.modules[0])
         elif users := _users(distiller, name, from_student):
+            ask = "asks" if len(users) == 1 else "ask"
+            out = " and ".join(f"distill_losses.{user}=None" for user in users)
             raise ValueError(
                 f"The {who} ({network}) has no linear classifier that gives its "
-                f"logits, and {' and '.join(users)} asks for {recorder['source']!r} "
+                f"logits, and {' and '.join(users)} {ask} for {recorder['source']!r} "
                 f"by the recorder {name}; expected a network that ends in linear "
-                "layers: leave the loss out, by distill_losses."
-                f"{users[0]}=None, or name a layer as the recorder's source."
+                f"layers: set {out}, or name a layer as the recorder's source."
             )
     return resolved
 

@@ -48,7 +48,7 @@ class Classifier:
     classifier: of their inputs beside each other, with weights times their factors.
 
     Attributes:
-        num_classes (int): Number of categories C.
+        num_classes (int): Number of logits C.
         reading (str): How the network's output becomes its logits: ``"tensor"``,
             or ``"sum"`` or ``"mean"`` of several tensors.
         layers (tuple[ClassifierLayer]): The layers; empty where the logits are no
@@ -59,6 +59,8 @@ class Classifier:
         task (str, optional): Which task of a network with several.
         input_shape (tuple[int]): Channels, height and width of an image that the
             network takes.
+        background (int): How many of the logits are of no category: 1 in a detector
+            that has one for the background.
     """
 
     num_classes: int
@@ -67,6 +69,12 @@ class Classifier:
     modules: Tuple[str, ...] = ()
     task: Optional[str] = None
     input_shape: Tuple[int, ...] = ()
+    background: int = 0
+
+    @property
+    def categories(self) -> int:
+        """int: Number of categories."""
+        return self.num_classes - self.background
 
     @property
     def width(self) -> Optional[int]:

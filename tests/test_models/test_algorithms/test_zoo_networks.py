@@ -31,7 +31,9 @@ def test_step(role, library, request):
         network = request.getfixturevalue("hugging_face")
     networks = dict(architecture=classifier(8), teacher=classifier(14))
     networks["architecture" if role == "student" else "teacher"] = network
-    config = pckd_config(networks["architecture"], networks["teacher"])
+    config = pckd_config(
+        networks["architecture"], networks["teacher"], teacher_input_size="same"
+    )
     torch.manual_seed(0)
     model = MODELS.build(config)
     model.progress = 0.25
