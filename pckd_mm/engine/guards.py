@@ -12,7 +12,8 @@ def use_guards(cfg: Config) -> None:
 
     Configs of detectors name MMEngine's own hooks, so that plain mmdet tests them; for
     training they get :class:`pckd_mm.engine.WholeCheckpointHook`,
-    :class:`pckd_mm.engine.ResumeCheckHook` and
+    :class:`pckd_mm.engine.ResumeCheckHook`, :class:`pckd_mm.engine.FitCheckpointHook`,
+    :class:`pckd_mm.engine.UnusedSettingsHook` and
     :class:`pckd_mm.engine.NonFiniteLossHook` here. Hooks that a config names or sets
     otherwise stay as they are.
 
@@ -36,6 +37,8 @@ def use_guards(cfg: Config) -> None:
     cfg.default_hooks = {**hooks, "checkpoint": checkpoint}
     add_hook(cfg, "non_finite", "pckd_mm.NonFiniteLossHook")
     add_hook(cfg, "resume_check", "pckd_mm.ResumeCheckHook")
+    add_hook(cfg, "fit_checkpoint", "pckd_mm.FitCheckpointHook")
+    add_hook(cfg, "unused_settings", "pckd_mm.UnusedSettingsHook")
 
 
 def add_hook(cfg: Config, name: str, kind: str) -> None:

@@ -23,6 +23,8 @@ def test_plain_hooks_are_replaced(checkpoint):
         checkpoint=dict(type="pckd_mm.WholeCheckpointHook", interval=2),
         non_finite=dict(type="pckd_mm.NonFiniteLossHook"),
         resume_check=dict(type="pckd_mm.ResumeCheckHook"),
+        fit_checkpoint=dict(type="pckd_mm.FitCheckpointHook"),
+        unused_settings=dict(type="pckd_mm.UnusedSettingsHook"),
     )
 
 
@@ -43,6 +45,7 @@ def test_settings_stay():
     assert cfg.default_hooks.non_finite.action == "skip"
 
     nothing = dict(checkpoint=None, non_finite=None, resume_check=None)
+    nothing.update(fit_checkpoint=None, unused_settings=None)
     cfg = Config(dict(default_hooks=nothing))
     use_guards(cfg)
     assert cfg.default_hooks.to_dict() == nothing

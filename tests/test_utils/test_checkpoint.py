@@ -74,9 +74,7 @@ def test_a_model_of_mmpretrains_zoo_has_an_address(monkeypatch):
         asked.append(name)
         return {}
 
-    monkeypatch.setattr(
-        "pckd_mm.utils.checkpoint.CheckpointLoader.load_checkpoint", load
-    )
+    monkeypatch.setattr("mmengine.runner.CheckpointLoader.load_checkpoint", load)
     read_checkpoint("resnet34_8xb32_in1k")
     read_checkpoint("https://example.org/weights.pth")
     read_checkpoint("torchvision://resnet18")
@@ -107,7 +105,8 @@ def note(folder, path):
 def warnings_of(monkeypatch):
     found = []
     monkeypatch.setattr(
-        "pckd_mm.utils.checkpoint.print_log", lambda text, **_: found.append(text)
+        "pckd_mm.utils.checkpoint.resuming.print_log",
+        lambda text, **_: found.append(text),
     )
     return found
 

@@ -1,6 +1,7 @@
 from .broken_files_hook import BrokenFilesHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .export_student_hook import ExportStudentHook
+from .fit_checkpoint_hook import FitCheckpointHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .num_views_hook import NumViewsHook
 from .preflight_hook import PreflightHook
@@ -9,12 +10,14 @@ from .reseed_hook import ReseedHook
 from .resume_check_hook import ResumeCheckHook
 from .sample_labels_hook import SampleLabelsHook
 from .speed_up_hook import SpeedUpHook
+from .unused_settings_hook import UnusedSettingsHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     "BrokenFilesHook",
     "DeferredRuntimeInfoHook",
     "ExportStudentHook",
+    "FitCheckpointHook",
     "NonFiniteLossHook",
     "NumViewsHook",
     "PreflightHook",
@@ -23,5 +26,6 @@ __all__ = [
     "ResumeCheckHook",
     "SampleLabelsHook",
     "SpeedUpHook",
+    "UnusedSettingsHook",
     "WholeCheckpointHook",
 ]

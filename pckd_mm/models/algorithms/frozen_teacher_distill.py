@@ -33,6 +33,10 @@ from pckd_mm.models.data_preprocessors.normalisation import (
     declared_normalisation,
     normalisation_of,
 )
+from pckd_mm.models.data_preprocessors.student_settings import (
+    other_settings,
+    share_batch_augments,
+)
 from pckd_mm.models.data_preprocessors.trained_inputs import (
     Size,
     read_config,
@@ -55,8 +59,15 @@ from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_networ
 from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
-from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
+from pckd_mm.utils.checkpoint import (
+    fit_on_load,
+    fitting_tensors,
+    load_exactly,
+    read_checkpoint,
+)
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
+
+from .settings import check_settings, check_teacher
 
 
 class _Unregistered:
@@ -133,7 +144,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         TypeError: For a network that the algorithm does not serve, a distiller that is
             no ``PCKDDistiller``, and settings of another class, such as the student's.
         ValueError: For different numbers of categories, for a recorder without
-            source, and for ``teacher_trainable=True``.
+            source, and for settings that cannot be honoured (:mod:`.settings`).
     """
 
     # Images that one process needs in a batch to compare them with each other.
@@ -152,17 +163,15 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         swap_teacher_channels: Optional[bool] = None,
         **kwargs,
     ) -> None:
-        if kwargs.get("teacher_trainable"):
-            raise ValueError(
-                f"{type(self).__name__} found teacher_trainable=True; expected a "
-                "frozen teacher: remove the setting, or use mmrazor."
-                "SingleTeacherDistill."
-            )
+        check_settings("model", kwargs, type(self).__name__)
         self._check_settings(kwargs)
         is_built = isinstance(teacher, nn.Module)
+        given = architecture if isinstance(architecture, dict) else {}
         student = self._build_network("student", architecture)
-        if teacher is None:
+        is_read = teacher is None
+        if is_read:
             teacher = self._read_teacher(teacher_config, teacher_ckpt)
+        check_teacher(teacher, teacher_ckpt, quiet=is_read)
         declared = teacher
         teacher = self._build_network("teacher", teacher)
         self._check_pair(student, teacher)
@@ -181,8 +190,22 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"{type(self).__name__} found a {type(self.distiller).__name__} as "
                 "distiller; expected a PCKDDistiller, which takes MMRazor's losses too."
             )
+        if not self.calculate_student_loss and not self.distiller.distill_losses:
+            raise ValueError(
+                f"{type(self).__name__} found calculate_student_loss=False and no "
+                "distill_losses, so that there is nothing to learn from; expected one "
+                "of both: give the distiller a loss, or leave out the setting."
+            )
+        share_batch_augments(self.student.data_preprocessor, self.data_preprocessor)
+        for who, config in (("architecture", given), ("teacher", declared)):
+            own = config.get("data_preprocessor") if isinstance(config, dict) else None
+            others = other_settings(own, self.data_preprocessor)
+            check_settings(f"model.{who}.data_preprocessor", others)
         self._frozen = _Unregistered(self._modules.pop("teacher"))
         self.teacher.eval()
+        # A plain student's checkpoint has no connectors.
+        fit_on_load(self, optional=("distiller.",))
+        fit_on_load(self.teacher, exact=True)
         normalisation = None
         if data_preprocessor is not None or declared_normalisation(architecture):
             normalisation = normalisation_of(self.data_preprocessor)
@@ -328,6 +351,20 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"as by distill_losses.{losses[0]}=None."
             )
 
+    def set_module_inplace_false(self, architecture: nn.Module, varstr: str) -> None:
+        """Let no layer overwrite what a recorder keeps of the one before it.
+
+        MMRazor's own walk finds no layers where torch keeps them in a plain dict, and
+        none inside of those that have the attribute themselves.
+
+        Args:
+            architecture (nn.Module): A network, changed in place.
+            varstr (str): Not used.
+        """
+        for module in architecture.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False
+
     @property
     def num_classes(self) -> int:
         """int: Categories of the student, without a background."""
@@ -409,15 +446,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"There is no teacher_ckpt {self.teacher_ckpt}; expected the teacher's "
                 f"weights: {how}."
             ) from None
-        state = model_state_dict(checkpoint)
         remedy = "change teacher_ckpt or the teacher's config"
         if self.teacher_config is not None:
             # Of other data, such as COCO, it has other categories, for one.
             remedy += f", or train it: python tools/train.py {self.teacher_config}"
         source = f"teacher_ckpt {self.teacher_ckpt}"
-        load_exactly(self.teacher, state, source, remedy)
+        fitted = fitting_tensors(checkpoint, self.teacher.state_dict(), source)
+        load_exactly(self.teacher, fitted.tensors, source, remedy)
         self._teacher_loaded = True
-        print_log(f"Loaded the teacher from {self.teacher_ckpt}", logger="current")
+        how = "; ".join(["", *fitted.notes])
+        print_log(f"Loaded the teacher from {self.teacher_ckpt}{how}", logger="current")
 
     def fold_teacher(self, run: Callable[[], Any]) -> int:
         """Fold the teacher's BatchNorms into its convolutions, but for recorded ones.
@@ -457,12 +495,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             dict[str, Tensor]: ``student.*`` and ``distill.*`` losses.
         """
         if self.distillation_stopped:
+            if not self.calculate_student_loss:
+                raise ValueError(
+                    f"{type(self).__name__} found its distillation stopped and "
+                    "calculate_student_loss=False, so that nothing is left to learn "
+                    "from; expected one of both: leave out the hook that stops it, or "
+                    "set calculate_student_loss=True."
+                )
             self.distiller.forget_preview()
             losses = self._plain_loss(batch_inputs, data_samples)
-            # DDP waits for a gradient of each parameter.
-            nothing = 0 * sum(p.sum() for p in self.distiller.parameters())
-            name = next(k for k, v in losses.items() if isinstance(v, Tensor))
-            losses = {**losses, name: losses[name] + nothing}
+            losses = _with_gradients_for(self.distiller, losses)
             return add_prefix(losses, "student")
         self.load_teacher()
         try:
@@ -471,6 +513,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             distill_losses = self.distiller.compute_distill_losses()
         finally:
             self.distiller.release_records()
+        if not self.calculate_student_loss:
+            losses = {}
+            distill_losses = _with_gradients_for(self.student, distill_losses)
         return {
             **add_prefix(losses, "student"),
             **add_prefix(distill_losses, "distill"),
@@ -523,3 +568,19 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if has_preview or self.distiller.asks_for(PROGRESS):
             asked["progress"] = self.progress
         return asked
+
+
+def _with_gradients_for(
+    module: nn.Module, losses: Dict[str, Union[Tensor, list]]
+) -> Dict[str, Union[Tensor, list]]:
+    """Losses of the same values that have a gradient, be it zero, for each parameter.
+
+    DDP waits for one of each.
+    """
+    learning = [weight for weight in module.parameters() if weight.requires_grad]
+    nothing = 0 * sum(weight.sum() for weight in learning)
+    name = next(name for name in losses if "loss" in name)
+    first = losses[name]
+    if isinstance(first, Tensor):
+        return {**losses, name: first + nothing}
+    return {**losses, name: [first[0] + nothing, *first[1:]]}

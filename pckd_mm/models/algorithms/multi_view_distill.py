@@ -25,6 +25,7 @@ from pckd_mm.utils.processes import process_count, process_scope, share_of_rows
 from pckd_mm.utils.randomness import isolated_randomness
 
 from .frozen_teacher_distill import FrozenTeacherDistill
+from .settings import check_augments
 from .targets import (
     LabelKind,
     check_losses,
@@ -124,6 +125,8 @@ class MultiViewDistill(FrozenTeacherDistill):
     def _build_network(self, who: str, model: Union[dict, nn.Module]) -> BaseModel:
         if isinstance(model, nn.Module) and not isinstance(model, BaseModel):
             model = PlainClassifier(model)  # such as one of torchvision
+        if who == "student":
+            check_augments(model)
         model = super()._build_network(who, model)
         if isinstance(model, (TimmClassifier, HuggingFaceClassifier)):
             keep_own_names(model)

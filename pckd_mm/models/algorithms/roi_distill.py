@@ -79,10 +79,10 @@ class RoIDistill(FrozenTeacherDistill):
         with_background: bool = False,
         **kwargs,
     ) -> None:
-        if distiller.get("teacher_deliveries") or distiller.get("student_deliveries"):
+        if distiller.get("distill_deliveries"):
             raise ValueError(
-                "RoIDistill found deliveries in its distiller; expected none, since "
-                "the student runs before the teacher: remove them."
+                "RoIDistill found distill_deliveries in its distiller; expected none, "
+                "since the student runs before the teacher: remove them."
             )
         size = kwargs.pop("teacher_input_size", None)
         if size not in (None, SAME):

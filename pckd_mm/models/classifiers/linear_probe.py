@@ -9,7 +9,7 @@ from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
-from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
+from pckd_mm.utils.checkpoint import fitting_tensors, load_exactly, read_checkpoint
 
 
 def _part(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
@@ -83,11 +83,13 @@ class LinearProbe(ImageClassifier):
                 f"There is no checkpoint {self.checkpoint}; expected the weights to "
                 f"probe: {how}."
             ) from None
-        state = model_state_dict(content)
+        source = f"The checkpoint {self.checkpoint}"
+        state, notes = fitting_tensors(content, self.state_dict(), source)
         for name, module in self._frozen().items():
             source = f"The {name} in checkpoint {self.checkpoint}"
             load_exactly(module, _part(state, f"{name}."), source)
-        print_log(f"Loaded the features from {self.checkpoint}", logger="current")
+        how = "; ".join(["", *notes])
+        print_log(f"Loaded the features from {self.checkpoint}{how}", logger="current")
 
     def train(self, mode: bool = True) -> "LinearProbe":
         """Set the mode of the head; backbone and neck stay in eval mode."""

@@ -89,6 +89,23 @@ def random_crop(images: Tensor, padding: int) -> Tensor:
     return padded.gather(2, rows).gather(3, columns)
 
 
+def refuse_mixed_views(num_views: int) -> None:
+    """Refuse to mix images (Mixup, CutMix) of which there are several views.
+
+    Args:
+        num_views (int): Views of each image.
+
+    Raises:
+        ValueError: For more than one.
+    """
+    if num_views > 1:
+        raise ValueError(
+            "batch_augments mix images, whose rotated views must share one label; "
+            "remove batch_augments (of a student train_cfg.augments) or set "
+            "num_views=1."
+        )
+
+
 @MODELS.register_module()
 class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
     """MMPretrain's preprocessor that also makes the views of a training batch.
@@ -130,11 +147,8 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
         super().__init__(*args, **kwargs)
         if num_views not in (1, 2, 3, 4):
             raise ValueError(f"num_views={num_views}; expected 1, 2, 3 or 4.")
-        if num_views > 1 and self.batch_augments is not None:
-            raise ValueError(
-                "batch_augments mix images, whose rotated views must share one label; "
-                "remove batch_augments or set num_views=1."
-            )
+        if self.batch_augments is not None:
+            refuse_mixed_views(num_views)
         # MMPretrain's class does not pass MMEngine's argument on.
         self._non_blocking = True
         self.num_views = num_views

@@ -622,8 +622,8 @@ class TestErrors:
 
     def test_deliveries(self):
         method = roi_method()["distiller"]
-        method["teacher_deliveries"] = dict(a=dict(type="MethodOutputs"))
-        with pytest.raises(ValueError, match="RoIDistill found deliveries"):
+        method["distill_deliveries"] = dict(a=dict(type="MethodOutputs"))
+        with pytest.raises(ValueError, match="RoIDistill found distill_deliveries"):
             build(detector(), detector(), distiller=method)
 
     def test_no_teacher(self):
@@ -670,3 +670,19 @@ class TestErrors:
                 teacher_ckpt=str(path),
                 teacher_config="mine.py",
             )
+
+
+def test_without_the_students_loss_regions_are_sampled_all_the_same():
+    model = build(detector(8), detector(12), calculate_student_loss=False)
+    losses = step(model)
+    assert losses and all(name.startswith("distill.") for name in losses)
+    total(model, losses).backward()
+    for name, weight in model.student.named_parameters():
+        if weight.requires_grad:
+            assert weight.grad is not None, name
+    assert not model.student.rpn_head.rpn_reg.weight.grad.any()
+    assert model.student.roi_head.bbox_head.fc_cls.weight.grad.any()
+    # The same regions and losses as with it.
+    both = step(build(detector(8), detector(12)))
+    for name, value in losses.items():
+        torch.testing.assert_close(value, both[name])

@@ -1,0 +1,40 @@
+"""Checkpoints: reading, finding whole ones, fitting them to networks, exporting."""
+
+from .exporting import export_student, student_beside
+from .fitting import (
+    fit_names,
+    fitting_tensors,
+    load_exactly,
+    model_state_dict,
+    require_same_tensors,
+    tensors_of,
+)
+from .loading import fit_on_load, naming_source
+from .reading import explaining_unreadable, read_checkpoint
+from .resuming import (
+    checkpoint_to_resume,
+    find_whole_checkpoint,
+    naming_where_resume_goes_on,
+    require_whole,
+    where_resume_goes_on,
+)
+
+__all__ = [
+    "checkpoint_to_resume",
+    "explaining_unreadable",
+    "export_student",
+    "find_whole_checkpoint",
+    "fit_names",
+    "fit_on_load",
+    "fitting_tensors",
+    "load_exactly",
+    "model_state_dict",
+    "naming_source",
+    "naming_where_resume_goes_on",
+    "read_checkpoint",
+    "require_same_tensors",
+    "require_whole",
+    "student_beside",
+    "tensors_of",
+    "where_resume_goes_on",
+]

@@ -1,0 +1,56 @@
+"""Students alone, out of the checkpoints of distillations."""
+
+import io
+import os.path as osp
+from typing import Optional
+
+import torch
+
+from ..files import write_whole
+from .fitting import STUDENT, model_state_dict
+from .reading import read_checkpoint
+
+
+def student_beside(checkpoint: str) -> str:
+    """Where the student of a distillation checkpoint lies, once it is exported.
+
+    Args:
+        checkpoint (str): Path of the checkpoint, such as ``epoch_4.pth``.
+
+    Returns:
+        str: Path of the student alone, such as ``epoch_4_student.pth``.
+    """
+    return osp.splitext(checkpoint)[0] + "_student.pth"
+
+
+def export_student(checkpoint: str, out: str) -> None:
+    """Write the student of a distillation checkpoint alone.
+
+    The file holds the student's tensors under the names of the plain network,
+    the names of the categories, and epoch and seed of the run.
+
+    Args:
+        checkpoint (str): Path of a checkpoint of a distillation run.
+        out (str): Path of the file to write.
+
+    Raises:
+        ValueError: Where the checkpoint holds no student.
+        WriteError: Where the file cannot be written.
+    """
+    content = read_checkpoint(checkpoint)
+    state = content.get("state_dict", {})
+    if not any(name.startswith(STUDENT) for name in state):
+        raise ValueError(
+            f"The checkpoint {checkpoint} holds no student; expected one of a "
+            f"distillation run, with tensors named {STUDENT}*: a plain network's "
+            "checkpoint needs no export."
+        )
+    meta = _plain_meta(content.get("meta"))
+    with io.BytesIO() as file:
+        torch.save({"meta": meta, "state_dict": model_state_dict(content)}, file)
+        write_whole(out, file.getvalue())
+
+
+def _plain_meta(meta: Optional[dict]) -> dict:
+    kept = ("dataset_meta", "epoch", "iter", "seed", "mmengine_version")
+    return {name: meta[name] for name in kept if name in (meta or {})}

@@ -1,0 +1,290 @@
+"""Fitting the tensors of a checkpoint to a network."""
+
+from collections import Counter, defaultdict
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
+
+from torch import Tensor, nn
+
+from ..printable import printable
+
+# Where an algorithm of MMRazor keeps the student.
+STUDENT = "architecture."
+# Where files keep their tensors: MMEngine's name first, averages of weights last, for
+# files that hold nothing else.
+STATE_DICTS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "params",
+    "student",
+    "model_ema",
+    "state_dict_ema",
+)
+# What torch's wrappers put into names, wherever the wrapped module is.
+_WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
+COUNTER = "num_batches_tracked"
+# What to do about a checkpoint that does not fit.
+_REMEDY = "change the checkpoint or the network's config"
+
+
+class Fitted(NamedTuple):
+    """Tensors under a network's names, and what was done to theirs.
+
+    Attributes:
+        tensors (dict[str, Tensor]): State dict.
+        notes (list[str]): Half a sentence for each thing that was done.
+    """
+
+    tensors: Dict[str, Tensor]
+    notes: List[str]
+
+
+def tensors_of(
+    checkpoint: Mapping[str, object], source: str = "The checkpoint"
+) -> Fitted:
+    """The state dict in a checkpoint, under whatever known name it stands there.
+
+    Args:
+        checkpoint (Mapping[str, Any]): A state dict, or what holds one.
+        source (str): Name of its origin, for the message.
+
+    Returns:
+        Fitted: The state dict as it is; a note where it is not plainly the one.
+
+    Raises:
+        ValueError: Where tensors stand under other names only.
+    """
+    found = [key for key in STATE_DICTS if isinstance(checkpoint.get(key), Mapping)]
+    if found:
+        notes = []
+        if found != ["state_dict"]:
+            beside = f" (beside {', '.join(found[1:])})" if found[1:] else ""
+            notes = [f"taken from {found[0]} in the file{beside}"]
+        return Fitted(checkpoint[found[0]], notes)
+    others = [
+        key
+        for key, value in checkpoint.items()
+        if isinstance(value, Mapping) and _has_tensors(value.values())
+    ]
+    if others and not _has_tensors(checkpoint.values()):
+        raise ValueError(
+            f"{source} holds its tensors as {printable(others[0], 300)}; expected a "
+            f"state dict, or one as {', '.join(STATE_DICTS)}: save it so."
+        )
+    return Fitted(checkpoint, [])
+
+
+def _has_tensors(values: Iterable[object]) -> bool:
+    return any(isinstance(value, Tensor) for value in values)
+
+
+def fit_names(state: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> Fitted:
+    """Give tensors the names of a network's, where they differ by a prefix.
+
+    The prefix of either side by which most tensors have the name and shape of one of
+    the network, and more than half of the smaller side's; else none. It may be
+    ``module.`` of DDP, ``backbone.``, or ``architecture.`` of a distillation, whose
+    student is taken; what stands beside such a prefix is left out. Names inside of
+    torch's wrappers, such as ``_orig_mod.``, lose those first, and the averages that
+    MMCV's old EMA hook kept beside the weights, ``ema_*``, are left out.
+
+    Args:
+        state (Mapping[str, Tensor]): Tensors of a checkpoint.
+        network (Mapping[str, Tensor]): State dict of the network.
+
+    Returns:
+        Fitted: The tensors, whether they fit the network or not.
+    """
+    notes = []
+    state, wrapped = _unwrapped(state)
+    if wrapped:
+        notes.append(f"names without {' and '.join(sorted(wrapped))}")
+    averages = {f"ema_{name.replace('.', '_')}" for name in state} & state.keys()
+    averages -= network.keys()
+    if averages:
+        state = {name: state[name] for name in state if name not in averages}
+        notes.append(f"without the {len(averages)} averages named ema_*")
+    if state.keys() == network.keys():
+        return Fitted(state, notes)
+    taken, given = _prefixes(state, network)
+    if taken:
+        notes.append(f"names without {printable(taken, 300)!r}")
+    if given:
+        notes.append(f"names with {given!r} in front")
+    left = [name for name in state if not name.startswith(taken)]
+    if left:
+        parts = sorted({name.split(".")[0] for name in left})
+        shown = printable(", ".join(f"{part}.*" for part in parts[:5]), 300)
+        notes.append(f"without the {len(left)} other tensors, {shown}")
+    renamed = {
+        given + name.removeprefix(taken): value
+        for name, value in state.items()
+        if name.startswith(taken)
+    }
+    return Fitted(renamed, notes)
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> Tuple[Dict[str, Tensor], set]:
+    """Tensors without the names of torch's wrappers, and which those were."""
+    found, plain = set(), {}
+    for name, value in state.items():
+        parts = name.split(".")
+        wrappers = _WRAPPERS.intersection(parts)
+        found |= wrappers
+        if wrappers:
+            name = ".".join(part for part in parts if part not in _WRAPPERS)
+        plain[name] = value
+    return plain, found
+
+
+def _prefixes(
+    state: Mapping[str, Tensor], network: Mapping[str, Tensor]
+) -> Tuple[str, str]:
+    """What to take from the tensors' names and to give them: most fit so.
+
+    A pair of names that end alike, of tensors of one shape, is a vote for the two
+    beginnings in which they differ.
+    """
+    by_end = defaultdict(list)
+    for name, value in network.items():
+        parts = name.split(".")
+        by_end[parts[-1], _form(value)].append(parts)
+    votes: Counter = Counter()
+    for name, value in state.items():
+        parts = name.split(".")
+        if parts[-1] != COUNTER:  # fits any layer
+            for other in by_end[parts[-1], _form(value)]:
+                votes[_beginnings(parts, other)] += 1
+
+    def rank(rule: Tuple[str, str]) -> tuple:
+        changes = sum(part.count(".") for part in rule)
+        # Of two networks alike the student, as in every checkpoint of a distillation.
+        is_student = rule[0].endswith((STUDENT, "student."))
+        return votes[rule], rule == ("", ""), is_student, -changes
+
+    best = max([("", ""), *votes], key=rank)
+    smaller = min(
+        sum(not name.endswith(COUNTER) for name in names) for names in (state, network)
+    )
+    return best if votes[best] > smaller / 2 else ("", "")
+
+
+def _beginnings(ours: List[str], theirs: List[str]) -> Tuple[str, str]:
+    """Two names without the components at their ends that are the same."""
+    same = 0
+    while same < min(len(ours), len(theirs)) and ours[-1 - same] == theirs[-1 - same]:
+        same += 1
+    return tuple(
+        "".join(f"{part}." for part in name[: len(name) - same])
+        for name in (ours, theirs)
+    )
+
+
+def fitting_tensors(
+    checkpoint: Mapping[str, object], network: Mapping[str, Tensor], source: str
+) -> Fitted:
+    """The tensors of one plain network in a checkpoint, under the network's names.
+
+    Args:
+        checkpoint (Mapping[str, Any]): A state dict, or what holds one.
+        network (Mapping[str, Tensor]): State dict of the network.
+        source (str): Name of the checkpoint, for the message.
+
+    Returns:
+        Fitted: What :func:`tensors_of` and :func:`fit_names` make of it.
+
+    Raises:
+        ValueError: Where the tensors stand under a name that is not known.
+    """
+    state, found = tensors_of(checkpoint, source)
+    fitted, notes = fit_names(state, network)
+    return Fitted(fitted, [*found, *notes])
+
+
+def model_state_dict(checkpoint: dict) -> Dict[str, Tensor]:
+    """The tensors of one plain network in a checkpoint.
+
+    Args:
+        checkpoint (dict): A state dict, or a checkpoint with one; of a network, or of
+            a distillation, of which the student is taken.
+
+    Returns:
+        dict[str, Tensor]: State dict of the network.
+    """
+    state = tensors_of(checkpoint).tensors
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    student = {
+        name.removeprefix(STUDENT): value
+        for name, value in state.items()
+        if name.startswith(STUDENT)
+    }
+    return student or state
+
+
+def require_same_tensors(
+    state: Dict[str, Tensor],
+    expected: Dict[str, Tensor],
+    source: str,
+    network: str,
+    remedy: str = _REMEDY,
+) -> None:
+    """Refuse a state dict that differs in a name or shape from the expected one.
+
+    Args:
+        state (dict[str, Tensor]): The tensors.
+        expected (dict[str, Tensor]): Tensors of the same names and shapes.
+        source (str): Name of the tensors' origin, for the message.
+        network (str): Name of the network, for the message.
+        remedy (str): What to do, for the message.
+
+    Raises:
+        ValueError: Lists the tensors that are missing, of another shape, or unknown.
+    """
+    problems = [f"{name} is missing" for name in expected if name not in state]
+    problems += [f"{name} is unknown" for name in state if name not in expected]
+    for name in expected.keys() & state.keys():
+        found, wanted = _form(state[name]), _form(expected[name])
+        if found != wanted:
+            problems.append(f"{name} is {found} instead of {wanted}")
+    if problems:
+        raise ValueError(
+            f"{source} does not fit the {network} in {len(problems)} tensors: "
+            f"{listed(problems)}. Expected the checkpoint of this very network: "
+            f"{remedy}."
+        )
+
+
+def listed(problems: Iterable[str]) -> str:
+    """The first of several problems, in words."""
+    problems = sorted(problems)
+    shown = "; ".join(printable(each, 300) for each in problems[:20])
+    return shown + (f"; and {len(problems) - 20} more" if len(problems) > 20 else "")
+
+
+def _form(value: object) -> object:
+    """The shape of a tensor; of a module's extra state its type."""
+    is_tensor = isinstance(value, Tensor)
+    return tuple(value.shape) if is_tensor else type(value).__name__
+
+
+def load_exactly(
+    module: nn.Module,
+    state: Dict[str, Tensor],
+    source: str,
+    remedy: str = _REMEDY,
+) -> None:
+    """Load a state dict that fits in every tensor, or none of it.
+
+    Args:
+        module (nn.Module): The network.
+        state (dict[str, Tensor]): Its tensors.
+        source (str): Name of their origin, for the message.
+        remedy (str): What to do, for the message.
+
+    Raises:
+        ValueError: Lists the tensors that are missing, of another shape, or unknown.
+    """
+    network = type(module).__name__
+    require_same_tensors(state, module.state_dict(), source, network, remedy)
+    module.load_state_dict(state)

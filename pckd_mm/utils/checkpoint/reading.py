@@ -1,0 +1,159 @@
+"""Reading checkpoints.
+
+No code of a checkpoint runs, and what cannot be read is explained: ``pckd_mm.compat``
+sees to both for MMEngine's loader.
+"""
+
+import contextlib
+import errno
+import os.path as osp
+import re
+import zipfile
+from typing import Iterator, Optional
+from urllib.error import URLError
+
+import torch
+from mmengine.runner import CheckpointLoader
+
+from ..printable import printable
+from .fitting import STATE_DICTS
+
+# Full disks, and files of other users.
+_NOT_OF_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
+
+
+def _zoo_address(name: str) -> str:
+    """The address of the weights, for the name of a model in MMPretrain's zoo."""
+    if osp.isfile(name) or "/" in name:
+        return name
+    from mmpretrain.apis.model import ModelHub
+
+    try:
+        return ModelHub.get(name).weights or name
+    except ValueError:  # no model of the zoo has this name
+        return name
+
+
+def damage_of(path: str) -> Optional[str]:
+    """What is wrong with a file in the form that torch writes today; None if nothing.
+
+    The whole file is read, by its checksums; ``torch.serialization.
+    set_crc32_options(False)`` writes none.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if all(part.CRC == 0 for part in archive.infolist()):
+                return None
+            damaged = archive.testzip()
+    except Exception as error:  # damaged headers raise whatever their bytes lead to
+        return f"{osp.getsize(path):,} bytes, {printable(str(error), 300)}"
+    if damaged is not None:
+        return f"its part {printable(damaged, 300)} is damaged"
+    return None
+
+
+def _is_zip(path: str) -> bool:
+    if not osp.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+@contextlib.contextmanager
+def explaining_unreadable(path: str) -> Iterator[None]:
+    """Within it a checkpoint that cannot be read says why, in one sentence.
+
+    A local file of today's form is read by its checksums first, since torch reads
+    damaged numbers as others.
+
+    Args:
+        path (str): What is read: a file or a URL.
+
+    Raises:
+        FileNotFoundError: Where there is no such file.
+        ConnectionError: Where a URL cannot be fetched.
+        ValueError: For a file that is damaged, or needs code to be run.
+    """
+    expected = "expected a whole file written by torch.save: fetch or save it again."
+    local = osp.expanduser(path)
+    try:
+        damage = damage_of(local) if _is_zip(local) else None
+        if damage is None:
+            yield
+            return
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"There is no checkpoint {path}; expected a file or a URL."
+        ) from None
+    except (ImportError, torch.cuda.OutOfMemoryError):
+        raise  # the file is not at fault
+    except (URLError, ConnectionError, TimeoutError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConnectionError(
+            f"The checkpoint {path} cannot be fetched ({reason}); expected a URL that "
+            "can be reached: fetch it elsewhere and name the file."
+        ) from error
+    except Exception as error:  # a damaged pickle raises whatever its bytes lead to
+        if getattr(error, "errno", None) in _NOT_OF_THE_FILE:
+            raise
+        # torch < 2.4 writes "Unsupported class".
+        wanted = re.findall(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
+        if wanted:
+            raise ValueError(
+                f"The checkpoint {path} is refused, since reading it would run "
+                f"{wanted[0]}; expected tensors and plain values only: save its state "
+                "dict alone in a script of your own that allows that name by torch."
+                "serialization.add_safe_globals, or reads the file by torch.load(..., "
+                "weights_only=False), if you trust it."
+            ) from error
+        # The rest of torch's advice is to trust the file.
+        found = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+        reason = found[1] if found else str(error).strip() or type(error).__name__
+        reason = printable(reason.splitlines()[0], 300)
+        raise ValueError(
+            f"The checkpoint {path} cannot be read ({reason}); {expected}"
+        ) from error
+    raise ValueError(f"The checkpoint {path} is not whole ({damage}); {expected}")
+
+
+def read_checkpoint(path: str) -> dict:
+    """Read a checkpoint on the CPU; no code from it runs.
+
+    Args:
+        path (str): A file, a URL, an address that MMEngine knows (``torchvision://``,
+            ``open-mmlab://``) or the name of a model in MMPretrain's zoo.
+
+    Returns:
+        dict: What the file holds.
+
+    Raises:
+        FileNotFoundError: Where there is no such file.
+        ConnectionError: Where a URL cannot be fetched.
+        ValueError: For a file that is damaged, or needs code to be run.
+    """
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(
+            _zoo_address(path), map_location="cpu", logger="silent"
+        )
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"There is no checkpoint {path}; expected a file, a URL or the name of a "
+            "model in MMPretrain's zoo."
+        ) from None
+    if not isinstance(checkpoint, dict):
+        raise ValueError(
+            f"The checkpoint {path} holds a {type(checkpoint).__name__}; expected a "
+            "dict of tensors or one with a state_dict."
+        )
+    parts = [checkpoint, checkpoint.get("state_dict", {})]
+    parts += [
+        checkpoint[key] for key in STATE_DICTS if isinstance(checkpoint.get(key), dict)
+    ]
+    for part in parts:
+        if not isinstance(part, dict) or not all(isinstance(key, str) for key in part):
+            raise ValueError(
+                f"The checkpoint {path} has a damaged state dict, without names of "
+                "tensors; expected a dict of tensors or one with a state_dict: fetch "
+                "or save it again."
+            )
+    return checkpoint
