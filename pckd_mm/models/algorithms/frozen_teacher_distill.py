@@ -98,8 +98,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             as ``mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py``. Where
             ``teacher_ckpt`` does not fit or is missing, the message names it. Defaults
             to None.
-        data_preprocessor (dict | nn.Module, optional): What prepares the batches.
-            Defaults to None, the student's.
+        data_preprocessor (dict | nn.Module, optional): What prepares the batches; a
+            config without type is one of ``preprocessor_type``. Defaults to None, the
+            student's.
         input_shape (Sequence[int], optional): Channels, height and width of the
             networks' inputs, for connectors that ask for the shape of a feature.
             Defaults to None.
@@ -116,6 +117,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     # Images that one process needs in a batch to compare them with each other.
     min_images = 1
+    # What prepares batches where the config of it has no type.
+    preprocessor_type = "mmpretrain.ClsDataPreprocessor"
 
     def __init__(
         self,
@@ -147,7 +150,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             distiller=self._complete_distiller(
                 distiller, student, teacher, input_shape
             ),
-            data_preprocessor=data_preprocessor,
+            data_preprocessor=self._build_preprocessor(data_preprocessor),
             **kwargs,
         )
         if not isinstance(self.distiller, PCKDDistiller):
@@ -235,6 +238,14 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             model = MODELS.build(copy.deepcopy(model))
         self._check_network(who, model)
         return model
+
+    def _build_preprocessor(
+        self, preprocessor: Union[dict, nn.Module, None]
+    ) -> Optional[nn.Module]:
+        if not isinstance(preprocessor, dict):
+            return preprocessor
+        kind = preprocessor.get("type") or self.preprocessor_type
+        return MODELS.build(dict(preprocessor, type=kind))
 
     def _check_pair(self, student: BaseModel, teacher: BaseModel) -> None:
         """Refuse networks that do not go together."""

@@ -8,6 +8,7 @@ from mmpretrain.models import ClsHead, ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import process_count, process_scope, share_of_rows
@@ -40,13 +41,14 @@ class MultiViewDistill(FrozenTeacherDistill):
             ``data_preprocessor`` that is given as a config. Defaults to None, which
             leaves it as it is.
         data_preprocessor (dict | nn.Module, optional): What makes the views, such as
-            :class:`RotatedViewsDataPreprocessor`. Defaults to None, the student's.
+            :class:`RotatedViewsDataPreprocessor`, which a config without type is one
+            of for several views (:func:`with_views`). Defaults to None, the student's.
         **kwargs: Further arguments of :class:`FrozenTeacherDistill`, such as
             ``teacher_ckpt``.
 
     Raises:
         TypeError: Where teacher or student is no ``ImageClassifier`` with a head.
-        ValueError: For ``num_views`` without the config of a ``data_preprocessor``.
+        ValueError: For a ``data_preprocessor`` that does not make ``num_views``.
     """
 
     def __init__(
@@ -58,19 +60,11 @@ class MultiViewDistill(FrozenTeacherDistill):
         data_preprocessor: Union[dict, nn.Module, None] = None,
         **kwargs,
     ) -> None:
-        if num_views is not None:
-            if not isinstance(data_preprocessor, dict):
-                raise ValueError(
-                    f"MultiViewDistill found num_views={num_views} and the "
-                    f"data_preprocessor {type(data_preprocessor).__name__}; expected "
-                    "the config of one: give it, or set num_views there."
-                )
-            data_preprocessor = dict(data_preprocessor, num_views=num_views)
         super().__init__(
             architecture,
             distiller,
             teacher,
-            data_preprocessor=data_preprocessor,
+            data_preprocessor=with_views(data_preprocessor, num_views, architecture),
             **kwargs,
         )
 
