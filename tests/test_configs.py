@@ -198,6 +198,7 @@ def test_folders_and_official_files_differ_in_the_data_only():
         cfg.data_preprocessor.pop("to_rgb")
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
             cfg[loader].dataset.pop("dataset")
+            cfg[loader].dataset.pop("pipeline", None)
     assert official.to_dict() == folder.to_dict()
 
 
@@ -216,4 +217,6 @@ def test_data_of_transfer_are_shrunk_rgb(name):
         dataset = loader.dataset.dataset
         assert dataset.pipeline == (steps if is_file else steps[1:])
     assert cfg.test_dataloader == cfg.val_dataloader
+    if is_file:
+        assert cfg.test_dataloader.dataset.pipeline == steps
     assert "shrunk" not in cfg
