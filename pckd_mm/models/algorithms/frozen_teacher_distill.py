@@ -18,8 +18,6 @@ from typing import (
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from mmrazor.models.algorithms import BaseAlgorithm, SingleTeacherDistill
@@ -41,6 +39,7 @@ from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_networ
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
+from pckd_mm.utils.config import load_config
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 
@@ -217,8 +216,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"{type(self).__name__} found no teacher; expected its config as "
                 "teacher, or the path of the config that trains it as teacher_config."
             )
-        is_of_library = "::" in teacher_config
-        if not is_of_library and not osp.isfile(teacher_config):
+        if "::" not in teacher_config and not osp.isfile(teacher_config):
             raise FileNotFoundError(
                 f"There is no teacher_config {teacher_config}; expected the config "
                 "that trains the teacher: name it as seen from the working directory, "
@@ -230,8 +228,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 "no teacher_ckpt; expected the checkpoint of the teacher: name it, or "
                 f"train it: python tools/train.py {teacher_config}."
             )
-        read = get_config if is_of_library else Config.fromfile
-        return read(teacher_config).model
+        return load_config(teacher_config).model
 
     def _build_network(self, who: str, model: Union[dict, BaseModel]) -> BaseModel:
         if isinstance(model, dict):
