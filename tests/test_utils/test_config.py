@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.dependencies import has_detection
 from tests.builders import CONFIGS, ROOT
 
 RUNTIME = "_base_/runtime.py"
@@ -81,6 +82,14 @@ def test_imports_that_are_none(tmp_path):
     expected = r"custom_imports=\['a', 'b'\]; expected the names of modules: "
     with pytest.raises(ValueError, match=expected):
         load_config(path)
+
+
+def test_configs_name_what_mmrazor_needs():
+    for name in ("runtime", "benchmarks/voc0712", "benchmarks/digit_scenes"):
+        if name != "runtime" and not has_detection():
+            continue
+        cfg = load_config(CONFIGS / "_base_" / f"{name}.py")
+        assert cfg.custom_imports.imports == ["pckd_mm"]
 
 
 def test_a_config_of_a_library():
