@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.runner import Runner
 from mmpretrain.apis import ImageClassificationInferencer, get_model
 from mmpretrain.datasets import CustomDataset
 
 from pckd_mm.datasets import CheckedCIFAR100, DigitsDataset, collate_batches
+from pckd_mm.models import RotatedViewsDataPreprocessor
 from pckd_mm.registry import DATASETS, MODELS
 from pckd_mm.utils.checkpoint import export_student
 from pckd_mm.utils.dependencies import has_detection
-from tests.builders import CONFIGS, ROOT
+from tests.builders import CONFIGS, ROOT, image_folder, run_config
 
 needs_mmdet = pytest.mark.skipif(not has_detection(), reason="needs mmdet")
 
@@ -244,3 +247,34 @@ def test_without_importing_pckd_mm():
     assert done.returncode == 0, done.stderr
     for path, number in classes.items():
         assert f"{CONFIGS / path} {number}" in done.stdout.splitlines()
+
+
+def test_a_run_on_a_data_set_of_mmpretrain(tmp_path):
+    """Its data preprocessor has no type, its pipeline augments, its workers load."""
+    images = image_folder(tmp_path / "images")
+    cfg = run_config("pckd/cifar100_resnet56_resnet20.py", images, tmp_path / "run")
+    theirs = get_config("mmpretrain::_base_/datasets/cifar100_bs16.py")
+    for split in ("train", "val", "test"):
+        loader = theirs[f"{split}_dataloader"]
+        loader.update(batch_size=6, num_workers=0, persistent_workers=False)
+        loader.dataset = dict(
+            type="CustomDataset",
+            data_root=str(images / ("train" if split == "train" else "test")),
+            test_mode=split != "train",
+            pipeline=[dict(type="LoadImageFromFile"), *loader.dataset.pipeline],
+        )
+        cfg[f"{split}_dataloader"] = loader
+    assert "RandomFlip" in [step.type for step in cfg.train_dataloader.dataset.pipeline]
+    cfg.data_preprocessor = theirs.data_preprocessor
+    cfg.train_cfg.max_epochs = 1
+    cfg.model.update(teacher_ckpt=None, teacher_config=None)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    preprocessor = runner.model.data_preprocessor
+    assert isinstance(preprocessor, RotatedViewsDataPreprocessor)
+    # The pipeline flips and crops already.
+    assert preprocessor.num_views == 4
+    assert (preprocessor.flip_prob, preprocessor.crop_padding) == (0, 0)
+    mean = theirs.data_preprocessor.mean
+    assert preprocessor.mean.flatten().tolist() == pytest.approx(mean)
+    assert runner.message_hub.get_scalar("val/accuracy/top1").current() >= 0
