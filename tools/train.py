@@ -29,6 +29,7 @@ from pckd_mm.engine.speed_options import (
     use_speed_up,
 )
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
+from pckd_mm.utils.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -105,12 +106,13 @@ def parse_with_launcher(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return args
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def config_from(args: argparse.Namespace) -> Config:
     """The config with the command line's settings merged in."""
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+    except (ImportError, ValueError) as error:
+        raise SystemExit(str(error)) from None
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
@@ -131,7 +133,7 @@ def train(cfg: Config) -> None:
 @ending_on_sigterm()
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args)
+    cfg = config_from(args)
     try:
         if args.resume is not None:
             checkpoint = checkpoint_to_resume(cfg.work_dir, args.resume)

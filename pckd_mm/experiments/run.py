@@ -17,12 +17,13 @@ from mmengine.config import Config
 
 from pckd_mm.analysis import metric_of, read_curve, read_epoch
 from pckd_mm.utils.checkpoint import student_beside
+from pckd_mm.utils.config import load_config
 from pckd_mm.utils.files import write_whole
 
 from .facts import made_with
 
 TEACHER = "teacher"
-_from_file = functools.lru_cache(None)(Config.fromfile)
+_from_file = functools.lru_cache(None)(load_config)
 
 
 class ExperimentError(Exception):

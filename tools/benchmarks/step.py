@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch import nn
@@ -53,6 +52,7 @@ from pckd_mm.engine.speed_options import (
 )
 from pckd_mm.experiments.facts import commit, hardware
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
 from pckd_mm.utils.cpu_memory import keep_freed_memory
 from pckd_mm.utils.precision import autocast_dtype
 from plain_program import EPOCHS, VIEWS, PlainPCKD, PlainProgram
@@ -142,7 +142,7 @@ class Pair:
         )
 
     def _prepare(self, path: str, method: str) -> tuple:
-        cfg = Config.fromfile(path)
+        cfg = load_config(path)
         if self.args.amp:
             use_mixed_precision(cfg)
         use_speed_up(cfg, self.args.fast, self.args.compile)
