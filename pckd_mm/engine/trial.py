@@ -54,10 +54,16 @@ def training_inputs(
         for handle in handles:
             handle.remove()
     images = min(loader.batch_size or 2, len(loader.dataset))
-    return {
-        name: inputs.repeat(-(-images // 2), 1, 1, 1)[: len(inputs) * images // 2]
-        for name, inputs in found.items()
-    }
+    return {name: _repeated(inputs, images) for name, inputs in found.items()}
+
+
+def _repeated(inputs: Tensor, images: int) -> Tensor:
+    """The inputs of two images as those of more, in the layout that they have."""
+    rows = len(inputs) * images // 2
+    repeated = inputs.repeat(-(-images // 2), 1, 1, 1)[:rows]
+    if inputs.is_contiguous():
+        return repeated
+    return repeated.contiguous(memory_format=torch.channels_last)
 
 
 class Trial:

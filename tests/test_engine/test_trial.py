@@ -5,11 +5,13 @@ import copy
 import random
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from pckd_mm.engine import trial
+from pckd_mm.engine.channels_last import Candidate, use_channels_last
 from pckd_mm.engine.trial import Trial, seconds_of_each, training_inputs
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.compilation import compile_network
@@ -103,7 +105,8 @@ def test_seconds_are_the_clocks(monkeypatch):
     assert taken == 0.25
 
 
-def test_a_step_has_the_form_that_was_compiled_for_its_trial():
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_step_has_the_form_that_was_compiled_for_its_trial(channels_last):
     graphs = []
 
     def backend(graph, inputs):
@@ -116,12 +119,19 @@ def test_a_step_has_the_form_that_was_compiled_for_its_trial():
         "t": Trial(model.teacher, False, contextlib.nullcontext),
     }
     networks = {name: trial.network for name, trial in trials.items()}
+    if channels_last:
+        candidates = {
+            name: Candidate(trial, torch.randn(2, 3, 8, 8))
+            for name, trial in trials.items()
+        }
+        use_channels_last(model, candidates, True, lambda: None)
     inputs = training_inputs(model, networks, loader())
     for name, network in networks.items():
         compile_network(network, backend=backend)
         trials[name].seconds(inputs[name])
     compiled = len(graphs)
     assert compiled >= 2
+    assert all(value.is_contiguous() is not channels_last for value in inputs.values())
     model.train()
     data = model.data_preprocessor(next(iter(loader())), True)
     model.parse_losses(model(**data, mode="loss"))[0].backward()

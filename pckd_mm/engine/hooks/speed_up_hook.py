@@ -1,7 +1,7 @@
 """The same networks, faster."""
 
 import contextlib
-from typing import Any, Dict, List, Union
+from typing import Any, Callable, Dict, List, Union
 
 import torch
 from mmengine.hooks import Hook
@@ -142,6 +142,16 @@ class _Run:
         networks = {name: trial.network for name, trial in trials.items()}
         return training_inputs(self.model, networks, self.runner.train_dataloader)
 
+    def passes(self) -> Dict[str, Callable[[], float]]:
+        """What runs each network as in a step and gives the seconds, where it can."""
+        found = {}
+        with contextlib.suppress(Exception):  # a step of training will tell
+            trials = self.trials()
+            for name, inputs in self.inputs(trials).items():
+                trials[name].seconds(inputs)
+                found[name] = lambda t=trials[name], i=inputs: t.seconds(i)
+        return found
+
 
 @HOOKS.register_module()
 class SpeedUpHook(Hook):
@@ -232,7 +242,10 @@ class SpeedUpHook(Hook):
             return "off, it is for classifiers"
         distiller = getattr(run.model, "distiller", None)
         beside = [distiller] if isinstance(distiller, nn.Module) else []
-        inputs = run.inputs(trials)
+        try:
+            inputs = run.inputs(trials)
+        except Exception as error:  # of a network that trains, but not two images
+            return f"off, two images alone fail ({type(error).__name__}: {error})"
         candidates = {}
         for name, trial in trials.items():
             unsafe = unsafe_convolution(trial.network, *beside) if run.on_cpu else None
@@ -284,15 +297,8 @@ class SpeedUpHook(Hook):
         if not self.compile:
             return _NOT_ASKED
         settings = dict(self.compile) if isinstance(self.compile, dict) else {}
-        trials = run.trials() if run.on_cpu else {}
-        inputs = run.inputs(trials) if trials else {}
-
-        def seconds() -> Dict[str, float]:
-            return seconds_of_each(
-                {name: lambda n=name: trials[n].seconds(inputs[n]) for name in inputs}
-            )
-
-        before = seconds()
+        passes = run.passes() if run.on_cpu else {}
+        before = seconds_of_each(passes)
         words = {}
         for name, network in run.networks.items():
             if not (isinstance(network, BaseClassifier) or settings.get("dynamic")):
@@ -300,7 +306,7 @@ class SpeedUpHook(Hook):
                 continue
             names = compile_network(network, **settings)
             words[name] = f"on in {', '.join(names) or 'nothing'} of {name}"
-        for name, after in seconds().items():
+        for name, after in seconds_of_each(passes).items():
             if after > SLOWER * before[name]:
                 words[name] += f" (slower: {compared(after, before[name])})"
         return ", ".join(words.values())

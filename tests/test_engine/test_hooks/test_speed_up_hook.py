@@ -270,6 +270,19 @@ def test_a_resumed_run_keeps_what_was_measured(monkeypatch):
     assert on and "on in the student (as in the run that is resumed)" in line
 
 
+def test_a_network_that_cannot_be_tried_is_trained_all_the_same():
+    model = MODELS.build(classifier(8, width=WIDE))
+
+    def fails(module, inputs):
+        raise RuntimeError("in training only")
+
+    model.head.register_forward_pre_hook(fails)
+    hook = SpeedUpHook(channels_last=True, compile=dict(backend="eager"))
+    line = before_train(model, hook)
+    assert "channels_last: off, two images alone fail (RuntimeError: in trai" in line
+    assert "compile: on in backbone of the ImageClassifier; " in line
+
+
 def test_what_channels_last_may_be():
     with pytest.raises(ValueError, match="channels_last='on'; expected True, False or"):
         SpeedUpHook(channels_last="on")
