@@ -29,6 +29,7 @@ from pckd_mm.engine.speed_options import (
     use_speed_up,
 )
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
+from pckd_mm.utils.precision import add_amp_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,16 +49,12 @@ def parse_args() -> argparse.Namespace:
         help="go on from a checkpoint, or from the newest whole one of a folder [the "
         "work dir]",
     )
-    parser.add_argument(
-        "--amp",
-        action="store_true",
-        help="mixed precision: bfloat16, or float16 on a GPU without it",
-    )
+    add_amp_options(parser)
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="what only rounds differently: weights with channels last, the teacher's "
-        "BatchNorm folded into its convolutions, a fused optimizer",
+        help="what only rounds differently: channels last where that is faster, the "
+        "teacher's BatchNorm folded into its convolutions, a fused optimizer",
     )
     parser.add_argument(
         "--compile",
@@ -144,8 +141,8 @@ def main() -> None:
                     logger="current",
                     level=logging.WARNING,
                 )
-        if args.amp:
-            use_mixed_precision(cfg)
+        if args.amp is not None:
+            use_mixed_precision(cfg, args.amp)
         use_speed_up(cfg, args.fast, args.compile)
         use_guards(cfg)
         if args.skip_broken:

@@ -8,7 +8,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from pckd_mm.registry import OPTIM_WRAPPERS
-from pckd_mm.utils.precision import has_fast_bfloat16
+from pckd_mm.utils.precision import NO_BFLOAT16, has_fast_bfloat16
 
 from .skip_step import SkipStepMixin
 
@@ -48,10 +48,7 @@ class BFloat16OptimWrapper(SkipStepMixin, OptimWrapper):
             return "bfloat16"
         if self.force:
             return "bfloat16, slow on this CPU, which has no instructions for it"
-        return (
-            "float32, since this CPU has no instructions for bfloat16, which would be "
-            "many times slower (--force-amp insists)"
-        )
+        return f"float32, since {NO_BFLOAT16}"
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

@@ -1,8 +1,23 @@
 """What mixed precision computes in."""
 
+import argparse
+
 import torch
 
-__all__ = ["autocast_dtype", "has_fast_bfloat16"]
+__all__ = [
+    "AMP_OPTIONS",
+    "NO_BFLOAT16",
+    "add_amp_options",
+    "autocast_dtype",
+    "has_fast_bfloat16",
+]
+
+# What asks for mixed precision on the command line, by how much it is wanted.
+AMP_OPTIONS = {"auto": "--amp", "force": "--force-amp"}
+NO_BFLOAT16 = (
+    "this CPU has no instructions for bfloat16, which would be many times slower "
+    f"({AMP_OPTIONS['force']} insists)"
+)
 
 
 def has_fast_bfloat16() -> bool:
@@ -39,3 +54,20 @@ def autocast_dtype(is_detector: bool = False, force: bool = False) -> torch.dtyp
         old = torch.cuda.get_device_capability() < (8, 0)
         return torch.float16 if old else torch.bfloat16
     return torch.bfloat16 if force or has_fast_bfloat16() else torch.float32
+
+
+def add_amp_options(parser: argparse.ArgumentParser) -> None:
+    """Add what asks for mixed precision: ``amp`` is then None, "auto" or "force".
+
+    Args:
+        parser (ArgumentParser): Of a tool that trains.
+    """
+    helps = {
+        "auto": "mixed precision: bfloat16, or float16 on a GPU without it; a CPU "
+        "without instructions for bfloat16 stays in float32",
+        "force": "the same, in bfloat16 on every CPU",
+    }
+    for wanted, option in AMP_OPTIONS.items():
+        parser.add_argument(
+            option, dest="amp", action="store_const", const=wanted, help=helps[wanted]
+        )

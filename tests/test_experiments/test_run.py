@@ -28,7 +28,7 @@ DISTILS = STUDENT.replace("type='Any'", "type='Any', teacher_ckpt='own.pth'")
 def make(tmp_path):
     """A run of a small config; its work dir is ``work``."""
 
-    def make(text=STUDENT, kind=Run, seed=1, amp=False, options=None, **more):
+    def make(text=STUDENT, kind=Run, seed=1, amp=None, options=None, **more):
         config = tmp_path / f"config_{hashlib.md5(text.encode()).hexdigest()}.py"
         config.write_text(text)
         folder = tmp_path / "work" / f"seed_{seed}"
@@ -60,7 +60,7 @@ class Ended:
 
 
 def test_the_config_is_written_as_it_is_trained(make, tmp_path):
-    run = make(options={"train_cfg.max_epochs": 2}, amp=True, group="pair")
+    run = make(options={"train_cfg.max_epochs": 2}, amp="auto", group="pair")
     run.prepare()
     text = (tmp_path / "work" / "seed_1.py").read_text()
     assert text.startswith("# KD, seed 1, mixed precision\n")
@@ -110,7 +110,7 @@ def test_what_is_to_be_done(make):
     assert note == {"accuracy": 53.0, **run.note()}
     assert run.note()["precision"] == "float32"
     assert make(options={"train_cfg.max_epochs": 4}).state() == "changed, anew"
-    assert make(amp=True).state() == "changed, anew"
+    assert make(amp="auto").state() == "changed, anew"
 
 
 def test_another_training_is_set_aside_and_fresh_removes(make, capsys):
@@ -184,7 +184,7 @@ def test_a_process_writes_to_the_log_and_can_be_stopped(make, monkeypatch):
 def test_the_test_of_a_teacher(make, tmp_path):
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"weights")
-    run = make(kind=TeacherTest, tested=weights, amp=True)
+    run = make(kind=TeacherTest, tested=weights, amp="auto")
     run.prepare()
     command = run.command()
     assert command[0] == str(ROOT / "tools" / "test.py")
