@@ -2,7 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.dist import broadcast_object_list
@@ -82,13 +82,13 @@ class Candidate:
         trial (Trial): Its passes.
         inputs (Tensor, optional): Its inputs in a step; None if not known.
         keeps_weights (bool): Whether its weights stay as they are, as DDP's do.
-        obstacle (str, optional): Why it cannot get it, in words.
+        beside (Sequence[nn.Module]): What else may run on its features.
     """
 
     trial: Trial
     inputs: Optional[Tensor]
     keeps_weights: bool = False
-    obstacle: Optional[str] = None
+    beside: Sequence[nn.Module] = ()
 
     def _seconds(self) -> float:
         inputs = self.inputs.contiguous(memory_format=_LAYOUT)
@@ -98,20 +98,24 @@ class Candidate:
             return self.trial.seconds(inputs)
 
     def choose(
-        self, wanted: Union[bool, str], measures: bool, earlier: Optional[bool]
+        self, wanted: Union[bool, str], on_cpu: bool, earlier: Optional[bool]
     ) -> Tuple[bool, str]:
         """Try it.
 
         Args:
             wanted (bool | str): True, or ``AUTO``.
-            measures (bool): Whether to measure the time, as on a CPU.
+            on_cpu (bool): Whether it runs on a CPU, where the time is measured and
+                some convolutions are not safe.
             earlier (bool, optional): What the run that is resumed chose.
 
         Returns:
             tuple[bool, str]: Whether it gets the layout, and why, in words.
         """
-        if self.obstacle is not None or self.inputs is None:
-            return False, self.obstacle or "it is not run on images in batches"
+        if self.inputs is None:
+            return False, "it is not run on images in batches"
+        unsafe = unsafe_convolution(self.trial.network, *self.beside)
+        if on_cpu and unsafe is not None:
+            return False, f"it has {unsafe}, which is not safe on a CPU"
         try:
             self._seconds()
         except Exception as error:  # whatever a network of others does not bear
@@ -119,7 +123,7 @@ class Candidate:
             return False, (
                 f"its passes fail in that layout ({type(error).__name__}: {reason[0]})"
             )
-        if not measures:
+        if not on_cpu:
             return True, ""
         if wanted == AUTO and earlier is not None:
             return earlier, "as in the run that is resumed"
@@ -138,7 +142,7 @@ def use_channels_last(
     candidates: Dict[str, Candidate],
     wanted: Union[bool, str],
     step: Callable[[], Any],
-    measures: bool = False,
+    on_cpu: bool,
     earlier: Optional[Dict[str, bool]] = None,
 ) -> Tuple[Dict[str, bool], str]:
     """Give networks, and the inputs where all of them take it, channels last.
@@ -152,8 +156,8 @@ def use_channels_last(
         wanted (bool | str): True, or ``AUTO``.
         step (Callable): Runs a step of the model without trace. Where it fails in the
             layout, all is as before.
-        measures (bool): Whether the time decides (``AUTO``) or is told, as on a CPU.
-            Defaults to False.
+        on_cpu (bool): Whether they run on a CPU, where the time decides (``AUTO``) or
+            is told.
         earlier (dict[str, bool], optional): What the run that is resumed chose.
             Defaults to None.
 
@@ -163,7 +167,7 @@ def use_channels_last(
     """
     choices = [
         {
-            name: candidate.choose(wanted, measures, (earlier or {}).get(name))
+            name: candidate.choose(wanted, on_cpu, (earlier or {}).get(name))
             for name, candidate in candidates.items()
         }
     ]

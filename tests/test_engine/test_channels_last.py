@@ -62,7 +62,7 @@ class Viewing(nn.Module):
 
 def candidate(network, **more) -> Candidate:
     trial = Trial(network, True, contextlib.nullcontext)
-    return Candidate(trial, torch.randn(2, 3, 8, 8), **more)
+    return Candidate(trial, **{"inputs": torch.randn(2, 3, 8, 8), **more})
 
 
 def network() -> nn.Module:
@@ -84,7 +84,7 @@ def test_a_network_that_fails_in_the_layout_keeps_its_own(where):
     weight = viewing.conv.weight
     data, values = weight.data_ptr(), weight.detach().clone()
     chosen, words = use_channels_last(
-        network(), {"it": candidate(viewing)}, True, nothing
+        network(), {"it": candidate(viewing)}, True, nothing, on_cpu=False
     )
     assert chosen == {"it": False}
     assert words.startswith("off in it (its passes fail in that layout (RuntimeError: ")
@@ -96,17 +96,18 @@ def test_inputs_are_for_all_networks_or_none():
     student, teacher = network(), network()
     candidates = {
         "the student": candidate(student, keeps_weights=True),
-        "the teacher": candidate(teacher, obstacle="it cannot"),
+        "the teacher": candidate(teacher, inputs=None),
     }
-    chosen, words = use_channels_last(student, candidates, True, nothing)
+    chosen, words = use_channels_last(student, candidates, True, nothing, True)
     assert chosen == {"the student": False, "the teacher": False}
     assert "off in the student (DDP keeps its weights as they are, and not all" in words
-    assert "off in the teacher (it cannot)" in words
+    assert "off in the teacher (it is not run on images" in words
     assert inputs_of(student).is_contiguous()
 
     candidates["the teacher"] = candidate(teacher)
-    chosen, words = use_channels_last(student, candidates, True, nothing)
-    assert words == "on in the student, by its inputs, on in the teacher"
+    chosen, words = use_channels_last(student, candidates, True, nothing, True)
+    assert words.startswith("on in the student, by its inputs (")
+    assert ", on in the teacher (" in words
     assert inputs_of(student).is_contiguous(memory_format=torch.channels_last)
     assert not is_channels_last(student) and is_channels_last(teacher)
 
@@ -119,7 +120,9 @@ def test_a_step_that_fails_takes_all_back():
         seen.append((is_channels_last(student), inputs_of(student).is_contiguous()))
         raise RuntimeError("a loss views it")
 
-    chosen, words = use_channels_last(student, {"it": candidate(student)}, True, step)
+    chosen, words = use_channels_last(
+        student, {"it": candidate(student)}, True, step, True
+    )
     assert seen == [(True, False)] and chosen == {"it": False}
     assert words == (
         "off in it (a step fails in that layout (RuntimeError: a loss views it))"
@@ -149,5 +152,16 @@ def test_auto_takes_what_is_measured_to_be_faster(
     )
     # Where nothing is measured, as on a GPU, it is on.
     student = network()
-    chosen = use_channels_last(student, {"it": candidate(student)}, "auto", nothing)
-    assert chosen == ({"it": True}, "on in it") and is_channels_last(student)
+    candidates = {"it": candidate(student)}
+    found = use_channels_last(student, candidates, "auto", nothing, on_cpu=False)
+    assert found == ({"it": True}, "on in it") and is_channels_last(student)
+
+
+def test_unsafe_convolutions_count_beside_the_network_too_but_on_a_cpu_only():
+    beside = [nn.ModuleDict(dict(align=nn.Conv2d(4, 8, 1, 2)))]
+    for on_cpu in (True, False):
+        student = network()
+        candidates = {"it": candidate(student, beside=beside)}
+        chosen, words = use_channels_last(student, candidates, True, nothing, on_cpu)
+        assert chosen == {"it": not on_cpu}
+    assert words == "on in it"

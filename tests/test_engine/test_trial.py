@@ -124,7 +124,7 @@ def test_a_step_has_the_form_that_was_compiled_for_its_trial(channels_last):
             name: Candidate(trial, torch.randn(2, 3, 8, 8))
             for name, trial in trials.items()
         }
-        use_channels_last(model, candidates, True, lambda: None)
+        use_channels_last(model, candidates, True, lambda: None, False)
     inputs = training_inputs(model, networks, loader())
     for name, network in networks.items():
         compile_network(network, backend=backend)

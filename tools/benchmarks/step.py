@@ -238,7 +238,6 @@ def loss_difference(pair: Pair, plain: PlainPCKD, project: RunnerProgram) -> flo
             samples, labels.tensor_split(len(samples)), strict=True
         ):
             sample.set_gt_label(part)
-        views = views.contiguous(memory_format=torch.channels_last)
         losses = model(views, samples, mode="loss")
     model.progress = None
     found = float(model.parse_losses(losses)[0].detach())

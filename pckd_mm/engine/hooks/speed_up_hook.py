@@ -20,7 +20,6 @@ from pckd_mm.engine.channels_last import (
     SLOWER,
     Candidate,
     compared,
-    unsafe_convolution,
     use_channels_last,
 )
 from pckd_mm.engine.dry_run import dry_run
@@ -248,18 +247,15 @@ class SpeedUpHook(Hook):
             return f"off, two images alone fail ({type(error).__name__}: {error})"
         candidates = {}
         for name, trial in trials.items():
-            unsafe = unsafe_convolution(trial.network, *beside) if run.on_cpu else None
-            if unsafe is not None:
-                unsafe = f"it has {unsafe}, which is not safe on a CPU"
             of_ddp = run.is_distributed and run.is_trained(name)
-            candidates[name] = Candidate(trial, inputs.get(name), of_ddp, unsafe)
+            candidates[name] = Candidate(trial, inputs.get(name), of_ddp, beside)
         info = run.runner.message_hub.runtime_info
         chosen, words = use_channels_last(
             run.model,
             candidates,
             self.channels_last,
             run.step,
-            measures=run.on_cpu,
+            run.on_cpu,
             earlier=info.get(_CHOSEN) if self.channels_last == AUTO else None,
         )
         if run.on_cpu and self.channels_last == AUTO:
