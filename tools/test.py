@@ -26,6 +26,7 @@ from pckd_mm.compat import (
     weights_only_loading,
 )
 from pckd_mm.utils.checkpoint import model_state_dict
+from pckd_mm.utils.endings import trace_faults
 from pckd_mm.utils.wrappers import unwrap
 from train import load_config, parse_with_launcher
 
@@ -108,6 +109,7 @@ def test(cfg: Config) -> dict:
 
 
 def main() -> None:
+    trace_faults()
     args = parse_args()
     cfg = load_config(args)
     cfg.load_from = args.checkpoint

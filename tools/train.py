@@ -29,6 +29,7 @@ from pckd_mm.engine.speed_options import (
     use_speed_up,
 )
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
+from pckd_mm.utils.endings import networks_of, trace_faults
 from pckd_mm.utils.precision import add_amp_options
 
 
@@ -121,12 +122,17 @@ def train(cfg: Config) -> None:
     """Train, and leave nothing of it in memory."""
     with weights_only_loading():
         runner = Runner.from_cfg(cfg)
+        runner.logger.info(
+            f"Networks: {networks_of(cfg.model)}. A fault in compiled code would end "
+            "this log with Python's place in it."
+        )
         with saying_where_resume_goes_on(runner):
             runner.train()
 
 
 @ending_on_sigterm()
 def main() -> None:
+    trace_faults()
     args = parse_args()
     cfg = load_config(args)
     try:

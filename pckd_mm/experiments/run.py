@@ -17,6 +17,7 @@ from mmengine.config import Config
 
 from pckd_mm.analysis import metric_of, read_curve, read_epoch
 from pckd_mm.utils.checkpoint import student_beside
+from pckd_mm.utils.endings import ending, last_lines, networks_of
 from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.precision import AMP_OPTIONS
 
@@ -292,11 +293,14 @@ class Run:
         self.ended = time.monotonic()
         curve = self.curve()
         if self.process.returncode or self.epochs not in curve:
-            lines = self.log.read_text(errors="replace").splitlines()[-20:]
+            status = self.process.returncode
+            who = f"{self} failed (exit status {status})"
+            if status < 0:  # it could not say anything itself
+                who = f"{self} ({networks_of(self.cfg.model)}) {ending(status)}"
+            lines = last_lines(self.log.read_text(errors="replace"))
             raise ExperimentError(
-                "\n".join(lines)
-                + f"\n\n{self} failed (exit status {self.process.returncode}); the end "
-                f"of its log, {self.log}, is above. The same command goes on from here."
+                "\n".join(lines) + f"\n\n{who}; the end of its log, {self.log}, is "
+                "above. The same command goes on from here."
             )
         note = {self.metric.slug: curve[self.epochs], **self.made_with()}
         text = json.dumps(note) + "\n"

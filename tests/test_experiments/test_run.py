@@ -151,6 +151,32 @@ def test_a_run_that_did_not_reach_its_end_has_failed(status, epochs, make):
     assert not run.is_finished
 
 
+def test_a_run_that_a_signal_ended_is_told_with_its_networks(make, monkeypatch):
+    text = DISTILS.replace(
+        "type='Any'",
+        "type='Any', architecture=dict(type='ImageClassifier', "
+        "backbone=dict(type='CIFARResNet', depth=8)), teacher_config='teacher.py'",
+    )
+    run = make(text)
+    run.prepare()
+    code = "import faulthandler; faulthandler.enable(); import numpy; "
+    monkeypatch.setattr(
+        run, "command", lambda: ["-c", code + "faulthandler._sigsegv()"]
+    )
+    run.start()
+    run.process.wait()
+    with pytest.raises(ExperimentError) as error:
+        run.finish()
+    text = str(error.value)
+    assert text.startswith("Fatal Python error: Segmentation fault")
+    assert text.endswith(
+        "KD, seed 1 (student CIFARResNet (depth 8), teacher of teacher.py) was ended "
+        "by SIGSEGV (segmentation fault), a fault in compiled code; the end of its "
+        f"log, {run.log}, is above. The same command goes on from here."
+    )
+    assert "Extension modules" in run.log.read_text() and "Extension m" not in text
+
+
 def test_threads_of_a_run(make, monkeypatch):
     started = []
     monkeypatch.setattr(
