@@ -26,7 +26,8 @@ def unsafe_convolution(*networks: nn.Module) -> Optional[str]:
     Where a CPU has AVX2 and no AVX-512, torch 2.11's oneDNN 3.10.2 writes beyond its
     memory in the backward pass of a convolution of kernel 1, stride 2 and fewer than 8
     input channels, if its tensors lie with channels last. Larger strides, which were
-    not seen to do so, count too, and so does every CPU.
+    not seen to do so, count too, and so does every CPU. ``torch.compile`` lays tensors
+    so on a CPU, whatever the inputs are.
 
     Args:
         *networks (nn.Module): Networks, and what runs on their features.
@@ -51,7 +52,11 @@ def unsafe_convolution(*networks: nn.Module) -> Optional[str]:
 
 def compared(with_it: float, without: float) -> str:
     """Two times in words, in milliseconds."""
-    return f"a pass takes {1000 * with_it:.3g} ms with it, {1000 * without:.3g} without"
+    numbers = [
+        f"{1000 * seconds:.{0 if seconds >= 0.1 else 1}f}"
+        for seconds in (with_it, without)
+    ]
+    return f"a pass takes {numbers[0]} ms with it, {numbers[1]} without"
 
 
 @contextlib.contextmanager

@@ -147,7 +147,7 @@ def test_auto_takes_what_is_measured_to_be_faster(
     assert chosen == {"it": expected} and is_channels_last(student) is expected
     state = "on" if expected else "off"
     assert words == (
-        f"{state} in it (a pass takes {1000 * channels_last:.3g} ms with it, "
+        f"{state} in it (a pass takes {1000 * channels_last:.0f} ms with it, "
         "200 without)"
     )
     # Where nothing is measured, as on a GPU, it is on.

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from measure import Stopwatch, say
 from pckd_mm.engine.channels_last import Candidate, use_channels_last
-from pckd_mm.engine.hooks.speed_up_hook import use_fused_kernel
 from pckd_mm.engine.trial import Trial
 from pckd_mm.utils.compilation import begin_step, compile_network
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
+from pckd_mm.utils.fused_optimizer import use_fused_kernel
 
 
 def after(owner: Any, method: str, then: Callable[[], None]) -> None:

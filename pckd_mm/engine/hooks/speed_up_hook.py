@@ -1,7 +1,7 @@
 """The same networks, faster."""
 
 import contextlib
-from typing import Any, Callable, Dict, List, Union
+from typing import Any, Callable, Collection, Dict, List, Union
 
 import torch
 from mmengine.hooks import Hook
@@ -12,7 +12,6 @@ from mmengine.runner import Runner
 from mmpretrain.models import BaseClassifier
 from mmrazor.models import SingleTeacherDistill
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from pckd_mm.engine.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from pckd_mm.engine.channels_last import (
@@ -20,6 +19,7 @@ from pckd_mm.engine.channels_last import (
     SLOWER,
     Candidate,
     compared,
+    unsafe_convolution,
     use_channels_last,
 )
 from pckd_mm.engine.dry_run import dry_run
@@ -27,52 +27,8 @@ from pckd_mm.engine.trial import Trial, seconds_of_each, training_inputs
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.compilation import begin_step, compile_network
 from pckd_mm.utils.cpu_memory import keep_freed_memory
+from pckd_mm.utils.fused_optimizer import restore_kernel, use_fused_kernel
 from pckd_mm.utils.wrappers import unwrap
-
-
-def use_fused_kernel(optimizer: Optimizer, device: torch.device) -> bool:
-    """Let an optimizer update all parameters in one kernel.
-
-    Args:
-        optimizer (Optimizer): One of torch's, such as SGD, with or without state.
-        device (torch.device): Where its parameters are.
-
-    Returns:
-        bool: Whether it does; False, and nothing changed, where torch has no such
-        kernel.
-    """
-    try:
-        type(optimizer)([torch.zeros(1, device=device)], lr=0.1, fused=True)
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    for group in optimizer.param_groups:
-        group.update(fused=True, foreach=False)
-    optimizer._step_supports_amp_scaling = True  # as its constructor would say
-    for state in optimizer.state.values():
-        if isinstance(state.get("step"), Tensor):
-            state["step"] = state["step"].to(device)
-    return True
-
-
-def restore_kernel(optimizer: Optimizer) -> None:
-    """Let an optimizer work as it was built, whatever a checkpoint says of that.
-
-    Its state takes the layout of the parameters, which may not be the checkpoint's: a
-    fused kernel takes both as rows of numbers.
-
-    Args:
-        optimizer (Optimizer): One of torch's, such as SGD, with or without state.
-    """
-    for group in optimizer.param_groups:
-        for name in ("fused", "foreach"):
-            if name in optimizer.defaults:
-                group[name] = optimizer.defaults[name]
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                state[name] = torch.empty_like(parameter, dtype=value.dtype)
-                state[name].copy_(value)
-
 
 _NOT_ASKED = "off, not asked for"
 # In a checkpoint: by network, whether a measurement chose channels last.
@@ -141,11 +97,13 @@ class _Run:
         networks = {name: trial.network for name, trial in trials.items()}
         return training_inputs(self.model, networks, self.runner.train_dataloader)
 
-    def passes(self) -> Dict[str, Callable[[], float]]:
-        """What runs each network as in a step and gives the seconds, where it can."""
+    def passes(self, names: Collection[str]) -> Dict[str, Callable[[], float]]:
+        """What runs these networks as in a step and gives the seconds, where it can."""
         found = {}
+        trials = {name: t for name, t in self.trials().items() if name in names}
+        if not trials:
+            return found
         with contextlib.suppress(Exception):  # a step of training will tell
-            trials = self.trials()
             for name, inputs in self.inputs(trials).items():
                 trials[name].seconds(inputs)
                 found[name] = lambda t=trials[name], i=inputs: t.seconds(i)
@@ -180,7 +138,8 @@ class SpeedUpHook(Hook):
             :func:`torch.compile`, or the arguments for it, such as
             ``dict(mode="reduce-overhead")`` for CUDA graphs. Without ``dynamic`` for
             classifiers only: a detector's images have many sizes, and each would be
-            compiled for. Defaults to False.
+            compiled for. On a CPU networks with an unsafe convolution are not compiled,
+            since torch gives compiled networks channels last there. Defaults to False.
 
     Raises:
         ValueError: For another ``channels_last``.
@@ -293,19 +252,32 @@ class SpeedUpHook(Hook):
         if not self.compile:
             return _NOT_ASKED
         settings = dict(self.compile) if isinstance(self.compile, dict) else {}
-        passes = run.passes() if run.on_cpu else {}
+        words = {name: self._not_compiled(run, name, settings) for name in run.networks}
+        takes_it = [name for name, why in words.items() if not why]
+        passes = run.passes(takes_it) if run.on_cpu else {}
         before = seconds_of_each(passes)
-        words = {}
-        for name, network in run.networks.items():
-            if not (isinstance(network, BaseClassifier) or settings.get("dynamic")):
-                words[name] = f"off in {name}, a detector, whose images have many sizes"
-                continue
-            names = compile_network(network, **settings)
-            words[name] = f"on in {', '.join(names) or 'nothing'} of {name}"
+        for name in takes_it:
+            parts = compile_network(run.networks[name], **settings)
+            words[name] = f"on in {', '.join(parts) or 'nothing'} of {name}"
         for name, after in seconds_of_each(passes).items():
             if after > SLOWER * before[name]:
                 words[name] += f" (slower: {compared(after, before[name])})"
         return ", ".join(words.values())
+
+    @staticmethod
+    def _not_compiled(run: _Run, name: str, settings: dict) -> str:
+        """Why a network is not compiled, in words; nothing if it is."""
+        network = run.networks[name]
+        if not (isinstance(network, BaseClassifier) or settings.get("dynamic")):
+            return f"off in {name}, a detector, whose images have many sizes"
+        unsafe = unsafe_convolution(network)
+        by_inductor = settings.get("backend", "inductor") == "inductor"
+        if run.on_cpu and by_inductor and unsafe is not None:
+            return (
+                f"off in {name} (it has {unsafe}, which is not safe on a CPU with "
+                "channels last, as compiled networks have it)"
+            )
+        return ""
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None

@@ -1,7 +1,5 @@
 """Each speed-up leaves the result of a run as it is, to the stated tolerance."""
 
-import copy
-
 import pytest
 import torch
 from mmengine.config import Config
@@ -18,10 +16,10 @@ from torch.utils.data import DataLoader
 from pckd_mm.compat import end_process_group
 from pckd_mm.engine import BFloat16OptimWrapper
 from pckd_mm.engine.hooks import SpeedUpHook, speed_up_hook
-from pckd_mm.engine.hooks.speed_up_hook import restore_kernel, use_fused_kernel
 from pckd_mm.engine.trial import Trial
 from pckd_mm.registry import MODELS
 from tests.builders import build_pckd, classifier, image_folder, run_config
+from tests.test_utils.test_fused_optimizer import needs_fused
 
 PCKD = "pckd/cifar100_resnet20_resnet8_12e.py"
 PLAIN = dict(channels_last=False, keep_memory=False)
@@ -143,19 +141,6 @@ def takes(monkeypatch, plain: float, channels_last: float, compiled: float = 1.0
     monkeypatch.setattr(Trial, "seconds", seconds)
 
 
-def has_fused_kernel() -> bool:
-    try:
-        torch.optim.SGD([torch.zeros(1)], lr=0.1, fused=True)
-    except (RuntimeError, TypeError):
-        return False
-    return True
-
-
-needs_fused = pytest.mark.skipif(
-    not has_fused_kernel(), reason="this torch has no fused kernels on the CPU"
-)
-
-
 @needs_fused
 def test_the_log_says_what_is_on(monkeypatch):
     takes(monkeypatch, plain=0.25, channels_last=0.2)
@@ -254,6 +239,26 @@ def test_channels_last_is_not_for_thin_networks_on_a_cpu():
         assert model.data_preprocessor(batch, True)["inputs"].is_contiguous()
 
 
+def test_thin_networks_are_not_compiled_by_inductor_on_a_cpu():
+    # Which lays tensors with channels last there.
+    model = build_pckd(classifier(8, width=(4, 4, 8, 16)), classifier(14, width=WIDE))
+    found = []
+    for compile in (True, dict(backend="inductor"), dict(mode="reduce-overhead")):
+        found.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                speed_up_hook,
+                "compile_network",
+                lambda network, **settings: found.append(network) or ["backbone"],
+            )
+            line = before_train(model, SpeedUpHook(compile=compile))
+        assert found == [model.teacher]
+        assert "compile: off in the student (it has backbone.layer2.0.downsam" in line
+        assert "channels last, as compiled networks have it), on in backbone" in line
+    line = before_train(model, SpeedUpHook(compile=dict(backend="eager")))
+    assert "compile: on in backbone of the student, on in backbone of the tea" in line
+
+
 def test_a_resumed_run_keeps_what_was_measured(monkeypatch):
     hub = MessageHub("resumed")
 
@@ -333,43 +338,6 @@ def test_teachers_without_folding_are_no_error():
     before_train(nn.Conv2d(3, 4, 3), SpeedUpHook(fold_teacher=True, keep_memory=False))
 
 
-def steps(optimizer, parameter) -> torch.Tensor:
-    for _ in range(3):
-        parameter.grad = parameter.detach().sin()
-        optimizer.step()
-    return parameter.detach()
-
-
-def sgd(parameter):
-    return torch.optim.SGD([parameter], 0.1, 0.9, weight_decay=5e-4)
-
-
-def adamw(parameter):
-    return torch.optim.AdamW([parameter], 0.1)
-
-
-@needs_fused
-@pytest.mark.parametrize("make", [sgd, adamw])
-def test_a_fused_optimizer_goes_on_from_a_checkpoint(make):
-    # Of a run without the option, whose weights lay in another layout.
-    found = []
-    for fused in (False, True):
-        generator = torch.Generator().manual_seed(0)
-        parameter = nn.Parameter(torch.randn(4, 3, 3, 3, generator=generator))
-        before = make(parameter)
-        steps(before, parameter)
-        parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        optimizer = make(parameter)
-        optimizer.load_state_dict(copy.deepcopy(before.state_dict()))
-        if fused:
-            restore_kernel(optimizer)
-            assert use_fused_kernel(optimizer, parameter.device)
-            assert optimizer.param_groups[0]["fused"]
-            assert optimizer._step_supports_amp_scaling
-        found.append(steps(optimizer, parameter))
-    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
-
-
 @needs_fused
 def test_a_checkpoint_does_not_decide_how_the_optimizer_works():
     model = nn.Conv2d(3, 4, 3)
@@ -393,11 +361,3 @@ def test_several_optimizers_are_fused():
     before_train(model, hook, wrapper)
     for optimizer in optimizers.values():
         assert optimizer.param_groups[0]["fused"] is True
-
-
-def test_optimizers_without_a_fused_kernel_stay():
-    parameter = nn.Parameter(torch.ones(3))
-    optimizer = torch.optim.RMSprop([parameter], 0.1)
-    groups = copy.deepcopy(optimizer.param_groups)
-    assert not use_fused_kernel(optimizer, parameter.device)
-    assert optimizer.param_groups[0].keys() == groups[0].keys()
