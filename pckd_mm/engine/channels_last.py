@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from pckd_mm.engine.trial import Trial, seconds_of_each
 
-__all__ = ["AUTO", "compared", "unsafe_convolution", "use_channels_last"]
+__all__ = [
+    "AUTO",
+    "SLOWER",
+    "Candidate",
+    "compared",
+    "first_line",
+    "unsafe_convolution",
+    "use_channels_last",
+]
 
 # On a GPU, and on a CPU where it is measured to be faster.
 AUTO = "auto"
@@ -48,6 +56,12 @@ def unsafe_convolution(*networks: nn.Module) -> Optional[str]:
                     f"and {module.in_channels} input channels"
                 )
     return None
+
+
+def first_line(error: Exception) -> str:
+    """An error's kind and the first line of its message."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
 
 
 def compared(with_it: float, without: float) -> str:
@@ -124,10 +138,7 @@ class Candidate:
         try:
             self._seconds()
         except Exception as error:  # whatever a network of others does not bear
-            reason = str(error).strip().splitlines() or [""]
-            return False, (
-                f"its passes fail in that layout ({type(error).__name__}: {reason[0]})"
-            )
+            return False, f"its passes fail in that layout ({first_line(error)})"
         if not on_cpu:
             return True, ""
         if wanted == AUTO and earlier is not None:
@@ -200,7 +211,7 @@ def use_channels_last(
         for name, candidate in candidates.items():
             if choices[name][0] and not candidate.keeps_weights:
                 candidate.trial.network.to(memory_format=torch.contiguous_format)
-        reason = f"a step fails in that layout ({type(error).__name__}: {error})"
+        reason = f"a step fails in that layout ({first_line(error)})"
         choices = {name: (False, reason) for name in candidates}
     words = []
     for name, (on, why) in choices.items():

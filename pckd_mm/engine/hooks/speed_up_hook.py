@@ -19,6 +19,7 @@ from pckd_mm.engine.channels_last import (
     SLOWER,
     Candidate,
     compared,
+    first_line,
     unsafe_convolution,
     use_channels_last,
 )
@@ -203,7 +204,7 @@ class SpeedUpHook(Hook):
         try:
             inputs = run.inputs(trials)
         except Exception as error:  # of a network that trains, but not two images
-            return f"off, two images alone fail ({type(error).__name__}: {error})"
+            return f"off, two images alone fail ({first_line(error)})"
         candidates = {}
         for name, trial in trials.items():
             of_ddp = run.is_distributed and run.is_trained(name)
