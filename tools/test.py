@@ -27,6 +27,7 @@ from pckd_mm.compat import (
     weights_only_loading,
 )
 from pckd_mm.utils.checkpoint import model_state_dict, require_same_tensors
+from pckd_mm.utils.endings import trace_faults
 from pckd_mm.utils.wrappers import unwrap
 from train import config_from, parse_with_launcher
 
@@ -124,6 +125,7 @@ def test(cfg: Config) -> dict:
 
 
 def main() -> None:
+    trace_faults()
     args = parse_args()
     cfg = config_from(args)
     cfg.load_from = args.checkpoint
