@@ -22,7 +22,7 @@ def test_other_number_of_classes(name):
     state[weight], state[bias] = state[weight][:3], state[bias][:3]
     words = (
         f"{SOURCE} has a classifier of 3 classes, the config's network one of "
-        f"{CLASSES}; expected the same: give --cfg-options model.head.num_classes=3, and"
+        f"{CLASSES}; expected the same: give --cfg-options model.head.num_classes=3, "
     )
     with pytest.raises(ValueError, match=re.escape(words)):
         conversions.converted(case, state)
