@@ -308,11 +308,8 @@ def make_readers(folder: Path, canary: str) -> Dict[str, Reader]:
         read_checkpoint,
         require_whole,
     )
-    from pckd_mm.utils.repdistiller import (
-        convert_state_dict,
-        published_name,
-        published_state_dict,
-    )
+    from pckd_mm.utils.conversion import published_state_dict
+    from pckd_mm.utils.repdistiller import convert_state_dict, published_name
     from tests.builders import CONFIGS, ROOT
 
     readers: Dict[str, Reader] = {}

@@ -12,7 +12,8 @@ from mmengine.registry import DefaultScope
 
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
-from pckd_mm.utils.repdistiller import convert_state_dict, published_state_dict
+from pckd_mm.utils.conversion import published_state_dict
+from pckd_mm.utils.repdistiller import convert_state_dict
 from tests.builders import CONFIGS, ROOT, SHARED
 from tests.reference import assert_golden_outputs, golden_tensor
 

@@ -14,7 +14,12 @@ from typing import List, Optional
 
 from mmengine.config import Config
 
-from pckd_mm.utils.repdistiller import config_name, convert_checkpoint
+from pckd_mm.utils.conversion import (
+    Tensors,
+    convert_checkpoint,
+    published_state_dict,
+)
+from pckd_mm.utils.repdistiller import config_name, convert_state_dict
 
 NETWORKS = osp.join(
     osp.dirname(__file__), "..", "..", "configs/_base_/networks/cifar100.py"
@@ -36,7 +41,12 @@ def main(argv: Optional[List[str]] = None) -> None:
     networks = Config.fromfile(NETWORKS)
     try:
         arch = config_name(args.arch, networks)
-        convert_checkpoint(args.checkpoint, args.out, arch, networks[arch])
+
+        def convert(checkpoint: dict, source: str) -> Tensors:
+            state = published_state_dict(checkpoint, source)
+            return convert_state_dict(state, arch, networks[arch], source)
+
+        convert_checkpoint(args.checkpoint, args.out, convert, arch=arch)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
     print(f"{args.out}: {arch}, for configs/vanilla/cifar100_{arch}.py")

@@ -31,6 +31,7 @@ from .targets import (
     check_losses,
     difficulty,
     label_kind,
+    one_each,
     read_targets,
     require_labels,
 )
@@ -178,6 +179,8 @@ class MultiViewDistill(FrozenTeacherDistill):
             ValueError: For views that are no multiple of the images, and for a single
                 image where the preview must compare images.
         """
+        if isinstance(self._student_head(), MultiLabelClsHead):
+            data_samples = one_each(data_samples)
         images = self._count(data_samples)
         num_views, rest = divmod(len(batch_inputs), images)
         if rest or num_views == 0:

@@ -6,9 +6,13 @@ import torch
 import torch.nn.functional as F
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.layers import NormedLinear
-from mmdet.models.roi_heads import StandardRoIHead, TridentRoIHead
+from mmdet.models.roi_heads import PISARoIHead, StandardRoIHead, TridentRoIHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from mmdet.models.task_modules.samplers import OHEMSampler, ScoreHLRSampler
+from mmdet.models.task_modules.samplers import (
+    CombinedSampler,
+    OHEMSampler,
+    ScoreHLRSampler,
+)
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -58,7 +62,8 @@ class RoIDistill(FrozenTeacherDistill):
     Raises:
         TypeError: Where teacher or student is no ``TwoStageDetector`` with a
             ``StandardRoIHead`` and a box head that ends in one linear classifier, and
-            for a student whose sampler mines RoIs by the box head's losses.
+            for a student whose sampler mines RoIs by the box head's losses, or that
+            has a ``PISARoIHead``.
         ValueError: For different numbers of categories, for an algorithm that
             normalises images otherwise than its student, for a student without
             ``train_cfg``, for deliveries, for a ``teacher_input_size``, and for
@@ -137,18 +142,32 @@ class RoIDistill(FrozenTeacherDistill):
                 "The student has no train_cfg.rcnn, by which regions are sampled; "
                 "expected one: keep the train_cfg of the detector's config."
             )
-        sampler = roi_head.bbox_sampler
-        for part in (
-            sampler,
-            getattr(sampler, "pos_sampler", None),
-            getattr(sampler, "neg_sampler", None),
-        ):
-            if isinstance(part, _MINING):
-                raise TypeError(
-                    f"The student samples its regions by {type(part).__name__}, which "
-                    "runs the box head on other regions first; expected a sampler that "
-                    "does not, such as RandomSampler: set train_cfg.rcnn.sampler."
-                )
+        key = "model.architecture.train_cfg.rcnn.sampler"
+        parts = {key: roi_head.bbox_sampler}
+        if isinstance(roi_head.bbox_sampler, CombinedSampler):
+            names = ("pos_sampler", "neg_sampler")
+            parts = {f"{key}.{n}": getattr(roi_head.bbox_sampler, n) for n in names}
+        mining = {
+            place: type(part).__name__
+            for place, part in parts.items()
+            if isinstance(part, _MINING)
+        }
+        if isinstance(roi_head, PISARoIHead):  # mmdet's fails with any other sampler
+            raise TypeError(
+                "The student has a PISARoIHead, whose sampler runs the box head on "
+                "other regions first; expected a StandardRoIHead and a sampler that "
+                "does not, such as RandomSampler: set model.architecture.roi_head.type="
+                f"StandardRoIHead and {key}.type=RandomSampler, and leave out isr and "
+                "carl, which are PISA's."
+            )
+        if mining:
+            advice = [f"{place}.type=RandomSampler" for place in mining]
+            raise TypeError(
+                "The student samples its regions by "
+                f"{' and '.join(sorted(set(mining.values())))}, which runs the box "
+                "head on other regions first; expected a sampler that does not, such "
+                f"as RandomSampler: set {' and '.join(advice)}."
+            )
 
     @staticmethod
     def _check_normalisation(preprocessor: nn.Module, student: BaseModel) -> None:

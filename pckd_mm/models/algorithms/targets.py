@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import torch
 import torch.nn.functional as F
 from mmpretrain.models import MultiLabelClsHead
+from mmpretrain.structures import DataSample
 from mmrazor.models.losses import DISTLoss, DKDLoss, KLDivergence
 from torch import Tensor, nn
 
@@ -102,6 +103,28 @@ def _multi_hot(labels: Tensor, classes: int) -> Tensor:
     return labels.new_zeros(classes).scatter_(0, labels, 1)
 
 
+def one_each(data_samples: Sequence[Any]) -> List[Any]:
+    """A data sample for each image, of one for all.
+
+    Heads of several labels take the labels of a sample as those of one image.
+
+    Args:
+        data_samples (Sequence[DataSample]): A sample for each image, or one for all, as
+            :class:`pckd_mm.datasets.InMemoryDataset` gives it.
+
+    Returns:
+        list[DataSample]: A sample for each image.
+    """
+    samples = list(data_samples)
+    places = samples[0].get("sample_idx") if len(samples) == 1 else None
+    if not isinstance(places, Tensor) or places.ndim == 0:
+        return samples
+    return [
+        DataSample(metainfo=dict(sample_idx=place)).set_gt_label(label)
+        for place, label in zip(places, samples[0].gt_label.split(1), strict=True)
+    ]
+
+
 def label_kind(head: Optional[nn.Module], data_preprocessor: nn.Module) -> LabelKind:
     """What images are labelled with, by the head and what prepares the batch.
 
@@ -112,7 +135,9 @@ def label_kind(head: Optional[nn.Module], data_preprocessor: nn.Module) -> Label
     Returns:
         LabelKind: The kind.
     """
-    if isinstance(head, MultiLabelClsHead):
+    # MMPretrain's recipes with Mixup train such a head by a softmax of soft labels.
+    softmax = getattr(getattr(head, "loss_module", None), "use_soft", False)
+    if isinstance(head, MultiLabelClsHead) and not softmax:
         return LabelKind.MULTI
     if getattr(data_preprocessor, "batch_augments", None) is not None:
         return LabelKind.MIXED

@@ -1,6 +1,7 @@
 """RoIDistill: who sees which regions, and what the losses are made of."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -472,6 +473,17 @@ def retina() -> dict:
     )
 
 
+PISA = "student has a PISARoIHead, whose sampler .* leave out isr and carl"
+
+
+def combined(positive: str, negative: str) -> dict:
+    return dict(
+        type="CombinedSampler",
+        pos_sampler=dict(type=positive),
+        neg_sampler=dict(type=negative),
+    )
+
+
 class TestErrors:
     @pytest.mark.parametrize("who", ["student", "teacher"])
     @pytest.mark.parametrize(
@@ -505,27 +517,60 @@ class TestErrors:
             build(detector(8), teacher)
 
     @pytest.mark.parametrize(
-        "sampler",
+        ("roi_head", "sampler", "words"),
         [
-            dict(type="OHEMSampler"),
-            dict(type="ScoreHLRSampler"),
-            dict(
-                type="CombinedSampler",
-                pos_sampler=dict(type="RandomSampler"),
-                neg_sampler=dict(type="OHEMSampler"),
+            (
+                "Standard",
+                dict(type="OHEMSampler"),
+                "by OHEMSampler, which runs the",
             ),
+            ("Standard", dict(type="ScoreHLRSampler"), "regions by ScoreHLRSampler, "),
+            (
+                "Standard",
+                combined("OHEMSampler", "ScoreHLRSampler"),
+                "regions by OHEMSampler and ScoreHLRSampler, which",
+            ),
+            ("Standard", combined("RandomSampler", "OHEMSampler"), "by OHEMSampler, "),
+            ("PISA", dict(type="ScoreHLRSampler", k=0.5, bias=0.0), PISA),
+            ("PISA", combined("RandomSampler", "OHEMSampler"), PISA),
+            ("PISA", dict(type="RandomSampler"), PISA),  # at which mmdet fails
         ],
-        ids=lambda sampler: sampler["type"],
     )
-    def test_sampler_that_mines(self, sampler):
+    def test_advice_for_a_sampler_that_mines(self, roi_head, sampler, words):
         student = detector(8)
         student["train_cfg"]["rcnn"]["sampler"].update(sampler)
-        if sampler["type"] == "CombinedSampler":
+        if "pos_sampler" in sampler:  # which hands it to its parts by name
             student["train_cfg"]["rcnn"]["sampler"].pop("add_gt_as_proposals")
-        words = "OHEMSampler" if "pos_sampler" in sampler else sampler["type"]
-        with pytest.raises(TypeError, match=f"regions by {words}, which runs the box"):
+        student["roi_head"]["type"] = f"{roi_head}RoIHead"
+        if roi_head == "PISA":
+            student["train_cfg"]["rcnn"].update(
+                isr=dict(k=2, bias=0), carl=dict(k=1, bias=0.2)
+            )
+        with pytest.raises(TypeError, match=words) as refusal:
             build(student, detector(8))
-        build(detector(8), student)  # the teacher samples nothing
+        advice = re.findall(r"(model[\w.]+)=(\w+)", str(refusal.value))
+        cfg = Config(dict(model=dict(architecture=student)))
+        cfg.merge_from_dict(dict(advice))
+        student = cfg.model.architecture
+        for setting in re.findall("isr|carl", str(refusal.value)):
+            student.train_cfg.rcnn.pop(setting)
+        model = build(student, detector(12))
+        losses = step(model)
+        assert losses["distill.loss_kd"] > 0
+        total(model, losses).backward()
+
+    def test_combined_sampler_that_does_not_mine(self):
+        student = detector(8)
+        sampler = student["train_cfg"]["rcnn"]["sampler"]
+        sampler.update(combined("InstanceBalancedPosSampler", "IoUBalancedNegSampler"))
+        sampler.pop("add_gt_as_proposals")
+        build(student, detector(8))
+
+    def test_teacher_samples_nothing(self):
+        teacher = detector(8)
+        teacher["roi_head"]["type"] = "PISARoIHead"
+        teacher["train_cfg"]["rcnn"]["sampler"]["type"] = "ScoreHLRSampler"
+        build(detector(8), teacher)
 
     def test_box_head_that_runs_twice(self, model, monkeypatch):
         head = model.student.roi_head.bbox_head

@@ -181,6 +181,34 @@ def test_step_of_several_labels(as_scores, views):
     )
 
 
+def test_a_sample_for_all_images_is_one_for_each():
+    """As InMemoryDataset gives it: each image has one of several possible labels."""
+    model = built(without(several_config(), "loss_cc", loss_kd=dict(use_sigmoid=True)))
+    inputs, samples = batch(4)
+    labels = torch.cat([sample.gt_label for sample in samples])
+    whole = DataSample(metainfo=dict(sample_idx=torch.arange(4))).set_gt_label(labels)
+    losses = model(inputs, [whole], mode="loss")
+    expected = model(inputs, samples, mode="loss")
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value)
+
+
+def test_soft_labels_of_one_class():
+    """MMPretrain's own recipe of Mixup: its head of several labels, with a softmax."""
+    soft = dict(type="mmpretrain.CrossEntropyLoss", use_soft=True)
+    student = several_labels(STUDENT, loss=soft)
+    config = mixed_config(architecture=student, teacher=several_labels(TEACHER))
+    model = built(without(config, "loss_cc"))
+    inputs, samples = batch(6, views=1)
+    data = dict(inputs=inputs, data_samples=samples)
+    data = model.data_preprocessor(data, training=True)
+    scores = torch.stack([sample.gt_score for sample in data["data_samples"]])
+    losses = model(**data, mode="loss")
+    logits = model.student(data["inputs"], mode="tensor")
+    own = -(scores * logits.log_softmax(1)).sum(1)
+    torch.testing.assert_close(losses["student.loss"], own.mean())
+
+
 def test_labels_of_one_class_that_are_several():
     model = build_pckd(STUDENT, TEACHER)
     inputs, samples, _ = multi_hot_batch(views=4)
