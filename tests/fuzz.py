@@ -304,8 +304,8 @@ def make_readers(folder: Path, canary: str) -> Dict[str, Reader]:
     from pckd_mm.registry import MODELS
     from pckd_mm.utils import zoo_names
     from pckd_mm.utils.checkpoint import (
+        fitting_tensors,
         load_exactly,
-        model_state_dict,
         read_checkpoint,
         require_whole,
     )
@@ -333,7 +333,9 @@ def make_readers(folder: Path, canary: str) -> Dict[str, Reader]:
     state = {"meta": {"epoch": 3}, "state_dict": network.state_dict()}
 
     def fit(path):
-        load_exactly(network, model_state_dict(read_checkpoint(str(path))), str(path))
+        content, source = read_checkpoint(str(path)), str(path)
+        fitted = fitting_tensors(content, network.state_dict(), source)
+        load_exactly(network, fitted.tensors, source)
 
     path = saved("zip.pth", state)
     add("checkpoint", path, with_canary(mutate_archive), lambda p=path: fit(p))

@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
-from pckd_mm.utils.checkpoint import read_checkpoint
+from pckd_mm.utils.checkpoint import read_checkpoint, tensors_of
 
 __all__ = [
     "Tensors",
@@ -37,21 +37,15 @@ def published_state_dict(checkpoint: dict, source: str) -> Tensors:
     """The tensors in a published checkpoint, without DataParallel's prefix.
 
     Args:
-        checkpoint (dict): A state dict, or a dict with one as ``model`` (RepDistiller,
-            torchvision's and timm's scripts) or ``state_dict``.
+        checkpoint (dict): A state dict, or a dict with one, as ``model`` for one
+            (RepDistiller, torchvision's and timm's scripts).
         source (str): Name of its origin, for the message.
 
     Raises:
         ValueError: Where there is no state dict.
     """
-    state = checkpoint
-    for key in ("model", "state_dict"):
-        if key in checkpoint:
-            state = checkpoint[key]
-            break
-    if not isinstance(state, dict) or not any(
-        isinstance(value, Tensor) for value in state.values()
-    ):
+    state = tensors_of(checkpoint, source).tensors
+    if not any(isinstance(value, Tensor) for value in state.values()):
         keys = ", ".join(map(str, list(checkpoint)[:10])) or "nothing"
         raise ValueError(
             f"{source} holds no state dict ({keys}); expected one, or a dict with one "

@@ -325,8 +325,18 @@ def save(model: dict, path, wrap=lambda state: state) -> dict:
             "state_dict": state,
             "message_hub": {"log_scalars": {"train/lr": HistoryBuffer([0.1], [1])}},
         },
+        # As others save it: of a compiled network, with averages beside.
+        lambda state: {
+            "model": {f"module.model._orig_mod.{k}": v for k, v in state.items()},
+            "model_ema": {k: v + 1 for k, v in state.items()},
+        },
+        # MMRazor's own: a student of the same network, and its teacher.
+        lambda state: {
+            "state_dict": {f"teacher.{k}": v + 1 for k, v in state.items()}
+            | {f"architecture.{k}": v for k, v in state.items()}
+        },
     ],
-    ids=["bare", "checkpoint", "ddp", "distilled", "runner"],
+    ids=["bare", "checkpoint", "ddp", "distilled", "runner", "elsewhere", "mmrazor"],
 )
 def test_teacher_checkpoint_loads(tmp_path, wrap):
     path = tmp_path / "teacher.pth"
@@ -335,6 +345,28 @@ def test_teacher_checkpoint_loads(tmp_path, wrap):
     model.init_weights()
     for name, value in model.teacher.state_dict().items():
         assert torch.equal(value, state[name]), name
+
+
+def test_what_was_done_to_names_is_told(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        "pckd_mm.models.algorithms.frozen_teacher_distill.print_log",
+        lambda text, **_: said.append(text),
+    )
+    path = tmp_path / "teacher.pth"
+    save(TEACHER, path, lambda state: {f"student.{k}": v for k, v in state.items()})
+    build_pckd(STUDENT, TEACHER, teacher_ckpt=str(path)).init_weights()
+    assert said == [f"Loaded the teacher from {path}; names without 'student.'"]
+
+
+def test_an_init_cfg_of_a_teacher_must_fit_in_every_tensor_too(tmp_path):
+    path = tmp_path / "teacher.pth"
+    save(classifier(14, classes=12), path)
+    init_cfg = dict(type="Pretrained", checkpoint=str(path))
+    with pytest.raises(
+        ValueError, match=f"{path} does not fit .* in 2 tensors: head.f"
+    ):
+        build_pckd(STUDENT, dict(TEACHER, init_cfg=init_cfg))
 
 
 def test_teacher_may_name_its_weights_in_its_init_cfg(tmp_path):

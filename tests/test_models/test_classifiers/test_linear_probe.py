@@ -48,11 +48,15 @@ def same(module, state):
     )
 
 
-@pytest.mark.parametrize("form", ["state", "state_dict", "parallel", "distillation"])
+@pytest.mark.parametrize(
+    "form", ["state", "state_dict", "parallel", "elsewhere", "distillation"]
+)
 def test_loads_the_backbone_whatever_the_form(tmp_path, network, form):
     state = network.state_dict()
     if form == "parallel":
         state = {f"module.{name}": value for name, value in state.items()}
+    elif form == "elsewhere":
+        state = {f"module.model.{name}": value for name, value in state.items()}
     elif form == "distillation":
         distillation = build_pckd(classifier(8), classifier(14))
         distillation.student.load_state_dict(state)
