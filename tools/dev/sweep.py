@@ -95,6 +95,8 @@ def _import_all() -> None:
     import mmpretrain.models  # noqa: F401
     import mmrazor.models  # noqa: F401
 
+    import pckd_mm.models  # noqa: F401
+
     for library in ("mmdet.models", "timm", "transformers", "torchvision.models"):
         with contextlib.suppress(ImportError):
             __import__(library)

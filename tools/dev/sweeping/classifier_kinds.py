@@ -33,7 +33,10 @@ CLASSIFIERS: Table = {
     "csra": _kind("csra/resnet101-csra_1xb16_voc07-448px.py", labels="several"),
     "vgg_multi_label": _kind("vgg/vgg16_8xb16_voc.py", 224, labels="several"),
     "resnet_mixup": _kind("resnet/resnet50_8xb16-mixup_cifar10.py"),
-    "resnet_rsb": _kind("resnet/resnet50_8xb256-rsb-a3-100e_in1k.py"),
+    # Its binary cross-entropy is of mixed images, or of one-hot labels.
+    "resnet_rsb": _kind(
+        "resnet/resnet50_8xb256-rsb-a3-100e_in1k.py", data_preprocessor__to_onehot=True
+    ),
     # families
     "alexnet": _kind(
         _RESNET18,

@@ -62,7 +62,8 @@ class Kind:
         size (int): Height and width of its images, the smallest that it takes.
         labels (str): What an image is labelled with: ``one`` class, ``several``
             classes, a class of each of several ``tasks``, or ``boxes``.
-        settings (dict): What the sweep sets in it, by dotted names.
+        settings (dict): What the sweep sets in the model, and in its config's
+            ``data_preprocessor``, by dotted names.
     """
 
     library: str

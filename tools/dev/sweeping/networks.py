@@ -38,7 +38,9 @@ def run_config(kind: Kind) -> Config:
         model.pop("train_cfg", None)
         _set_image_size(model["backbone"], kind.size)
     cfg.model = ConfigDict(model)
-    cfg.merge_from_dict({f"model.{k}": v for k, v in kind.settings.items()})
+    for name, value in kind.settings.items():
+        prefix = "" if name.startswith("data_preprocessor.") else "model."
+        cfg.merge_from_dict({prefix + name: value})
     return cfg
 
 
