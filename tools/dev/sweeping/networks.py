@@ -70,14 +70,19 @@ def partner(kind: Kind) -> ConfigDict:
             loss=dict(type="CrossEntropyLoss", use_sigmoid=True),
         )
     if kind.labels == "tasks":
-        tasks = kind.settings["head"]["task_heads"]
-        head = dict(type="MultiTaskHead", task_heads={name: head for name in tasks})
+        task_heads = {name: head for name in tasks(kind)}
+        head = dict(type="MultiTaskHead", task_heads=task_heads)
     return ConfigDict(
         type="mmpretrain.ImageClassifier",
         backbone=dict(type="pckd_mm.CIFARResNet", depth=8, in_channels=_channels(kind)),
         neck=dict(type="mmpretrain.GlobalAveragePooling"),
         head=head,
     )
+
+
+def tasks(kind: Kind) -> List[str]:
+    """The tasks of a network with several."""
+    return list(kind.settings["head"]["task_heads"])
 
 
 def preprocessing(kind: Kind) -> dict:
@@ -168,7 +173,7 @@ def _set_image_size(backbone: dict, size: int) -> None:
 def _labelled(kind: Kind, index: int) -> Union[DataSample, MultiTaskDataSample]:
     if kind.labels == "tasks":
         sample = MultiTaskDataSample()
-        for task in kind.settings["head"]["task_heads"]:
+        for task in tasks(kind):
             sample.set_field(DataSample().set_gt_label(index + 3), task)
         return sample
     several = [index + 3, index + 5]

@@ -58,9 +58,17 @@ def build(kind: Kind, role: str) -> BaseModel:
     cfg = Config.fromfile(METHODS / f"{name}.py")
     settings = (cfg.method if of_detector else cfg.model).to_dict()
     if not of_detector:
+        preprocessing = networks.preprocessing(kind)
+        if role == "teacher":
+            preprocessing.pop("to_onehot", None)  # its own loss's wish
         settings["data_preprocessor"] = dict(
-            networks.preprocessing(kind), type="pckd_mm.RotatedViewsDataPreprocessor"
+            preprocessing, type="pckd_mm.RotatedViewsDataPreprocessor"
         )
+    if kind.labels == "several":  # as the refusals of the others advise
+        settings["distiller"]["distill_losses"]["loss_kd"]["use_sigmoid"] = True
+        settings["distiller"]["distill_losses"]["loss_cc"] = None
+    if kind.labels == "tasks":
+        settings["task"] = networks.tasks(kind)[0]
     pair = dict(student=networks.network(kind), teacher=networks.partner(kind))
     if role == "teacher":
         pair = dict(student=pair["teacher"], teacher=pair["student"])
@@ -165,7 +173,7 @@ def _scores(
     if hasattr(network, "predict"):
         samples = network.predict(views["inputs"])
         if kind.labels == "tasks":
-            samples = [s.get(task) for s in samples for task in sorted(s.keys())]
+            samples = [sample.get(model.task) for sample in samples]
         return by_logits, torch.stack([sample.pred_score for sample in samples])
     given = network(views["inputs"])
     return by_logits, given.softmax(-1)
