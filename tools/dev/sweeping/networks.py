@@ -16,6 +16,8 @@ from .detector_kinds import CATEGORIES
 from .kinds import Kind
 
 IMAGES = 2
+# A few regions show as much as thousands.
+_MOST = dict(nms_pre=200, max_per_img=32, num=32)
 
 
 def scope(kind: Kind) -> str:
@@ -144,6 +146,9 @@ def _plain(value: Any, classes: int) -> Any:
         # One class is the objects of an RPN.
         if key == "num_classes" and isinstance(part, int) and part > 1:
             part = classes
+        # Regions that a detector proposes, keeps and samples.
+        if key in _MOST and isinstance(part, int):
+            part = min(part, _MOST[key])
         plain[key] = _plain(part, classes)
     return plain
 

@@ -195,7 +195,7 @@ def _boxes(
         test_cfg.score_thr = 1e-3
     batch = model.data_preprocessor(data, False)
     with recorders:
-        samples = network.predict(**batch, rescale=False)
+        samples = network.predict(batch["inputs"], batch["data_samples"], rescale=False)
     logits = model.distiller.get_record("logits", role == "student")
     scores = logits.softmax(-1)
     nearest, predicted = [], []
