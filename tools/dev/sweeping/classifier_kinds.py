@@ -121,11 +121,19 @@ CLASSIFIERS: Table = {
     "seresnext": _kind("seresnet/seresnext50-32x4d_8xb32_in1k.py"),
     "shufflenet_v1": _kind("shufflenet_v1/shufflenet-v1-1x_16xb64_in1k.py"),
     "shufflenet_v2": _kind("shufflenet_v2/shufflenet-v2-1x_16xb64_in1k.py"),
-    "simmim": _kind("simmim/benchmarks/swin-base-w6_8xb256-coslr-100e_in1k-192px.py"),
+    "simmim": _kind(
+        "simmim/benchmarks/swin-base-w6_8xb256-coslr-100e_in1k-192px.py",
+        64,
+        backbone__pad_small_map=True,
+    ),
     "spark": _kind("spark/benchmarks/convnextv2-tiny_8xb256-coslr-300e_in1k.py"),
-    "swin_transformer": _kind("swin_transformer/swin-tiny_16xb64_in1k.py", 224),
+    "swin_transformer": _kind(
+        "swin_transformer/swin-tiny_16xb64_in1k.py", 64, backbone__pad_small_map=True
+    ),
     "swin_transformer_v2": _kind(
-        "swin_transformer_v2/swinv2-tiny-w8_16xb64_in1k-256px.py"
+        "swin_transformer_v2/swinv2-tiny-w8_16xb64_in1k-256px.py",
+        64,
+        backbone__pad_small_map=True,
     ),
     "t2t_vit": _kind("t2t_vit/t2t-vit-t-14_8xb64_in1k.py"),
     "tinyvit": _kind("tinyvit/tinyvit-5m_8xb256_in1k.py"),

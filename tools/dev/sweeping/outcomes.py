@@ -1,8 +1,8 @@
 """How a trial ended: in a process of its own, that may raise, die or hang."""
 
+import dis
 import faulthandler
 import gc
-import linecache
 import multiprocessing
 import os
 import signal
@@ -52,9 +52,9 @@ def _raised_by_us(error: Exception) -> bool:
         return False
     while trace.tb_next is not None:
         trace = trace.tb_next
-    file = trace.tb_frame.f_code.co_filename
-    line = linecache.getline(file, trace.tb_lineno).strip()
-    return os.path.abspath(file).startswith(_OURS) and line.startswith("raise")
+    code = trace.tb_frame.f_code
+    is_raise = code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return os.path.abspath(code.co_filename).startswith(_OURS) and is_raise
 
 
 def in_words(error: BaseException) -> str:
