@@ -44,7 +44,7 @@ def tables(rows: Rows) -> str:
         ids = sorted({kind for kind, _ in rows if kind.startswith(f"{library}/")})
         if not ids:
             continue
-        parts.append(f"## {library} {_version(package)}".rstrip())
+        parts.append(f"### {library} {_version(package)}".rstrip())
         parts.append(_counts(rows, ids))
         lines = ["| kind | network | as student | as teacher |", "|---|---|---|---|"]
         lines += [_line(rows, kind) for kind in ids]
