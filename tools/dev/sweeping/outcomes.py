@@ -148,8 +148,8 @@ class _Forked:
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        words = [line for line in lines if not line.startswith((" ", "Thread", "["))]
-        return f" ({words[0]})" if words else ""
+        words = [line for line in lines if " - mmengine - " not in line]
+        return f" ({words[-1]})" if words else ""
 
 
 def _child(trial: Trial, told: Any, log: Path) -> None:
