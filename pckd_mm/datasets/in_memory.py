@@ -83,7 +83,8 @@ class InMemoryDataset(Dataset):
             the two do not make inputs alike. Defaults to None, none.
 
     Raises:
-        TypeError: For settings of the data set inside that are given to this one.
+        TypeError: For settings of the data set inside that are given to this one, and
+            for a ``pipeline`` in training.
         ValueError: When the images are read, which ``full_init`` or the first batch
             does: for a pipeline that draws random numbers, images that are not uint8
             or differ in shape, training images of which only some have a label, no
@@ -99,7 +100,12 @@ class InMemoryDataset(Dataset):
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
         if pipeline is not None and not getattr(dataset, "test_mode", False):
-            unknown = dict(unknown, pipeline=pipeline)
+            raise TypeError(
+                "InMemoryDataset found a pipeline beside a data set with test_mode="
+                "False; expected test_mode=True in that data set for testing, and the "
+                "pipeline in that data set for training, as "
+                "train_dataloader.dataset.dataset.pipeline."
+            )
         if unknown:
             name = next(iter(unknown))
             raise TypeError(

@@ -214,9 +214,14 @@ def test_pipeline_for_files_beside_arrays(caplog):
 
 def test_training_has_no_pipeline_for_files(images):
     wrapped = dict(type="InMemoryDataset", dataset=plain(images), pipeline=[PACK])
-    expected = r"setting pipeline; .* train_dataloader\.dataset\.dataset\.pipeline"
+    expected = (
+        r"test_mode=False; expected test_mode=True .* for testing, and the pipeline .* "
+        r"for training, as train_dataloader\.dataset\.dataset\.pipeline"
+    )
     with pytest.raises(TypeError, match=expected):
         DATASETS.build(wrapped)
+    wrapped["dataset"]["test_mode"] = True  # the advice
+    assert DATASETS.build(wrapped).test_mode
 
 
 @pytest.mark.parametrize("probe", [False, True])

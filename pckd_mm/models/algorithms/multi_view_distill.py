@@ -79,9 +79,9 @@ class MultiViewDistill(FrozenTeacherDistill):
     Raises:
         TypeError: Where teacher or student is no classifier, and for a student that its
             library cannot train.
-        ValueError: For a ``data_preprocessor`` that does not make ``num_views`` or that
-            pads normalised images where the teacher's are normalised otherwise, and
-            for losses that are not defined for what the images are labelled with.
+        ValueError: For a ``data_preprocessor`` that does not make ``num_views``, or
+            that pads normalised images where the teacher's are normalised otherwise,
+            and for losses that are not defined for what the images are labelled with.
     """
 
     def __init__(
