@@ -20,7 +20,8 @@ from pckd_mm.models.classifiers import PlainClassifier, keep_own_names
 from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
-from pckd_mm.models.task_modules.classifier import Classifier, find_classifier
+from pckd_mm.models.task_modules.classifier import Classifier
+from pckd_mm.models.task_modules.find_classifier import find_classifier
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import process_count, process_scope, share_of_rows
 from pckd_mm.utils.randomness import isolated_randomness

@@ -16,7 +16,7 @@ from torch import nn
 
 from pckd_mm.models import PlainClassifier
 from pckd_mm.models.distillers.classifier_sources import resolve_sources
-from pckd_mm.models.task_modules.classifier import find_classifier
+from pckd_mm.models.task_modules.find_classifier import find_classifier
 from pckd_mm.registry import TASK_UTILS
 
 
