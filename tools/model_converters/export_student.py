@@ -15,7 +15,9 @@ def main() -> None:
     parser.add_argument("checkpoint", help="checkpoint of a distillation run")
     parser.add_argument("out", help="file to write")
     args = parser.parse_args()
-    export_student(args.checkpoint, args.out)
+    how_it_loads = export_student(args.checkpoint, args.out)
+    if how_it_loads is not None:
+        print(f"{args.out}: {how_it_loads}")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,18 @@ from typing import Dict
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from pckd_mm.models.classifiers import how_it_loads
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.checkpoint import (
+    HOW_IT_LOADS,
     export_student,
     naming_where_resume_goes_on,
     student_beside,
 )
+from pckd_mm.utils.wrappers import unwrap
 
 
 @HOOKS.register_module()
@@ -33,6 +37,13 @@ class ExportStudentHook(Hook):
 
     def __init__(self) -> None:
         self._exported: Dict[str, float] = {}
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note how a student of timm, Hugging Face or torchvision is loaded there."""
+        model = unwrap(runner.model)
+        found = how_it_loads(getattr(model, "student", model))
+        if found is not None:
+            checkpoint["meta"][HOW_IT_LOADS] = found
 
     @master_only
     def before_train(self, runner: Runner) -> None:
@@ -69,7 +80,9 @@ class ExportStudentHook(Hook):
             if not osp.isfile(path) or self._exported.get(path) == osp.getmtime(path):
                 continue
             with naming_where_resume_goes_on(runner.work_dir):
-                export_student(path, student_beside(path))
+                found = export_student(path, student_beside(path))
+            if found is not None and not self._exported:
+                print_log(f"{student_beside(path)}: {found}", logger="current")
             self._exported[path] = osp.getmtime(path)
         for path in [path for path in self._exported if not osp.isfile(path)]:
             del self._exported[path]

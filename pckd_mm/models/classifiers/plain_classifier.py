@@ -3,7 +3,7 @@
 from typing import Any, Dict, List, Optional, Union
 
 from mmengine.utils import get_object_from_string
-from mmpretrain.models import TimmClassifier
+from mmpretrain.models import HuggingFaceClassifier, TimmClassifier
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -87,6 +87,26 @@ class PlainClassifier(TimmClassifier):
             dict[str, Tensor]: ``loss``, a scalar.
         """
         return self._get_loss(self(inputs), data_samples, **kwargs)
+
+
+def how_it_loads(network: nn.Module) -> Optional[str]:
+    """How the exported student of another library is loaded there, in a sentence.
+
+    Args:
+        network (nn.Module): The student.
+
+    Returns:
+        str, optional: None for a network of MMPretrain or MMDetection, whose tools load
+        it by its config.
+    """
+    if not isinstance(network, (TimmClassifier, HuggingFaceClassifier)):
+        return None
+    inner = network.model
+    made = f"{type(inner).__module__.partition('.')[0]}'s {type(inner).__name__}"
+    card = getattr(inner, "pretrained_cfg", None) or {}
+    if card.get("architecture") and not isinstance(network, PlainClassifier):
+        made = f"timm.create_model({card['architecture']!r}) of the same arguments"
+    return f"load_state_dict of {made} takes the state_dict of this file."
 
 
 def keep_own_names(network: nn.Module) -> None:

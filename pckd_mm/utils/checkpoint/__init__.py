@@ -1,6 +1,6 @@
 """Checkpoints: reading, finding whole ones, fitting them to networks, exporting."""
 
-from .exporting import export_student, student_beside
+from .exporting import HOW_IT_LOADS, export_student, student_beside
 from .fitting import (
     fit_names,
     fitting_tensors,
@@ -20,6 +20,7 @@ from .resuming import (
 )
 
 __all__ = [
+    "HOW_IT_LOADS",
     "checkpoint_to_resume",
     "explaining_unreadable",
     "export_student",

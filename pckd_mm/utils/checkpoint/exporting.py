@@ -10,6 +10,9 @@ from ..files import write_whole
 from .fitting import STUDENT, model_state_dict
 from .reading import read_checkpoint
 
+# In the meta of a checkpoint: a sentence, for students of other libraries.
+HOW_IT_LOADS = "how_the_student_loads"
+
 
 def student_beside(checkpoint: str) -> str:
     """Where the student of a distillation checkpoint lies, once it is exported.
@@ -23,7 +26,7 @@ def student_beside(checkpoint: str) -> str:
     return osp.splitext(checkpoint)[0] + "_student.pth"
 
 
-def export_student(checkpoint: str, out: str) -> None:
+def export_student(checkpoint: str, out: str) -> Optional[str]:
     """Write the student of a distillation checkpoint alone.
 
     The file holds the student's tensors under the names of the plain network,
@@ -32,6 +35,9 @@ def export_student(checkpoint: str, out: str) -> None:
     Args:
         checkpoint (str): Path of a checkpoint of a distillation run.
         out (str): Path of the file to write.
+
+    Returns:
+        str, optional: How the file is loaded, where the student is of another library.
 
     Raises:
         ValueError: Where the checkpoint holds no student.
@@ -49,8 +55,9 @@ def export_student(checkpoint: str, out: str) -> None:
     with io.BytesIO() as file:
         torch.save({"meta": meta, "state_dict": model_state_dict(content)}, file)
         write_whole(out, file.getvalue())
+    return meta.get(HOW_IT_LOADS)
 
 
 def _plain_meta(meta: Optional[dict]) -> dict:
-    kept = ("dataset_meta", "epoch", "iter", "seed", "mmengine_version")
+    kept = ("dataset_meta", "epoch", "iter", "seed", "mmengine_version", HOW_IT_LOADS)
     return {name: meta[name] for name in kept if name in (meta or {})}

@@ -136,3 +136,35 @@ def test_teacher_and_its_size_are_not_in_the_checkpoint(images, tmp_path):
     )
     trained = [n for n in checkpoint["state_dict"] if n.endswith(("weight", "bias"))]
     assert optimised == len(trained)
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_a_student_of_another_library_says_how_it_loads(
+    library, images, tmp_path, capsys
+):
+    import torchvision
+
+    cfg = run_config(PCKD, images, tmp_path)
+    cfg.model.teacher_ckpt = None
+    if library == "timm":
+        timm = pytest.importorskip("timm", reason="the extra zoo")
+        student = dict(type="TimmClassifier", model_name="resnet10t", num_classes=3)
+        network = timm.create_model("resnet10t", num_classes=3)
+        expected = "load_state_dict of timm.create_model('resnet10t') of the same argum"
+    else:
+        student = dict(
+            type="pckd_mm.PlainClassifier",
+            model="torchvision.models.resnet18",
+            num_classes=3,
+        )
+        network = torchvision.models.resnet18(num_classes=3)
+        expected = "load_state_dict of torchvision's ResNet takes the state_dict of thi"
+    cfg.model.architecture = student
+    cfg.train_cfg.max_epochs = 1
+    Runner.from_cfg(cfg).train()
+    path = tmp_path / "epoch_1_student.pth"
+    content = torch.load(path, weights_only=True)
+    assert content["meta"]["how_the_student_loads"].startswith(expected)
+    network.load_state_dict(content["state_dict"])  # what it says
+    log = next(tmp_path.glob("2*/*.log")).read_text()
+    assert f"{path}: {expected}" in log
