@@ -16,7 +16,7 @@ from pckd_mm.engine.trial import Trial, seconds_of_each, training_inputs
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.compilation import compile_network
 from tests.builders import build_pckd, classifier
-from tests.test_engine.test_hooks.test_speed_up_hook import loader
+from tests.test_engine.test_hooks.test_speed_up_hook import WIDE, loader
 
 
 def state_of(network: nn.Module) -> tuple:
@@ -113,7 +113,7 @@ def test_a_step_has_the_form_that_was_compiled_for_its_trial(channels_last):
         graphs.append(graph)
         return graph
 
-    model = build_pckd(classifier(8), classifier(14))
+    model = build_pckd(classifier(8, width=WIDE), classifier(14, width=WIDE))
     trials = {
         "s": Trial(model.student, True, contextlib.nullcontext),
         "t": Trial(model.teacher, False, contextlib.nullcontext),
