@@ -176,13 +176,15 @@ def test_every_test_set_says_what_to_do_with_a_file():
 
 def test_get_model_of_a_distillation(tmp_path):
     config = "kd/cifar100_resnet20_resnet8.py"
-    model, whole, _ = distilled(config, tmp_path)
-    found = get_model(str(CONFIGS / config), pretrained=whole)
+    model, *checkpoints = distilled(config, tmp_path)
     inputs = torch.randn(2, 3, 32, 32)
-    with torch.no_grad():
-        assert torch.equal(found.eval()(inputs), model.eval()(inputs))
-    assert found.data_preprocessor.mean.flatten()[0].item() == pytest.approx(129.3105)
-    assert found._dataset_meta["classes"][3] == "class 3"
+    for checkpoint in checkpoints:  # of the distillation, and of its student alone
+        found = get_model(str(CONFIGS / config), pretrained=checkpoint)
+        with torch.no_grad():
+            assert torch.equal(found.eval()(inputs), model.eval()(inputs))
+        mean = found.data_preprocessor.mean.flatten()
+        assert mean[0].item() == pytest.approx(255 * 0.5071)
+        assert found._dataset_meta["classes"][3] == "class 3"
 
 
 @needs_mmdet

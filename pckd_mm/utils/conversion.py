@@ -7,7 +7,6 @@ import os
 from typing import Callable, Dict, Iterable
 
 import torch
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
@@ -29,8 +28,7 @@ _COUNTER = ".num_batches_tracked"
 
 def build_classifier(network: dict) -> nn.Module:
     """Build one of mmpretrain's or our networks by its config."""
-    with DefaultScope.overwrite_default_scope("mmpretrain"):
-        return MODELS.build(network)
+    return MODELS.build(network)
 
 
 def published_state_dict(checkpoint: dict, source: str) -> Tensors:

@@ -14,10 +14,10 @@ import argparse
 import os.path as osp
 from typing import List, Optional
 
-from mmengine.config import Config, DictAction
-from mmengine.hub import get_config
+from mmengine.config import DictAction
 from torch import nn
 
+from pckd_mm.utils.config import load_config
 from pckd_mm.utils.conversion import (
     Tensors,
     build_classifier,
@@ -45,9 +45,7 @@ def build(path: str, options: dict) -> nn.Module:
             "library, such as mmpretrain::resnet/resnet50_8xb32_in1k.py."
         )
     try:
-        cfg = get_config(path) if "::" in path else Config.fromfile(path)
-        cfg.merge_from_dict(options)
-        return build_classifier(cfg.model)
+        return build_classifier(load_config(path, options).model)
     except Exception as error:  # a config may name and hand over anything
         reason = printable(str(error) or type(error).__name__, 300)
         raise ValueError(
