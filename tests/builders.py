@@ -130,6 +130,7 @@ def run_config(path: str, data_root: Path, work_dir: Path, classes: int = 3) -> 
     Networks become small ones, everything else stays as shipped.
     """
     cfg = Config.fromfile(CONFIGS / path)
+    steps = [dict(type="LoadImageFromFile"), dict(type="PackInputs")]
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         split = "train" if loader is cfg.train_dataloader else "test"
         loader.dataset.dataset = dict(
@@ -137,8 +138,10 @@ def run_config(path: str, data_root: Path, work_dir: Path, classes: int = 3) -> 
             data_root=str(data_root),
             data_prefix=split,
             test_mode=split == "test",
-            pipeline=[dict(type="LoadImageFromFile"), dict(type="PackInputs")],
+            pipeline=steps,
         )
+        if split == "test":
+            loader.dataset.pipeline = steps
         loader.update(batch_size=6, num_workers=0, persistent_workers=False)
     models = [cfg.model]
     if "architecture" in cfg.model:

@@ -302,15 +302,17 @@ def make_readers(folder: Path, canary: str) -> Dict[str, Reader]:
         TinyImageNet,
     )
     from pckd_mm.registry import MODELS
+    from pckd_mm.utils import zoo_names
     from pckd_mm.utils.checkpoint import (
         fitting_tensors,
         load_exactly,
         read_checkpoint,
         require_whole,
     )
-    from pckd_mm.utils.conversion import published_state_dict
+    from pckd_mm.utils.conversion import build_classifier, published_state_dict
     from pckd_mm.utils.repdistiller import convert_state_dict, published_name
     from tests.builders import CONFIGS, ROOT
+    from tests.zoo import TORCHVISION
 
     readers: Dict[str, Reader] = {}
 
@@ -380,6 +382,20 @@ def make_readers(folder: Path, canary: str) -> Dict[str, Reader]:
             "resnet8",
             config,
             str(p),
+        ),
+    )
+
+    case = TORCHVISION["vit"]
+    path = saved(
+        "vit.pth", case.build().state_dict(), _use_new_zipfile_serialization=False
+    )
+    vit = build_classifier(case.config())
+    add(
+        "checkpoint of torchvision",
+        path,
+        with_canary(mutate_old_checkpoint),
+        lambda p=path: zoo_names.convert_state_dict(
+            published_state_dict(read_checkpoint(str(p)), str(p)), vit, str(p)
         ),
     )
 

@@ -7,6 +7,7 @@ test orders.
 import atexit
 import contextlib
 import errno
+import faulthandler
 import functools
 import json
 import os
@@ -33,6 +34,14 @@ class SlowValidation(Hook):
 
     def before_val_iter(self, *args, **kwargs) -> None:
         time.sleep(0.02)
+
+
+class Fault(Hook):
+    """Ends the process as a fault in compiled code does, in the second step."""
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        if batch_idx == 1:
+            faulthandler._sigsegv()
 
 
 class Run:

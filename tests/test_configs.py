@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 
@@ -50,6 +51,26 @@ def build(cfg: Config):
         model = MODELS.build(model)
         model.init_weights()
     return model
+
+
+# One config of each method, data set and network.
+KINDS = sorted(
+    {
+        (folder, name if folder == "vanilla" else name.split("_")[0]): path
+        for path in reversed(RUNS)
+        for folder, name in [path.split("/")]
+    }.values()
+)
+
+
+@pytest.mark.parametrize("path", KINDS)
+def test_model_of_a_config_builds_by_itself(path):
+    """Without a runner, which gives the model its data preprocessor and its scope."""
+    cfg = Config.fromfile(CONFIGS / path)
+    DefaultScope._instance_dict.clear()
+    model = MMENGINE_MODELS.build(cfg.model)
+    views = 4 if is_pckd(path) else 1
+    assert getattr(model.data_preprocessor, "num_views", 1) == views
 
 
 def is_pckd(path: str) -> bool:
@@ -177,6 +198,7 @@ def test_folders_and_official_files_differ_in_the_data_only():
         cfg.data_preprocessor.pop("to_rgb")
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
             cfg[loader].dataset.pop("dataset")
+            cfg[loader].dataset.pop("pipeline", None)
     assert official.to_dict() == folder.to_dict()
 
 
@@ -195,4 +217,6 @@ def test_data_of_transfer_are_shrunk_rgb(name):
         dataset = loader.dataset.dataset
         assert dataset.pipeline == (steps if is_file else steps[1:])
     assert cfg.test_dataloader == cfg.val_dataloader
+    if is_file:
+        assert cfg.test_dataloader.dataset.pipeline == steps
     assert "shrunk" not in cfg

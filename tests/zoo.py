@@ -1,14 +1,11 @@
 """Small networks of torchvision and timm, and mmpretrain's like them."""
 
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional
 
-import torch
 import torchvision.models as tv
 from mmengine.config import ConfigDict
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
-
-from pckd_mm.utils.conversion import build_classifier
 
 CLASSES = 7
 GAP = dict(type="GlobalAveragePooling")
@@ -100,18 +97,6 @@ def vgg(**options) -> dict:
     return dict(type="VGG", depth=11, num_classes=CLASSES, **options)
 
 
-def mobilenet_v3(arch: str, **options) -> dict:
-    return dict(type="MobileNetV3", arch=arch, **options)
-
-
-def efficientnet(arch: str, **options) -> dict:
-    return dict(type="EfficientNet", arch=arch, **options)
-
-
-def resnet(depth: int, kind: str = "ResNet", **options) -> dict:
-    return dict(type=kind, depth=depth, **options)
-
-
 def _convnext() -> nn.Module:
     widths = [*CONVNEXT["arch"]["channels"], None]
     depths = CONVNEXT["arch"]["depths"]
@@ -127,9 +112,15 @@ _TIMM_VIT = dict(embed_dim=16, depth=2, mlp_ratio=2, img_size=32, **_SMALL_VIT)
 _TIMM_DENSE = dict(growth_rate=8, block_config=DEPTHS)
 
 TORCHVISION: Dict[str, Case] = {
-    "resnet18": Case(lambda: tv.resnet18(num_classes=CLASSES), resnet(18), linear(512)),
+    "resnet18": Case(
+        lambda: tv.resnet18(num_classes=CLASSES),
+        dict(type="ResNet", depth=18),
+        linear(512),
+    ),
     "resnet50": Case(
-        lambda: tv.resnet50(num_classes=CLASSES), resnet(50), linear(2048)
+        lambda: tv.resnet50(num_classes=CLASSES),
+        dict(type="ResNet", depth=50),
+        linear(2048),
     ),
     "mobilenet_v2": Case(
         lambda: tv.mobilenet_v2(num_classes=CLASSES, width_mult=0.5),
@@ -138,12 +129,12 @@ TORCHVISION: Dict[str, Case] = {
     ),
     "mobilenet_v3_small": Case(
         lambda: tv.mobilenet_v3_small(num_classes=CLASSES),
-        mobilenet_v3("small"),
+        dict(type="MobileNetV3", arch="small"),
         stacked(576, 1024),
     ),
     "mobilenet_v3_large": Case(
         lambda: tv.mobilenet_v3_large(num_classes=CLASSES),
-        mobilenet_v3("large"),
+        dict(type="MobileNetV3", arch="large"),
         stacked(960, 1280),
     ),
     "vgg11": Case(
@@ -158,12 +149,12 @@ TORCHVISION: Dict[str, Case] = {
     ),
     "efficientnet_b0": Case(
         lambda: tv.efficientnet_b0(num_classes=CLASSES),
-        efficientnet("b0", conv_cfg=None, norm_cfg=BN),
+        dict(type="EfficientNet", arch="b0", conv_cfg=None, norm_cfg=BN),
         linear(1280),
     ),
     "efficientnet_b1": Case(
         lambda: tv.efficientnet_b1(num_classes=CLASSES),
-        efficientnet("b1", conv_cfg=None, norm_cfg=BN),
+        dict(type="EfficientNet", arch="b1", conv_cfg=None, norm_cfg=BN),
         linear(1280),
     ),
     "convnext": Case(_convnext, CONVNEXT, linear(40), None),
@@ -186,9 +177,15 @@ TORCHVISION: Dict[str, Case] = {
 }
 
 TIMM: Dict[str, Case] = {
-    "resnet18": Case(timm_model("resnet18"), resnet(18), linear(512)),
-    "resnet50d": Case(timm_model("resnet50d"), resnet(50, "ResNetV1d"), linear(2048)),
-    "seresnet50": Case(timm_model("seresnet50"), resnet(50, "SEResNet"), linear(2048)),
+    "resnet18": Case(
+        timm_model("resnet18"), dict(type="ResNet", depth=18), linear(512)
+    ),
+    "resnet50d": Case(
+        timm_model("resnet50d"), dict(type="ResNetV1d", depth=50), linear(2048)
+    ),
+    "seresnet50": Case(
+        timm_model("seresnet50"), dict(type="SEResNet", depth=50), linear(2048)
+    ),
     "mobilenetv2_050": Case(
         timm_model("mobilenetv2_050"),
         dict(type="MobileNetV2", widen_factor=0.5),
@@ -196,12 +193,12 @@ TIMM: Dict[str, Case] = {
     ),
     "mobilenetv3_small_050": Case(
         timm_model("mobilenetv3_small_050"),
-        mobilenet_v3("small_050", norm_cfg=BN),
+        dict(type="MobileNetV3", arch="small_050", norm_cfg=BN),
         stacked(288, 1024),
     ),
     "tf_mobilenetv3_large_100": Case(
         timm_model("tf_mobilenetv3_large_100"),
-        mobilenet_v3("large", conv_cfg=SAME),
+        dict(type="MobileNetV3", arch="large", conv_cfg=SAME),
         stacked(960, 1280),
     ),
     "vgg11_bn": Case(
@@ -210,15 +207,23 @@ TIMM: Dict[str, Case] = {
     "densenet121": Case(timm_model("densenet121", **_TIMM_DENSE), DENSE, linear(32)),
     "efficientnet_b0": Case(
         timm_model("efficientnet_b0"),
-        efficientnet("b0", conv_cfg=None, norm_cfg=BN),
+        dict(type="EfficientNet", arch="b0", conv_cfg=None, norm_cfg=BN),
         linear(1280),
     ),
     "tf_efficientnet_b1": Case(
-        timm_model("tf_efficientnet_b1"), efficientnet("b1"), linear(1280)
+        timm_model("tf_efficientnet_b1"),
+        dict(type="EfficientNet", arch="b1"),
+        linear(1280),
     ),
     "efficientnet_es": Case(
         timm_model("efficientnet_es"),
-        efficientnet("es", conv_cfg=None, norm_cfg=BN, act_cfg=dict(type="ReLU")),
+        dict(
+            type="EfficientNet",
+            arch="es",
+            conv_cfg=None,
+            norm_cfg=BN,
+            act_cfg=dict(type="ReLU"),
+        ),
         linear(1280),
     ),
     "convnext_tiny": Case(
@@ -265,44 +270,3 @@ TIMM: Dict[str, Case] = {
         linear(128),
     ),
 }
-
-
-def randomised(case: Case) -> nn.Module:
-    """Build the published network, with nothing constant in it, as after training.
-
-    What begins as a constant is filled; then the norms' statistics are those of some
-    images, nearly, so that no image is lost in the noise of those that do not fit.
-    """
-    torch.manual_seed(0)
-    network = case.build()
-    with torch.no_grad():
-        for name, tensor in network.named_parameters():
-            if name.endswith("bias"):
-                tensor.normal_(std=0.1)
-            elif tensor.dim() == 1 or "scale" in name or "gamma" in name:
-                tensor.uniform_(0.5, 1.5)
-            elif tensor.numel() < 1e5 and tensor.std() < 0.05:
-                tensor.normal_(std=0.3 if tensor.dim() == 3 else 0.1)
-        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.momentum = 1.0
-        if norms:
-            network.train()(torch.randn(4, 3, 64, 64))
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn(1)
-            norm.running_var *= torch.rand_like(norm.running_var) + 0.5
-    return network.eval()
-
-
-def logits_of_both(
-    case: Case, convert: Callable, dtype: torch.dtype = torch.float64
-) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Logits of the published network, and of mmpretrain's with its tensors."""
-    published = randomised(case).to(dtype)
-    classifier = build_classifier(case.config()).to(dtype)
-    convert(published.state_dict(), classifier, "The checkpoint a.pth")
-    images = torch.randn(2, 3, case.size, case.size, dtype=dtype)
-    with torch.no_grad():
-        return published(images), classifier.eval()(images)

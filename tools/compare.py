@@ -45,6 +45,7 @@ from pckd_mm.experiments import (
 )
 from pckd_mm.experiments.plan import DATASET, WORK_DIR
 from pckd_mm.experiments.run import TEACHER
+from pckd_mm.utils.precision import add_amp_options
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -107,7 +108,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         "--dry-run", action="store_true", help="print what would be trained, and stop"
     )
     parser.add_argument("--fresh", action="store_true", help="repeat finished runs")
-    parser.add_argument("--amp", action="store_true", help="mixed precision")
+    add_amp_options(parser)
     parser.add_argument(
         "--cfg-options",
         nargs="+",

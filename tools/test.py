@@ -2,8 +2,9 @@
 
 python tools/test.py configs/vanilla/cifar100_resnet20.py CHECKPOINT
 
-The checkpoint must fit the config's network in every tensor. For the config of a plain
-network it may be one of a distillation run, of which the student is taken.
+The checkpoint must fit the config's network in every tensor. What is tested is a plain
+network or the student of a distillation, so the config and the checkpoint may be of
+either.
 """
 
 import argparse
@@ -25,9 +26,10 @@ from pckd_mm.compat import (
     prepare_cpu_processes,
     weights_only_loading,
 )
-from pckd_mm.utils.checkpoint import model_state_dict
+from pckd_mm.utils.checkpoint import model_state_dict, require_same_tensors
+from pckd_mm.utils.endings import trace_faults
 from pckd_mm.utils.wrappers import unwrap
-from train import load_config, parse_with_launcher
+from train import config_from, parse_with_launcher
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,15 +57,30 @@ def parse_args() -> argparse.Namespace:
 
 
 class TakeStudentHook(Hook):
-    """Reduce the checkpoint of a distillation run to what a plain network needs."""
+    """Load a plain network, or the student of a distillation, from either's checkpoint.
+
+    The rest of a distillation, its connectors, has no part in a test.
+    """
 
     # Before the hooks that read the checkpoint, such as EMAHook.
     priority = "VERY_HIGH"
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         model = unwrap(runner.model)
-        if not hasattr(model, "architecture"):
-            checkpoint["state_dict"] = model_state_dict(checkpoint)
+        network = getattr(model, "architecture", model)
+        state = model_state_dict(checkpoint)
+        try:
+            network.load_state_dict(state)
+        except RuntimeError:  # lists the tensors over many lines
+            require_same_tensors(
+                state,
+                network.state_dict(),
+                f"The checkpoint {runner._load_from}",
+                type(network).__name__,
+                "test it with the config that trained it",
+            )
+            raise
+        checkpoint["state_dict"] = model.state_dict()
 
 
 @METRICS.register_module()
@@ -108,8 +125,9 @@ def test(cfg: Config) -> dict:
 
 
 def main() -> None:
+    trace_faults()
     args = parse_args()
-    cfg = load_config(args)
+    cfg = config_from(args)
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.out is not None and args.out.endswith(".pkl"):

@@ -29,6 +29,9 @@ from pckd_mm.engine.speed_options import (
     use_speed_up,
 )
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
+from pckd_mm.utils.config import load_config
+from pckd_mm.utils.endings import networks_of, trace_faults
+from pckd_mm.utils.precision import add_amp_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,16 +51,12 @@ def parse_args() -> argparse.Namespace:
         help="go on from a checkpoint, or from the newest whole one of a folder [the "
         "work dir]",
     )
-    parser.add_argument(
-        "--amp",
-        action="store_true",
-        help="mixed precision: bfloat16, or float16 on a GPU without it",
-    )
+    add_amp_options(parser)
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="what only rounds differently: weights with channels last, the teacher's "
-        "BatchNorm folded into its convolutions, a fused optimizer",
+        help="what only rounds differently: channels last where that is faster, the "
+        "teacher's BatchNorm folded into its convolutions, a fused optimizer",
     )
     parser.add_argument(
         "--compile",
@@ -105,12 +104,13 @@ def parse_with_launcher(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return args
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def config_from(args: argparse.Namespace) -> Config:
     """The config with the command line's settings merged in."""
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+    except (ImportError, ValueError) as error:
+        raise SystemExit(str(error)) from None
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
@@ -124,14 +124,19 @@ def train(cfg: Config) -> None:
     """Train, and leave nothing of it in memory."""
     with weights_only_loading():
         runner = Runner.from_cfg(cfg)
+        runner.logger.info(
+            f"Networks: {networks_of(cfg.model)}. A fault in compiled code would end "
+            "this log with Python's place in it."
+        )
         with saying_where_resume_goes_on(runner):
             runner.train()
 
 
 @ending_on_sigterm()
 def main() -> None:
+    trace_faults()
     args = parse_args()
-    cfg = load_config(args)
+    cfg = config_from(args)
     try:
         if args.resume is not None:
             checkpoint = checkpoint_to_resume(cfg.work_dir, args.resume)
@@ -144,8 +149,8 @@ def main() -> None:
                     logger="current",
                     level=logging.WARNING,
                 )
-        if args.amp:
-            use_mixed_precision(cfg)
+        if args.amp is not None:
+            use_mixed_precision(cfg, args.amp)
         use_speed_up(cfg, args.fast, args.compile)
         use_guards(cfg)
         if args.skip_broken:

@@ -1,4 +1,6 @@
 default_scope = "mmpretrain"
+# Before anything imports MMRazor, which needs its help on today's torch.
+custom_imports = dict(imports=["pckd_mm"], allow_failed_imports=False)
 
 default_hooks = dict(
     # No step waits for the device to log its losses.

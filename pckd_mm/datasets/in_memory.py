@@ -18,6 +18,8 @@ from pckd_mm.registry import DATASETS
 from pckd_mm.utils.printable import printable
 from pckd_mm.utils.randomness import isolated_randomness
 
+from .file_pipeline import FilePipeline
+
 # Fewer images are read within seconds, without a progress bar.
 _MANY = 4000
 # Images between two steps of the bar, so that a log file does not fill with it.
@@ -74,16 +76,36 @@ class InMemoryDataset(Dataset):
     Args:
         dataset (dict | Dataset): A data set for classification, or its config, whose
             pipeline ends in ``PackInputs``.
+        pipeline (list[dict], optional): In testing, what tools that predict files do
+            with one, as MMPretrain's inferencer, which looks for it in
+            ``test_dataloader.dataset.pipeline``. The data set goes through its own
+            pipeline alone, which differs where it holds arrays. A warning tells where
+            the two do not make inputs alike. Defaults to None, none.
 
     Raises:
-        TypeError: For settings of the data set inside that are given to this one.
+        TypeError: For settings of the data set inside that are given to this one, and
+            for a ``pipeline`` in training.
         ValueError: When the images are read, which ``full_init`` or the first batch
             does: for a pipeline that draws random numbers, images that are not uint8
             or differ in shape, training images of which only some have a label, no
             images, or more than the memory holds.
     """
 
-    def __init__(self, dataset: Union[dict, Dataset], **unknown: Any) -> None:
+    def __init__(
+        self,
+        dataset: Union[dict, Dataset],
+        pipeline: Optional[List[dict]] = None,
+        **unknown: Any,
+    ) -> None:
+        if isinstance(dataset, dict):
+            dataset = DATASETS.build(dataset)
+        if pipeline is not None and not getattr(dataset, "test_mode", False):
+            raise TypeError(
+                "InMemoryDataset found a pipeline beside a data set with test_mode="
+                "False; expected test_mode=True in that data set for testing, and the "
+                "pipeline in that data set for training, as "
+                "train_dataloader.dataset.dataset.pipeline."
+            )
         if unknown:
             name = next(iter(unknown))
             raise TypeError(
@@ -91,9 +113,8 @@ class InMemoryDataset(Dataset):
                 f"set {name} of the data set inside, as in "
                 f"train_dataloader.dataset.dataset.{name}."
             )
-        if isinstance(dataset, dict):
-            dataset = DATASETS.build(dataset)
         self.dataset = dataset
+        self._of_files = None if pipeline is None else FilePipeline(pipeline)
         self._images: Optional[Tensor] = None
         self._labels: Optional[Tensor] = None  # for training
         self._places: Optional[Tensor] = None
@@ -194,6 +215,9 @@ class InMemoryDataset(Dataset):
             )
         with isolated_randomness():
             self._read()
+            if self._of_files is not None:
+                path = self.get_data_info(0).get("img_path")
+                self._of_files.compare(self._name, self._images[0], path)
         print_log(
             f"{len(self)} images of {self._name} stay in memory, "
             f"{_shape(self._images[0])} each, {self._images.numel() / 1e6:.1f} MB.",

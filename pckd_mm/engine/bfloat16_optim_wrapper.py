@@ -8,6 +8,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from pckd_mm.registry import OPTIM_WRAPPERS
+from pckd_mm.utils.precision import NO_BFLOAT16, has_fast_bfloat16
 
 from .skip_step import SkipStepMixin
 
@@ -19,13 +20,42 @@ class BFloat16OptimWrapper(SkipStepMixin, OptimWrapper):
     bfloat16 has the exponents of float32, so gradients need no scaling. Works on CPUs
     too, which ``AmpOptimWrapper`` does not. Parameters and updates stay float32.
 
+    On a CPU without instructions for bfloat16 everything stays float32, since bfloat16
+    would be many times slower there.
+
     Args:
+        force (bool): Whether to take bfloat16 there all the same. Defaults to False.
         **kwargs: Arguments of :class:`mmengine.optim.OptimWrapper`.
     """
+
+    def __init__(self, force: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.force = force
+
+    def _is_slow(self, device: str) -> bool:
+        return device == "cpu" and not has_fast_bfloat16()
+
+    def precision(self, device: str) -> str:
+        """What a step computes in on a device.
+
+        Args:
+            device (str): Its type, such as ``cpu``.
+
+        Returns:
+            str: The number type, and why it is not bfloat16.
+        """
+        if not self._is_slow(device):
+            return "bfloat16"
+        if self.force:
+            return "bfloat16, slow on this CPU, which has no instructions for it"
+        return f"float32, since {NO_BFLOAT16}"
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         device = next(model.parameters()).device.type
         with super().optim_context(model):
+            if self._is_slow(device) and not self.force:
+                yield
+                return
             with torch.autocast(device, dtype=torch.bfloat16):
                 yield

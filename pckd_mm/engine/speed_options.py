@@ -5,6 +5,7 @@ from typing import Optional
 import torch
 from mmengine.config import Config
 
+from pckd_mm.engine.channels_last import AUTO
 from pckd_mm.utils.precision import autocast_dtype
 
 __all__ = ["COMPILE_MODES", "use_mixed_precision", "use_speed_up"]
@@ -17,11 +18,15 @@ COMPILE_MODES = (
 )
 
 
-def use_mixed_precision(cfg: Config) -> None:
+def use_mixed_precision(cfg: Config, wanted: str = "auto") -> None:
     """Train in bfloat16 autocast, or in float16 with loss scaling on a GPU without it.
+
+    On a CPU without instructions for bfloat16
+    :class:`pckd_mm.engine.BFloat16OptimWrapper` stays in float32.
 
     Args:
         cfg (Config): Config of a run, changed in place: its ``optim_wrapper``.
+        wanted (str): "force" for bfloat16 there all the same. Defaults to "auto".
 
     Raises:
         ValueError: For a detector on the CPU.
@@ -33,12 +38,15 @@ def use_mixed_precision(cfg: Config) -> None:
             "bfloat16; expected a GPU: leave --amp out."
         )
     if autocast_dtype(is_detector) == torch.float16:
+        cfg.optim_wrapper.pop("force", None)
         cfg.optim_wrapper.type = "pckd_mm.SkipStepAmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     else:
         cfg.optim_wrapper.type = "pckd_mm.BFloat16OptimWrapper"
         for name in ("loss_scale", "dtype"):  # AmpOptimWrapper's
             cfg.optim_wrapper.pop(name, None)
+        if wanted == "force":
+            cfg.optim_wrapper.force = True
 
 
 def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
@@ -46,8 +54,8 @@ def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
 
     Args:
         cfg (Config): Config of a run, changed in place: ``default_hooks.speed_up``.
-        fast (bool): Whether weights lie with channels last, the teacher's BatchNorm is
-            folded and the optimizer fused.
+        fast (bool): Whether tensors lie with channels last where that is faster, the
+            teacher's BatchNorm is folded and the optimizer fused.
         compile_mode (str, optional): Mode of :func:`torch.compile`, by which networks
             are compiled.
 
@@ -61,7 +69,7 @@ def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
         )
     options = {}
     if fast:
-        options.update(channels_last=True, fold_teacher=True, fused_optimizer=True)
+        options.update(channels_last=AUTO, fold_teacher=True, fused_optimizer=True)
     if compile_mode is not None:
         options.update(compile=dict(mode=compile_mode))
     if "default_hooks" not in cfg:

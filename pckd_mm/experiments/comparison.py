@@ -5,8 +5,9 @@ import shlex
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
 from pckd_mm.analysis import write_report
+from pckd_mm.utils.precision import NO_BFLOAT16
 
-from .facts import made_with_together
+from .facts import made_with_together, precision
 from .plan import PlannedTable, Request, all_runs, make_plan
 from .run import ExperimentError, Run
 from .scheduler import Scheduler, allot
@@ -53,6 +54,11 @@ def compare(
     runs = all_runs(plan)
     jobs, threads = allot(jobs, threads)
     print(f"{len(runs)} runs, {jobs} at a time, in {request.work_dir}", flush=True)
+    if (
+        request.settings.amp is not None
+        and precision(request.settings.amp) == "float32"
+    ):
+        print(f"The runs stay in float32: {NO_BFLOAT16}.", flush=True)
 
     def report(run: Optional[Run] = None, ended: bool = False) -> str:
         done = [other.note() for other in runs if other.is_finished]

@@ -67,19 +67,32 @@ def software(more: Tuple[str, ...] = ()) -> str:
     return ", ".join(versions)
 
 
-def precision(amp: bool, is_detector: bool = False) -> str:
-    """What tools/train.py computes in."""
-    if not amp:
-        return "float32"
-    return f"{autocast_dtype(is_detector)} autocast".removeprefix("torch.")
+def precision(amp: Optional[str], is_detector: bool = False) -> str:
+    """What tools/train.py computes in on this machine.
+
+    Args:
+        amp (str, optional): "auto" or "force" for mixed precision.
+        is_detector (bool): Whether a detector is trained. Defaults to False.
+
+    Returns:
+        str: Such as "float32", also where mixed precision was asked for and the CPU
+        has no instructions for it.
+    """
+    dtype = torch.float32
+    if amp is not None:
+        dtype = autocast_dtype(is_detector, force=amp == "force")
+    name = str(dtype).removeprefix("torch.")
+    return name if dtype == torch.float32 else f"{name} autocast"
 
 
-def made_with(root: Path, amp: bool, packages: Tuple[str, ...] = ()) -> Dict[str, Any]:
+def made_with(
+    root: Path, amp: Optional[str], packages: Tuple[str, ...] = ()
+) -> Dict[str, Any]:
     """What a run that ends now was made with.
 
     Args:
         root (Path): The repository.
-        amp (bool): Whether in mixed precision.
+        amp (str, optional): "auto" or "force" for mixed precision.
         packages (tuple[str]): Libraries that :func:`software` names in addition.
 
     Returns:
@@ -96,12 +109,15 @@ def made_with(root: Path, amp: bool, packages: Tuple[str, ...] = ()) -> Dict[str
     )
 
 
-def made_with_together(notes: Sequence[Dict[str, Any]], amp: bool) -> Dict[str, str]:
+def made_with_together(
+    notes: Sequence[Dict[str, Any]], amp: Optional[str]
+) -> Dict[str, str]:
     """What several runs were made with.
 
     Args:
         notes (Sequence[dict]): :func:`made_with` of each run.
-        amp (bool): Whether in mixed precision, for notes that do not tell.
+        amp (str, optional): "auto" or "force" for mixed precision, for notes that do
+            not tell.
 
     Returns:
         dict[str, str]: The different values of all but the date, sorted.

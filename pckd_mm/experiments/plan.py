@@ -298,7 +298,7 @@ class _Planner:
             return Line(label, [test], f"python tools/test.py {source} {tested}")
         if trained is not None:
             command = ["python", "tools/train.py", source]
-            command += ["--amp"] * request.settings.amp
+            command += request.settings.amp_option()
             command += [
                 "--cfg-options",
                 "randomness.seed=0",
@@ -387,7 +387,7 @@ class _Planner:
             command += ["--teacher", request.teacher]
         if request.work_dir != WORK_DIR:
             command += ["--work-dir", str(request.work_dir)]
-        command += ["--amp"] * request.settings.amp
+        command += request.settings.amp_option()
         if request.settings.options:
             command += ["--cfg-options", *request.settings.option_list()]
         return shlex.join(command)

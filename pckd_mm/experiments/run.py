@@ -17,12 +17,15 @@ from mmengine.config import Config
 
 from pckd_mm.analysis import metric_of, read_curve, read_epoch
 from pckd_mm.utils.checkpoint import student_beside
+from pckd_mm.utils.config import load_config
+from pckd_mm.utils.endings import ending, last_lines, networks_of
 from pckd_mm.utils.files import write_whole
+from pckd_mm.utils.precision import AMP_OPTIONS
 
 from .facts import made_with
 
 TEACHER = "teacher"
-_from_file = functools.lru_cache(None)(Config.fromfile)
+_from_file = functools.lru_cache(None)(load_config)
 
 
 class ExperimentError(Exception):
@@ -54,16 +57,21 @@ class Settings:
     Args:
         root (Path): The repository, whose tools train and test.
         options (dict): Settings that override those of every config.
-        amp (bool): Whether to train in mixed precision.
+        amp (str, optional): "auto" for mixed precision where it is fast, "force" for
+            it everywhere. Defaults to None.
     """
 
     root: Path
     options: Dict[str, Any] = field(default_factory=dict)
-    amp: bool = False
+    amp: Optional[str] = None
 
     def option_list(self) -> List[str]:
         """The options as on a command line."""
         return [f"{key}={value}" for key, value in self.options.items()]
+
+    def amp_option(self) -> List[str]:
+        """What asks for mixed precision, as on a command line."""
+        return [AMP_OPTIONS[self.amp]] if self.amp is not None else []
 
 
 @dataclass(eq=False)
@@ -196,7 +204,9 @@ class Run:
 
     def text(self) -> str:
         """What ``FOLDER.py`` holds; the same text means the same training."""
-        precision = ", mixed precision" if self.settings.amp else ""
+        precision = {None: "", "auto": ", mixed precision"}.get(
+            self.settings.amp, ", mixed precision on any CPU"
+        )
         text = f"# {self.header}{precision}\n"
         if self.distils:
             text += f"# The teacher: {digest(self.cfg.model.teacher_ckpt)}\n"
@@ -249,7 +259,7 @@ class Run:
         """Command line of the process, without the interpreter."""
         command = [str(self.settings.root / "tools" / "train.py")]
         command += [str(self.config_file), "--work-dir", str(self.folder), "--resume"]
-        return command + ["--amp"] * self.settings.amp
+        return command + self.settings.amp_option()
 
     def start(self, threads: Optional[int] = None) -> None:
         """Start the process.
@@ -284,11 +294,14 @@ class Run:
         self.ended = time.monotonic()
         curve = self.curve()
         if self.process.returncode or self.epochs not in curve:
-            lines = self.log.read_text(errors="replace").splitlines()[-20:]
+            status = self.process.returncode
+            who = f"{self} failed (exit status {status})"
+            if status < 0:  # it could not say anything itself
+                who = f"{self} ({networks_of(self.cfg.model)}) {ending(status)}"
+            lines = last_lines(self.log.read_text(errors="replace"))
             raise ExperimentError(
-                "\n".join(lines)
-                + f"\n\n{self} failed (exit status {self.process.returncode}); the end "
-                f"of its log, {self.log}, is above. The same command goes on from here."
+                "\n".join(lines) + f"\n\n{who}; the end of its log, {self.log}, is "
+                "above. The same command goes on from here."
             )
         note = {self.metric.slug: curve[self.epochs], **self.made_with()}
         text = json.dumps(note) + "\n"
@@ -363,7 +376,7 @@ class TeacherTest(Run):
 
     def made_with(self) -> Dict[str, Any]:
         """What the test is made with, which is never in mixed precision."""
-        facts = made_with(self.settings.root, False, self.metric.packages)
+        facts = made_with(self.settings.root, None, self.metric.packages)
         return {**facts, "tested": str(self.tested)}
 
 

@@ -9,6 +9,8 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
+from pckd_mm.utils.endings import ending
+
 from .facts import cores
 from .run import ExperimentError, Run
 
@@ -89,7 +91,8 @@ class Progress:
 
     def failed(self, run: Run) -> None:
         """Print the line of a run that failed."""
-        self._print(f"{run}: failed, see {run.log}; the others go on")
+        how = ending(run.process.returncode)
+        self._print(f"{run}: {how}, see {run.log}; the others go on")
 
     def tick(self) -> None:
         """Renew the live line."""

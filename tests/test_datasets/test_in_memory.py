@@ -1,10 +1,14 @@
 """Batches of the data set in memory against those of the data set itself."""
 
+import contextlib
+import logging
 import random
+import re
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
@@ -15,6 +19,7 @@ from tests.builders import image_folder, run_config
 
 LOAD = dict(type="mmpretrain.LoadImageFromFile")
 PACK = dict(type="mmpretrain.PackInputs")
+READ = dict(type="LoadImageFromFile")
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +117,22 @@ def test_single_items_and_attributes_are_those_of_the_data_set(images):
     assert torch.equal(batch["inputs"][1], expected[23]["inputs"])
 
 
+@contextlib.contextmanager
+def warnings_of(caplog):
+    """Texts of the warnings in the log, where MMEngine's logger writes."""
+    logger = MMLogger.get_current_instance()
+    caplog.clear()
+    logger.addHandler(caplog.handler)
+    try:
+        yield lambda: [
+            record.getMessage()
+            for record in caplog.records
+            if record.levelno == logging.WARNING
+        ]
+    finally:
+        logger.removeHandler(caplog.handler)
+
+
 class Count:
     """Counts the images that pass, and lets none pass once it is closed."""
 
@@ -141,6 +162,66 @@ def test_images_for_testing_need_no_labels(images):
     dataset = kept(images, with_label=False, test_mode=True, data_prefix="")
     batch = dataset.__getitems__([0, 30])
     assert [sample.keys() for sample in batch["data_samples"]] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("steps", "problem"),
+    [
+        ([READ, PACK], None),
+        # Of this size already.
+        ([READ, dict(type="Resize", scale=16, backend="pillow"), PACK], None),
+        ([READ, dict(type="Resize", scale=8), PACK], "makes inputs of 3x8x8"),
+        # mmpretrain's tools decode, and leave out the step of this very name.
+        ([LOAD, PACK], "fails with KeyError: 'img_path'"),
+        (
+            [READ, dict(type="NumpyToPIL", to_rgb=True), dict(type="PILToNumpy"), PACK],
+            r"makes other pixels of .*class_0/0\.png",
+        ),
+    ],
+)
+def test_pipeline_for_files(images, steps, problem, caplog):
+    """It changes nothing of the data; where it makes other inputs, a warning tells."""
+    config = plain(images, test_mode=True, data_prefix="test")
+    wrapped = dict(type="pckd_mm.InMemoryDataset", dataset=config, pipeline=steps)
+    with warnings_of(caplog) as warnings:
+        found = DATASETS.build(wrapped).__getitems__([3])["inputs"][0]
+    assert torch.equal(found, DATASETS.build(config)[3]["inputs"])
+    if problem is None:
+        assert not warnings()
+    else:
+        (warning,) = warnings()
+        assert re.search(f"found a pipeline that {problem}; expected what", warning)
+        assert "CustomDataset's own does, of 3x16x16" in warning
+
+
+def test_pipeline_for_files_beside_arrays(caplog):
+    """Of arrays only the shape can be compared."""
+    dataset = dict(type="pckd_mm.DigitsDataset", split="test", pipeline=[PACK])
+    for size in (8, 9):
+        steps = [
+            READ,
+            dict(type="Resize", scale=size),
+            dict(type="NumpyToPIL"),
+            dict(type="torchvision/Grayscale"),
+            dict(type="PILToNumpy"),
+            PACK,
+        ]
+        wrapped = dict(type="InMemoryDataset", dataset=dataset, pipeline=steps)
+        with warnings_of(caplog) as warnings:
+            DATASETS.build(wrapped).full_init()
+        assert len(warnings()) == (size == 9)
+
+
+def test_training_has_no_pipeline_for_files(images):
+    wrapped = dict(type="InMemoryDataset", dataset=plain(images), pipeline=[PACK])
+    expected = (
+        r"test_mode=False; expected test_mode=True .* for testing, and the pipeline .* "
+        r"for training, as train_dataloader\.dataset\.dataset\.pipeline"
+    )
+    with pytest.raises(TypeError, match=expected):
+        DATASETS.build(wrapped)
+    wrapped["dataset"]["test_mode"] = True  # the advice
+    assert DATASETS.build(wrapped).test_mode
 
 
 @pytest.mark.parametrize("probe", [False, True])

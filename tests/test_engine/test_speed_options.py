@@ -3,8 +3,12 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 
-from pckd_mm.engine.speed_options import use_mixed_precision, use_speed_up
+from pckd_mm.engine.speed_options import (
+    use_mixed_precision,
+    use_speed_up,
+)
 
 
 def config(scope: str = "mmpretrain") -> Config:
@@ -33,6 +37,21 @@ def test_precision_follows_the_hardware(monkeypatch, capability, scope, expected
     assert cfg.optim_wrapper.get("loss_scale") == ("dynamic" if scaled else None)
 
 
+@pytest.mark.parametrize("gpu", [None, (9, 0), (7, 5)])
+@pytest.mark.parametrize("wanted", ["auto", "force"])
+def test_bfloat16_can_be_insisted_on(gpu, wanted, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: gpu)
+    cfg = config()
+    use_mixed_precision(cfg, wanted)
+    insists = wanted == "force" and gpu != (7, 5)
+    assert cfg.optim_wrapper.get("force", False) is insists
+    model = torch.nn.Linear(2, 2)
+    cfg.optim_wrapper.optimizer = dict(type="SGD", lr=0.1)
+    if gpu != (7, 5):
+        assert build_optim_wrapper(model, cfg.optim_wrapper).force is insists
+
+
 def test_detectors_on_the_cpu_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="--amp found a detector on the CPU"):
@@ -59,7 +78,7 @@ def test_speed_up_adds_to_what_the_config_has():
     use_speed_up(cfg, fast=False, compile_mode="reduce-overhead")
     assert cfg.default_hooks.speed_up == dict(
         type="pckd_mm.SpeedUpHook",
-        channels_last=True,
+        channels_last="auto",
         fold_teacher=True,
         fused_optimizer=True,
         compile=dict(mode="reduce-overhead"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pckd_mm.experiments import facts
+from pckd_mm.utils import precision
 
 
 @pytest.fixture
@@ -63,14 +64,21 @@ def test_hardware_and_software_have_names(monkeypatch):
 @pytest.mark.parametrize(
     "amp, gpu, detector, expected",
     [
-        (False, (9, 0), False, "float32"),
-        (True, (9, 0), False, "bfloat16 autocast"),
-        (True, (9, 0), True, "float16 autocast"),
-        (True, (7, 0), False, "float16 autocast"),
-        (True, None, False, "bfloat16 autocast"),
+        (None, (9, 0), False, "float32"),
+        ("auto", (9, 0), False, "bfloat16 autocast"),
+        ("auto", (9, 0), True, "float16 autocast"),
+        ("auto", (7, 0), False, "float16 autocast"),
+        ("force", (7, 0), False, "float16 autocast"),
+        ("auto", "a CPU", False, "bfloat16 autocast"),
+        ("auto", "an old CPU", False, "float32"),
+        ("force", "an old CPU", False, "bfloat16 autocast"),
+        (None, "an old CPU", False, "float32"),
     ],
 )
 def test_precision(amp, gpu, detector, expected, monkeypatch):
+    old = gpu == "an old CPU"
+    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda: not old)
+    gpu = gpu if isinstance(gpu, tuple) else None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: gpu)
     assert facts.precision(amp, detector) == expected
@@ -78,11 +86,11 @@ def test_precision(amp, gpu, detector, expected, monkeypatch):
 
 def test_several_runs_together(repository):
     root, commit = repository
-    note = facts.made_with(root, amp=False)
+    note = facts.made_with(root, amp=None)
     assert note["commit"] == commit
     assert datetime.date.fromisoformat(note["date"])
     other = {**note, "commit": None, "precision": "float16 autocast"}
-    assert facts.made_with_together([other, note, note], amp=False) == {
+    assert facts.made_with_together([other, note, note], amp=None) == {
         "commit": f"{commit}, unknown",
         "hardware": note["hardware"],
         "software": note["software"],

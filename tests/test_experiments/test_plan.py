@@ -42,7 +42,7 @@ def write(name, text, folder):
     return f"configs/{name}.py"
 
 
-def ask(options=None, amp=False, **request):
+def ask(options=None, amp=None, **request):
     return make_plan(Request(Settings(ROOT, options or {}, amp), **request))
 
 
@@ -142,7 +142,7 @@ def test_commands_tell_what_is_not_the_default(tmp_path):
         f"{command.format('kd')} --seeds 0 1",
     ]
     assert table.teacher.command == f"{teach} --cfg-options randomness.seed=0"
-    more = dict(options={"a": "b c"}, amp=True, work_dir=tmp_path / "w")
+    more = dict(options={"a": "b c"}, amp="auto", work_dir=tmp_path / "w")
     (table,) = ask(methods=methods, pairs=pairs, teacher=TEACHER, **more)
     assert table.lines[1].command == (
         f"{command.format('kd')} --seeds 0 1 --teacher {TEACHER} --work-dir "

@@ -28,7 +28,7 @@ DISTILS = STUDENT.replace("type='Any'", "type='Any', teacher_ckpt='own.pth'")
 def make(tmp_path):
     """A run of a small config; its work dir is ``work``."""
 
-    def make(text=STUDENT, kind=Run, seed=1, amp=False, options=None, **more):
+    def make(text=STUDENT, kind=Run, seed=1, amp=None, options=None, **more):
         config = tmp_path / f"config_{hashlib.md5(text.encode()).hexdigest()}.py"
         config.write_text(text)
         folder = tmp_path / "work" / f"seed_{seed}"
@@ -60,7 +60,7 @@ class Ended:
 
 
 def test_the_config_is_written_as_it_is_trained(make, tmp_path):
-    run = make(options={"train_cfg.max_epochs": 2}, amp=True, group="pair")
+    run = make(options={"train_cfg.max_epochs": 2}, amp="auto", group="pair")
     run.prepare()
     text = (tmp_path / "work" / "seed_1.py").read_text()
     assert text.startswith("# KD, seed 1, mixed precision\n")
@@ -110,7 +110,7 @@ def test_what_is_to_be_done(make):
     assert note == {"accuracy": 53.0, **run.note()}
     assert run.note()["precision"] == "float32"
     assert make(options={"train_cfg.max_epochs": 4}).state() == "changed, anew"
-    assert make(amp=True).state() == "changed, anew"
+    assert make(amp="auto").state() == "changed, anew"
 
 
 def test_another_training_is_set_aside_and_fresh_removes(make, capsys):
@@ -151,6 +151,32 @@ def test_a_run_that_did_not_reach_its_end_has_failed(status, epochs, make):
     assert not run.is_finished
 
 
+def test_a_run_that_a_signal_ended_is_told_with_its_networks(make, monkeypatch):
+    text = DISTILS.replace(
+        "type='Any'",
+        "type='Any', architecture=dict(type='ImageClassifier', "
+        "backbone=dict(type='CIFARResNet', depth=8)), teacher_config='teacher.py'",
+    )
+    run = make(text)
+    run.prepare()
+    code = "import faulthandler; faulthandler.enable(); import numpy; "
+    monkeypatch.setattr(
+        run, "command", lambda: ["-c", code + "faulthandler._sigsegv()"]
+    )
+    run.start()
+    run.process.wait()
+    with pytest.raises(ExperimentError) as error:
+        run.finish()
+    text = str(error.value)
+    assert text.startswith("Fatal Python error: Segmentation fault")
+    assert text.endswith(
+        "KD, seed 1 (student CIFARResNet (depth 8), teacher of teacher.py) was ended "
+        "by SIGSEGV (segmentation fault), a fault in compiled code; the end of its "
+        f"log, {run.log}, is above. The same command goes on from here."
+    )
+    assert "Extension modules" in run.log.read_text() and "Extension m" not in text
+
+
 def test_threads_of_a_run(make, monkeypatch):
     started = []
     monkeypatch.setattr(
@@ -184,7 +210,7 @@ def test_a_process_writes_to_the_log_and_can_be_stopped(make, monkeypatch):
 def test_the_test_of_a_teacher(make, tmp_path):
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"weights")
-    run = make(kind=TeacherTest, tested=weights, amp=True)
+    run = make(kind=TeacherTest, tested=weights, amp="auto")
     run.prepare()
     command = run.command()
     assert command[0] == str(ROOT / "tools" / "test.py")

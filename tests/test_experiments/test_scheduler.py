@@ -114,6 +114,14 @@ def test_others_go_on_when_one_fails(started, capsys):
     assert f"teacher: failed, see {log}; the others go on" in capsys.readouterr().out
 
 
+def test_a_run_that_a_signal_ended_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(
+        FakeRun, "start", lambda run, threads: setattr(run, "process", FakeProcess(-9))
+    )
+    Scheduler([FakeRun("KD", fails=True)], jobs=1).train()
+    assert "KD: was ended by SIGKILL (killed), as" in capsys.readouterr().out
+
+
 def test_finished_runs_are_repeated_only_afresh(started, capsys):
     runs = [FakeRun("old", finished=True), FakeRun("new")]
     refreshed = []

@@ -11,7 +11,7 @@ from torchvision.models import get_model, mobilenet_v3_small
 
 from pckd_mm.utils.checkpoint import load_exactly, read_checkpoint
 from pckd_mm.utils.conversion import build_classifier
-from tests import zoo
+from tests import conversions, zoo
 from tests.builders import ROOT
 from tests.zoo import TIMM, TORCHVISION
 
@@ -28,7 +28,7 @@ def convert(tmp_path, capsys):
         cfg.backbone.update(backbone or {})
         cfg.head.update(head or {})
         Config(dict(model=cfg)).dump(tmp_path / "network.py")
-        state = zoo.randomised(case).state_dict() if state is None else state
+        state = conversions.randomised(case).state_dict() if state is None else state
         torch.save(state, tmp_path / "published.pth")
         paths = [str(tmp_path / name) for name in ("published.pth", "out.pth")]
         to_mmpretrain.main([*paths, "--config", str(tmp_path / "network.py"), *args])
@@ -71,7 +71,7 @@ def test_file_that_is_written(convert, tmp_path):
     assert content["meta"]["network"].endswith("network.py")
     classifier = build_classifier(case.config()).eval()
     load_exactly(classifier, content["state_dict"], "out.pth")
-    published = zoo.randomised(case)
+    published = conversions.randomised(case)
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -185,6 +186,22 @@ def accuracy(result: subprocess.CompletedProcess, line: str) -> str:
     lines = (result.stdout + result.stderr).splitlines()
     lines = [text for text in lines if line in text and "accuracy/top1:" in text]
     return lines[-1].split("accuracy/top1:")[1].split()[0]
+
+
+def test_a_fault_in_compiled_code_is_told_in_words(tmp_path, teacher):
+    options = ["--cfg-options", *SMALL, f"model.teacher_ckpt={teacher}"]
+    options.append("default_hooks.fault.type=tests.preloaded.Fault")
+    log = tmp_path / "output.log"
+    run = preloaded().start(
+        [*single("--work-dir", tmp_path / "run")[1:], *options], log
+    )
+    assert run.wait() == -signal.SIGSEGV
+    told, fault = run.text().split("Fatal Python error: Segmentation fault")
+    assert (
+        "Networks: student CIFARResNet (depth 8), teacher CIFARResNet (depth 20). A "
+        "fault in compiled code would end this log"
+    ) in told
+    assert "in before_train_iter" in fault
 
 
 def test_missing_teacher_ends_the_run_at_once(tmp_path):

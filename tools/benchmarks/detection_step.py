@@ -28,6 +28,7 @@ from torch import nn
 
 from measure import peak_mib, reset_peak, say, seconds
 from pckd_mm.registry import MODELS, OPTIM_WRAPPERS
+from pckd_mm.utils.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -140,7 +141,7 @@ def build(cfg: Config, device: str) -> Tuple[nn.Module, nn.Module]:
     """Student and teacher with random weights."""
     teacher = cfg.model.get("teacher")
     if teacher is None:
-        teacher = Config.fromfile(cfg.model.teacher_config).model
+        teacher = load_config(cfg.model.teacher_config).model
     student = cfg.model.architecture
     networks = []
     for network in (student, teacher):
@@ -224,10 +225,10 @@ def measure(args: argparse.Namespace, cfgs: Dict[str, Config]) -> dict:
 def main() -> None:
     args = parse_args()
     method, file = args.config.split("/")[-2:]
-    cfgs = {method: Config.fromfile(args.config)}
+    cfgs = {method: load_config(args.config)}
     kd = os.path.join(os.path.dirname(args.config), "..", "kd", file)
     if method != "kd" and os.path.isfile(kd):
-        cfgs["kd"] = Config.fromfile(kd)
+        cfgs["kd"] = load_config(kd)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfgs[method].default_scope):
         MMLogger.get_instance("benchmark", log_level="WARNING")

@@ -1,6 +1,6 @@
 """The programs that step.py compares."""
 
-from typing import Any, Callable, Iterator, Tuple
+from typing import Any, Callable, ContextManager, Iterator, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +9,12 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from measure import Stopwatch
-from pckd_mm.engine.hooks.speed_up_hook import use_fused_kernel
+from measure import Stopwatch, say
+from pckd_mm.engine.channels_last import Candidate, use_channels_last
+from pckd_mm.engine.trial import Trial
 from pckd_mm.utils.compilation import begin_step, compile_network
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
+from pckd_mm.utils.fused_optimizer import use_fused_kernel
 
 
 def after(owner: Any, method: str, then: Callable[[], None]) -> None:
@@ -124,7 +126,7 @@ class FloorProgram:
         device: str,
     ) -> None:
         self.watch = Stopwatch(device)
-        self.views = views.to(device).contiguous(memory_format=torch.channels_last)
+        self.views = views.to(device)
         self.labels = labels.to(device)
         self.student, self.teacher = (model.to(device) for model in (student, teacher))
         self.student.train()
@@ -132,8 +134,7 @@ class FloorProgram:
         self.optim_wrapper = build_optim_wrapper(self.student, cfg.optim_wrapper)
         options = cfg.default_hooks.speed_up
         if options.get("channels_last"):
-            for network in (self.student, self.teacher):
-                network.to(memory_format=torch.channels_last)
+            self._use_channels_last(options.channels_last, device == "cpu")
         if options.get("fold_teacher"):
             fold_batchnorm(self.teacher, lambda: self.teacher(self.views[:2]))
         if options.get("fused_optimizer"):
@@ -142,6 +143,22 @@ class FloorProgram:
             for network in (self.student, self.teacher):
                 compile_network(network, **options.compile)
         self.marks_graphs = options.get("compile") and device.startswith("cuda")
+
+    def _use_channels_last(self, wanted: Union[bool, str], on_cpu: bool) -> None:
+        def context() -> ContextManager:
+            return self.optim_wrapper.optim_context(self.student)
+
+        candidates = {
+            name: Candidate(Trial(network, name == "student", context), self.views)
+            for name, network in (("student", self.student), ("teacher", self.teacher))
+        }
+        # Ready-made views do not pass the data preprocessor.
+        chosen, words = use_channels_last(
+            self.student, candidates, wanted, lambda: None, on_cpu
+        )
+        say(f"channels last in the floor: {words}")
+        if all(chosen.values()):
+            self.views = self.views.contiguous(memory_format=torch.channels_last)
 
     def _run_teacher(self) -> None:
         with torch.inference_mode():

@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch import nn
@@ -53,8 +52,9 @@ from pckd_mm.engine.speed_options import (
 )
 from pckd_mm.experiments.facts import commit, hardware
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
 from pckd_mm.utils.cpu_memory import keep_freed_memory
-from pckd_mm.utils.precision import autocast_dtype
+from pckd_mm.utils.precision import add_amp_options, autocast_dtype
 from plain_program import EPOCHS, VIEWS, PlainPCKD, PlainProgram
 from programs import FloorProgram, RunnerProgram
 from random_data import use_random_data
@@ -77,7 +77,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--teacher", default="resnet56", help="[resnet56]")
     parser.add_argument("--student", default="resnet20", help="[resnet20]")
     parser.add_argument("--batch", type=int, default=64, help="images [64]")
-    parser.add_argument("--amp", action="store_true", help="as in tools/train.py")
+    add_amp_options(parser)
     parser.add_argument("--fast", action="store_true", help="as in tools/train.py")
     parser.add_argument(
         "--compile",
@@ -142,9 +142,9 @@ class Pair:
         )
 
     def _prepare(self, path: str, method: str) -> tuple:
-        cfg = Config.fromfile(path)
-        if self.args.amp:
-            use_mixed_precision(cfg)
+        cfg = load_config(path)
+        if self.args.amp is not None:
+            use_mixed_precision(cfg, self.args.amp)
         use_speed_up(cfg, self.args.fast, self.args.compile)
         for name in ("dataloader", "evaluator", "cfg"):
             for split in ("val", "test"):
@@ -238,11 +238,17 @@ def loss_difference(pair: Pair, plain: PlainPCKD, project: RunnerProgram) -> flo
             samples, labels.tensor_split(len(samples)), strict=True
         ):
             sample.set_gt_label(part)
-        views = views.contiguous(memory_format=torch.channels_last)
         losses = model(views, samples, mode="loss")
     model.progress = None
     found = float(model.parse_losses(losses)[0].detach())
     return abs(found / expected - 1)
+
+
+def dtype_of(args: argparse.Namespace) -> torch.dtype:
+    """What the networks of the project compute in."""
+    if args.amp is None:
+        return torch.float32
+    return autocast_dtype(force=args.amp == "force")
 
 
 def use_memory_of(name: str) -> None:
@@ -255,7 +261,7 @@ def use_memory_of(name: str) -> None:
 def measure(pair: Pair) -> Dict[str, Any]:
     """Interleaved times of all programs."""
     args = pair.args
-    dtype = autocast_dtype() if args.amp else torch.float32
+    dtype = dtype_of(args)
     programs = {}
     for name in ("plain", "floor", "kd", "project"):  # the project's message hub last
         say(f"building {name}")
@@ -323,7 +329,7 @@ def summary(pair: Pair, found: Dict[str, Any], peaks: Dict[str, float]) -> dict:
         teacher=args.teacher,
         student=args.student,
         batch=args.batch,
-        precision=str(autocast_dtype() if args.amp else torch.float32)[6:],
+        precision=str(dtype_of(args))[6:],
         fast=args.fast,
         compile=args.compile,
         device=hardware(),

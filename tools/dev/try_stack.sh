@@ -4,7 +4,8 @@
 #
 #   tools/dev/try_stack.sh NAME [arguments of pytest]
 #
-# NAME is a file of tools/dev/stacks: the Python, and what differs from constraints.txt.
+# NAME is a file of tools/dev/stacks: the Python, what differs from constraints.txt, and
+# what the tests find in their environment ("# env NAME=VALUE").
 # The outcome is printed; the log stays in work_dirs/stacks/NAME.log.
 #
 # Environment variables:
@@ -26,6 +27,7 @@ fi
 shift
 
 version=$(sed -n 's/^# python //p' "$pins")
+mapfile -t environment < <(sed -n 's/^# env //p' "$pins")
 python=${PYTHON:-python$version}
 found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' || true)
 if [[ $found != "$version" ]]; then
@@ -87,7 +89,7 @@ mmcv=$(sed -n 's/^\([a-z-]*mmcv\)==.*/\1/p' constraints.txt | head -n 1)
 start=$SECONDS
 PYTHON=$python MMCV_PACKAGE=$mmcv tools/dev/setup_env.sh full 2>&1 | tee "$log"
 installed=$SECONDS
-.venv/bin/python -m pytest -n 2 -q "$@" >>"$log" 2>&1 || true
+env "${environment[@]}" .venv/bin/python -m pytest -n 2 -q "$@" >>"$log" 2>&1 || true
 
 {
     echo "stack: $name, commit $commit"
@@ -108,6 +110,7 @@ for part in ("mmengine", "mmcv", "mmpretrain", "mmdet", "mmrazor"):
             pass
 print("versions: " + ", ".join(shown))
 EOF
+    if [[ ${#environment[@]} -gt 0 ]]; then echo "environment: ${environment[*]}"; fi
     echo "tests: $(tail -n 1 "$log")"
     echo "installed in $((installed - start)) s, tested in $((SECONDS - installed)) s"
 } | tee "$log.outcome"

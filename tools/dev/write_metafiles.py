@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 import yaml
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from pckd_mm.analysis import published
 from pckd_mm.analysis.measured import Measurement, read_measured
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTE = "# Written by tools/dev/write_metafiles.py.\n"
@@ -103,7 +104,7 @@ def model_entry(
             f"of {', '.join(DATASETS)}, or a new one in tools/dev/write_metafiles.py."
         )
     dataset = DATASETS[known[0]]
-    cfg = Config.fromfile(path)
+    cfg = load_config(path)
     metadata: Dict[str, Any] = {"Training Data": dataset}
     if cfg.train_cfg.get("max_epochs") is not None:
         metadata["Epochs"] = cfg.train_cfg.max_epochs

@@ -26,6 +26,15 @@ train_dataloader = dict(
         ),
     ),
 )
+# What tools that predict image files do with one: its size and channels become those of
+# the data set.
+from_files = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=32, backend="pillow"),
+    dict(type="NumpyToPIL", to_rgb=True),
+    dict(type="PILToNumpy"),
+    dict(type="PackInputs"),
+]
 val_dataloader = dict(
     batch_size=250,
     num_workers=0,
@@ -42,9 +51,11 @@ val_dataloader = dict(
             test_mode=True,
             pipeline=[dict(type="PackInputs")],
         ),
+        pipeline=from_files,
     ),
 )
 val_evaluator = dict(type="Accuracy", topk=(1, 5))
 
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
+del from_files

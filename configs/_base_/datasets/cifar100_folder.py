@@ -14,5 +14,11 @@ folder = dict(
 )
 train_dataloader.dataset.dataset = dict(folder, data_prefix="train")  # noqa: F405
 val_dataloader.dataset.dataset = dict(folder, data_prefix="test", test_mode=True)  # noqa: F405
+# Other files than the data set's may have another size.
+val_dataloader.dataset.pipeline = [  # noqa: F405
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=32, backend="pillow"),
+    dict(type="PackInputs"),
+]
 test_dataloader = val_dataloader  # noqa: F405
 del folder

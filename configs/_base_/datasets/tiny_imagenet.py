@@ -12,5 +12,6 @@ tiny = dict(
 )
 train_dataloader.dataset.dataset = dict(tiny, split="train")  # noqa: F405
 val_dataloader.dataset.dataset = dict(tiny, split="val", test_mode=True)  # noqa: F405
+val_dataloader.dataset.pipeline = shrunk  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
 del tiny, shrunk

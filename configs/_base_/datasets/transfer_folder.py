@@ -14,5 +14,6 @@ folder = dict(
 )
 train_dataloader.dataset.dataset = dict(folder, data_prefix="train")  # noqa: F405
 val_dataloader.dataset.dataset = dict(folder, data_prefix="test", test_mode=True)  # noqa: F405
+val_dataloader.dataset.pipeline = shrunk  # noqa: F405
 test_dataloader = val_dataloader  # noqa: F405
 del folder, shrunk

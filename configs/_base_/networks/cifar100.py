@@ -6,7 +6,7 @@ def _classifier(features, head_std=None, **backbone):
     if head_std is not None:
         head_init = dict(type="Normal", layer="Linear", std=head_std)
     return dict(
-        type="ImageClassifier",
+        type="mmpretrain.ImageClassifier",
         backbone=backbone,
         neck=dict(type="GlobalAveragePooling"),
         head=dict(

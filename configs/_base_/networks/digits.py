@@ -3,7 +3,7 @@
 
 def _classifier(features, **backbone):
     return dict(
-        type="ImageClassifier",
+        type="mmpretrain.ImageClassifier",
         backbone=dict(backbone, in_channels=1),
         neck=dict(type="GlobalAveragePooling"),
         head=dict(

@@ -4,7 +4,7 @@
 
 def _resnet(depth):
     return dict(
-        type="ImageClassifier",
+        type="mmpretrain.ImageClassifier",
         backbone=dict(
             type="ResNet",
             depth=depth,

@@ -1,78 +1,114 @@
 """The same networks, faster."""
 
-from typing import List, Union
+import contextlib
+from typing import Any, Callable, Collection, Dict, List, Union
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
+from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
-from mmpretrain.models import ImageClassifier
+from mmpretrain.models import BaseClassifier
 from mmrazor.models import SingleTeacherDistill
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
+from pckd_mm.engine.bfloat16_optim_wrapper import BFloat16OptimWrapper
+from pckd_mm.engine.channels_last import (
+    AUTO,
+    SLOWER,
+    Candidate,
+    compared,
+    first_line,
+    unsafe_convolution,
+    use_channels_last,
+)
 from pckd_mm.engine.dry_run import dry_run
+from pckd_mm.engine.trial import Trial, seconds_of_each, training_inputs
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.compilation import begin_step, compile_network
 from pckd_mm.utils.cpu_memory import keep_freed_memory
+from pckd_mm.utils.fused_optimizer import restore_kernel, use_fused_kernel
 from pckd_mm.utils.wrappers import unwrap
 
-
-def use_fused_kernel(optimizer: Optimizer, device: torch.device) -> bool:
-    """Let an optimizer update all parameters in one kernel.
-
-    Args:
-        optimizer (Optimizer): One of torch's, such as SGD, with or without state.
-        device (torch.device): Where its parameters are.
-
-    Returns:
-        bool: Whether it does; False, and nothing changed, where torch has no such
-        kernel.
-    """
-    try:
-        type(optimizer)([torch.zeros(1, device=device)], lr=0.1, fused=True)
-    except (TypeError, ValueError, RuntimeError):
-        print_log(
-            f"torch has no fused kernel of {type(optimizer).__name__} on {device.type}",
-            logger="current",
-        )
-        return False
-    for group in optimizer.param_groups:
-        group.update(fused=True, foreach=False)
-    optimizer._step_supports_amp_scaling = True  # as its constructor would say
-    for state in optimizer.state.values():
-        if isinstance(state.get("step"), Tensor):
-            state["step"] = state["step"].to(device)
-    return True
+_NOT_ASKED = "off, not asked for"
+# In a checkpoint: by network, whether a measurement chose channels last.
+_CHOSEN = "channels_last"
 
 
-def restore_kernel(optimizer: Optimizer) -> None:
-    """Let an optimizer work as it was built, whatever a checkpoint says of that.
+def _precision(wrapper: OptimWrapper, device: torch.device) -> str:
+    """What an optimizer wrapper lets a step compute in, in words."""
+    words = "float32"
+    if isinstance(wrapper, BFloat16OptimWrapper):
+        words = wrapper.precision(device.type)
+    elif isinstance(wrapper, AmpOptimWrapper):
+        words = str(wrapper.cast_dtype or torch.float16).removeprefix("torch.")
+    return f"{words}, by {type(wrapper).__name__}"
 
-    Its state takes the layout of the parameters, which may not be the checkpoint's: a
-    fused kernel takes both as rows of numbers.
+
+class _Run:
+    """What a runner trains, and its parts.
 
     Args:
-        optimizer (Optimizer): One of torch's, such as SGD, with or without state.
+        runner (Runner): The runner, before the first step.
     """
-    for group in optimizer.param_groups:
-        for name in ("fused", "foreach"):
-            if name in optimizer.defaults:
-                group[name] = optimizer.defaults[name]
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                state[name] = torch.empty_like(parameter, dtype=value.dtype)
-                state[name].copy_(value)
 
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.model: BaseModel = unwrap(runner.model)
+        self.is_distributed = is_model_wrapper(runner.model)
+        self.networks: Dict[str, nn.Module]
+        if isinstance(self.model, SingleTeacherDistill):
+            self.networks = {
+                "the student": self.model.student,
+                "the teacher": self.model.teacher,
+            }
+        else:
+            self.networks = {f"the {type(self.model).__name__}": self.model}
+        self.device = next(self.model.parameters()).device
+        self.on_cpu = self.device.type == "cpu"
+        self.wrappers: List[OptimWrapper] = [runner.optim_wrapper]
+        if isinstance(runner.optim_wrapper, OptimWrapperDict):
+            self.wrappers = list(runner.optim_wrapper.values())
 
-def _name(network: nn.Module, networks: List[nn.Module]) -> str:
-    """What a network is called among those of a run."""
-    if len(networks) == 1:
-        return f"the {type(network).__name__}"
-    return "the student" if network is networks[0] else "the teacher"
+    def step(self) -> None:
+        """A step of training without trace."""
+        dry_run(self.model, self.runner.train_dataloader)
+
+    def is_trained(self, name: str) -> bool:
+        """Whether a network learns: it comes first."""
+        return name == next(iter(self.networks))
+
+    def trials(self) -> Dict[str, Trial]:
+        """Passes of the classifiers."""
+
+        def context(network: nn.Module) -> contextlib.AbstractContextManager:
+            if len(self.wrappers) > 1:
+                return contextlib.nullcontext()
+            return self.wrappers[0].optim_context(network)
+
+        return {
+            name: Trial(network, self.is_trained(name), lambda n=network: context(n))
+            for name, network in self.networks.items()
+            if isinstance(network, BaseClassifier)
+        }
+
+    def inputs(self, trials: Dict[str, Trial]) -> Dict[str, Tensor]:
+        """What the networks of trials get in a step."""
+        networks = {name: trial.network for name, trial in trials.items()}
+        return training_inputs(self.model, networks, self.runner.train_dataloader)
+
+    def passes(self, names: Collection[str]) -> Dict[str, Callable[[], float]]:
+        """What runs these networks as in a step and gives the seconds, where it can."""
+        found = {}
+        trials = {name: t for name, t in self.trials().items() if name in names}
+        if not trials:
+            return found
+        with contextlib.suppress(Exception):  # a step of training will tell
+            for name, inputs in self.inputs(trials).items():
+                trials[name].seconds(inputs)
+                found[name] = lambda t=trials[name], i=inputs: t.seconds(i)
+        return found
 
 
 @HOOKS.register_module()
@@ -80,13 +116,17 @@ class SpeedUpHook(Hook):
     """Make the networks of a run fast before it begins, whatever the run is.
 
     Keeping memory does not change what is computed, and is the default; the others
-    round differently. docs/speed.md says what each gains, and when it does not apply.
+    round differently. The log has one line that says of each what is on, and why
+    something is not. docs/speed.md says what each gains, and when it does not apply.
 
     Args:
-        channels_last (bool): Whether the weights of classifiers lie with channels last,
-            as the inputs do that :class:`pckd_mm.models.RotatedViewsDataPreprocessor`
-            gives. Weights that DDP distributes stay as they are, and so do detectors,
-            since mmcv's operators read tensors as if they were contiguous. Defaults to
+        channels_last (bool | str): Whether weights and inputs of classifiers lie with
+            channels last, or ``"auto"``: on a GPU they do, on a CPU where some passes
+            in the beginning are faster so. Weights that DDP distributes stay as they
+            are, and so do detectors, since mmcv's operators read tensors as if they
+            were contiguous. Networks that fail in that layout keep the other one, and
+            so do those with a convolution that it is not safe for
+            (:func:`pckd_mm.engine.channels_last.unsafe_convolution`). Defaults to
             False.
         keep_memory (bool): Whether a process on the CPU keeps the memory of freed
             tensors (:func:`pckd_mm.utils.cpu_memory.keep_freed_memory`). Defaults to
@@ -99,7 +139,11 @@ class SpeedUpHook(Hook):
             :func:`torch.compile`, or the arguments for it, such as
             ``dict(mode="reduce-overhead")`` for CUDA graphs. Without ``dynamic`` for
             classifiers only: a detector's images have many sizes, and each would be
-            compiled for. Defaults to False.
+            compiled for. On a CPU networks with an unsafe convolution are not compiled,
+            since torch gives compiled networks channels last there. Defaults to False.
+
+    Raises:
+        ValueError: For another ``channels_last``.
     """
 
     # Behind PreflightHook, whose two images would be compiled for, and in front of
@@ -108,12 +152,17 @@ class SpeedUpHook(Hook):
 
     def __init__(
         self,
-        channels_last: bool = False,
+        channels_last: Union[bool, str] = False,
         keep_memory: bool = True,
         fold_teacher: bool = False,
         fused_optimizer: bool = False,
         compile: Union[bool, dict] = False,
     ) -> None:
+        if channels_last not in (True, False, AUTO):
+            raise ValueError(
+                f"SpeedUpHook found channels_last={channels_last!r}; expected True, "
+                f"False or {AUTO!r}: set default_hooks.speed_up.channels_last to one."
+            )
         self.channels_last = channels_last
         self.keep_memory = keep_memory
         self.fold_teacher = fold_teacher
@@ -124,42 +173,116 @@ class SpeedUpHook(Hook):
         """Change networks and optimizer in place."""
         if runner.iter >= runner.max_iters:
             return  # a finished run was resumed
-        model = unwrap(runner.model)
-        networks = [model]
-        if isinstance(model, SingleTeacherDistill):
-            networks = [model.student, model.teacher]
-        device = next(model.parameters()).device
-        done = []
-        if self.keep_memory and device.type == "cpu" and keep_freed_memory():
-            done.append("freed memory kept")
-        if self.channels_last:
-            for network in networks:
-                of_ddp = network is networks[0] and is_model_wrapper(runner.model)
-                if isinstance(network, ImageClassifier) and not of_ddp:
-                    network.to(memory_format=torch.channels_last)
-                    done.append(f"channels last in {_name(network, networks)}")
-        if self.fold_teacher and hasattr(model, "fold_teacher"):
-            folded = model.fold_teacher(lambda: dry_run(model, runner.train_dataloader))
-            done.append(f"{folded} BatchNorms of the teacher folded")
-        wrappers = [runner.optim_wrapper]
-        if isinstance(runner.optim_wrapper, OptimWrapperDict):
-            wrappers = runner.optim_wrapper.values()
-        for wrapper in wrappers:
-            restore_kernel(wrapper.optimizer)
-            if self.fused_optimizer and use_fused_kernel(wrapper.optimizer, device):
-                done.append(f"{type(wrapper.optimizer).__name__} fused")
-            done.append(f"steps by {type(wrapper).__name__}")
-        settings = dict(self.compile) if isinstance(self.compile, dict) else {}
-        for network in networks if self.compile else []:
-            names = []
-            if isinstance(network, ImageClassifier) or settings.get("dynamic"):
-                names = compile_network(network, **settings)
-            # Detectors, whose images have many sizes, are not compiled without it.
-            which = ", ".join(names) or "nothing"
-            done.append(f"{which} of {_name(network, networks)} compiled")
-        print_log(f"Speed-ups: {'; '.join(done)}.", logger="current")
+        run = _Run(runner)
+        # In this order: a compiled network is not changed any more.
+        done = {
+            "keep_memory": self._keep_memory(run),
+            "channels_last": self._use_channels_last(run),
+            "fold_teacher": self._fold_teacher(run),
+            "fused_optimizer": self._fuse_optimizer(run),
+            "compile": self._compile(run),
+            "precision": ", ".join(_precision(w, run.device) for w in run.wrappers),
+        }
+        words = "; ".join(f"{option}: {what}" for option, what in done.items())
+        print_log(f"Speed-ups: {words}.", logger="current")
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
+    def _keep_memory(self, run: _Run) -> str:
+        if not self.keep_memory:
+            return _NOT_ASKED
+        if not run.on_cpu:
+            return f"off, the networks are on {run.device.type}"
+        return "on" if keep_freed_memory() else "off, the C library is not glibc"
+
+    def _use_channels_last(self, run: _Run) -> str:
+        if not self.channels_last:
+            return _NOT_ASKED
+        trials = run.trials()
+        if not trials:
+            return "off, it is for classifiers"
+        distiller = getattr(run.model, "distiller", None)
+        beside = [distiller] if isinstance(distiller, nn.Module) else []
+        try:
+            inputs = run.inputs(trials)
+        except Exception as error:  # of a network that trains, but not two images
+            return f"off, two images alone fail ({first_line(error)})"
+        candidates = {}
+        for name, trial in trials.items():
+            of_ddp = run.is_distributed and run.is_trained(name)
+            candidates[name] = Candidate(trial, inputs.get(name), of_ddp, beside)
+        info = run.runner.message_hub.runtime_info
+        chosen, words = use_channels_last(
+            run.model,
+            candidates,
+            self.channels_last,
+            run.step,
+            run.on_cpu,
+            earlier=info.get(_CHOSEN) if self.channels_last == AUTO else None,
+        )
+        if run.on_cpu and self.channels_last == AUTO:
+            # A resumed run is to round as the one before, whatever it would measure.
+            run.runner.message_hub.update_info(_CHOSEN, chosen)
+        return words
+
+    def _fold_teacher(self, run: _Run) -> str:
+        if not self.fold_teacher:
+            return _NOT_ASKED
+        if not hasattr(run.model, "fold_teacher"):
+            return "off, there is no teacher to fold"
+        folded = run.model.fold_teacher(run.step)
+        if folded == 0:
+            return "off, no BatchNorm of the teacher follows a convolution alone"
+        return f"on, {folded} BatchNorms of the teacher folded"
+
+    def _fuse_optimizer(self, run: _Run) -> str:
+        words = []
+        for wrapper in run.wrappers:
+            restore_kernel(wrapper.optimizer)
+            name = type(wrapper.optimizer).__name__
+            if not self.fused_optimizer:
+                words = [_NOT_ASKED]
+            elif use_fused_kernel(wrapper.optimizer, run.device):
+                words.append(f"on in {name}")
+            else:
+                words.append(
+                    f"off in {name}, of which torch has no fused kernel on "
+                    f"{run.device.type}"
+                )
+        return ", ".join(words)
+
+    def _compile(self, run: _Run) -> str:
+        if not self.compile:
+            return _NOT_ASKED
+        settings = dict(self.compile) if isinstance(self.compile, dict) else {}
+        words = {name: self._not_compiled(run, name, settings) for name in run.networks}
+        takes_it = [name for name, why in words.items() if not why]
+        passes = run.passes(takes_it) if run.on_cpu else {}
+        before = seconds_of_each(passes)
+        for name in takes_it:
+            parts = compile_network(run.networks[name], **settings)
+            words[name] = f"on in {', '.join(parts) or 'nothing'} of {name}"
+        for name, after in seconds_of_each(passes).items():
+            if after > SLOWER * before[name]:
+                words[name] += f" (slower: {compared(after, before[name])})"
+        return ", ".join(words.values())
+
+    @staticmethod
+    def _not_compiled(run: _Run, name: str, settings: dict) -> str:
+        """Why a network is not compiled, in words; nothing if it is."""
+        network = run.networks[name]
+        if not (isinstance(network, BaseClassifier) or settings.get("dynamic")):
+            return f"off in {name}, a detector, whose images have many sizes"
+        unsafe = unsafe_convolution(network)
+        by_inductor = settings.get("backend", "inductor") == "inductor"
+        if run.on_cpu and by_inductor and unsafe is not None:
+            return (
+                f"off in {name} (it has {unsafe}, which is not safe on a CPU with "
+                "channels last, as compiled networks have it)"
+            )
+        return ""
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
         """Tell CUDA graphs that the outputs of the last step are done with."""
         if self.compile:
             begin_step()

@@ -39,7 +39,6 @@ from pckd_mm.models.data_preprocessors.student_settings import (
 )
 from pckd_mm.models.data_preprocessors.trained_inputs import (
     Size,
-    read_config,
     trained_inputs,
 )
 from pckd_mm.models.distillers import PCKDDistiller
@@ -65,6 +64,7 @@ from pckd_mm.utils.checkpoint import (
     load_exactly,
     read_checkpoint,
 )
+from pckd_mm.utils.config import load_config
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 from .settings import check_settings, check_teacher
@@ -123,8 +123,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             as ``mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py``. Where
             ``teacher_ckpt`` does not fit or is missing, the message names it. Defaults
             to None.
-        data_preprocessor (dict | nn.Module, optional): What prepares the batches.
-            Defaults to None, the student's.
+        data_preprocessor (dict | nn.Module, optional): What prepares the batches; a
+            config without type is one of ``preprocessor_type``. Defaults to None, the
+            student's.
         input_shape (Sequence[int], optional): Channels, height and width of the
             networks' inputs, for connectors that ask for the shape of a feature.
             Defaults to None.
@@ -149,6 +150,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     # Images that one process needs in a batch to compare them with each other.
     min_images = 1
+    # What prepares batches where the config of it has no type.
+    preprocessor_type = "mmpretrain.ClsDataPreprocessor"
 
     def __init__(
         self,
@@ -182,7 +185,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             distiller=self._complete_distiller(
                 distiller, student, teacher, input_shape, trained.size
             ),
-            data_preprocessor=data_preprocessor,
+            data_preprocessor=self._build_preprocessor(data_preprocessor),
             **kwargs,
         )
         if not isinstance(self.distiller, PCKDDistiller):
@@ -268,8 +271,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"{type(self).__name__} found no teacher; expected its config as "
                 "teacher, or the path of the config that trains it as teacher_config."
             )
-        is_of_library = "::" in teacher_config
-        if not is_of_library and not osp.isfile(teacher_config):
+        if "::" not in teacher_config and not osp.isfile(teacher_config):
             raise FileNotFoundError(
                 f"There is no teacher_config {teacher_config}; expected the config "
                 "that trains the teacher: name it as seen from the working directory, "
@@ -281,13 +283,21 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 "no teacher_ckpt; expected the checkpoint of the teacher: name it, or "
                 f"train it: python tools/train.py {teacher_config}."
             )
-        return read_config(teacher_config).model
+        return load_config(teacher_config).model
 
     def _build_network(self, who: str, model: Union[dict, BaseModel]) -> BaseModel:
         if isinstance(model, dict):
             model = MODELS.build(copy.deepcopy(model))
         self._check_network(who, model)
         return model
+
+    def _build_preprocessor(
+        self, preprocessor: Union[dict, nn.Module, None]
+    ) -> Optional[nn.Module]:
+        if not isinstance(preprocessor, dict):
+            return preprocessor
+        kind = preprocessor.get("type") or self.preprocessor_type
+        return MODELS.build(dict(preprocessor, type=kind))
 
     def _check_pair(self, student: BaseModel, teacher: BaseModel) -> None:
         """Refuse networks that do not go together."""

@@ -17,6 +17,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from pckd_mm.models.classifiers import PlainClassifier, keep_own_names
+from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
 from pckd_mm.models.task_modules.classifier import Classifier, find_classifier
@@ -68,7 +69,8 @@ class MultiViewDistill(FrozenTeacherDistill):
             ``data_preprocessor`` that is given as a config. Defaults to None, which
             leaves it as it is.
         data_preprocessor (dict | nn.Module, optional): What makes the views, such as
-            :class:`RotatedViewsDataPreprocessor`. Defaults to None, the student's.
+            :class:`RotatedViewsDataPreprocessor`, which a config without type is one
+            of for several views (:func:`with_views`). Defaults to None, the student's.
         task (str, optional): Which task of a student or teacher with several
             (``MultiTaskHead``) is distilled. Defaults to None.
         **kwargs: Further arguments of :class:`FrozenTeacherDistill`, such as
@@ -77,10 +79,9 @@ class MultiViewDistill(FrozenTeacherDistill):
     Raises:
         TypeError: Where teacher or student is no classifier, and for a student that its
             library cannot train.
-        ValueError: For ``num_views`` without the config of a ``data_preprocessor``, and
-            for losses that are not defined for what the images are labelled with, and
-            for a ``data_preprocessor`` that pads normalised images where the teacher's
-            are normalised otherwise.
+        ValueError: For a ``data_preprocessor`` that does not make ``num_views``, or
+            that pads normalised images where the teacher's are normalised otherwise,
+            and for losses that are not defined for what the images are labelled with.
     """
 
     def __init__(
@@ -95,19 +96,11 @@ class MultiViewDistill(FrozenTeacherDistill):
     ) -> None:
         self.task = task
         self._runs_student_loss = kwargs.get("calculate_student_loss", True)
-        if num_views is not None:
-            if not isinstance(data_preprocessor, dict):
-                raise ValueError(
-                    f"MultiViewDistill found num_views={num_views} and the "
-                    f"data_preprocessor {type(data_preprocessor).__name__}; expected "
-                    "the config of one: give it, or set num_views there."
-                )
-            data_preprocessor = dict(data_preprocessor, num_views=num_views)
         super().__init__(
             architecture,
             distiller,
             teacher,
-            data_preprocessor=data_preprocessor,
+            data_preprocessor=with_views(data_preprocessor, num_views, architecture),
             **kwargs,
         )
         self.label_kind = label_kind(self._student_head(), self.data_preprocessor)

@@ -71,6 +71,8 @@ class RoIDistill(FrozenTeacherDistill):
             ``roi_targets``.
     """
 
+    preprocessor_type = "mmdet.DetDataPreprocessor"
+
     def __init__(
         self,
         architecture: Union[dict, BaseModel],

@@ -181,7 +181,8 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
 
         Returns:
             dict: ``inputs`` of shape (num_views * B, C, S, S) in training, else
-            (B, C, S, S), float, normalised; ``data_samples`` with labels on the device.
+            (B, C, S, S), float, normalised, contiguous; ``data_samples`` with labels on
+            the device.
         """
         if training:
             images = self.cast_data(data["inputs"])
@@ -193,8 +194,8 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
             ):
                 data["data_samples"] = self._cast_labels(samples)
         data = super().forward(data, training)
-        # Convolutions are faster so; the values are the same.
-        data["inputs"] = data["inputs"].contiguous(memory_format=torch.channels_last)
+        # The layout of a step is that of its inputs, whatever the loader's was.
+        data["inputs"] = data["inputs"].contiguous()
         return data
 
     def _cast_labels(self, samples: List[DataSample]) -> List[DataSample]:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.logging import print_log
 from torch import nn
 
 from pckd_mm.datasets.image_format import applies, channel_order, image_size
+from pckd_mm.utils.config import load_config
 
 from .network_cards import network_card
 from .normalisation import Normalisation, declared_normalisation, normalisation_of
 
-__all__ = ["AS_STUDENT", "SAME", "TrainedInputs", "read_config", "trained_inputs"]
+__all__ = ["AS_STUDENT", "SAME", "TrainedInputs", "trained_inputs"]
 
 # Its images are read as those of the run are, in whatever order of channels.
 AS_STUDENT = "as the student's"
@@ -46,18 +46,6 @@ class TrainedInputs:
     order: Optional[str] = None
     size: Optional[Tuple[int, int]] = None
     sized_by: str = ""
-
-
-def read_config(path: str) -> Config:
-    """Read a config by its path or, as ``'mmpretrain::...'``, of a library.
-
-    Args:
-        path (str): As seen from the working directory, or a name with ``::``.
-
-    Returns:
-        Config: All of it.
-    """
-    return get_config(path) if "::" in path else Config.fromfile(path)
 
 
 def trained_inputs(
@@ -153,7 +141,7 @@ def _read_if_there(path: Optional[str]) -> Optional[Config]:
             "unless teacher.data_preprocessor says otherwise."
         )
         return None
-    return read_config(path)
+    return load_config(path)
 
 
 def _test_set(config: Config) -> Any:

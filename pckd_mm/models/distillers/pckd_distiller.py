@@ -6,7 +6,6 @@ import weakref
 from inspect import Parameter, signature
 from typing import Any, Callable, Dict, List, Optional, Union
 
-from mmengine.registry import Registry
 from mmengine.utils import apply_to
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.task_modules import RecorderManager
@@ -14,11 +13,9 @@ from mmrazor.models.task_modules.recorder import (
     ModuleOutputsRecorder,
     ParameterRecorder,
 )
-from mmrazor.registry import MODELS as RAZOR_MODELS
-from mmrazor.registry import TASK_UTILS as RAZOR_TASK_UTILS
 from torch import Tensor, nn
 
-from pckd_mm.registry import MODELS, TASK_UTILS
+from pckd_mm.registry import MODELS, TASK_UTILS, NeighbourlyRegistry
 from pckd_mm.utils.processes import process_scope
 
 Config = Union[dict, List[dict]]
@@ -35,29 +32,27 @@ def _is_of_inference_mode(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_inference()
 
 
-def in_scope(cfg: Config, *registries: Registry, suffix: str = "") -> Config:
-    """Prefix a type without a scope by that of the first registry that knows it.
+def in_scope(cfg: Config, registry: NeighbourlyRegistry, suffix: str = "") -> Config:
+    """Prefix a type without a scope by that of the library that it is found in.
 
-    So the parts of a distiller need no prefix, whether they are PCKD's or MMRazor's
-    and whatever the config's default scope is.
+    MMRazor builds the parts of a distiller in the default scope, which need not know
+    PCKD's or MMRazor's. These two come first here, whatever the default scope is:
+    ``L1Loss`` is MMRazor's.
 
     Args:
         cfg (dict | list[dict]): Config of an object, or of several in a row.
-        *registries (Registry): Where to look, in this order.
-        suffix (str): What the registries add to the config's names. Defaults to ''.
+        registry (NeighbourlyRegistry): Where to look.
+        suffix (str): What the registry adds to the config's names. Defaults to ''.
 
     Returns:
         dict | list[dict]: A copy with the scope in its type.
     """
     if isinstance(cfg, (list, tuple)):
-        return [in_scope(part, *registries, suffix=suffix) for part in cfg]
+        return [in_scope(part, registry, suffix) for part in cfg]
     cfg = copy.deepcopy(dict(cfg))
     name = cfg.get("type")
-    if isinstance(name, str) and "." not in name:
-        for registry in registries:
-            if name + suffix in registry.module_dict:
-                cfg["type"] = f"{registry.scope}.{name}"
-                break
+    if isinstance(name, str):
+        cfg["type"] = registry.with_scope(name, suffix, first=["mmrazor"])
     return cfg
 
 
@@ -192,15 +187,14 @@ class PCKDDistiller(ConfigurableDistiller):
         across_processes: bool = True,
         **kwargs,
     ) -> None:
-        def scoped(parts: Optional[dict], *registries: Registry, suffix: str = ""):
+        def scoped(parts: Optional[dict], *place: Any) -> dict:
             return {
-                name: in_scope(cfg, *registries, suffix=suffix)
+                name: in_scope(cfg, *place)
                 for name, cfg in (parts or {}).items()
                 if cfg is not None
             }
 
-        tasks = (TASK_UTILS, RAZOR_TASK_UTILS)
-        models = (MODELS, RAZOR_MODELS)
+        recorder = (TASK_UTILS, "Recorder")
         batch = {
             name: dict(type="pckd_mm.Batch", source=name)
             for name in (LABELS, PREVIEW, PROGRESS, SAMPLE_IDX)
@@ -219,19 +213,19 @@ class PCKDDistiller(ConfigurableDistiller):
         )
         super().__init__(
             student_recorders={
-                **scoped(student_recorders, *tasks, suffix="Recorder"),
+                **scoped(student_recorders, *recorder),
                 **batch,
             },
-            teacher_recorders=scoped(teacher_recorders, *tasks, suffix="Recorder"),
-            connectors=scoped(connectors, *models),
-            distill_losses=scoped(distill_losses, *models),
+            teacher_recorders=scoped(teacher_recorders, *recorder),
+            connectors=scoped(connectors, MODELS),
+            distill_losses=scoped(distill_losses, MODELS),
             loss_forward_mappings=mappings,
             **kwargs,
         )
         self._check_every_argument()
         self.preview = None
         if preview is not None:
-            self.preview = TASK_UTILS.build(in_scope(preview, TASK_UTILS))
+            self.preview = TASK_UTILS.build(preview)
         self.across_processes = across_processes
         self.num_views = 1
         self.foreground: Union[Tensor, slice, None] = None

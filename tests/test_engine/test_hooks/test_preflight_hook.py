@@ -123,6 +123,7 @@ def test_validation_folder_without_a_class(images, tmp_path):
 def test_in_memory_validation_without_its_mode(images, tmp_path):
     cfg = pckd(images, tmp_path)
     cfg.val_dataloader.dataset.dataset.test_mode = False
+    del cfg.val_dataloader.dataset.pipeline  # which tells by itself
     match = "val_dataloader has an InMemoryDataset .* test_mode=False; expected True"
     fails_before_training(cfg, ValueError, match)
 
@@ -130,6 +131,7 @@ def test_in_memory_validation_without_its_mode(images, tmp_path):
 def test_in_memory_test_without_its_mode(images, tmp_path):
     cfg = pckd(images, tmp_path)
     cfg.test_dataloader.dataset.dataset.test_mode = False
+    del cfg.test_dataloader.dataset.pipeline
     with pytest.raises(ValueError, match="test_dataloader has .* test_mode=False"):
         Runner.from_cfg(cfg).test()
 

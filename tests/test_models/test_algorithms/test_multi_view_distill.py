@@ -492,11 +492,6 @@ def test_getattr_passes_for_log_histories_only(tmp_path):
 # --- errors at build time ---------------------------------------------------------
 
 
-def test_views_of_a_preprocessor_that_is_not_a_config():
-    with pytest.raises(ValueError, match="num_views=4 and the data_preprocessor None"):
-        MODELS.build(pckd_config(STUDENT, TEACHER, num_views=4))
-
-
 def test_different_categories():
     with pytest.raises(ValueError, match="student has 10 .* teacher 12"):
         MODELS.build(pckd_config(STUDENT, classifier(14, classes=12)))

@@ -53,8 +53,12 @@ class Synchronisations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def pckd(width):
+def pckd(width, converts=False):
     student, teacher = classifier(8, width=width), classifier(14)
+    settings = {}
+    if converts:  # of normalisation, order of channels and size
+        teacher["data_preprocessor"] = dict(mean=[99.0] * 3, std=[99.0] * 3)
+        settings = dict(teacher_input_size=12)
     distiller = method("pckd")["distiller"]
     if width != (4, 4, 8, 16):  # of the teacher: alignment is undefined
         distiller["distill_losses"]["loss_ca"] = None
@@ -65,7 +69,11 @@ def pckd(width):
         to_rgb=True,
     )
     return build_pckd(
-        student, teacher, distiller=distiller, data_preprocessor=preprocessor
+        student,
+        teacher,
+        distiller=distiller,
+        data_preprocessor=preprocessor,
+        **settings,
     )
 
 
@@ -77,9 +85,13 @@ def data(images=6):
     return dict(inputs=list(inputs), data_samples=samples)
 
 
-@pytest.mark.parametrize("width", [(4, 4, 8, 16), (4, 4, 4, 8)])
-def test_no_step_waits(width, monkeypatch):
-    model = pckd(width)
+@pytest.mark.parametrize(
+    "width, converts",
+    [((4, 4, 8, 16), False), ((4, 4, 4, 8), False), ((4, 4, 8, 16), True)],
+)
+def test_no_step_waits(width, converts, monkeypatch):
+    model = pckd(width, converts)
+    assert model.teacher_inputs.converts is converts
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     wrapper, hook = OptimWrapper(optimizer), DeferredRuntimeInfoHook()
     batches = [data() for _ in range(2)]

@@ -360,3 +360,13 @@ def test_built_from_registry():
     assert isinstance(preprocessor, RotatedViewsDataPreprocessor)
     assert (preprocessor.num_views, preprocessor.flip_prob) == (4, 0.5)
     assert preprocessor.crop_padding == 4
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("num_views", [1, 4])
+def test_inputs_are_contiguous_whatever_the_loaders_layout(training, num_views):
+    images = make_images(3).contiguous(memory_format=torch.channels_last)
+    assert not images.is_contiguous()
+    for padding in (0, 4):
+        kwargs = dict(num_views=num_views, crop_padding=padding)
+        assert views_of(images, training, **kwargs).is_contiguous()

@@ -1,0 +1,221 @@
+"""Whether the networks of a run work on tensors with channels last."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.dist import broadcast_object_list
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from pckd_mm.engine.trial import Trial, seconds_of_each
+
+__all__ = [
+    "AUTO",
+    "SLOWER",
+    "Candidate",
+    "compared",
+    "first_line",
+    "unsafe_convolution",
+    "use_channels_last",
+]
+
+# On a GPU, and on a CPU where it is measured to be faster.
+AUTO = "auto"
+# Shares of a time by which another one must differ, to be more than noise.
+FASTER, SLOWER = 0.95, 1.05
+_LAYOUT = torch.channels_last
+
+
+def unsafe_convolution(*networks: nn.Module) -> Optional[str]:
+    """A convolution that must not see channels last on a CPU.
+
+    Where a CPU has AVX2 and no AVX-512, torch 2.11's oneDNN 3.10.2 writes beyond its
+    memory in the backward pass of a convolution of kernel 1, stride 2 and fewer than 8
+    input channels, if its tensors lie with channels last. Larger strides, which were
+    not seen to do so, count too, and so does every CPU. ``torch.compile`` lays tensors
+    so on a CPU, whatever the inputs are.
+
+    Args:
+        *networks (nn.Module): Networks, and what runs on their features.
+
+    Returns:
+        str, optional: What it is, in words; None if there is none.
+    """
+    for network in networks:
+        for name, module in network.named_modules():
+            if (
+                isinstance(module, nn.Conv2d)
+                and set(module.kernel_size) == {1}
+                and max(module.stride) > 1
+                and module.in_channels < 8
+            ):
+                return (
+                    f"{name}, a convolution of kernel 1, stride {max(module.stride)} "
+                    f"and {module.in_channels} input channels"
+                )
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """An error's kind and the first line of its message."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
+
+
+def compared(with_it: float, without: float) -> str:
+    """Two times in words, in milliseconds."""
+    numbers = [
+        f"{1000 * seconds:.{0 if seconds >= 0.1 else 1}f}"
+        for seconds in (with_it, without)
+    ]
+    return f"a pass takes {numbers[0]} ms with it, {numbers[1]} without"
+
+
+@contextlib.contextmanager
+def _weights_with_channels_last(network: nn.Module) -> Iterator[None]:
+    tensors = [*network.parameters(), *network.buffers()]
+    before = [tensor.data for tensor in tensors]
+    network.to(memory_format=_LAYOUT)
+    try:
+        yield
+    finally:
+        for tensor, data in zip(tensors, before, strict=True):
+            tensor.data = data
+
+
+def _inputs_with_channels_last(module: nn.Module, args: tuple, data: Any) -> Any:
+    """Forward hook of a data preprocessor."""
+    inputs = data.get("inputs") if isinstance(data, dict) else None
+    if isinstance(inputs, Tensor) and inputs.ndim == 4:
+        data["inputs"] = inputs.contiguous(memory_format=_LAYOUT)
+    return data
+
+
+@dataclass
+class Candidate:
+    """A network that may get the layout.
+
+    Args:
+        trial (Trial): Its passes.
+        inputs (Tensor, optional): Its inputs in a step; None if not known.
+        keeps_weights (bool): Whether its weights stay as they are, as DDP's do.
+        beside (Sequence[nn.Module]): What else may run on its features.
+    """
+
+    trial: Trial
+    inputs: Optional[Tensor]
+    keeps_weights: bool = False
+    beside: Sequence[nn.Module] = ()
+
+    def _seconds(self) -> float:
+        inputs = self.inputs.contiguous(memory_format=_LAYOUT)
+        if self.keeps_weights:
+            return self.trial.seconds(inputs)
+        with _weights_with_channels_last(self.trial.network):
+            return self.trial.seconds(inputs)
+
+    def choose(
+        self, wanted: Union[bool, str], on_cpu: bool, earlier: Optional[bool]
+    ) -> Tuple[bool, str]:
+        """Try it.
+
+        Args:
+            wanted (bool | str): True, or ``AUTO``.
+            on_cpu (bool): Whether it runs on a CPU, where the time is measured and
+                some convolutions are not safe.
+            earlier (bool, optional): What the run that is resumed chose.
+
+        Returns:
+            tuple[bool, str]: Whether it gets the layout, and why, in words.
+        """
+        if self.inputs is None:
+            return False, "it is not run on images in batches"
+        unsafe = unsafe_convolution(self.trial.network, *self.beside)
+        if on_cpu and unsafe is not None:
+            return False, f"it has {unsafe}, which is not safe on a CPU"
+        try:
+            self._seconds()
+        except Exception as error:  # whatever a network of others does not bear
+            return False, f"its passes fail in that layout ({first_line(error)})"
+        if not on_cpu:
+            return True, ""
+        if wanted == AUTO and earlier is not None:
+            return earlier, "as in the run that is resumed"
+        times = seconds_of_each(
+            {"with": self._seconds, "without": lambda: self.trial.seconds(self.inputs)}
+        )
+        with_it, without = times["with"], times["without"]
+        words = compared(with_it, without)
+        if wanted == AUTO:
+            return with_it < FASTER * without, words
+        return True, f"though slower: {words}" if with_it > SLOWER * without else words
+
+
+def use_channels_last(
+    model: BaseModel,
+    candidates: Dict[str, Candidate],
+    wanted: Union[bool, str],
+    step: Callable[[], Any],
+    on_cpu: bool,
+    earlier: Optional[Dict[str, bool]] = None,
+) -> Tuple[Dict[str, bool], str]:
+    """Give networks, and the inputs where all of them take it, channels last.
+
+    A network with weights in that layout works in it whatever its inputs are. One that
+    must keep its weights needs inputs in it.
+
+    Args:
+        model (BaseModel): What is trained, whose ``data_preprocessor`` gives inputs.
+        candidates (dict[str, Candidate]): Its networks, by what they are called.
+        wanted (bool | str): True, or ``AUTO``.
+        step (Callable): Runs a step of the model without trace. Where it fails in the
+            layout, all is as before.
+        on_cpu (bool): Whether they run on a CPU, where the time decides (``AUTO``) or
+            is told.
+        earlier (dict[str, bool], optional): What the run that is resumed chose.
+            Defaults to None.
+
+    Returns:
+        tuple[dict[str, bool], str]: By network whether it has the layout, and all of
+        that in words, with the reasons.
+    """
+    choices = [
+        {
+            name: candidate.choose(wanted, on_cpu, (earlier or {}).get(name))
+            for name, candidate in candidates.items()
+        }
+    ]
+    broadcast_object_list(choices)  # times of processes differ
+    choices = choices[0]
+    inputs_too = all(on for on, _ in choices.values())
+    for name, candidate in candidates.items():
+        if choices[name][0] and candidate.keeps_weights and not inputs_too:
+            why = "DDP keeps its weights as they are, and not all networks take it"
+            choices[name] = False, why
+    handle = None
+    for name, candidate in candidates.items():
+        if choices[name][0] and not candidate.keeps_weights:
+            candidate.trial.network.to(memory_format=_LAYOUT)
+    if inputs_too:
+        handle = model.data_preprocessor.register_forward_hook(
+            _inputs_with_channels_last
+        )
+    try:
+        if any(on for on, _ in choices.values()):
+            step()
+    except Exception as error:
+        if handle is not None:
+            handle.remove()
+        for name, candidate in candidates.items():
+            if choices[name][0] and not candidate.keeps_weights:
+                candidate.trial.network.to(memory_format=torch.contiguous_format)
+        reason = f"a step fails in that layout ({first_line(error)})"
+        choices = {name: (False, reason) for name in candidates}
+    words = []
+    for name, (on, why) in choices.items():
+        of_inputs = ", by its inputs" if on and candidates[name].keeps_weights else ""
+        why = f" ({why})" if why else ""
+        words.append(f"{'on' if on else 'off'} in {name}{of_inputs}{why}")
+    return {name: on for name, (on, _) in choices.items()}, ", ".join(words)

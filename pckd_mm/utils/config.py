@@ -1,0 +1,59 @@
+"""Reading of configs, with the modules that they name."""
+
+from pathlib import Path
+from typing import Any, Dict, Optional, Union
+
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.utils import import_modules_from_strings
+
+__all__ = ["load_config"]
+
+
+def load_config(
+    path: Union[str, Path], options: Optional[Dict[str, Any]] = None
+) -> Config:
+    """Read a config and import its ``custom_imports``, whatever kind it is of.
+
+    MMEngine does not import them for configs that take their bases by ``read_base``.
+
+    Args:
+        path (str | Path): Its path, or the name of one of a library, such as
+            ``mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py``.
+        options (dict, optional): Settings that override the config's, by names such as
+            ``train_cfg.max_epochs``. Defaults to None.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        ImportError: Where one of the modules cannot be imported.
+        ValueError: For ``custom_imports`` that name none.
+    """
+    if "::" in str(path):
+        cfg = get_config(str(path))
+    else:
+        cfg = Config.fromfile(path, import_custom_modules=False)
+    if options:
+        cfg.merge_from_dict(options)
+    _import_modules(cfg.get("custom_imports"), path)
+    return cfg
+
+
+def _import_modules(named: Any, path: Union[str, Path]) -> None:
+    if named is None:
+        return
+    try:
+        import_modules_from_strings(**named)
+    except TypeError:
+        raise ValueError(
+            f"{path} has custom_imports={named!r}; expected the names of modules: "
+            'custom_imports=dict(imports=["my_package.my_module"]).'
+        ) from None
+    except ImportError as error:
+        # MMEngine's error names the module, the one before it says why.
+        raise ImportError(
+            f"The custom_imports of {path} cannot be imported, "
+            f"{error.__context__ or error}; expected modules on Python's path: set "
+            "PYTHONPATH to the folder that they are in."
+        ) from error

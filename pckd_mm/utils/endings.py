@@ -1,0 +1,86 @@
+"""How a process that trains has ended, and what it trained, in words."""
+
+import faulthandler
+import signal
+import sys
+from typing import Any, List, Mapping
+
+__all__ = ["ending", "last_lines", "networks_of", "trace_faults"]
+
+_FAULTS = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
+
+
+def ending(status: int) -> str:
+    """What ended a process that did not do its work.
+
+    Args:
+        status (int): Its exit status, negative for a signal as in ``subprocess``.
+
+    Returns:
+        str: In words, to be read behind its name.
+    """
+    if status >= 0:
+        return "failed"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:  # one of the real-time signals
+        return f"was ended by signal {-status}"
+    words = f"was ended by {name} ({(signal.strsignal(-status) or name).lower()})"
+    if name in _FAULTS:
+        words += ", a fault in compiled code"
+    elif name == "SIGKILL":
+        words += ", as the system does for lack of memory"
+    return words
+
+
+def _name(network: Any) -> str:
+    """A network's backbone and what tells it from others of its kind."""
+    if not isinstance(network, Mapping):
+        return type(network).__name__
+    of = network.get("backbone") or network
+    kind = of.get("type", "network")
+    kind = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+    kind = kind.rpartition(".")[2]
+    for key in ("depth", "arch", "model_name"):
+        if isinstance(of.get(key), (int, str)):
+            return f"{kind} ({key} {of[key]})"
+    return kind
+
+
+def networks_of(model: Mapping) -> str:
+    """The networks of a run.
+
+    Args:
+        model (Mapping): ``model`` of its config.
+
+    Returns:
+        str: Such as "student CIFARResNet (depth 8), teacher CIFARResNet (depth 20)".
+    """
+    if "architecture" not in model:
+        return _name(model)
+    words = f"student {_name(model['architecture'])}"
+    if model.get("teacher") is not None:
+        words += f", teacher {_name(model['teacher'])}"
+    elif model.get("teacher_config") is not None:
+        words += f", teacher of {model['teacher_config']}"
+    return words
+
+
+def trace_faults() -> None:
+    """Let a fault in compiled code end the log with Python's place in it."""
+    if sys.__stderr__ is not None and not faulthandler.is_enabled():
+        faulthandler.enable(file=sys.__stderr__)
+
+
+def last_lines(log: str, number: int = 20) -> List[str]:
+    """The end of a log.
+
+    Args:
+        log (str): Its text.
+        number (int): How many lines. Defaults to 20.
+
+    Returns:
+        list[str]: The last lines, without the long list of all modules behind a fault.
+    """
+    lines = log.splitlines()
+    return [x for x in lines if not x.startswith("Extension modules: ")][-number:]

@@ -1,0 +1,151 @@
+"""The sweep over networks: how trials end is told rightly, and no family is missing."""
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from pckd_mm.models.data_preprocessors import rotated_views
+from pckd_mm.registry import MODELS
+from tests.builders import ROOT
+
+sys.path.insert(0, str(ROOT / "tools" / "dev"))
+import sweep  # noqa: E402
+from sweeping import kinds, outcomes, page, trial  # noqa: E402
+
+
+def refused():
+    # The registry raises it again in words of its own.
+    MODELS.build(dict(type="pckd_mm.RotatedViewsDataPreprocessor", num_views=7))
+
+
+def raw():
+    torch.zeros(2, 3) @ torch.zeros(2, 3)
+
+
+def raw_inside_of_ours():
+    rotated_views.random_flip(None, 0.5)
+
+
+def dies():
+    print("corrupted size vs. prev_size", file=open("/dev/stderr", "w"))
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hangs():
+    time.sleep(60)
+
+
+def works():
+    return dict(result=outcomes.WORKS, detail="")
+
+
+def test_how_a_trial_ends_is_told():
+    trials = (refused, raw, raw_inside_of_ours, dies, works)
+    named = ((trial.__name__, trial) for trial in trials)
+    ended = dict(outcomes.run(named, limit=60, jobs=2))
+    told = {name: (row["result"], row["detail"]) for name, row in ended.items()}
+    assert told["refused"] == ("refused", "num_views=7; expected 1, 2, 3 or 4.")
+    assert told["raw"][0] == "raw"
+    assert told["raw"][1].startswith("RuntimeError: mat1 and mat2 shapes cannot be")
+    assert told["raw_inside_of_ours"] == (
+        "raw",
+        "TypeError: object of type 'NoneType' has no len()",
+    )
+    assert told["dies"] == ("signal", "SIGSEGV (corrupted size vs. prev_size)")
+    assert told["works"] == ("works", "")
+
+
+def test_a_trial_that_hangs_is_ended():
+    began = time.monotonic()
+    trials = [("first", hangs), ("second", hangs)]
+    ended = dict(outcomes.run(trials, limit=1, jobs=2))
+    assert time.monotonic() - began < 30
+    assert {row["result"] for row in ended.values()} == {"time"}
+    assert ended["first"]["detail"] == "did not end in 1 s"
+
+
+def test_other_logits_are_found():
+    (kind,) = kinds.choose(["mmpretrain/resnet_cifar"])
+    with trial.DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = trial.build(kind, "student")
+        data = trial.networks.batch(kind)
+        assert trial.other_logits(model, kind, "student", data) == {}
+        get_record = model.distiller.get_record
+        model.distiller.get_record = lambda *args: 2 * get_record(*args)
+        found = trial.other_logits(model, kind, "student", data)
+    assert found["result"] == "wrong logits"
+
+
+@pytest.fixture
+def docs(tmp_path):
+    """A repository whose page has nothing between the markers."""
+    (tmp_path / "docs").mkdir()
+    text = (ROOT / "docs" / "networks.md").read_text()
+    before, after = text.split(page.BEGIN)[0], text.split(page.END)[1]
+    path = tmp_path / "docs" / "networks.md"
+    path.write_text(f"{before}{page.BEGIN}{page.END}{after}")
+    return path
+
+
+def test_some_kinds_as_both_roles(docs, tmp_path, capsys):
+    pytest.importorskip("mmdet")
+    out = tmp_path / "sweep.json"
+    asked = ["--only", "mmpretrain/resnet_cifar", "mmdet/gfl"]
+    assert sweep.main([*asked, "--out", str(out), "--docs"], tmp_path) == 0
+    rows = {(row["kind"], row["role"]): row for row in json.loads(out.read_text())}
+    assert len(rows) == 4
+    for role in ("student", "teacher"):
+        assert rows["mmpretrain/resnet_cifar", role]["result"] == "works"
+        refusal = rows["mmdet/gfl", role]
+        assert refusal["result"] == "refused" and refusal["stage"] == "build"
+        assert refusal["detail"].startswith(f"The {role} is a GFL; expected")
+    lines = docs.read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("| resnet_cifar ")]
+    assert line.endswith("| works | works |")
+    assert "As student: 1 refused." in docs.read_text()
+    assert "works: 2, refused: 2" in capsys.readouterr().out
+
+    # What the file has of other trials is kept.
+    one = ["--only", "mmdet/gfl", "--roles", "teacher"]
+    assert sweep.main([*one, "--out", str(out)], tmp_path) == 0
+    assert len(json.loads(out.read_text())) == 4
+
+
+def test_an_unknown_kind_is_named(capsys):
+    assert sweep.main(["--only", "mmdet/nothing"]) == 1
+    assert "There is no kind mmdet/nothing; expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("library", ["mmpretrain", "mmdet"])
+def test_every_family_is_tried_or_left_out_for_a_reason(library):
+    spec = importlib.util.find_spec(library)
+    if spec is None:
+        pytest.skip(f"{library} is not there")
+    configs = Path(spec.origin).parent / ".mim" / "configs"
+    families = {path.relative_to(configs).parts[0] for path in configs.rglob("*.py")}
+    families -= {"_base_", "__pycache__"}
+    tried = {
+        kind.source.split("/")[0]
+        for kind in kinds.all_kinds()
+        if kind.library == library
+    }
+    left_out = set(kinds.LEFT_OUT[library])
+    assert families <= tried | left_out
+    assert not tried & left_out and left_out <= families
+    for kind in kinds.all_kinds():
+        if kind.library == library:
+            assert (configs / kind.source).is_file(), kind.id
+
+
+def test_a_page_without_markers_is_named(tmp_path):
+    path = tmp_path / "networks.md"
+    path.write_text("nothing")
+    with pytest.raises(ValueError, match="has not one <!-- begin sweep -->"):
+        page.write(path, {})

@@ -1,0 +1,85 @@
+"""What tools/test.py takes: configs and checkpoints of students and distillations."""
+
+import runpy
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.checkpoint import export_student
+from tests.builders import CONFIGS, ROOT
+
+ALONE = "vanilla/digits_resnet8_thin.py"
+PCKD, KD = (f"{method}/digits_resnet20_resnet8_thin.py" for method in ("pckd", "kd"))
+
+
+@pytest.fixture(scope="module")
+def tool():
+    """The tool's functions, by name."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        yield runpy.run_path(str(ROOT / "tools" / "test.py"), run_name="tool")
+    finally:
+        sys.path.remove(str(ROOT / "tools"))
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """Of a distillation, as DDP would save it, and of its student alone."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = MODELS.build(Config.fromfile(CONFIGS / PCKD).model)
+    model.student.init_weights()
+    state = {f"module.{name}": value for name, value in model.state_dict().items()}
+    whole, student = folder / "epoch_1.pth", folder / "student.pth"
+    meta = dict(epoch=1)
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), whole)
+    torch.save(dict(meta=meta, state_dict=state), folder / "of_ddp.pth")
+    export_student(str(whole), str(student))
+    return folder
+
+
+def run(tool, tmp_path, config: str, checkpoint) -> dict:
+    cfg = Config.fromfile(CONFIGS / config)
+    cfg.test_dataloader.dataset.dataset.indices = 90
+    cfg.work_dir, cfg.load_from = str(tmp_path), str(checkpoint)
+    cfg.experiment_name = f"{config}{checkpoint}".replace("/", "_")
+    return tool["test"](cfg)
+
+
+def test_any_config_tests_the_student_of_any_checkpoint(tool, checkpoints, tmp_path):
+    found = {
+        (config, name): run(tool, tmp_path, config, checkpoints / f"{name}.pth")
+        for config, name in [
+            (ALONE, "student"),
+            (ALONE, "epoch_1"),
+            (PCKD, "epoch_1"),
+            (PCKD, "of_ddp"),
+            (PCKD, "student"),
+            (KD, "student"),
+            (KD, "epoch_1"),  # KD has no connectors, PCKD has
+        ]
+    }
+    first = found[ALONE, "student"]
+    assert first["accuracy/top1"] > 0
+    assert found == dict.fromkeys(found, first)
+
+
+@pytest.mark.parametrize("config", [ALONE, PCKD])
+def test_a_checkpoint_that_fits_neither(tool, tmp_path, config):
+    """The teacher's: the tensors are named, and what to do."""
+    teacher = tmp_path / "teacher.pth"
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = MODELS.build(Config.fromfile(CONFIGS / PCKD).model.teacher)
+    torch.save(dict(state_dict=model.state_dict()), teacher)
+    expected = (
+        r"The checkpoint \S*teacher\.pth does not fit the ImageClassifier in \d+ "
+        r"tensors: .*backbone\..*: test it with the config that trained it\.$"
+    )
+    with pytest.raises(ValueError, match=r"^" + expected) as caught:
+        run(tool, tmp_path, config, teacher)
+    assert "\n" not in str(caught.value)

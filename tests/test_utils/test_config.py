@@ -1,0 +1,97 @@
+"""Configs of both kinds import the modules that they name."""
+
+import runpy
+import sys
+
+import pytest
+from mmengine.config import Config
+
+from pckd_mm.registry import HOOKS
+from pckd_mm.utils.config import load_config
+from pckd_mm.utils.dependencies import has_detection
+from tests.builders import CONFIGS, ROOT
+
+RUNTIME = "_base_/runtime.py"
+MINE = Config.fromfile(CONFIGS / RUNTIME).default_hooks
+
+
+@pytest.fixture()
+def module(tmp_path, monkeypatch):
+    """Name of a module on Python's path that registers a hook."""
+    name = f"hooks_of_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        "from mmengine.hooks import Hook\n"
+        "from pckd_mm.registry import HOOKS\n"
+        f"HOOKS.register_module(name='Hook_{name}', module=type('H', (Hook,), {{}}))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield name
+    sys.modules.pop(name, None)
+    HOOKS.module_dict.pop(f"Hook_{name}", None)
+
+
+def write_config(folder, lazy: bool, imports: str):
+    path = folder / "config.py"
+    base = f"_base_ = {str(CONFIGS / RUNTIME)!r}\n"
+    if lazy:
+        (folder / "base.py").write_text((CONFIGS / RUNTIME).read_text())
+        base = "from mmengine.config import read_base\nwith read_base():\n"
+        base += "    from .base import *\n"
+    path.write_text(f"{base}custom_imports = {imports}\n")
+    return path
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_modules_are_imported(module, tmp_path, lazy):
+    path = write_config(tmp_path, lazy, f"dict(imports=[{module!r}])")
+    cfg = load_config(path)
+    assert f"Hook_{module}" in HOOKS.module_dict
+    assert cfg.log_level == "INFO" and cfg.default_hooks == MINE
+
+
+def test_modules_that_an_option_names(module):
+    options = {"custom_imports.imports": [module], "log_level": "ERROR"}
+    cfg = load_config(CONFIGS / RUNTIME, options)
+    assert f"Hook_{module}" in HOOKS.module_dict
+    assert cfg.log_level == "ERROR"
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_module_that_is_not_there(module, tmp_path, monkeypatch, lazy):
+    path = write_config(tmp_path, lazy, "dict(imports=['no_such_module'])")
+    expected = (
+        rf"^The custom_imports of {path} cannot be imported, No module named "
+        r"'no_such_module'; expected modules on Python's path: set PYTHONPATH "
+    )
+    with pytest.raises(ImportError, match=expected):
+        load_config(path)
+    # The tools end with that sentence.
+    monkeypatch.setattr("sys.argv", ["train.py", str(path)])
+    with pytest.raises(SystemExit, match=expected):
+        runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
+    # The advice.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "no_such_module.py").write_text("found = True\n")
+    load_config(path)
+    assert sys.modules.pop("no_such_module").found
+
+
+def test_imports_that_are_none(tmp_path):
+    path = write_config(tmp_path, True, "['a', 'b']")
+    expected = r"custom_imports=\['a', 'b'\]; expected the names of modules: "
+    with pytest.raises(ValueError, match=expected):
+        load_config(path)
+
+
+def test_configs_name_what_mmrazor_needs():
+    for name in ("runtime", "benchmarks/voc0712", "benchmarks/digit_scenes"):
+        if name != "runtime" and not has_detection():
+            continue
+        cfg = load_config(CONFIGS / "_base_" / f"{name}.py")
+        assert cfg.custom_imports.imports == ["pckd_mm"]
+
+
+def test_a_config_of_a_library():
+    cfg = load_config("mmpretrain::resnet/resnet18_8xb32_in1k.py")
+    assert cfg.model.backbone.depth == 18

@@ -1,0 +1,111 @@
+"""The results of the sweep: a JSON file, and the table of docs/networks.md."""
+
+import json
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from .kinds import PACKAGES
+from .outcomes import RESULTS, WORKS
+
+Rows = Dict[Tuple[str, str], Dict[str, Any]]
+
+BEGIN, END = "<!-- begin sweep -->", "<!-- end sweep -->"
+ROLES = ("student", "teacher")
+_LONGEST = 400  # characters of a reason
+
+
+def read(path: Optional[Path]) -> Rows:
+    """Results of earlier trials, by kind and role."""
+    if path is None or not path.is_file():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return {(row["kind"], row["role"]): row for row in rows}
+
+
+def write_rows(path: Path, rows: Rows) -> None:
+    """Write all results."""
+    text = json.dumps([rows[key] for key in sorted(rows)], indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def tables(rows: Rows) -> str:
+    """Numbers, a table for each library, and the reasons.
+
+    Args:
+        rows (dict): Results by kind and role.
+
+    Returns:
+        str: Markdown.
+    """
+    parts: List[str] = []
+    for library, package in PACKAGES.items():
+        ids = sorted({kind for kind, _ in rows if kind.startswith(f"{library}/")})
+        if not ids:
+            continue
+        parts.append(f"### {library} {_version(package)}".rstrip())
+        parts.append(_counts(rows, ids))
+        lines = ["| kind | network | as student | as teacher |", "|---|---|---|---|"]
+        lines += [_line(rows, kind) for kind in ids]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _counts(rows: Rows, ids: List[str]) -> str:
+    said = []
+    for role in ROLES:
+        tally = Counter(
+            rows[kind, role]["result"] for kind in ids if (kind, role) in rows
+        )
+        numbers = [f"{tally[name]} {name}" for name in RESULTS if tally[name]]
+        if numbers:
+            said.append(f"As {role}: {', '.join(numbers)}.")
+    return f"{len(ids)} kinds. " + " ".join(said)
+
+
+def _line(rows: Rows, kind: str) -> str:
+    cells = []
+    for role in ROLES:
+        row = rows.get((kind, role))
+        cells.append("-" if row is None else _cell(row))
+    if cells[0] == cells[1] and cells[0] not in (WORKS, "-"):
+        cells[1] = "the same"
+    source = next(rows[kind, role]["source"] for role in ROLES if (kind, role) in rows)
+    return f"| {kind.split('/', 1)[1]} | {source} | {cells[0]} | {cells[1]} |"
+
+
+def _cell(row: Dict[str, Any]) -> str:
+    if row["result"] == WORKS:
+        return WORKS
+    detail = " ".join(row["detail"].split())
+    if len(detail) > _LONGEST:
+        detail = detail[:_LONGEST].rsplit(" ", 1)[0] + " ..."
+    detail = detail.replace("|", r"\|").replace("<", r"\<")
+    return f"{row['result']}: {detail}".rstrip(": ")
+
+
+def write(path: Path, rows: Rows) -> None:
+    """Put the tables between the markers of the page.
+
+    Raises:
+        ValueError: Where the page has no markers.
+    """
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(
+            f"{path} has not one {BEGIN} and one {END}; expected both, around the "
+            "generated tables."
+        )
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    path.write_text(
+        f"{before}{BEGIN}\n\n{tables(rows)}\n\n{END}{after}", encoding="utf-8"
+    )

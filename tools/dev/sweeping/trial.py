@@ -1,0 +1,237 @@
+"""One step of PCKD as shipped, with a network as student or as teacher."""
+
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from pckd_mm.registry import MODELS
+
+from . import networks
+from .kinds import Kind
+from .outcomes import RAW, WORKS, WRONG, classify, in_words
+
+METHODS = Path(__file__).resolve().parents[3] / "configs" / "_base_" / "methods"
+ROLES = ("student", "teacher")
+
+
+def attempt(kind: Kind, role: str) -> Dict[str, Any]:
+    """Distil one step and say how it went.
+
+    Args:
+        kind (Kind): The network.
+        role (str): ``student`` or ``teacher``; the other one is a small plain network.
+
+    Returns:
+        dict: ``result``, ``detail`` and ``stage``, what was being done where it is not
+        that it works.
+    """
+    torch.manual_seed(0)
+    stage = "build"
+    with DefaultScope.overwrite_default_scope(networks.scope(kind)):
+        try:
+            model = build(kind, role)
+            stage = "step"
+            data = networks.batch(kind)
+            wrong = step(model, data)
+            if not wrong:
+                stage = "logits"
+                wrong = other_logits(model, kind, role, data)
+            return dict(result=WORKS, detail="") if not wrong else wrong
+        except Exception as error:
+            result = classify(error)
+            if result["result"] == RAW:
+                alone = fails_alone(kind)
+                result["detail"] += f" ({alone})" if alone else ""
+            return dict(result, stage=stage)
+
+
+def build(kind: Kind, role: str) -> BaseModel:
+    """The distillation, initialised as a run does it."""
+    of_detector = kind.labels == "boxes"
+    name = "pckd_roi" if of_detector else "pckd"
+    cfg = Config.fromfile(METHODS / f"{name}.py")
+    settings = (cfg.method if of_detector else cfg.model).to_dict()
+    if not of_detector:
+        preprocessing = networks.preprocessing(kind)
+        if role == "teacher":
+            preprocessing.pop("to_onehot", None)  # its own loss's wish
+        settings["data_preprocessor"] = dict(
+            preprocessing, type="pckd_mm.RotatedViewsDataPreprocessor"
+        )
+    if kind.labels == "several":  # as the refusals of the others advise
+        settings["distiller"]["distill_losses"]["loss_kd"]["use_sigmoid"] = True
+        settings["distiller"]["distill_losses"]["loss_cc"] = None
+    if kind.labels == "tasks":
+        settings["task"] = networks.tasks(kind)[0]
+    pair = dict(student=networks.network(kind), teacher=networks.partner(kind))
+    if role == "teacher":
+        pair = dict(student=pair["teacher"], teacher=pair["student"])
+    model = MODELS.build(
+        dict(settings, architecture=pair["student"], teacher=pair["teacher"])
+    )
+    model.init_weights()
+    model.progress = 1.0
+    for network in (model.student, model.teacher):
+        _as_after_training(network, kind)
+    return model.train()
+
+
+def _as_after_training(network: nn.Module, kind: Kind) -> None:
+    """Classifiers of several libraries begin at zero, where all logits are one."""
+    classes = networks.CLASSES
+    if kind.labels == "boxes":
+        classes = networks.CATEGORIES + 1
+    for parameter in network.parameters():
+        if len(parameter) == classes and parameter.ndim in (1, 2, 4):
+            nn.init.normal_(parameter, std=0.3)
+
+
+def step(model: BaseModel, data: dict) -> Dict[str, Any]:
+    """Take a step of training.
+
+    Returns:
+        dict: What is wrong with it, nothing if nothing is.
+    """
+    learning = {n: p for n, p in model.student.named_parameters() if p.requires_grad}
+    before = {name: value.detach().clone() for name, value in learning.items()}
+    optimizer = torch.optim.SGD(
+        (p for p in model.parameters() if p.requires_grad), lr=1e-3
+    )
+    logged = model.train_step(_copy(data), OptimWrapper(optimizer))
+    bad = [name for name, value in logged.items() if not torch.isfinite(value).all()]
+    if bad:
+        return dict(result=RAW, detail=f"{bad[0]} is not finite", stage="step")
+    for name, value in model.student.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            return dict(result=RAW, detail=f"{name} is not finite", stage="step")
+    moved = [n for n, value in learning.items() if not torch.equal(value, before[n])]
+    if not moved:
+        return dict(result=RAW, detail="no parameter has changed", stage="step")
+    # What the student learns of the teacher alone.
+    losses = model(**model.data_preprocessor(_copy(data), True), mode="loss")
+    model.zero_grad()
+    sum(v for k, v in losses.items() if k.startswith("distill.")).backward()
+    reached = [
+        name
+        for name, value in learning.items()
+        if value.grad is not None and value.grad.any()
+    ]
+    if 4 * len(reached) < len(learning):
+        found = f"{len(reached)} of {len(learning)}"
+        detail = f"the losses of distillation reach {found} parameters of the student"
+        return dict(result=RAW, detail=detail, stage="step")
+    return {}
+
+
+def other_logits(model: BaseModel, kind: Kind, role: str, data: dict) -> Dict[str, Any]:
+    """Compare what is distilled with what the network predicts.
+
+    Returns:
+        dict: How they differ, nothing if they do not.
+    """
+    model.eval()
+    compare = _boxes if kind.labels == "boxes" else _scores
+    with torch.no_grad():
+        recorded, predicted = compare(model, kind, role, _copy(data))
+    if recorded.shape != predicted.shape:
+        found = f"{tuple(recorded.shape)} recorded, {tuple(predicted.shape)} predicted"
+        return dict(result=WRONG, detail=found, stage="logits")
+    difference = (recorded - predicted).abs().max().item() if recorded.numel() else 0
+    if difference <= 1e-4:
+        return {}
+    return dict(
+        result=WRONG,
+        detail=f"scores differ by {difference:.2g} from those predicted",
+        stage="logits",
+    )
+
+
+def _scores(
+    model: BaseModel, kind: Kind, role: str, data: dict
+) -> Tuple[Tensor, Tensor]:
+    """Scores by what the losses get, and as the network predicts them."""
+    distiller, taken = model.distiller, {}
+
+    def take() -> Dict[str, Tensor]:
+        taken["logits"] = distiller.get_record("logits", role == "student")
+        return {}
+
+    distiller.compute_distill_losses = take
+    views = model.data_preprocessor(data, True)
+    model(**views, mode="loss")
+    del distiller.compute_distill_losses
+    network = getattr(model, role)
+    logits = taken["logits"]
+    several = kind.labels == "several" or _is_sigmoid(network)
+    by_logits = logits.sigmoid() if several else logits.softmax(-1)
+    if hasattr(network, "predict"):
+        samples = network.predict(views["inputs"])
+        if kind.labels == "tasks":
+            samples = [sample.get(model.task) for sample in samples]
+        return by_logits, torch.stack([sample.pred_score for sample in samples])
+    given = network(views["inputs"])
+    return by_logits, given.softmax(-1)
+
+
+def _is_sigmoid(network: nn.Module) -> bool:
+    from mmpretrain.models import MultiLabelClsHead
+
+    return isinstance(getattr(network, "head", None), MultiLabelClsHead)
+
+
+def _boxes(
+    model: BaseModel, kind: Kind, role: str, data: dict
+) -> Tuple[Tensor, Tensor]:
+    """Predicted scores of boxes, and the nearest by what is recorded."""
+    network = getattr(model, role)
+    recorders = getattr(model.distiller, f"{role}_recorders")
+    for test_cfg in (network.test_cfg.rcnn, network.roi_head.test_cfg):
+        test_cfg.score_thr = 1e-3
+    batch = model.data_preprocessor(data, False)
+    with recorders:
+        samples = network.predict(batch["inputs"], batch["data_samples"], rescale=False)
+    logits = model.distiller.get_record("logits", role == "student")
+    scores = logits.softmax(-1)
+    nearest, predicted = [], []
+    for sample in samples:
+        found = sample.pred_instances
+        for score, label in zip(found.scores, found.labels, strict=True):
+            column = scores[:, label]
+            nearest.append(column[(column - score).abs().argmin()])
+            predicted.append(score)
+    if not predicted:
+        raise AssertionError("the detector predicts no box to compare")
+    return torch.stack(nearest), torch.stack(predicted)
+
+
+def fails_alone(kind: Kind) -> str:
+    """How the network fails without distillation; empty if it does not."""
+    try:
+        model = networks.network(kind)
+        if isinstance(model, dict):
+            model = MODELS.build(model)
+            model.init_weights()
+        data = networks.batch(kind)
+        if isinstance(model, BaseModel):
+            if kind.labels != "boxes":
+                model.data_preprocessor = MODELS.build(
+                    dict(networks.preprocessing(kind), type="ClsDataPreprocessor")
+                )
+            batch = model.data_preprocessor(data, True)
+            losses = model.parse_losses(model(**batch, mode="loss"))[0]
+        else:
+            losses = model(torch.stack(data["inputs"]) / 128 - 1).sum()
+        losses.backward()
+    except Exception as error:
+        return f"alone: {in_words(error)}"
+    return ""
+
+
+def _copy(data: dict) -> dict:
+    return dict(data, data_samples=[sample.clone() for sample in data["data_samples"]])
