@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
+from mmengine.runner import load_checkpoint
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -686,3 +687,32 @@ def test_without_the_students_loss_regions_are_sampled_all_the_same():
     both = step(build(detector(8), detector(12)))
     for name, value in losses.items():
         torch.testing.assert_close(value, both[name])
+
+
+def test_a_plain_detectors_checkpoint_is_taken_for_the_student(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        "pckd_mm.utils.checkpoint.loading.print_log",
+        lambda text, **_: said.append(text),
+    )
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        other = MODELS.build(ConfigDict(detector(8, classes=6)))
+    path = str(tmp_path / "detector.pth")
+    torch.save({"state_dict": other.state_dict(), "meta": {}}, path)
+    model = build(detector(8), detector(12))
+    load_checkpoint(model, path, map_location="cpu")
+    weights = dict(other.named_parameters())
+    differ = [
+        name
+        for name, weight in model.student.named_parameters()
+        if weight.shape != weights[name].shape or not torch.equal(weight, weights[name])
+    ]
+    # Classes of background and of boxes.
+    head = "roi_head.bbox_head"
+    assert sorted(differ) == [
+        f"{head}.fc_{kind}.{part}"
+        for kind in ("cls", "reg")
+        for part in ("bias", "weight")
+    ]
+    assert "names with 'architecture.' in front; without distiller.*" in said[0]
+    assert f"architecture.{head}.fc_cls.bias is (7,) instead of (5,)" in said[1]

@@ -67,3 +67,25 @@ def test_step(role, library, request):
     weight = model.distiller.preview_weight
     expected = 16 * (weight * (t * (t / s).log()).sum(1)).mean()
     torch.testing.assert_close(losses["distill.loss_kd"], expected, rtol=1e-3, atol=0)
+
+
+def test_checkpoints_have_the_librarys_own_names(tmp_path):
+    """Those networks put a prefix of their own to what they load."""
+    timm = pytest.importorskip("timm", reason="the extra zoo")
+    state = timm.create_model("resnet10t", num_classes=10).state_dict()
+    paths = {}
+    for prefix in ("module.", "architecture."):
+        paths[prefix] = str(tmp_path / f"{prefix}pth")
+        torch.save({prefix + k: v for k, v in state.items()}, paths[prefix])
+    init_cfg = dict(type="Pretrained", checkpoint=paths["architecture."])
+    config = pckd_config(dict(TIMM, init_cfg=init_cfg), TIMM)
+    model = MODELS.build(dict(config, teacher_ckpt=paths["module."]))
+    model.init_weights()
+    for network in (model.student, model.teacher):
+        for name, value in network.model.state_dict().items():
+            assert torch.equal(value, state[name]), name
+    # A plain student's, for a distillation of it.
+    for weight in model.student.parameters():
+        torch.nn.init.zeros_(weight)
+    model.load_state_dict(state)
+    assert torch.equal(model.student.model.fc.weight, state["fc.weight"])
