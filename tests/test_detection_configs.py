@@ -148,5 +148,4 @@ def test_pckd_of_regions_is_the_method():
     )
     for recorders in ("student_recorders", "teacher_recorders"):
         sources = {r.source for r in cfg.model.distiller[recorders].values()}
-        head = "roi_head.bbox_head.fc_cls"
-        assert sources == {head, f"{head}.weight", f"{head}.bias"}
+        assert sources == {"classifier", "classifier.weight", "classifier.bias"}

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import os.path as osp
 from abc import abstractmethod
 from inspect import signature
 from typing import (
@@ -42,32 +41,17 @@ from pckd_mm.models.data_preprocessors.trained_inputs import (
     trained_inputs,
 )
 from pckd_mm.models.distillers import PCKDDistiller
-from pckd_mm.models.distillers.classifier_sources import (
-    compared_by,
-    require_predictions,
-    resolve_sources,
-    settle_alignment,
-)
-from pckd_mm.models.distillers.pckd_distiller import (
-    PROGRESS,
-    in_scope,
-    resolve_widths,
-    used_connectors,
-)
+from pckd_mm.models.distillers.pairing import name_layers
+from pckd_mm.models.distillers.pckd_distiller import PROGRESS, in_scope
 from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_network
 from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
-from pckd_mm.utils.checkpoint import (
-    fit_on_load,
-    fitting_tensors,
-    load_exactly,
-    read_checkpoint,
-)
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.checkpoint import fit_on_load
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 from .settings import check_settings, check_teacher
+from .teachers import load_teacher, read_teacher
 
 
 class _Unregistered:
@@ -173,7 +157,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         student = self._build_network("student", architecture)
         is_read = teacher is None
         if is_read:
-            teacher = self._read_teacher(teacher_config, teacher_ckpt)
+            teacher = read_teacher(teacher_config, teacher_ckpt, type(self).__name__)
         check_teacher(teacher, teacher_ckpt, quiet=is_read)
         declared = teacher
         teacher = self._build_network("teacher", teacher)
@@ -263,28 +247,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 f"model.architecture.{unknown[0]}."
             )
 
-    def _read_teacher(
-        self, teacher_config: Optional[str], teacher_ckpt: Optional[str]
-    ) -> dict:
-        if teacher_config is None:
-            raise ValueError(
-                f"{type(self).__name__} found no teacher; expected its config as "
-                "teacher, or the path of the config that trains it as teacher_config."
-            )
-        if "::" not in teacher_config and not osp.isfile(teacher_config):
-            raise FileNotFoundError(
-                f"There is no teacher_config {teacher_config}; expected the config "
-                "that trains the teacher: name it as seen from the working directory, "
-                "which for the configs here is the repository."
-            )
-        if teacher_ckpt is None:
-            raise ValueError(
-                f"{type(self).__name__} found the teacher_config {teacher_config} and "
-                "no teacher_ckpt; expected the checkpoint of the teacher: name it, or "
-                f"train it: python tools/train.py {teacher_config}."
-            )
-        return load_config(teacher_config).model
-
     def _build_network(self, who: str, model: Union[dict, BaseModel]) -> BaseModel:
         if isinstance(model, dict):
             model = MODELS.build(copy.deepcopy(model))
@@ -311,55 +273,26 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher_size: Optional[Sequence[int]] = None,
     ) -> dict:
         """Say what a config leaves to the networks: layers, widths and shapes."""
-        distiller = in_scope(distiller, MODELS)
         teacher_shape = input_shape
         if input_shape is not None and teacher_size is not None:
             teacher_shape = (input_shape[0], *teacher_size)
-        classifiers = [
+        self._classifiers = (
             self._find_classifier("student", student, input_shape),
             self._find_classifier("teacher", teacher, teacher_shape),
-        ]
-        self._classifiers = classifiers
-        distiller["distill_losses"] = settle_alignment(distiller, *classifiers)
-        for who, model, found in zip(
-            ("student", "teacher"), (student, teacher), classifiers, strict=True
-        ):
-            recorders = resolve_sources(
-                distiller, who == "student", found, type(model).__name__
-            )
-            require_predictions(recorders, who, found)
-            distiller[f"{who}_recorders"] = recorders
-        self._check_categories(distiller, *classifiers)
-        connectors = resolve_widths(
-            used_connectors(distiller),
-            student=classifiers[0].width,
-            teacher=classifiers[1].width,
+        )
+        networks = (student, teacher)
+        distiller = name_layers(
+            in_scope(distiller, MODELS), networks, self._classifiers
         )
         distiller["connectors"] = resolve_shapes(
-            connectors,
-            student,
-            teacher,
+            distiller["connectors"],
+            *networks,
             distiller,
             input_shape,
             self._run_features,
             teacher_size,
         )
         return distiller
-
-    @staticmethod
-    def _check_categories(
-        distiller: dict, student: Classifier, teacher: Classifier
-    ) -> None:
-        """Refuse other categories of the teacher where a loss compares them."""
-        losses = compared_by(distiller, teacher)
-        if student.num_classes != teacher.num_classes and losses:
-            raise ValueError(
-                f"The student has {student.categories} categories and the teacher "
-                f"{teacher.categories}, which {' and '.join(losses)} would compare; "
-                "expected the same: set num_classes of both heads to the data set's, "
-                "take a teacher of the student's categories, or leave such losses out, "
-                f"as by distill_losses.{losses[0]}=None."
-            )
 
     def set_module_inplace_false(self, architecture: nn.Module, varstr: str) -> None:
         """Let no layer overwrite what a recorder keeps of the one before it.
@@ -444,28 +377,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             )
             self._teacher_loaded = True
             return
-        try:
-            checkpoint = read_checkpoint(self.teacher_ckpt)
-        except FileNotFoundError:
-            how = "set teacher_ckpt to the teacher's checkpoint"
-            if osp.isdir(self.teacher_ckpt):
-                how = "this is a folder, name the file in it"
-            elif self.teacher_config is not None:
-                how = f"train it: python tools/train.py {self.teacher_config}"
-            raise FileNotFoundError(
-                f"There is no teacher_ckpt {self.teacher_ckpt}; expected the teacher's "
-                f"weights: {how}."
-            ) from None
-        remedy = "change teacher_ckpt or the teacher's config"
-        if self.teacher_config is not None:
-            # Of other data, such as COCO, it has other categories, for one.
-            remedy += f", or train it: python tools/train.py {self.teacher_config}"
-        source = f"teacher_ckpt {self.teacher_ckpt}"
-        fitted = fitting_tensors(checkpoint, self.teacher.state_dict(), source)
-        load_exactly(self.teacher, fitted.tensors, source, remedy)
+        load_teacher(self.teacher, self.teacher_ckpt, self.teacher_config)
         self._teacher_loaded = True
-        how = "; ".join(["", *fitted.notes])
-        print_log(f"Loaded the teacher from {self.teacher_ckpt}{how}", logger="current")
 
     def fold_teacher(self, run: Callable[[], Any]) -> int:
         """Fold the teacher's BatchNorms into its convolutions, but for recorded ones.

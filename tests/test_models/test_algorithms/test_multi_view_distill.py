@@ -350,7 +350,7 @@ def test_teacher_checkpoint_loads(tmp_path, wrap):
 def test_what_was_done_to_names_is_told(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(
-        "pckd_mm.models.algorithms.frozen_teacher_distill.print_log",
+        "pckd_mm.models.algorithms.teachers.print_log",
         lambda text, **_: said.append(text),
     )
     path = tmp_path / "teacher.pth"

@@ -1,0 +1,86 @@
+"""Teachers that are read: from the config that trains them, and from a checkpoint."""
+
+import os.path as osp
+from typing import Optional
+
+from mmengine.logging import print_log
+from torch import nn
+
+from pckd_mm.utils.checkpoint import fitting_tensors, load_exactly, read_checkpoint
+from pckd_mm.utils.config import load_config
+
+__all__ = ["load_teacher", "read_teacher"]
+
+
+def read_teacher(
+    teacher_config: Optional[str], teacher_ckpt: Optional[str], algorithm: str
+) -> dict:
+    """The model of the config that trains a teacher.
+
+    Args:
+        teacher_config (str, optional): The config's path, or its name in a library.
+        teacher_ckpt (str, optional): The teacher's weights.
+        algorithm (str): What asks, for messages.
+
+    Returns:
+        dict: Config of the model.
+
+    Raises:
+        FileNotFoundError: Where there is no such config.
+        ValueError: Where either is missing.
+    """
+    if teacher_config is None:
+        raise ValueError(
+            f"{algorithm} found no teacher; expected its config as teacher, or the "
+            "path of the config that trains it as teacher_config."
+        )
+    if "::" not in teacher_config and not osp.isfile(teacher_config):
+        raise FileNotFoundError(
+            f"There is no teacher_config {teacher_config}; expected the config that "
+            "trains the teacher: name it as seen from the working directory, which "
+            "for the configs here is the repository."
+        )
+    if teacher_ckpt is None:
+        raise ValueError(
+            f"{algorithm} found the teacher_config {teacher_config} and no "
+            "teacher_ckpt; expected the checkpoint of the teacher: name it, or train "
+            f"it: python tools/train.py {teacher_config}."
+        )
+    return load_config(teacher_config).model
+
+
+def load_teacher(
+    teacher: nn.Module, teacher_ckpt: str, teacher_config: Optional[str]
+) -> None:
+    """Load weights that fit a teacher in every tensor.
+
+    Args:
+        teacher (nn.Module): The teacher.
+        teacher_ckpt (str): A file, a URL, or a name of MMPretrain's zoo.
+        teacher_config (str, optional): The config that trains it, for messages.
+
+    Raises:
+        FileNotFoundError: Names the config that trains the teacher.
+        ValueError: For a file that is damaged, needs code or does not fit.
+    """
+    try:
+        checkpoint = read_checkpoint(teacher_ckpt)
+    except FileNotFoundError:
+        how = "set teacher_ckpt to the teacher's checkpoint"
+        if osp.isdir(teacher_ckpt):
+            how = "this is a folder, name the file in it"
+        elif teacher_config is not None:
+            how = f"train it: python tools/train.py {teacher_config}"
+        raise FileNotFoundError(
+            f"There is no teacher_ckpt {teacher_ckpt}; expected the teacher's "
+            f"weights: {how}."
+        ) from None
+    remedy = "change teacher_ckpt or the teacher's config"
+    if teacher_config is not None:
+        # Of other data, such as COCO, it has other categories, for one.
+        remedy += f", or train it: python tools/train.py {teacher_config}"
+    source = f"teacher_ckpt {teacher_ckpt}"
+    fitted = fitting_tensors(checkpoint, teacher.state_dict(), source)
+    load_exactly(teacher, fitted.tensors, source, remedy)
+    how = "; ".join(["", *fitted.notes])
+    print_log(f"Loaded the teacher from {teacher_ckpt}{how}", logger="current")
