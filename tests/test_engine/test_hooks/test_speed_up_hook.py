@@ -239,8 +239,9 @@ def test_channels_last_is_not_for_thin_networks_on_a_cpu():
         assert model.data_preprocessor(batch, True)["inputs"].is_contiguous()
 
 
-def test_thin_networks_are_not_compiled_by_inductor_on_a_cpu():
+def test_thin_networks_are_not_compiled_by_inductor_on_a_cpu(monkeypatch):
     # Which lays tensors with channels last there.
+    takes(monkeypatch, plain=0.1, channels_last=0.1)
     model = build_pckd(classifier(8, width=(4, 4, 8, 16)), classifier(14, width=WIDE))
     found = []
     for compile in (True, dict(backend="inductor"), dict(mode="reduce-overhead")):
