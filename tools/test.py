@@ -26,7 +26,7 @@ from pckd_mm.compat import (
     prepare_cpu_processes,
     weights_only_loading,
 )
-from pckd_mm.utils.checkpoint import model_state_dict, require_same_tensors
+from pckd_mm.utils.checkpoint import fitting_tensors, require_same_tensors
 from pckd_mm.utils.endings import trace_faults
 from pckd_mm.utils.wrappers import unwrap
 from train import config_from, parse_with_launcher
@@ -68,14 +68,15 @@ class TakeStudentHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         model = unwrap(runner.model)
         network = getattr(model, "architecture", model)
-        state = model_state_dict(checkpoint)
+        source = f"The checkpoint {runner._load_from}"
+        state = fitting_tensors(checkpoint, network.state_dict(), source).tensors
         try:
             network.load_state_dict(state)
         except RuntimeError:  # lists the tensors over many lines
             require_same_tensors(
                 state,
                 network.state_dict(),
-                f"The checkpoint {runner._load_from}",
+                source,
                 type(network).__name__,
                 "test it with the config that trained it",
             )

@@ -28,7 +28,7 @@ def tool():
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
-    """Of a distillation, as DDP would save it, and of its student alone."""
+    """Of a distillation, as DDP would save it, and its student, alone or compiled."""
     folder = tmp_path_factory.mktemp("checkpoints")
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("mmpretrain"):
@@ -40,6 +40,8 @@ def checkpoints(tmp_path_factory):
     torch.save(dict(meta=meta, state_dict=model.state_dict()), whole)
     torch.save(dict(meta=meta, state_dict=state), folder / "of_ddp.pth")
     export_student(str(whole), str(student))
+    compiled = {f"_orig_mod.{k}": v for k, v in model.student.state_dict().items()}
+    torch.save(dict(model=compiled), folder / "elsewhere.pth")
     return folder
 
 
@@ -57,6 +59,7 @@ def test_any_config_tests_the_student_of_any_checkpoint(tool, checkpoints, tmp_p
         for config, name in [
             (ALONE, "student"),
             (ALONE, "epoch_1"),
+            (ALONE, "elsewhere"),
             (PCKD, "epoch_1"),
             (PCKD, "of_ddp"),
             (PCKD, "student"),
