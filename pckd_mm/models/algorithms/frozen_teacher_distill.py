@@ -356,6 +356,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         # First what may be missing: the student's weights may take a download.
         self.load_teacher()
         super().init_weights()
+        # MMEngine does not look into torch's own containers.
+        for module in self.distiller.connectors.values():
+            if hasattr(module, "init_weights"):
+                module.init_weights()
 
     def load_teacher(self) -> None:
         """Read the teacher's checkpoint, once.
@@ -438,7 +442,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             self.distiller.release_records()
         if not self.calculate_student_loss:
             losses = {}
-            distill_losses = _with_gradients_for(self.student, distill_losses)
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                distill_losses = _with_gradients_for(self.student, distill_losses)
         return {
             **add_prefix(losses, "student"),
             **add_prefix(distill_losses, "distill"),
