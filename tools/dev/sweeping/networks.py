@@ -88,7 +88,7 @@ def tasks(kind: Kind) -> List[str]:
 
 
 def preprocessing(kind: Kind) -> dict:
-    """How a classifier's config prepares images: mean, std and one-hot labels."""
+    """How a classifier's config prepares images: mean, std, channels, labels."""
     given = {}
     if kind.library == "mmpretrain":
         given = run_config(kind).get("data_preprocessor") or {}
@@ -96,6 +96,8 @@ def preprocessing(kind: Kind) -> dict:
         mean=given.get("mean", [123.675, 116.28, 103.53]),
         std=given.get("std", [58.395, 57.12, 57.375]),
     )
+    if len(settings["mean"]) == 3:
+        settings["to_rgb"] = given.get("to_rgb", kind.library != "mmpretrain")
     if given.get("to_onehot"):
         settings.update(to_onehot=True, num_classes=CLASSES)
     return settings
