@@ -136,7 +136,7 @@ CLASSIFIERS: Table = {
         backbone__pad_small_map=True,
     ),
     "t2t_vit": _kind("t2t_vit/t2t-vit-t-14_8xb64_in1k.py"),
-    "tinyvit": _kind("tinyvit/tinyvit-5m_8xb256_in1k.py", 224),
+    "tinyvit": _kind("tinyvit/tinyvit-5m_8xb256_in1k.py", 64),
     "tnt": _kind("tnt/tnt-s-p16_16xb64_in1k.py"),
     "twins_pcpvt": _kind("twins/twins-pcpvt-small_8xb128_in1k.py"),
     "twins_svt": _kind("twins/twins-svt-small_8xb128_in1k.py"),

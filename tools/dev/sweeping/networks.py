@@ -171,10 +171,11 @@ def _preprocessors(model: Any) -> List[dict]:
 def _set_image_size(backbone: dict, size: int) -> None:
     if isinstance(backbone.get("module"), dict):
         backbone = backbone["module"]
-    backbone_class = PRETRAIN_MODELS.get(backbone["type"])
+    known = signature(PRETRAIN_MODELS.get(backbone["type"]).__init__).parameters
     for name in ("img_size", "input_size"):
-        if name in signature(backbone_class.__init__).parameters:
-            backbone[name] = size
+        if name in known:
+            is_pair = isinstance(known[name].default, tuple)
+            backbone[name] = (size, size) if is_pair else size
 
 
 def _labelled(kind: Kind, index: int) -> Union[DataSample, MultiTaskDataSample]:
