@@ -21,9 +21,10 @@ WORKS = "works"
 WRONG = "wrong logits"
 REFUSED = "refused"
 RAW = "raw"
+ALONE = "fails alone"  # without distillation too
 SIGNAL = "signal"
 TIME = "time"
-RESULTS = (WORKS, REFUSED, WRONG, RAW, SIGNAL, TIME)
+RESULTS = (WORKS, REFUSED, ALONE, WRONG, RAW, SIGNAL, TIME)
 
 _OURS = os.path.dirname(os.path.abspath(pckd_mm.__file__)) + os.sep
 

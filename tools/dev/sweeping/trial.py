@@ -14,7 +14,7 @@ from pckd_mm.registry import MODELS
 
 from . import networks
 from .kinds import Kind
-from .outcomes import RAW, WORKS, WRONG, classify, in_words
+from .outcomes import ALONE, RAW, WORKS, WRONG, classify, in_words
 
 METHODS = Path(__file__).resolve().parents[3] / "configs" / "_base_" / "methods"
 ROLES = ("student", "teacher")
@@ -47,7 +47,8 @@ def attempt(kind: Kind, role: str) -> Dict[str, Any]:
             result = classify(error)
             if result["result"] == RAW:
                 alone = fails_alone(kind)
-                result["detail"] += f" ({alone})" if alone else ""
+                if alone:
+                    result = dict(result=ALONE, detail=alone)
             return dict(result, stage=stage)
 
 
@@ -164,19 +165,24 @@ def _scores(
 
     distiller.compute_distill_losses = take
     views = model.data_preprocessor(data, True)
+    inputs = views["inputs"]
+    network = getattr(model, role)
+    if role == "teacher":  # which may get them normalised and resized as it is used to
+
+        def see(module: nn.Module, args: tuple) -> None:
+            nonlocal inputs
+            inputs = args[0]
+
+        network.register_forward_pre_hook(see)
     model(**views, mode="loss")
     del distiller.compute_distill_losses
-    network = getattr(model, role)
     logits = taken["logits"]
     several = kind.labels == "several" or _is_sigmoid(network)
+    samples = network.predict(inputs.clone())
+    if kind.labels == "tasks":
+        samples = [sample.get(model.task) for sample in samples]
     by_logits = logits.sigmoid() if several else logits.softmax(-1)
-    if hasattr(network, "predict"):
-        samples = network.predict(views["inputs"])
-        if kind.labels == "tasks":
-            samples = [sample.get(model.task) for sample in samples]
-        return by_logits, torch.stack([sample.pred_score for sample in samples])
-    given = network(views["inputs"])
-    return by_logits, given.softmax(-1)
+    return by_logits, torch.stack([sample.pred_score for sample in samples])
 
 
 def _is_sigmoid(network: nn.Module) -> bool:
@@ -229,7 +235,7 @@ def fails_alone(kind: Kind) -> str:
             losses = model(torch.stack(data["inputs"]) / 128 - 1).sum()
         losses.backward()
     except Exception as error:
-        return f"alone: {in_words(error)}"
+        return in_words(error)
     return ""
 
 
