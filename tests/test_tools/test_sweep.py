@@ -83,6 +83,20 @@ def test_other_logits_are_found():
     assert found["result"] == "wrong logits"
 
 
+def test_a_network_that_fails_alone_is_told_apart(monkeypatch):
+    (kind,) = kinds.choose(["mmpretrain/resnet_cifar"])
+
+    def fail(*args):
+        raise RuntimeError("no operator\nat all")
+
+    monkeypatch.setattr(trial.networks, "partner", fail)
+    found = trial.attempt(kind, "student")
+    assert (found["result"], found["detail"]) == ("raw", "RuntimeError: no operator")
+    assert found["stage"] == "build"
+    monkeypatch.setattr(trial.networks, "network", fail)
+    assert trial.attempt(kind, "student")["result"] == "fails alone"
+
+
 @pytest.fixture
 def docs(tmp_path):
     """A repository whose page has nothing between the markers."""

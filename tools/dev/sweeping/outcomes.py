@@ -64,7 +64,7 @@ def in_words(error: BaseException) -> str:
         error = error.__cause__
     while isinstance(error, Exception) and not str(error) and error.__context__:
         error = error.__context__
-    lines = str(error).strip().splitlines()
+    lines = [" ".join(line.split()) for line in str(error).strip().splitlines()]
     return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
 
 
