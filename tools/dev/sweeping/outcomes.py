@@ -158,6 +158,7 @@ def _child(trial: Trial, told: Any, log: Path) -> None:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     faulthandler.disable()
+    tempfile.tempdir = str(log.parent)  # what a trial leaves there goes with it
     # What the C library says of damaged memory goes to stderr, not to the terminal.
     os.environ["LIBC_FATAL_STDERR_"] = "1"
     sys.stdout = open(os.devnull, "w")
