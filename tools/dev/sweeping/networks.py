@@ -6,14 +6,13 @@ from typing import Any, List, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmpretrain.registry import MODELS as PRETRAIN_MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 from torch import nn
 
 from .classifier_kinds import CLASSES
 from .detector_kinds import CATEGORIES
-from .kinds import Kind
+from .kinds import Kind, configs_of
 
 IMAGES = 2
 # A few regions show as much as thousands.
@@ -29,7 +28,7 @@ def run_config(kind: Kind) -> Config:
     """The kind's config with a model to build: few classes, no weights to fetch."""
     if kind.library in ("timm", "transformers"):
         return Config(dict(model=_wrapped(kind)))
-    cfg = get_config(f"{kind.library}::{kind.source}")
+    cfg = Config.fromfile(configs_of(kind.library) / kind.source)
     of_detector = kind.labels == "boxes"
     model = _plain(cfg.model.to_dict(), CATEGORIES if of_detector else CLASSES)
     if of_detector:
@@ -225,7 +224,9 @@ def _scene(kind: Kind, index: int) -> Any:
 
 def _small_detector(kind: Kind) -> ConfigDict:
     """A small Faster R-CNN that normalises as the kind does."""
-    cfg = get_config("mmdet::_base_/models/faster-rcnn_r50_fpn.py")
+    cfg = Config.fromfile(
+        configs_of("mmdet") / "_base_" / "models" / "faster-rcnn_r50_fpn.py"
+    )
     model = _plain(cfg.model.to_dict(), CATEGORIES)
     model["backbone"].update(depth=18, base_channels=16, stem_channels=16)
     model["neck"].update(in_channels=[16, 32, 64, 128], out_channels=32)

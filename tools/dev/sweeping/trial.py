@@ -90,7 +90,8 @@ def _as_after_training(network: nn.Module, kind: Kind) -> None:
         classes = networks.CATEGORIES + 1
     for parameter in network.parameters():
         if len(parameter) == classes and parameter.ndim in (1, 2, 4):
-            nn.init.normal_(parameter, std=0.3)
+            width = parameter[0].numel()
+            nn.init.normal_(parameter, std=2 * width**-0.5 if width > 1 else 0.3)
 
 
 def step(model: BaseModel, data: dict) -> Dict[str, Any]:
@@ -118,14 +119,9 @@ def step(model: BaseModel, data: dict) -> Dict[str, Any]:
     losses = model(**model.data_preprocessor(_copy(data), True), mode="loss")
     model.zero_grad()
     sum(v for k, v in losses.items() if k.startswith("distill.")).backward()
-    reached = [
-        name
-        for name, value in learning.items()
-        if value.grad is not None and value.grad.any()
-    ]
-    if 4 * len(reached) < len(learning):
-        found = f"{len(reached)} of {len(learning)}"
-        detail = f"the losses of distillation reach {found} parameters of the student"
+    first = list(learning.values())[: max(len(learning) // 4, 1)]
+    if not any(value.grad is not None and value.grad.any() for value in first):
+        detail = "the losses of distillation do not reach the student's first layers"
         return dict(result=RAW, detail=detail, stage="step")
     return {}
 
@@ -196,18 +192,28 @@ def _boxes(
 ) -> Tuple[Tensor, Tensor]:
     """Predicted scores of boxes, and the nearest by what is recorded."""
     network = getattr(model, role)
-    recorders = getattr(model.distiller, f"{role}_recorders")
-    for test_cfg in (network.test_cfg.rcnn, network.roi_head.test_cfg):
-        test_cfg.score_thr = 1e-3
     batch = model.data_preprocessor(data, False)
-    with recorders:
-        samples = network.predict(batch["inputs"], batch["data_samples"], rescale=False)
+    samples = batch["data_samples"]
+    features = network.extract_feat(batch["inputs"])
+    proposals = [sample.proposals for sample in samples]
+    if network.with_rpn:
+        proposals = network.rpn_head.predict(features, samples, rescale=False)
+    roi_head = network.roi_head
+    roi_head.test_cfg.score_thr = 0.0
+    with getattr(model.distiller, f"{role}_recorders"):
+        # Without masks, which may change the scores once more.
+        found = roi_head.predict_bbox(
+            features,
+            [sample.metainfo for sample in samples],
+            proposals,
+            roi_head.test_cfg,
+            rescale=False,
+        )
     logits = model.distiller.get_record("logits", role == "student")
     scores = logits.softmax(-1)
     nearest, predicted = [], []
-    for sample in samples:
-        found = sample.pred_instances
-        for score, label in zip(found.scores, found.labels, strict=True):
+    for boxes in found:
+        for score, label in zip(boxes.scores, boxes.labels, strict=True):
             column = scores[:, label]
             nearest.append(column[(column - score).abs().argmin()])
             predicted.append(score)
