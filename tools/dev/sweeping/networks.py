@@ -142,8 +142,12 @@ def _plain(value: Any, classes: int) -> Any:
         return value
     plain = {}
     for key, part in value.items():
-        if key == "pretrained" or (key == "init_cfg" and _is_pretrained(part)):
+        if key == "pretrained":
+            part = False if isinstance(part, bool) else None
+        if key == "init_cfg" and _is_pretrained(part):
             part = None
+        if key == "type" and part in ("SyncBN", "MMSyncBN"):
+            part = "BN"  # of one process
         # One class is the objects of an RPN.
         if key == "num_classes" and isinstance(part, int) and part > 1:
             part = classes

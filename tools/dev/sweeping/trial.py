@@ -84,7 +84,13 @@ def build(kind: Kind, role: str) -> BaseModel:
 
 
 def _as_after_training(network: nn.Module, kind: Kind) -> None:
-    """Classifiers of several libraries begin at zero, where all logits are one."""
+    """Classifiers of several libraries begin at zero, where all logits are one.
+
+    Statistics of one step are those of its batch, not one tenth of them.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = None
     classes = networks.CLASSES
     if kind.labels == "boxes":
         classes = networks.CATEGORIES + 1
@@ -191,21 +197,37 @@ def _boxes(
     model: BaseModel, kind: Kind, role: str, data: dict
 ) -> Tuple[Tensor, Tensor]:
     """Predicted scores of boxes, and the nearest by what is recorded."""
+    from mmdet.models import SABLHead
+    from mmdet.structures.bbox import bbox2roi
+
     network = getattr(model, role)
     batch = model.data_preprocessor(data, False)
     samples = batch["data_samples"]
     features = network.extract_feat(batch["inputs"])
-    proposals = [sample.proposals for sample in samples]
-    if network.with_rpn:
-        proposals = network.rpn_head.predict(features, samples, rescale=False)
+    regions = [sample.proposals for sample in samples]
     roi_head = network.roi_head
     roi_head.test_cfg.score_thr = 0.0
-    with getattr(model.distiller, f"{role}_recorders"):
+
+    def forward() -> Tensor:
+        rois = bbox2roi([proposals.bboxes for proposals in regions])
+        return roi_head._bbox_forward(features, rois)["cls_score"]
+
+    # So that no region is all background, whatever the random features are.
+    largest = forward().abs().max()
+    for parameter in roi_head.bbox_head.fc_cls.parameters():
+        parameter.mul_(3 / largest)
+    recorders = getattr(model.distiller, f"{role}_recorders")
+    if isinstance(roi_head.bbox_head, SABLHead):  # its scores weigh in the box as well
+        with recorders:
+            scores = forward().softmax(-1)
+        logits = model.distiller.get_record("logits", role == "student")
+        return logits.softmax(-1), scores
+    with recorders:
         # Without masks, which may change the scores once more.
         found = roi_head.predict_bbox(
             features,
             [sample.metainfo for sample in samples],
-            proposals,
+            regions,
             roi_head.test_cfg,
             rescale=False,
         )
