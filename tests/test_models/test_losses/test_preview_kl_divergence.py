@@ -129,7 +129,11 @@ def test_unequal_shapes_are_an_error():
 
 def test_signature_and_defaults():
     init = inspect.signature(PreviewKLDivergence).parameters.values()
-    assert [(p.name, p.default) for p in init] == [("tau", 4.0), ("loss_weight", 1.0)]
+    assert [(p.name, p.default) for p in init] == [
+        ("tau", 4.0),
+        ("loss_weight", 1.0),
+        ("use_sigmoid", False),
+    ]
     forward = inspect.signature(PreviewKLDivergence().forward).parameters.values()
     required = inspect.Parameter.empty
     assert [(p.name, p.default) for p in forward] == [
