@@ -143,18 +143,26 @@ class TeacherInputs(nn.Module):
         """Whether the order differs; None if that cannot be told."""
         if self._student is None or self.trained.normalisation is None:
             return False
-        ours, theirs = self._student.order, self._teacher.order
         images, trained_on = self._images, self.trained.order
         if "gray" in (images, trained_on):
             return False
         if trained_on == AS_STUDENT:
-            if ours is None and theirs == images:
-                return False  # RGB is asked for, and is what the data set holds
-            return ours != theirs
+            # Where the order is not known, what is so whatever it is.
+            orders = ("rgb", "bgr") if images is None else (images,)
+            answers = {self._differs_in_a_run_of(order) for order in orders}
+            return answers.pop() if len(answers) == 1 else None
+        ours, theirs = self._student.order, self._teacher.order
         ours_seen, theirs_seen = _seen(ours, images), _seen(theirs, trained_on)
         if ours_seen is not None and theirs_seen is not None:
             return ours_seen != theirs_seen
         return False if ours == theirs else None
+
+    def _differs_in_a_run_of(self, images: str) -> bool:
+        """Whether the order differs where both preprocessors are of one run."""
+        ours, theirs = self._student.order, self._teacher.order
+        if ours is None and theirs == images:
+            return False  # RGB is asked for, and is what the data set holds
+        return ours != theirs
 
     def _set_swap(self, swap: Optional[bool]) -> None:
         self.swaps = swap

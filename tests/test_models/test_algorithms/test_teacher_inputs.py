@@ -47,6 +47,7 @@ def step(model, size: int = 8) -> dict:
     """A step on the same views; the teacher's records, and the pixels of the views."""
     samples = [DataSample().set_gt_label(label) for label in (0, 1, 2, 1)]
     preprocessor = model.data_preprocessor
+    model.teacher_inputs.tell_channel_order("bgr")  # as the PreflightHook does
     torch.manual_seed(7)
     pixels = preprocessor.make_views(images(size=size))
     torch.manual_seed(7)
@@ -383,3 +384,21 @@ def test_training_pipeline_that_normalises(tmp_path):
     pipeline.insert(1, normalise)
     with pytest.raises(ValueError, match="has a Normalize, .* to data_preprocessor"):
         run.train()
+
+
+def test_order_of_a_data_set_of_ones_own_is_asked_for(tmp_path):
+    teacher = dict(classifier(14, classes=3), data_preprocessor=TEACHERS["swapped"])
+
+    def run(folder: str, **settings) -> Runner:
+        made = runner(tmp_path / folder, teacher, False, **settings)
+        # Read by the data set's own code.
+        load = dict(type="LoadImageFromFile", color_type="unchanged")
+        made._train_dataloader["dataset"]["pipeline"][0] = load
+        return made
+
+    with pytest.raises(ValueError, match="RGB or BGR .* set swap_teacher_channels=Tr"):
+        run("asks").train()
+    # The advice.
+    told = run("told", swap_teacher_channels=False)
+    told.train()
+    assert told.model.teacher_inputs.swaps is False

@@ -199,7 +199,6 @@ RGB, AS_READ = dict(STUDENT, to_rgb=True), dict(STUDENT, to_rgb=False)
         (RGB, RGB, None, AS_STUDENT, False),
         (AS_READ, AS_READ, None, AS_STUDENT, False),
         (RGB, AS_READ, None, AS_STUDENT, True),
-        (AS_READ, RGB, None, AS_STUDENT, True),
         (RGB, AS_READ, "bgr", AS_STUDENT, True),
         (AS_READ, RGB, "bgr", AS_STUDENT, True),
         (RGB, AS_READ, "rgb", AS_STUDENT, True),
@@ -228,6 +227,7 @@ RGB, AS_READ = dict(STUDENT, to_rgb=True), dict(STUDENT, to_rgb=False)
         (AS_READ, RGB, "rgb", None, False),
         (AS_READ, RGB, "bgr", None, True),
         # These cannot be told.
+        (AS_READ, RGB, None, AS_STUDENT, None),
         (AS_READ, RGB, None, None, None),
         (AS_READ, RGB, None, "bgr", None),
         (RGB, AS_READ, "bgr", None, None),
