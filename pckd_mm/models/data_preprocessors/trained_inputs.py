@@ -10,7 +10,11 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from pckd_mm.datasets.image_format import applies, channel_order, image_size
+from pckd_mm.datasets.image_format import (
+    channel_order,
+    image_size,
+    pixel_transform,
+)
 from pckd_mm.utils.config import load_config
 
 from .network_cards import network_card
@@ -155,9 +159,10 @@ def _test_set(config: Config) -> Any:
 def _order(dataset: Any) -> Optional[str]:
     if dataset is None:
         return None
-    if applies(dataset, "Normalize"):
+    found = pixel_transform(dataset)
+    if found is not None:
         _warn(
-            "The pipeline of teacher_config has a Normalize, which is not done for "
+            f"The pipeline of teacher_config has a {found}, which is not done for "
             "the teacher: set teacher.data_preprocessor to the mean, std and order "
             "of channels that the teacher was trained with."
         )

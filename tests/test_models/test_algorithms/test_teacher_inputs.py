@@ -402,3 +402,14 @@ def test_order_of_a_data_set_of_ones_own_is_asked_for(tmp_path):
     told = run("told", swap_teacher_channels=False)
     told.train()
     assert told.model.teacher_inputs.swaps is False
+
+
+def test_training_pipeline_of_torchvision_that_normalises(tmp_path):
+    teacher = dict(classifier(14, classes=3), data_preprocessor=TEACHERS["half"])
+    run = runner(tmp_path, teacher, True)
+    pipeline = run._train_dataloader["dataset"]["pipeline"]
+    pipeline.insert(1, dict(type="torchvision/ToTensor"))
+    normalise = dict(type="torchvision/Normalize", mean=[0.5] * 3, std=[0.5] * 3)
+    pipeline.insert(2, normalise)
+    with pytest.raises(ValueError, match="has a torchvision/ToTensor, .*leave it out"):
+        run.train()
