@@ -48,6 +48,7 @@ from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import fit_on_load
+from pckd_mm.utils.example_inputs import input_channels
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 from .settings import check_settings, check_teacher
@@ -162,7 +163,14 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         declared = teacher
         teacher = self._build_network("teacher", teacher)
         self._check_pair(student, teacher)
-        trained = trained_inputs(declared, teacher, teacher_config, teacher_input_size)
+        trained = trained_inputs(
+            declared,
+            teacher,
+            teacher_config,
+            teacher_input_size,
+            teacher_ckpt,
+            input_shape,
+        )
         super().__init__(
             architecture=student,
             teacher=teacher,
@@ -274,8 +282,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     ) -> dict:
         """Say what a config leaves to the networks: layers, widths and shapes."""
         teacher_shape = input_shape
-        if input_shape is not None and teacher_size is not None:
-            teacher_shape = (input_shape[0], *teacher_size)
+        if teacher_size is not None:
+            channels = input_shape[0] if input_shape else input_channels(teacher)
+            teacher_shape = (channels, *teacher_size)
         self._classifiers = (
             self._find_classifier("student", student, input_shape),
             self._find_classifier("teacher", teacher, teacher_shape),

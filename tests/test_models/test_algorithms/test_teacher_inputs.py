@@ -301,6 +301,48 @@ def test_attention_of_another_size():
     assert all(loss.isfinite() for loss in step_of_one_view(model).values())
 
 
+def of_torchvision(**settings) -> dict:
+    return dict(
+        type="pckd_mm.PlainClassifier",
+        model="torchvision.models.VisionTransformer",
+        patch_size=16,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=8,
+        mlp_dim=8,
+        num_classes=10,
+        **settings,
+    )
+
+
+@pytest.mark.parametrize(
+    "side, given, is_built",
+    [(64, None, False), (96, None, False), (96, 96, False), (64, None, True)],
+)
+def test_transformer_of_torchvision(side, given, is_built):
+    # It takes one size, and keeps it as image_size.
+    teacher = of_torchvision(image_size=side)
+    model = build_pckd(
+        classifier(8),
+        MODELS.build(teacher) if is_built else teacher,
+        data_preprocessor=dict(VIEWS, num_views=1),
+        teacher_input_size=given,
+    )
+    seen = []
+    model.teacher.register_forward_pre_hook(
+        lambda _, inputs: seen.append(tuple(inputs[0].shape[2:]))
+    )
+    assert all(loss.isfinite() for loss in step_of_one_view(model).values())
+    assert seen == [(side, side)]
+
+
+def test_teacher_that_does_not_run_on_the_size_that_is_given():
+    teacher, settings = of_torchvision(image_size=96), dict(data_preprocessor=VIEWS)
+    with pytest.raises(ValueError, match="teacher .*3 x 64 x 64 .*teacher_input_size"):
+        build_pckd(classifier(8), teacher, teacher_input_size=64, **settings)
+    build_pckd(classifier(8), teacher, teacher_input_size=96, **settings)  # the advice
+
+
 # --- in a run ---------------------------------------------------------------------
 
 
