@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .input_size import known_input_size
 from .randomness import isolated_randomness
 
-__all__ = ["example_inputs", "input_channels", "only_input_size"]
+__all__ = ["example_inputs", "input_channels", "only_input_size", "takes"]
 
 # Where a network does not say what size it takes: that of CIFAR, a larger one for
 # networks that halve an image more often, ImageNet's, Inception's.
@@ -56,6 +56,23 @@ def example_inputs(
         yield _images(network, images, shape)
 
 
+def takes(network: nn.Module, input_shape: Sequence[int]) -> bool:
+    """Try whether a network takes images of a shape.
+
+    A copy of it runs on a random image, in evaluation.
+
+    Args:
+        network (nn.Module): The network.
+        input_shape (Sequence[int]): Channels, height and width.
+
+    Returns:
+        bool: Whether it ran.
+    """
+    network = copy.deepcopy(network).eval()
+    with isolated_randomness(), torch.no_grad():
+        return _runs(network, _images(network, 1, input_shape))
+
+
 def only_input_size(
     network: nn.Module, input_shape: Optional[Sequence[int]] = None
 ) -> Optional[Tuple[int, int]]:
@@ -69,20 +86,24 @@ def only_input_size(
             that it is to take, where they are known. Defaults to None.
 
     Returns:
-        tuple[int, int], optional: The one height and width. None for a network that
-        takes ``input_shape``, or others than that, or whose size was not found.
+        tuple[int, int], optional: The one height and width, or the likeliest, where it
+        does not take ``input_shape``. None for a network that takes ``input_shape``, or
+        several sizes, or whose size was not found.
     """
     network = copy.deepcopy(network).eval()
     with isolated_randomness(), torch.no_grad():
         if input_shape is not None and _runs(network, _images(network, 1, input_shape)):
             return None
         for inputs in example_inputs(network, 1):
-            if _runs(network, inputs):
-                channels, *size = inputs.shape[1:]
-                half, double = ([int(side * by) for side in size] for by in (0.5, 2))
-                others = (_images(network, 1, (channels, *at)) for at in (half, double))
-                takes_others = any(_runs(network, other) for other in others)
-                return None if takes_others else tuple(size)
+            if not _runs(network, inputs):
+                continue
+            channels, *size = inputs.shape[1:]
+            if input_shape is None:
+                others = ([int(side * by) for side in size] for by in (0.5, 2))
+                shapes = ((channels, *other) for other in others)
+                if any(_runs(network, _images(network, 1, shape)) for shape in shapes):
+                    return None
+            return tuple(size)
     return None
 
 

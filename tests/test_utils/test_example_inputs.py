@@ -7,6 +7,7 @@ from pckd_mm.utils.example_inputs import (
     example_inputs,
     input_channels,
     only_input_size,
+    takes,
 )
 
 
@@ -60,3 +61,10 @@ def test_networks_of_several_sizes():
     # 64 is the first of the usual sizes that is large enough, half of it is not.
     assert only_input_size(convolutions(6)) is None
     assert only_input_size(convolutions(6), (1, 128, 128)) is None
+    assert only_input_size(convolutions(6), (1, 32, 32)) == (64, 64)
+
+
+def test_shapes_that_are_taken():
+    network = convolutions(6)
+    assert takes(network, (1, 64, 128)) and not takes(network, (1, 32, 32))
+    assert not takes(network, (3, 64, 64))

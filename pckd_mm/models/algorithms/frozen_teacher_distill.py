@@ -3,6 +3,7 @@
 import copy
 import logging
 from abc import abstractmethod
+from functools import partial
 from inspect import signature
 from typing import (
     Any,
@@ -48,7 +49,7 @@ from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import fit_on_load
-from pckd_mm.utils.example_inputs import input_channels
+from pckd_mm.utils.example_inputs import input_channels, takes
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 from .settings import check_settings, check_teacher
@@ -205,7 +206,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if data_preprocessor is not None or declared_normalisation(architecture):
             normalisation = normalisation_of(self.data_preprocessor)
         self._teacher_inputs = _Unregistered(
-            TeacherInputs(normalisation, trained, swap_teacher_channels)
+            TeacherInputs(
+                normalisation, trained, swap_teacher_channels, partial(takes, teacher)
+            )
         )
         self.teacher_inputs.tell()
         self.teacher_ckpt = teacher_ckpt

@@ -44,6 +44,8 @@ class TrainedInputs:
         size (tuple[int, int], optional): Height and width. Defaults to None, that of
             the student's images.
         sized_by (str): Who says so, in words.
+        spare (InputSize, optional): For a network that does not take the student's
+            images. Defaults to None.
     """
 
     normalisation: Optional[Normalisation] = None
@@ -51,6 +53,7 @@ class TrainedInputs:
     order: Optional[str] = None
     size: Optional[Tuple[int, int]] = None
     sized_by: str = ""
+    spare: Optional[InputSize] = None
 
 
 def trained_inputs(
@@ -93,6 +96,7 @@ def trained_inputs(
     card = network_card(network)
     # Whether what comes with the network is about the weights that it has.
     is_true = checkpoint is None and _has_weights_of_library(declared)
+    known = None
     if size is not None:
         size, sized_by = _given_size(size)
     elif dataset is not None and image_size(dataset) is not None:
@@ -103,7 +107,7 @@ def trained_inputs(
             known = InputSize(card.size, card.source)
         is_right = is_true and dataset is None
         size, sized_by = _size_of_network(network, known, is_right, input_shape)
-    found = dict(size=size, sized_by=sized_by)
+    found = dict(size=size, sized_by=sized_by, spare=known if size is None else None)
 
     normalisation = declared_normalisation(declared)
     if normalisation is not None:
@@ -238,22 +242,20 @@ def _size_of_network(
     if known is not None and (known.is_chosen or is_right):
         return known.size, known.source
     embedding = _position_embedding(network)
+    of_images = f"of the images that the teacher {_describe(network)} was trained on"
+    remedy = "Set teacher_input_size, or teacher_config to the config that trains it"
+    same = f"; teacher_input_size={SAME!r} is the student's"
     if known is not None and embedding is not None:
         size, by = known.size, known.source
-        why = f"of its position embeddings ({embedding}) by {by}"
+        why = f"its position embeddings ({embedding}) are for that, as {by} says"
     else:
         size, by = only_input_size(network, input_shape), "a trial of the network"
-        why = "of the only images that it takes"
-    of_images = f"of the images that the teacher {_describe(network)} was trained on"
-    remedy = (
-        "Set teacher_input_size to it, or to "
-        f"{SAME!r} for the student's, or teacher_config to the config that trains it."
-    )
+        why, same = "it does not run on others", ""
     if size is not None:
         if input_shape is None or tuple(input_shape[1:]) != size:
             _warn(
                 f"The size {of_images} is not said: it gets {size[0]} x {size[1]} "
-                f"pixels, the size {why}. {remedy}"
+                f"pixels, since {why}. {remedy}{same}."
             )
         return size, by
     if known is not None:
@@ -261,12 +263,12 @@ def _size_of_network(
         _warn(
             f"The size {of_images} is not known: {known.source} says {height} x "
             f"{width}, which need not be that of its weights, and it gets the "
-            f"student's. {remedy}"
+            f"student's. {remedy}."
         )
     elif embedding is not None:
         _warn(
             f"The size {of_images} is not known, and its position embeddings "
-            f"({embedding}) are for one: it gets the student's. {remedy}"
+            f"({embedding}) are for one: it gets the student's. {remedy}."
         )
     return None, ""
 

@@ -343,6 +343,37 @@ def test_teacher_that_does_not_run_on_the_size_that_is_given():
     build_pckd(classifier(8), teacher, teacher_input_size=96, **settings)  # the advice
 
 
+SWIN = dict(
+    type="mmpretrain.ImageClassifier",
+    backbone=dict(
+        type="mmpretrain.SwinTransformer",
+        arch=dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4),
+    ),
+    neck=dict(type="mmpretrain.GlobalAveragePooling"),
+    head=dict(type="mmpretrain.LinearClsHead", num_classes=10, in_channels=64),
+)
+
+
+@pytest.mark.parametrize("input_shape", [None, (3, 8, 8)])
+def test_teacher_that_is_not_made_for_images_so_small(input_shape, log):
+    # Of any size, but from the width of a window on; its default is 224.
+    model = build_pckd(
+        classifier(8),
+        SWIN,
+        data_preprocessor=dict(VIEWS, num_views=1),
+        input_shape=input_shape,
+    )
+    assert all(loss.isfinite() for loss in step_of_one_view(model).values())
+    assert model.teacher_inputs.size == (224, 224)
+    assert any("sees the images at 224 x 224 pixels" in line for line in log())
+
+
+def test_teacher_that_takes_images_of_the_students_size():
+    model = build_pckd(classifier(8), SWIN, data_preprocessor=dict(VIEWS, num_views=1))
+    batch = torch.rand(1, 3, 256, 224)
+    assert model.teacher_inputs(batch) is batch and model.teacher_inputs.size is None
+
+
 # --- in a run ---------------------------------------------------------------------
 
 

@@ -243,7 +243,7 @@ class Flat(nn.Module):
 def test_network_that_takes_one_size(warnings):
     found = read(network=Flat(64), input_shape=(3, 32, 32))
     assert found.size == (64, 64) and read(network=Flat(64)).size == (64, 64)
-    assert "the size of the only images that it takes" in warnings()[0]
+    assert "gets 64 x 64 pixels, since it does not run on others" in warnings()[0]
     assert len(warnings()) == 2
     assert read(network=Flat(32), input_shape=(3, 32, 32)).size is None
     assert read(network=Flat(64), size="same").size is None
