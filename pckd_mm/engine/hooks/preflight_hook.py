@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.datasets import InMemoryDataset, collate_batches
-from pckd_mm.datasets.image_format import applies, channel_order
+from pckd_mm.datasets.image_format import channel_order, pixel_transform
 from pckd_mm.datasets.labels import image_labels
 from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.models import RotatedViewsDataPreprocessor
@@ -242,11 +242,13 @@ def tell_channel_order(model: SingleTeacherDistill, dataset: Dataset) -> None:
     order = channel_order(dataset)
     if order is not None:
         inputs.tell_channel_order(order)
-    if inputs.converts and applies(dataset, "Normalize"):
+    found = pixel_transform(dataset) if inputs.converts else None
+    if found is not None:
         raise ValueError(
-            "The training pipeline has a Normalize, and the teacher's images are "
+            f"The training pipeline has a {found}, and the teacher's images are "
             "normalised otherwise than the student's; expected pixels of 0 to 255, "
-            "from which it is worked out: move mean and std to data_preprocessor."
+            "from which it is worked out: leave it out, and give mean and std of such "
+            "pixels to data_preprocessor."
         )
 
 

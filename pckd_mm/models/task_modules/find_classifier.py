@@ -121,10 +121,12 @@ def _first_run(
             reason = str(error).splitlines()[0] if str(error) else ""
             size = " x ".join(map(str, inputs.shape[1:]))
             tried.append(f"{size} ({type(error).__name__}: {reason[:120]})")
+    remedy = "set the model's input_shape=(channels, height, width)"
+    if who == "teacher":
+        remedy += ", and teacher_input_size where the teacher's have another size"
     raise ValueError(
         f"The {who} ({type(calls.network).__name__}) runs on no image of "
-        f"{'; '.join(tried)}; expected the shape of its images: set the model's "
-        "input_shape=(channels, height, width)."
+        f"{'; '.join(tried)}; expected the shape of its images: {remedy}."
     )
 
 
