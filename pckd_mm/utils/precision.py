@@ -57,7 +57,7 @@ def has_fast_bfloat16() -> bool:
     return not flags or not _INSTRUCTIONS.isdisjoint(flags)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _x86_flags() -> Collection[str]:
     """What an x86 CPU can do, by Linux's names; empty where there is no telling."""
     try:
