@@ -111,7 +111,8 @@ def step(model: BaseModel, data: dict) -> Dict[str, Any]:
     optimizer = torch.optim.SGD(
         (p for p in model.parameters() if p.requires_grad), lr=1e-3
     )
-    logged = model.train_step(_copy(data), OptimWrapper(optimizer))
+    wrapper = OptimWrapper(optimizer, clip_grad=dict(max_norm=1.0))
+    logged = model.train_step(_copy(data), wrapper)
     bad = [name for name, value in logged.items() if not torch.isfinite(value).all()]
     if bad:
         return dict(result=RAW, detail=f"{bad[0]} is not finite", stage="step")
