@@ -21,12 +21,13 @@ _KEEP_SIZE = frozenset(
     (
         "PackInputs PackMultiTaskInputs Collect ToTensor ImageToTensor PILToTensor "
         "ToPILImage NumpyToPIL PILToNumpy ToPIL ToNumpy ConvertImageDtype Compose "
-        "LoadAnnotations RandomFlip RandomHorizontalFlip RandomVerticalFlip Normalize "
-        "ColorJitter Lighting Grayscale RandomGrayscale RandomErasing GaussianBlur "
-        "AutoContrast Brightness ColorTransform Contrast Cutout Equalize Invert "
-        "Posterize Rotate Sharpness Shear Solarize SolarizeAdd Translate AutoAugment "
-        "RandAugment TrivialAugmentWide AugMix RandomInvert RandomPosterize "
-        "RandomSolarize RandomAdjustSharpness RandomAutocontrast RandomEqualize"
+        "LoadAnnotations CleanCaption RandomFlip RandomHorizontalFlip "
+        "RandomVerticalFlip Normalize ColorJitter Lighting Grayscale RandomGrayscale "
+        "RandomErasing GaussianBlur AutoContrast Brightness ColorTransform Contrast "
+        "Cutout Equalize Invert Posterize Rotate Sharpness Shear Solarize SolarizeAdd "
+        "Translate AutoAugment RandAugment TrivialAugmentWide AugMix RandomInvert "
+        "RandomPosterize RandomSolarize RandomAdjustSharpness RandomAutocontrast "
+        "RandomEqualize"
     ).split()
 )
 # Those that cut out a size; where it stands, and whether it is (width, height) there.
