@@ -85,9 +85,8 @@ def test_config_of_a_library(tmp_path, capsys):
     torch.save({"model": published.state_dict(), "epoch": 3}, paths[0])
     name = "mmpretrain::mobilenet_v3/mobilenet-v3-small_8xb128_in1k.py"
     to_mmpretrain.main([*paths, "--config", name])
-    assert capsys.readouterr().out.startswith(
-        f"{paths[1]}: taken from model in the file; names, shapes and known settings fit"
-    )
+    out = capsys.readouterr().out
+    assert out.startswith(f"{paths[1]}: taken from model in the file; names, shapes ")
 
 
 def test_comparison_of_logits(convert):
@@ -164,7 +163,7 @@ def test_antialiased_networks_are_named(kind, antialiased, convert, refuse, tmp_
     pytest.importorskip("timm")
     case = TIMM[kind]
     words = f"{antialiased}.*have these names too and are none of mmpretrain's"
-    assert re.search(f"; timm's anti.*{words}; add --network", convert(case))
+    assert re.search(f"; timm's anti.*{words}.*; add --network", convert(case))
     case = case._replace(build=zoo.timm_model(antialiased))
     state = conversions.randomised(case).state_dict()
     assert re.search(words, convert(case, state=state))

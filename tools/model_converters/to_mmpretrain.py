@@ -101,15 +101,15 @@ def main(argv: Optional[List[str]] = None) -> None:
             )
             return converted
         notes.append("names, shapes and known settings fit")
+        alike = none_of_ours(state, classifier, source)
+        if alike:
+            notes.append(alike)
         kinds = other_kinds(state, classifier, source)
         if kinds:
             notes.append(
                 "networks of the same names compute otherwise, for which you would "
                 f"give {kinds}"
             )
-        alike = none_of_ours(state, classifier, source)
-        if alike:
-            notes.append(alike)
         notes.append("add --network LIBRARY/NAME to compare the logits")
         return converted
 

@@ -108,9 +108,9 @@ def require_same_logits(
         kinds = other_kinds(state, classifier, source)
         alike = none_of_ours(state, classifier, source)
         what = "give the --config and the --network of the checkpoint's network"
-        what += f" ({alike})" * bool(alike)
         if kinds:
             what = f"give {kinds}, and set the same in the config that you train with"
+        what += f" ({alike})" * bool(alike)
         raise ValueError(
             f"{source} gives logits of up to {largest:.4g} in {network}, and the "
             f"config's network differs from them by up to {difference:.4g}; expected "
