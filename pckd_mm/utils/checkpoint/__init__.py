@@ -2,17 +2,14 @@
 
 from .exporting import HOW_IT_LOADS, export_student, student_beside
 from .fitting import (
-    Fitted,
-    fit_names,
     fitting_tensors,
     load_exactly,
     model_state_dict,
-    plain_names,
     require_same_tensors,
     tensors_of,
-    without_ddp,
 )
 from .loading import fit_on_load, naming_source
+from .names import Fitted, fit_names, plain_names, without_ddp
 from .reading import explaining_unreadable, read_checkpoint
 from .resuming import (
     checkpoint_to_resume,

@@ -7,7 +7,7 @@ from typing import Optional
 import torch
 
 from ..files import write_whole
-from .fitting import STUDENT, part_of, plain_names
+from .names import STUDENT, part_of, plain_names
 from .reading import read_checkpoint
 
 # In the meta of a checkpoint: a sentence, for students of other libraries.

@@ -12,7 +12,8 @@ from mmengine.logging import print_log
 from mmengine.model import PretrainedInit
 from torch import nn
 
-from .fitting import COUNTER, fitting_tensors, listed
+from .fitting import fitting_tensors, listed
+from .names import COUNTER
 
 # What a fitting network keeps of itself, as attributes, since copies (EMAHook's) keep
 # them too.
