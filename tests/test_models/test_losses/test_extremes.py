@@ -99,6 +99,11 @@ def plain_kd(s: Tensor, t: Tensor) -> Tensor:
     return 16 * (WEIGHTS * kl(log_softmax(s / 4), log_softmax(t / 4))).mean()
 
 
+def plain_standardized(s: Tensor, t: Tensor) -> Tensor:
+    s, t = (2 * unit(x - x.mean(1, keepdim=True)) for x in (s, t))  # 4 = CLASSES - 1
+    return plain_kd(s, t)
+
+
 def plain_dkd(s: Tensor, t: Tensor) -> Tensor:
     total = 0
     for s_row, t_row, label in zip(s / 4, t / 4, LABELS.tolist(), strict=True):
@@ -181,6 +186,10 @@ def maps(x: Tensor) -> Tensor:
 
 LOGIT_LOSSES = {
     "kd": (lambda s, t: PreviewKLDivergence()(s, t, WEIGHTS), plain_kd),
+    "kd, standardized": (
+        lambda s, t: PreviewKLDivergence(standardize=True)(s, t, WEIGHTS),
+        plain_standardized,
+    ),
     "dkd": (lambda s, t: DecoupledKDLoss()(s, t, LABELS), plain_dkd),
     "dist": (lambda s, t: DISTRelationLoss()(s, t), plain_dist),
 }
