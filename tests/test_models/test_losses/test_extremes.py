@@ -27,6 +27,7 @@ IMAGES, CLASSES, WIDTH = 6, 5, 8
 LABELS = torch.tensor([0, 1, 0, 2, 4, 1])
 # Preview weights: of an easy image, of one that is 1e4 times as hard as the mean, ...
 WEIGHTS = torch.tensor([1.0, 0.0, 1.0, math.exp(-9), 1e-38, 1.0])
+ONES = torch.ones(IMAGES)
 HUGE = 6e4  # float16 ends at 65504
 
 
@@ -104,9 +105,10 @@ def plain_standardized(s: Tensor, t: Tensor) -> Tensor:
     return plain_kd(s, t)
 
 
-def plain_dkd(s: Tensor, t: Tensor) -> Tensor:
+def plain_dkd(s: Tensor, t: Tensor, weights: Tensor = ONES) -> Tensor:
     total = 0
-    for s_row, t_row, label in zip(s / 4, t / 4, LABELS.tolist(), strict=True):
+    rows = zip(s / 4, t / 4, LABELS.tolist(), weights.double(), strict=True)
+    for s_row, t_row, label, v in rows:
         parts = []
         for row in (s_row, t_row):
             others = torch.cat([row[:label], row[label + 1 :]])
@@ -114,18 +116,21 @@ def plain_dkd(s: Tensor, t: Tensor) -> Tensor:
             pair = torch.stack([row[label], log_rest])
             parts.append((log_softmax(pair[None]), log_softmax(others[None])))
         (s_pair, s_others), (t_pair, t_others) = parts
-        total = total + 16 * (kl(s_pair, t_pair) + 8 * kl(s_others, t_others))
+        total = total + v * 16 * (kl(s_pair, t_pair) + 8 * kl(s_others, t_others))
     return total.squeeze() / len(s)
 
 
-def plain_dist(s: Tensor, t: Tensor) -> Tensor:
-    def relation(a: Tensor, b: Tensor) -> float:
-        a, b = (x - x.mean(dim=1, keepdim=True) for x in (a, b))
+def plain_dist(s: Tensor, t: Tensor, weights: Tensor = ONES) -> Tensor:
+    def relation(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+        a, b = (x - (share * x).mean(dim=1, keepdim=True) for x in (a, b))
+        a, b = share.sqrt() * a, share.sqrt() * b
         lengths = a.norm(dim=1) * b.norm(dim=1)
-        return 1 - ((a * b).sum(1) / (lengths + 1e-8)).mean()
+        return 1 - (a * b).sum(1) / (lengths + 1e-8)
 
     s, t = log_softmax(s / 4).exp(), log_softmax(t / 4).exp()
-    return 16 * 2 * (relation(s, t) + relation(s.T, t.T))
+    v = weights.double()
+    inter = (v * relation(s, t, torch.ones(CLASSES))).mean()
+    return 16 * 2 * (inter + relation(s.T, t.T, v / v.mean()).mean())
 
 
 def plain_feature_alignment(s: Tensor, t: Tensor) -> Tensor:
@@ -191,7 +196,15 @@ LOGIT_LOSSES = {
         plain_standardized,
     ),
     "dkd": (lambda s, t: DecoupledKDLoss()(s, t, LABELS), plain_dkd),
+    "dkd, weighted": (
+        lambda s, t: DecoupledKDLoss()(s, t, LABELS, weight=WEIGHTS),
+        lambda s, t: plain_dkd(s, t, WEIGHTS),
+    ),
     "dist": (lambda s, t: DISTRelationLoss()(s, t), plain_dist),
+    "dist, weighted": (
+        lambda s, t: DISTRelationLoss()(s, t, WEIGHTS),
+        lambda s, t: plain_dist(s, t, WEIGHTS),
+    ),
 }
 FEATURE_LOSSES = {
     "alignment": (FeatureAlignmentLoss(), plain_feature_alignment),
