@@ -11,6 +11,7 @@ from pckd_mm.models.losses import (
     AttentionTransferLoss,
     CategoryAlignmentLoss,
     CategoryContrastiveLoss,
+    CenterContrastiveLoss,
     ContrastiveRepresentationLoss,
     DecoupledKDLoss,
     DistanceRKDLoss,
@@ -276,6 +277,27 @@ CENTERS = dict(
     huge=HUGE * noise(CLASSES, WIDTH, seed=2).sign(),
     equal=1e4 * noise(1, WIDTH, seed=2).sign().repeat(CLASSES, 1),
 )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("centers", CENTERS)
+@pytest.mark.parametrize("case", FEATURES)
+def test_contrast_with_centers(case, centers, dtype):
+    s_centers = CENTERS[centers].to(dtype)
+
+    def loss(embed: Tensor, other: Tensor) -> Tensor:
+        return CenterContrastiveLoss()(
+            embed, other, s_centers, s_centers.flip(0), LABELS, WEIGHTS
+        )
+
+    def plain(embed: Tensor, other: Tensor) -> Tensor:
+        rows = torch.arange(IMAGES)
+        own, theirs = unit(s_centers.double()), unit(s_centers.double().flip(0))
+        s = log_softmax(unit(embed) @ own.T / 0.07)
+        t = log_softmax(unit(other) @ theirs.T / 0.07)
+        return -(WEIGHTS.double() * (s + t)[rows, LABELS]).mean()
+
+    assert_sound(loss, plain, FEATURES[case], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
