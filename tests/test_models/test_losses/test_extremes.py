@@ -142,6 +142,11 @@ def plain_squares(s: Tensor, t: Tensor) -> Tensor:
     return (s - t).square().sum() / s.numel()
 
 
+def plain_gram(s: Tensor, t: Tensor) -> Tensor:
+    s, t = unit(s), unit(t)
+    return (s @ s.T - t @ t.T).square().mean()
+
+
 def plain_attention(s: Tensor, t: Tensor) -> Tensor:
     maps = [unit(x.view(IMAGES, 2, 4).square().mean(1)) for x in (s, t)]
     return (maps[0] - maps[1]).square().mean()
@@ -210,6 +215,7 @@ LOGIT_LOSSES = {
 FEATURE_LOSSES = {
     "alignment": (FeatureAlignmentLoss(), plain_feature_alignment),
     "centers": (CategoryAlignmentLoss(), plain_squares),
+    "gram": (CategoryAlignmentLoss(form="gram"), plain_gram),
     "hint": (HintLoss(), plain_squares),
     "attention": (
         lambda s, t: AttentionTransferLoss()([maps(s)], [maps(t)]),
