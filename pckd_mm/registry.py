@@ -5,6 +5,7 @@ look-up imports the modules, nobody has to. A name without a scope is looked up 
 neighbours' registries too, whatever the default scope is.
 """
 
+import contextlib
 import inspect
 from importlib import import_module
 from typing import Any, Iterator, Optional, Sequence, Union
@@ -79,10 +80,9 @@ class NeighbourlyRegistry(Registry):
         """A library's registry of this kind; None where it has none."""
         if scope == "mmdet" and not has_detection():
             return None
-        try:
+        # A project of one's own may have its registries anywhere.
+        with contextlib.suppress(ImportError):
             import_module(f"{scope}.registry")
-        except ImportError:
-            return None
         return self.root._search_child(scope)
 
     def with_scope(self, name: str, suffix: str = "", first: Sequence[str] = ()) -> str:

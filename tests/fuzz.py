@@ -378,7 +378,7 @@ def make_readers(folder: Path, canary: str) -> Dict[str, Reader]:
         path,
         with_canary(mutate_old_checkpoint),
         lambda p=path: convert_state_dict(
-            published_state_dict(read_checkpoint(str(p)), str(p)),
+            published_state_dict(read_checkpoint(str(p)), str(p)).tensors,
             "resnet8",
             config,
             str(p),
@@ -395,7 +395,7 @@ def make_readers(folder: Path, canary: str) -> Dict[str, Reader]:
         path,
         with_canary(mutate_old_checkpoint),
         lambda p=path: zoo_names.convert_state_dict(
-            published_state_dict(read_checkpoint(str(p)), str(p)), vit, str(p)
+            published_state_dict(read_checkpoint(str(p)), str(p)).tensors, vit, str(p)
         ),
     )
 

@@ -124,5 +124,7 @@ def test_cell(loss, labels, outcome):
         assert found and all(value.isfinite() for value in found)
     else:
         assert outcome == "refused"
-        with pytest.raises((ValueError, RuntimeError), match="expected"):
+        with pytest.raises((ValueError, RuntimeError), match="; expected") as error:
             step()
+        # A sentence of ours, and not a library's.
+        assert "pckd_mm" in str(error.traceback[-1].path)

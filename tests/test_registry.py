@@ -128,21 +128,23 @@ def test_without_mmdet_the_others_are_searched(monkeypatch):
         assert MODELS.scope_of("FasterRCNN") is None
 
 
-def test_a_default_scope_of_ones_own_keeps_the_parts_there():
-    """As MMEngine has it: a project's names are found inside of a classifier."""
+@pytest.mark.parametrize("name", ["MyBackbone", "ResNet"])
+def test_a_default_scope_of_ones_own_keeps_the_parts_there(name):
+    """As MMEngine has it: a project's names are found, inside of a classifier too."""
     own = registry.Registry("model", parent=ROOT_MODELS, scope="my_project")
 
-    @own.register_module()
+    @own.register_module(name)
     class MyBackbone(mmpretrain.models.ResNet):
         pass
 
-    cfg = plain_classifier(type="MyBackbone")
+    cfg = plain_classifier(type=name)
     for part in (cfg["neck"], cfg["head"], cfg["head"]["loss"]):
         part["type"] = f"mmpretrain.{part['type']}"
     cfg["data_preprocessor"] = dict(type="mmpretrain.ClsDataPreprocessor")
     try:
         with default_scope("my_project"):
             assert type(MODELS.build(cfg).backbone) is MyBackbone
+            assert MODELS.get(name) is MyBackbone
     finally:
         del ROOT_MODELS.children["my_project"]
 

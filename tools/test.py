@@ -69,7 +69,12 @@ class TakeStudentHook(Hook):
         model = unwrap(runner.model)
         network = getattr(model, "architecture", model)
         source = f"The checkpoint {runner._load_from}"
-        state = fitting_tensors(checkpoint, network.state_dict(), source).tensors
+        state, notes = fitting_tensors(checkpoint, network.state_dict(), source)
+        if notes:
+            who = type(network).__name__
+            runner.logger.info(
+                f"{source} is loaded into the {who}: {'; '.join(notes)}."
+            )
         try:
             network.load_state_dict(state)
         except RuntimeError:  # lists the tensors over many lines

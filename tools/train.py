@@ -125,8 +125,8 @@ def train(cfg: Config) -> None:
     with weights_only_loading():
         runner = Runner.from_cfg(cfg)
         runner.logger.info(
-            f"Networks: {networks_of(cfg.model)}. A fault in compiled code would end "
-            "this log with Python's place in it."
+            f"Networks: {networks_of(cfg.model)}. A fault in compiled code would print "
+            "Python's place in it to stderr, not to this log's file."
         )
         with saying_where_resume_goes_on(runner):
             runner.train()

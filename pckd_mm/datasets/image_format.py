@@ -1,8 +1,9 @@
 """What the images of a data set are before they are normalised, read off its config."""
 
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+import re
+from typing import Any, Iterator, Optional, Sequence, Tuple
 
-__all__ = ["applies", "channel_order", "image_size"]
+__all__ = ["channel_order", "image_size", "pixel_transform"]
 
 # Data sets that hold arrays instead of naming files: order of channels and size.
 _HELD = dict(
@@ -15,6 +16,29 @@ _HELD = dict(
     DigitsDataset=("gray", (8, 8)),
 )
 _SWAPPED = dict(rgb="bgr", bgr="rgb")
+# Transforms, of torchvision too, that leave the size as it is.
+_KEEP_SIZE = frozenset(
+    (
+        "PackInputs PackMultiTaskInputs Collect ToTensor ImageToTensor PILToTensor "
+        "ToPILImage NumpyToPIL PILToNumpy ToPIL ToNumpy ConvertImageDtype Compose "
+        "LoadAnnotations CleanCaption RandomFlip RandomHorizontalFlip "
+        "RandomVerticalFlip Normalize ColorJitter Lighting Grayscale RandomGrayscale "
+        "RandomErasing GaussianBlur AutoContrast Brightness ColorTransform Contrast "
+        "Cutout Equalize Invert Posterize Rotate Sharpness Shear Solarize SolarizeAdd "
+        "Translate AutoAugment RandAugment TrivialAugmentWide AugMix RandomInvert "
+        "RandomPosterize RandomSolarize RandomAdjustSharpness RandomAutocontrast "
+        "RandomEqualize"
+    ).split()
+)
+# Those that cut out a size; where it stands, and whether it is (width, height) there.
+# Torchvision's have size, (height, width).
+_CROPS = dict(
+    CenterCrop=("crop_size", True),
+    EfficientNetCenterCrop=("crop_size", True),
+    RandomCrop=("crop_size", False),
+    RandomResizedCrop=("scale", False),
+    EfficientNetRandomCrop=("scale", False),
+)
 
 
 def channel_order(dataset: Any) -> Optional[str]:
@@ -43,21 +67,26 @@ def image_size(dataset: Any) -> Optional[Tuple[int, int]]:
     return _of_all(_size(part) for part in _parts(dataset))
 
 
-def applies(dataset: Any, transform: str) -> bool:
-    """Whether a data set's pipeline has a transform, by the name of its class.
+def pixel_transform(dataset: Any) -> Optional[str]:
+    """Transform of a data set's pipeline after which pixels are not 0 to 255.
 
     Args:
         dataset (dict | Dataset): As for :func:`channel_order`.
-        transform (str): Such as ``'Normalize'``.
 
     Returns:
-        bool: Of any part of the data set.
+        str, optional: Name of its class: ``'Normalize'``, or one of torchvision's that
+        scale to 0 to 1. None where there is none.
     """
-    return any(
-        transform in _names(step)
-        for part in _parts(dataset)
-        for step in _transforms(part)
-    )
+    for part in _parts(dataset):
+        for step in _transforms(part):
+            names = _names(step)
+            if "Normalize" in names:
+                return "Normalize"
+            if _is_of_torchvision(step):
+                for name in ("ToTensor", "ConvertImageDtype"):
+                    if name in names:
+                        return f"torchvision/{name}"
+    return None
 
 
 def _order(dataset: Any) -> Optional[str]:
@@ -82,22 +111,41 @@ def _size(dataset: Any) -> Optional[Tuple[int, int]]:
     _, size = _held(dataset)
     for step in _transforms(dataset):
         names = _names(step)
-        if "LoadImageFromFile" in names or "ResizeEdge" in names:
-            size = None
-        elif not names.isdisjoint({"CenterCrop", "EfficientNetCenterCrop"}):
-            size = _height_and_width(_get(step, "crop_size"))
+        of_torchvision = _is_of_torchvision(step)
+        crops = [place for name, place in _CROPS.items() if name in names]
+        if crops:
+            name, is_swapped = ("size", False) if of_torchvision else crops[0]
+            size = _height_and_width(_get(step, name), is_swapped)
+        elif "Resize" in names and of_torchvision:
+            size = _resized(size, _get(step, "size"))
         elif "Resize" in names:
             fixed = not _get(step, "keep_ratio", False)
-            size = _height_and_width(_get(step, "scale")) if fixed else None
+            size = _height_and_width(_get(step, "scale"), True) if fixed else None
+        elif "ResizeEdge" in names:
+            size = _resized(size, _get(step, "scale"))
+        elif names.isdisjoint(_KEEP_SIZE):
+            size = None  # of images in files, or whatever the transform does
     return size
 
 
-def _height_and_width(size: Any) -> Optional[Tuple[int, int]]:
-    """Transforms of mmcv have (width, height), or one number for both."""
+def _resized(size: Optional[Tuple[int, int]], wanted: Any) -> Optional[Tuple[int, int]]:
+    """Resized to height and width, or to an edge, which fixes both of a square."""
+    is_edge = isinstance(wanted, int) or (
+        isinstance(wanted, Sequence) and len(wanted) == 1
+    )
+    if is_edge and (size is None or size[0] != size[1]):
+        return None
+    return _height_and_width(wanted, False)
+
+
+def _height_and_width(size: Any, is_swapped: bool) -> Optional[Tuple[int, int]]:
+    """One number for both, or two, which mmcv has as (width, height)."""
+    if isinstance(size, Sequence) and len(size) == 1:
+        (size,) = size
     if isinstance(size, int):
         return size, size
     if isinstance(size, Sequence) and len(size) == 2:
-        width, height = size
+        height, width = reversed(size) if is_swapped else size
         return int(height), int(width)
     return None
 
@@ -118,10 +166,31 @@ def _parts(dataset: Any) -> Iterator[Any]:
         yield dataset
 
 
-def _transforms(dataset: Any) -> List[Any]:
-    pipeline = _get(dataset, "pipeline") or []
+def _transforms(dataset: Any) -> Iterator[Any]:
+    """Transforms of a data set's pipeline, one after the other."""
+    return _flat(_get(dataset, "pipeline") or [])
+
+
+def _flat(steps: Any) -> Iterator[Any]:
     # A built pipeline is a Compose.
-    return list(getattr(pipeline, "transforms", pipeline))
+    for step in getattr(steps, "transforms", steps):
+        if isinstance(step, (list, tuple)):
+            yield from _flat(step)
+            continue
+        if "TorchVisonTransformWrapper" in _names(step):
+            step = getattr(step, "t", step)
+        # Those inside of Compose, RandomApply and the like come first.
+        yield from _flat(_get(step, "transforms") or [])
+        yield step
+
+
+def _is_of_torchvision(step: Any) -> bool:
+    if isinstance(step, dict):
+        kind = step.get("type")
+        if isinstance(kind, str):
+            return "torchvision/" in kind
+        return getattr(kind, "__module__", "").startswith("torchvision.")
+    return type(step).__module__.startswith("torchvision.")
 
 
 def _names(owner: Any) -> set:
@@ -130,7 +199,7 @@ def _names(owner: Any) -> set:
     if isinstance(owner, dict):
         cls = owner.get("type")
         if isinstance(cls, str):
-            return {cls.rpartition(".")[2]}
+            return {re.split("[./]", cls)[-1]}
     return {base.__name__ for base in getattr(cls, "__mro__", ())}
 
 

@@ -21,7 +21,7 @@ class BFloat16OptimWrapper(SkipStepMixin, OptimWrapper):
     too, which ``AmpOptimWrapper`` does not. Parameters and updates stay float32.
 
     On a CPU without instructions for bfloat16 everything stays float32, since bfloat16
-    would be many times slower there.
+    would be slower than float32 there.
 
     Args:
         force (bool): Whether to take bfloat16 there all the same. Defaults to False.

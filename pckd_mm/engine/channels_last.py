@@ -1,30 +1,31 @@
 """Whether the networks of a run work on tensors with channels last."""
 
-import contextlib
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.dist import broadcast_object_list
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from pckd_mm.engine.trial import Trial, seconds_of_each
+from pckd_mm.engine.trial import (
+    FASTER,
+    Trial,
+    compared,
+    first_line,
+    is_slower,
+    seconds_of_each,
+)
 
 __all__ = [
     "AUTO",
-    "SLOWER",
     "Candidate",
-    "compared",
-    "first_line",
     "unsafe_convolution",
     "use_channels_last",
 ]
 
 # On a GPU, and on a CPU where it is measured to be faster.
 AUTO = "auto"
-# Shares of a time by which another one must differ, to be more than noise.
-FASTER, SLOWER = 0.95, 1.05
 _LAYOUT = torch.channels_last
 
 
@@ -58,31 +59,19 @@ def unsafe_convolution(*networks: nn.Module) -> Optional[str]:
     return None
 
 
-def first_line(error: Exception) -> str:
-    """An error's kind and the first line of its message."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
-
-
-def compared(with_it: float, without: float) -> str:
-    """Two times in words, in milliseconds."""
-    numbers = [
-        f"{1000 * seconds:.{0 if seconds >= 0.1 else 1}f}"
-        for seconds in (with_it, without)
-    ]
-    return f"a pass takes {numbers[0]} ms with it, {numbers[1]} without"
-
-
-@contextlib.contextmanager
-def _weights_with_channels_last(network: nn.Module) -> Iterator[None]:
-    tensors = [*network.parameters(), *network.buffers()]
-    before = [tensor.data for tensor in tensors]
+def _lay_channels_last(network: nn.Module) -> Callable[[], None]:
+    """Lay weights and buffers so; what is returned takes it back."""
+    weights = [(weight, weight.data) for weight in network.parameters()]
+    buffers = [(module, dict(module._buffers)) for module in network.modules()]
     network.to(memory_format=_LAYOUT)
-    try:
-        yield
-    finally:
-        for tensor, data in zip(tensors, before, strict=True):
-            tensor.data = data
+
+    def take_back() -> None:
+        for weight, data in weights:
+            weight.data = data
+        for module, before in buffers:  # others were put in their places
+            module._buffers.update(before)
+
+    return take_back
 
 
 def _inputs_with_channels_last(module: nn.Module, args: tuple, data: Any) -> Any:
@@ -91,6 +80,15 @@ def _inputs_with_channels_last(module: nn.Module, args: tuple, data: Any) -> Any
     if isinstance(inputs, Tensor) and inputs.ndim == 4:
         data["inputs"] = inputs.contiguous(memory_format=_LAYOUT)
     return data
+
+
+def _failure(passes: Callable[[], float]) -> str:
+    """How passes fail, in words; nothing where they do not."""
+    try:
+        passes()
+    except Exception as error:  # whatever a network of others does not bear
+        return first_line(error)
+    return ""
 
 
 @dataclass
@@ -113,8 +111,14 @@ class Candidate:
         inputs = self.inputs.contiguous(memory_format=_LAYOUT)
         if self.keeps_weights:
             return self.trial.seconds(inputs)
-        with _weights_with_channels_last(self.trial.network):
+        take_back = _lay_channels_last(self.trial.network)
+        try:
             return self.trial.seconds(inputs)
+        finally:
+            take_back()
+
+    def _plain_seconds(self) -> float:
+        return self.trial.seconds(self.inputs)
 
     def choose(
         self, wanted: Union[bool, str], on_cpu: bool, earlier: Optional[bool]
@@ -123,8 +127,8 @@ class Candidate:
 
         Args:
             wanted (bool | str): True, or ``AUTO``.
-            on_cpu (bool): Whether it runs on a CPU, where the time is measured and
-                some convolutions are not safe.
+            on_cpu (bool): Whether it runs on a CPU, where the time decides and some
+                convolutions are not safe.
             earlier (bool, optional): What the run that is resumed chose.
 
         Returns:
@@ -135,22 +139,20 @@ class Candidate:
         unsafe = unsafe_convolution(self.trial.network, *self.beside)
         if on_cpu and unsafe is not None:
             return False, f"it has {unsafe}, which is not safe on a CPU"
-        try:
-            self._seconds()
-        except Exception as error:  # whatever a network of others does not bear
-            return False, f"its passes fail in that layout ({first_line(error)})"
-        if not on_cpu:
-            return True, ""
-        if wanted == AUTO and earlier is not None:
+        decides = on_cpu and wanted == AUTO
+        if failure := _failure(self._seconds):
+            if alone := _failure(self._plain_seconds):  # not the layout's
+                on = earlier is True if decides else True
+                return on, f"its passes cannot be tried ({alone})"
+            return False, f"its passes fail in that layout ({failure})"
+        if decides and earlier is not None:
             return earlier, "as in the run that is resumed"
-        times = seconds_of_each(
-            {"with": self._seconds, "without": lambda: self.trial.seconds(self.inputs)}
-        )
+        times = seconds_of_each({"with": self._seconds, "without": self._plain_seconds})
         with_it, without = times["with"], times["without"]
         words = compared(with_it, without)
-        if wanted == AUTO:
+        if decides:
             return with_it < FASTER * without, words
-        return True, f"though slower: {words}" if with_it > SLOWER * without else words
+        return True, f"though slower: {words}" if is_slower(with_it, without) else words
 
 
 def use_channels_last(
@@ -172,8 +174,8 @@ def use_channels_last(
         wanted (bool | str): True, or ``AUTO``.
         step (Callable): Runs a step of the model without trace. Where it fails in the
             layout, all is as before.
-        on_cpu (bool): Whether they run on a CPU, where the time decides (``AUTO``) or
-            is told.
+        on_cpu (bool): Whether they run on a CPU, where for ``AUTO`` the time decides,
+            which is told elsewhere.
         earlier (dict[str, bool], optional): What the run that is resumed chose.
             Defaults to None.
 
@@ -195,9 +197,11 @@ def use_channels_last(
             why = "DDP keeps its weights as they are, and not all networks take it"
             choices[name] = False, why
     handle = None
-    for name, candidate in candidates.items():
-        if choices[name][0] and not candidate.keeps_weights:
-            candidate.trial.network.to(memory_format=_LAYOUT)
+    laid = [
+        _lay_channels_last(candidate.trial.network)
+        for name, candidate in candidates.items()
+        if choices[name][0] and not candidate.keeps_weights
+    ]
     if inputs_too:
         handle = model.data_preprocessor.register_forward_hook(
             _inputs_with_channels_last
@@ -208,9 +212,8 @@ def use_channels_last(
     except Exception as error:
         if handle is not None:
             handle.remove()
-        for name, candidate in candidates.items():
-            if choices[name][0] and not candidate.keeps_weights:
-                candidate.trial.network.to(memory_format=torch.contiguous_format)
+        for take_back in laid:
+            take_back()
         reason = f"a step fails in that layout ({first_line(error)})"
         choices = {name: (False, reason) for name in candidates}
     words = []

@@ -39,6 +39,7 @@ def use_guards(cfg: Config) -> None:
     add_hook(cfg, "resume_check", "pckd_mm.ResumeCheckHook")
     add_hook(cfg, "fit_checkpoint", "pckd_mm.FitCheckpointHook")
     add_hook(cfg, "unused_settings", "pckd_mm.UnusedSettingsHook")
+    add_hook(cfg, "num_views", "pckd_mm.NumViewsHook")
 
 
 def add_hook(cfg: Config, name: str, kind: str) -> None:

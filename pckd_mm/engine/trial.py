@@ -7,17 +7,58 @@ from typing import Callable, ContextManager, Dict, Iterator, List, Tuple
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten
 from torch.utils.data import DataLoader
 
 from pckd_mm.engine.dry_run import dry_run
+from pckd_mm.utils.compilation import begin_step
 from pckd_mm.utils.randomness import isolated_randomness
 
-__all__ = ["Trial", "seconds_of_each", "training_inputs"]
+__all__ = [
+    "FASTER",
+    "Trial",
+    "compared",
+    "first_line",
+    "is_slower",
+    "seconds_of_each",
+    "training_inputs",
+    "update",
+]
 
 # Passes of each form that are timed, after one that is not.
 ROUNDS = 3
+# Shares of a time by which another one must differ, to be more than noise, and seconds,
+# to be more than nothing.
+FASTER, SLOWER, NOTHING = 0.95, 1.05, 5e-4
 clock = time.perf_counter
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, when a device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return clock()
+
+
+def first_line(error: Exception) -> str:
+    """An error's kind and the first line of its message."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
+
+
+def is_slower(with_it: float, without: float) -> bool:
+    """Whether one of two times is longer, by more than noise."""
+    return with_it > SLOWER * without and with_it - without > NOTHING
+
+
+def compared(with_it: float, without: float, what: str = "a pass") -> str:
+    """Two times in words, in milliseconds."""
+    numbers = [
+        f"{1000 * seconds:.{0 if seconds >= 0.1 else 1}f}"
+        for seconds in (with_it, without)
+    ]
+    return f"{what} takes {numbers[0]} ms with it, {numbers[1]} without"
 
 
 def training_inputs(
@@ -75,14 +116,24 @@ class Trial:
         network (nn.Module): The network, a classifier of mmpretrain.
         learns (bool): Whether it is trained; else it runs as a frozen teacher does.
         context (Callable): Gives what a step runs in, such as autocast.
+        of_ddp (bool): Whether DDP watches its gradients. Defaults to False.
     """
 
     def __init__(
-        self, network: nn.Module, learns: bool, context: Callable[[], ContextManager]
+        self,
+        network: nn.Module,
+        learns: bool,
+        context: Callable[[], ContextManager],
+        of_ddp: bool = False,
     ) -> None:
         self.network = network
         self.learns = learns
         self.context = context
+        self.of_ddp = of_ddp
+
+    def within(self, context: Callable[[], ContextManager]) -> "Trial":
+        """The same passes in another context."""
+        return Trial(self.network, self.learns, context, self.of_ddp)
 
     def seconds(self, inputs: Tensor) -> float:
         """Run the passes once.
@@ -91,16 +142,17 @@ class Trial:
             inputs (Tensor): Inputs of the network, shape (N, C, H, W).
 
         Returns:
-            float: Seconds that the host took.
+            float: Seconds that they took, on a GPU too.
         """
         with isolated_randomness(), _unchanged(self.network):
-            start = clock()
+            begin_step()
+            start = _now(inputs.device)
             if self.learns:
                 self._learn(inputs)
             else:
                 with torch.inference_mode(), self.context():
                     self.network(inputs, mode="tensor")
-            return clock() - start
+            return _now(inputs.device) - start
 
     def _learn(self, inputs: Tensor) -> None:
         self.network.train()
@@ -112,14 +164,17 @@ class Trial:
             if isinstance(output, Tensor) and output.requires_grad
         )
         weights = [p for p in self.network.parameters() if p.requires_grad]
-        if weights and isinstance(total, Tensor):
-            # Not backward(), which leaves gradients and tells DDP of them.
+        if not weights or not isinstance(total, Tensor):
+            return
+        if self.of_ddp:  # which would take these gradients for those of a step
             torch.autograd.grad(total, weights, allow_unused=True)
+        else:  # activation checkpointing (with_cp) bears nothing else
+            total.backward()
 
 
 @contextlib.contextmanager
 def _unchanged(network: nn.Module) -> Iterator[None]:
-    """Afterwards buffers and modes of a network are as they were."""
+    """Afterwards buffers, gradients and modes of a network are as they were."""
     buffers: List[Tuple[nn.Module, str, Tensor, Tensor]] = [
         (module, name, buffer, buffer.detach().clone())
         for module in network.modules()
@@ -127,9 +182,14 @@ def _unchanged(network: nn.Module) -> Iterator[None]:
         if buffer is not None
     ]
     modes = [(module, module.training) for module in network.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in network.parameters()]
+    for parameter, _ in gradients:
+        parameter.grad = None
     try:
         yield
     finally:
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
         with torch.no_grad():
             for module, name, buffer, before in buffers:
                 buffer.copy_(before)
@@ -152,3 +212,22 @@ def seconds_of_each(forms: Dict[str, Callable[[], float]]) -> Dict[str, float]:
         for name, form in forms.items():
             times[name].append(form())
     return {name: min(values[1:]) for name, values in times.items()}
+
+
+def update(optimizer: Optimizer) -> float:
+    """Let an optimizer update its parameters once, by gradients of zeros.
+
+    Args:
+        optimizer (Optimizer): A copy of that of the run. Its parameters and its state
+            change.
+
+    Returns:
+        float: Seconds that it took, on a GPU too.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for weight in weights:
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+    start = _now(weights[0].device)
+    optimizer.step()
+    return _now(weights[0].device) - start

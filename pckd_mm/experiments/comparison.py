@@ -7,9 +7,9 @@ from typing import Callable, Dict, Optional, Sequence, Tuple
 from pckd_mm.analysis import write_report
 from pckd_mm.utils.precision import NO_BFLOAT16
 
-from .facts import made_with_together, precision
+from .facts import made_with_together
 from .plan import PlannedTable, Request, all_runs, make_plan
-from .run import ExperimentError, Run
+from .run import ExperimentError, Run, TeacherTest
 from .scheduler import Scheduler, allot
 
 Appendix = Callable[[Sequence[PlannedTable]], Sequence[str]]
@@ -54,18 +54,15 @@ def compare(
     runs = all_runs(plan)
     jobs, threads = allot(jobs, threads)
     print(f"{len(runs)} runs, {jobs} at a time, in {request.work_dir}", flush=True)
-    if (
-        request.settings.amp is not None
-        and precision(request.settings.amp) == "float32"
-    ):
-        print(f"The runs stay in float32: {NO_BFLOAT16}.", flush=True)
+    if request.settings.amp is not None:
+        _say_where_it_stays_float32(runs)
 
     def report(run: Optional[Run] = None, ended: bool = False) -> str:
         done = [other.note() for other in runs if other.is_finished]
         if not done:
             return ""
         settings = request.settings
-        facts = {"command": command, **made_with_together(done, settings.amp)}
+        facts = {"command": command, **made_with_together(done)}
         if settings.options:
             facts["options"] = shlex.join(settings.option_list())
         renewed = None if run is None else [t.name for t in plan if run in t.runs()]
@@ -76,3 +73,18 @@ def compare(
 
     failures = Scheduler(runs, jobs, threads, fresh, report).train()
     return report(ended=True), failures
+
+
+def _say_where_it_stays_float32(runs: Sequence[Run]) -> None:
+    """Say that mixed precision is not to be had, before anything is trained.
+
+    Raises:
+        ExperimentError: Where it is refused for a network that is to be trained.
+    """
+    try:
+        training = [run for run in runs if not isinstance(run, TeacherTest)]
+        found = {run.precision() for run in training if not run.is_finished}
+    except ValueError as error:
+        raise ExperimentError(str(error)) from None
+    if found == {"float32"}:
+        print(f"The runs stay in float32: {NO_BFLOAT16}.", flush=True)

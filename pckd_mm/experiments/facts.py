@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
+from mmengine.config import Config
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-from pckd_mm.utils.precision import autocast_dtype
+from pckd_mm.registry import OPTIM_WRAPPERS
+from pckd_mm.utils.precision import has_fast_bfloat16
 
 # Distributions of the maintained line whose name is not onedl- and the package's.
 _MAINTAINED = {"mmdet": "onedl-mmdetection"}
@@ -67,32 +70,42 @@ def software(more: Tuple[str, ...] = ()) -> str:
     return ", ".join(versions)
 
 
-def precision(amp: Optional[str], is_detector: bool = False) -> str:
-    """What tools/train.py computes in on this machine.
+def precision(cfg: Config) -> str:
+    """What a training computes in on this machine.
 
     Args:
-        amp (str, optional): "auto" or "force" for mixed precision.
-        is_detector (bool): Whether a detector is trained. Defaults to False.
+        cfg (Config): Config of the run, whose ``optim_wrapper`` decides; as ``--amp``
+            leaves it, if that was given.
 
     Returns:
-        str: Such as "float32", also where mixed precision was asked for and the CPU
+        str: Such as "float32", also where the config has mixed precision and the CPU
         has no instructions for it.
     """
-    dtype = torch.float32
-    if amp is not None:
-        dtype = autocast_dtype(is_detector, force=amp == "force")
-    name = str(dtype).removeprefix("torch.")
-    return name if dtype == torch.float32 else f"{name} autocast"
+    from pckd_mm.engine import BFloat16OptimWrapper  # with it all of MMPretrain
+
+    wrapper = cfg.get("optim_wrapper") or {}
+    kind = wrapper.get("type") or OptimWrapper
+    if isinstance(kind, str):
+        kind = OPTIM_WRAPPERS.get(kind) or OptimWrapper  # none: building it will tell
+    if issubclass(kind, BFloat16OptimWrapper):
+        fast = torch.cuda.is_available() or has_fast_bfloat16()
+        return "bfloat16 autocast" if fast or wrapper.get("force") else "float32"
+    if issubclass(kind, AmpOptimWrapper):
+        dtype = wrapper.get("dtype") or "float16"
+        return f"{str(dtype).removeprefix('torch.')} autocast"
+    if kind.optim_context is OptimWrapper.optim_context:
+        return "float32"
+    return f"that of {kind.__name__}"  # of Apex, for one
 
 
 def made_with(
-    root: Path, amp: Optional[str], packages: Tuple[str, ...] = ()
+    root: Path, precision: str, packages: Tuple[str, ...] = ()
 ) -> Dict[str, Any]:
     """What a run that ends now was made with.
 
     Args:
         root (Path): The repository.
-        amp (str, optional): "auto" or "force" for mixed precision.
+        precision (str): What it computed in, see :func:`precision`.
         packages (tuple[str]): Libraries that :func:`software` names in addition.
 
     Returns:
@@ -104,20 +117,16 @@ def made_with(
         commit=commit(root),
         hardware=hardware(),
         software=software(packages),
-        precision=precision(amp, "mmdet" in packages),
+        precision=precision,
         date=today.isoformat(),
     )
 
 
-def made_with_together(
-    notes: Sequence[Dict[str, Any]], amp: Optional[str]
-) -> Dict[str, str]:
+def made_with_together(notes: Sequence[Dict[str, Any]]) -> Dict[str, str]:
     """What several runs were made with.
 
     Args:
         notes (Sequence[dict]): :func:`made_with` of each run.
-        amp (str, optional): "auto" or "force" for mixed precision, for notes that do
-            not tell.
 
     Returns:
         dict[str, str]: The different values of all but the date, sorted.
@@ -126,7 +135,7 @@ def made_with_together(
         "commit": "unknown",
         "hardware": hardware(),
         "software": software(),
-        "precision": precision(amp),
+        "precision": "unknown",
     }
     return {
         key: ", ".join(sorted({note.get(key) or default for note in notes}))

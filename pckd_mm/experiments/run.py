@@ -22,7 +22,7 @@ from pckd_mm.utils.endings import ending, last_lines, networks_of
 from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.precision import AMP_OPTIONS
 
-from .facts import made_with
+from .facts import made_with, precision
 
 TEACHER = "teacher"
 _from_file = functools.lru_cache(None)(load_config)
@@ -308,10 +308,22 @@ class Run:
         write_whole(str(self.folder / "finished.json"), text.encode())
         return curve[self.epochs]
 
+    def precision(self) -> str:
+        """What it computes in on this machine, as tools/train.py trains it.
+
+        Raises:
+            ValueError: Where ``--amp`` is refused for its network.
+        """
+        from pckd_mm.engine.speed_options import use_mixed_precision
+
+        cfg = deepcopy(self.cfg)
+        if self.settings.amp is not None:
+            use_mixed_precision(cfg, self.settings.amp)
+        return precision(cfg)
+
     def made_with(self) -> Dict[str, Any]:
         """What it is made with."""
-        settings = self.settings
-        return made_with(settings.root, settings.amp, self.metric.packages)
+        return made_with(self.settings.root, self.precision(), self.metric.packages)
 
     def note(self) -> Dict[str, Any]:
         """What :meth:`made_with` was when it finished."""
@@ -374,10 +386,13 @@ class TeacherTest(Run):
         value = json.loads(path.read_text())[self.metric.key]
         return {1: self.metric.factor * value}
 
+    def precision(self) -> str:
+        """What the test computes in: no optimizer has a part in it."""
+        return "float32"
+
     def made_with(self) -> Dict[str, Any]:
-        """What the test is made with, which is never in mixed precision."""
-        facts = made_with(self.settings.root, None, self.metric.packages)
-        return {**facts, "tested": str(self.tested)}
+        """What the test is made with."""
+        return {**super().made_with(), "tested": str(self.tested)}
 
 
 def digest(path: str) -> str:

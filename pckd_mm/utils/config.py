@@ -7,6 +7,8 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.utils import import_modules_from_strings
 
+from .printable import printable
+
 __all__ = ["load_config"]
 
 
@@ -28,6 +30,7 @@ def load_config(
 
     Raises:
         ImportError: Where one of the modules cannot be imported.
+        RuntimeError: Where one of them raises another error, which is its cause.
         ValueError: For ``custom_imports`` that name none.
     """
     if "::" in str(path):
@@ -43,17 +46,36 @@ def load_config(
 def _import_modules(named: Any, path: Union[str, Path]) -> None:
     if named is None:
         return
-    try:
-        import_modules_from_strings(**named)
-    except TypeError:
+    if not _names_modules(named):
         raise ValueError(
             f"{path} has custom_imports={named!r}; expected the names of modules: "
             'custom_imports=dict(imports=["my_package.my_module"]).'
-        ) from None
-    except ImportError as error:
-        # MMEngine's error names the module, the one before it says why.
-        raise ImportError(
-            f"The custom_imports of {path} cannot be imported, "
-            f"{error.__context__ or error}; expected modules on Python's path: set "
-            "PYTHONPATH to the folder that they are in."
-        ) from error
+        )
+    names = named["imports"] or []
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            import_modules_from_strings(**{**named, "imports": name})
+        except ImportError as error:
+            # MMEngine's error names the module, the one before it says why.
+            raise ImportError(
+                f"The custom_imports of {path} cannot be imported, "
+                f"{error.__context__ or error}; expected modules on Python's path: set "
+                "PYTHONPATH to the folder that they are in."
+            ) from error
+        except Exception as error:  # the module's own
+            reason = printable(f"{type(error).__name__}: {error}", 300)
+            raise RuntimeError(
+                f"{name}, of the custom_imports of {path}, fails while it is imported "
+                f"({reason}); expected one that can be imported: mend what raises that."
+            ) from error
+
+
+def _names_modules(named: Any) -> bool:
+    """Whether ``custom_imports`` have the form that MMEngine takes."""
+    known = {"imports", "allow_failed_imports"}
+    if not isinstance(named, dict) or not {"imports"} <= named.keys() <= known:
+        return False
+    names = named["imports"]
+    if isinstance(names, list):
+        return all(isinstance(name, str) for name in names)
+    return names is None or isinstance(names, str)

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
-from pckd_mm.utils.checkpoint import read_checkpoint, tensors_of
+from pckd_mm.utils.checkpoint import (
+    Fitted,
+    plain_names,
+    read_checkpoint,
+    tensors_of,
+)
 
 __all__ = [
     "Tensors",
@@ -31,28 +36,29 @@ def build_classifier(network: dict) -> nn.Module:
     return MODELS.build(network)
 
 
-def published_state_dict(checkpoint: dict, source: str) -> Tensors:
-    """The tensors in a published checkpoint, without DataParallel's prefix.
+def published_state_dict(checkpoint: dict, source: str) -> Fitted:
+    """The tensors in a published checkpoint, without the names of torch's wrappers.
 
     Args:
         checkpoint (dict): A state dict, or a dict with one, as ``model`` for one
             (RepDistiller, torchvision's and timm's scripts).
         source (str): Name of its origin, for the message.
 
+    Returns:
+        Fitted: The tensors; notes on where they were, and what else their names had.
+
     Raises:
         ValueError: Where there is no state dict.
     """
-    state = tensors_of(checkpoint, source).tensors
+    state, found = tensors_of(checkpoint, source)
     if not any(isinstance(value, Tensor) for value in state.values()):
         keys = ", ".join(map(str, list(checkpoint)[:10])) or "nothing"
         raise ValueError(
             f"{source} holds no state dict ({keys}); expected one, or a dict with one "
             "as model or state_dict."
         )
-    # A prefix of only some would merge tensors of one name.
-    if all(str(name).startswith("module.") for name in state):
-        return {name.removeprefix("module."): value for name, value in state.items()}
-    return {str(name): value for name, value in state.items()}
+    tensors, notes = plain_names(state)
+    return Fitted(tensors, [*found, *notes])
 
 
 def with_counters(state: Tensors, names: Iterable[str]) -> Tensors:

@@ -34,14 +34,14 @@ def ending(status: int) -> str:
 
 
 def _name(network: Any) -> str:
-    """A network's backbone and what tells it from others of its kind."""
+    """A network's backbone, or itself, and what tells it from others of its kind."""
     if not isinstance(network, Mapping):
         return type(network).__name__
     of = network.get("backbone") or network
     kind = of.get("type", "network")
     kind = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
     kind = kind.rpartition(".")[2]
-    for key in ("depth", "arch", "model_name"):
+    for key in ("depth", "arch", "model_name", "model"):
         if isinstance(of.get(key), (int, str)):
             return f"{kind} ({key} {of[key]})"
     return kind
@@ -67,7 +67,11 @@ def networks_of(model: Mapping) -> str:
 
 
 def trace_faults() -> None:
-    """Let a fault in compiled code end the log with Python's place in it."""
+    """Let a fault in compiled code print Python's place in it to stderr.
+
+    What a run prints is the log that ``tools/compare.py`` keeps and :func:`last_lines`
+    shows; the log file of MMEngine's runner does not have it.
+    """
     if sys.__stderr__ is not None and not faulthandler.is_enabled():
         faulthandler.enable(file=sys.__stderr__)
 

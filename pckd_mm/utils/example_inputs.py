@@ -1,55 +1,30 @@
 """Images that a network takes, found by its own account or by trying."""
 
-from typing import Any, Iterator, Optional, Sequence, Tuple
+import copy
+from typing import Iterator, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["example_inputs", "known_input_size"]
+from .input_size import known_input_size
+from .randomness import isolated_randomness
+
+__all__ = ["example_inputs", "input_channels", "only_input_size", "takes"]
 
 # Where a network does not say what size it takes: that of CIFAR, a larger one for
 # networks that halve an image more often, ImageNet's, Inception's.
 _SIZES = (32, 64, 224, 299)
 
 
-def _pair(size: Any) -> Optional[Tuple[int, int]]:
-    """Height and width of a size that is written as one number or as two."""
-    if isinstance(size, int) and size > 0:
-        return size, size
-    if isinstance(size, (list, tuple)) and len(size) in (2, 3):  # 3: channels first
-        height, width = size[-2:]
-        if isinstance(height, int) and isinstance(width, int):
-            return height, width
-    return None
-
-
-def known_input_size(network: nn.Module) -> Optional[Tuple[int, int]]:
-    """Height and width of the images that a network is made for, where it says so.
+def input_channels(network: nn.Module) -> int:
+    """Channels of an image that a network takes.
 
     Args:
-        network (nn.Module): One of mmpretrain, timm or Hugging Face.
+        network (nn.Module): The network.
 
     Returns:
-        tuple[int, int], optional: From ``img_size``, timm's ``default_cfg`` or Hugging
-        Face's ``config.image_size``; None where there is none of these.
+        int: Those that the first convolution takes, or 3.
     """
-    for module in network.modules():
-        for settings, name in (
-            (module, "img_size"),
-            (getattr(module, "default_cfg", None), "input_size"),
-            (getattr(module, "config", None), "image_size"),
-        ):
-            if isinstance(settings, dict):
-                size = settings.get(name)
-            else:
-                size = getattr(settings, name, None)
-            if _pair(size) is not None:
-                return _pair(size)
-    return None
-
-
-def _channels(network: nn.Module) -> int:
-    """Channels of an image: those that the first convolution takes."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             return module.in_channels
@@ -70,13 +45,76 @@ def example_inputs(
     Yields:
         Tensor: Images of another size each, shape (images, C, H, W).
     """
-    parameter = next(network.parameters())
     if input_shape is not None:
         shapes = [tuple(input_shape)]
     else:
         known = known_input_size(network)
-        sizes = [] if known is None else [known]
-        sizes += [(size, size) for size in _SIZES if (size, size) != known]
-        shapes = [(_channels(network), *size) for size in sizes]
+        sizes = [] if known is None else [known.size]
+        sizes += [(size, size) for size in _SIZES if (size, size) not in sizes]
+        shapes = [(input_channels(network), *size) for size in sizes]
     for shape in shapes:
-        yield torch.randn(images, *shape, dtype=parameter.dtype).to(parameter.device)
+        yield _images(network, images, shape)
+
+
+def takes(network: nn.Module, input_shape: Sequence[int]) -> bool:
+    """Try whether a network takes images of a shape.
+
+    A copy of it runs on a random image, in evaluation.
+
+    Args:
+        network (nn.Module): The network.
+        input_shape (Sequence[int]): Channels, height and width.
+
+    Returns:
+        bool: Whether it ran.
+    """
+    network = copy.deepcopy(network).eval()
+    with isolated_randomness(), torch.no_grad():
+        return _runs(network, _images(network, 1, input_shape))
+
+
+def only_input_size(
+    network: nn.Module, input_shape: Optional[Sequence[int]] = None
+) -> Optional[Tuple[int, int]]:
+    """Try whether a network takes images of one size only.
+
+    A copy of it runs on random images, in evaluation.
+
+    Args:
+        network (nn.Module): The network.
+        input_shape (Sequence[int], optional): Channels, height and width of the images
+            that it is to take, where they are known. Defaults to None.
+
+    Returns:
+        tuple[int, int], optional: The one height and width, or the likeliest, where it
+        does not take ``input_shape``. None for a network that takes ``input_shape``, or
+        several sizes, or whose size was not found.
+    """
+    network = copy.deepcopy(network).eval()
+    with isolated_randomness(), torch.no_grad():
+        if input_shape is not None and _runs(network, _images(network, 1, input_shape)):
+            return None
+        for inputs in example_inputs(network, 1):
+            if not _runs(network, inputs):
+                continue
+            channels, *size = inputs.shape[1:]
+            if input_shape is None:
+                others = ([int(side * by) for side in size] for by in (0.5, 2))
+                shapes = ((channels, *other) for other in others)
+                if any(_runs(network, _images(network, 1, shape)) for shape in shapes):
+                    return None
+            return tuple(size)
+    return None
+
+
+def _images(network: nn.Module, count: int, shape: Sequence[int]) -> Tensor:
+    weight = next(network.parameters(), torch.zeros(()))
+    return torch.randn(count, *shape, dtype=weight.dtype).to(weight.device)
+
+
+def _runs(network: nn.Module, inputs: Tensor) -> bool:
+    try:
+        network(inputs)
+    except Exception:  # whatever a network says to a size that it cannot take
+        return False
+    return True

@@ -8,7 +8,7 @@ from mmengine.hub import get_config
 from mmpretrain.datasets import CIFAR100
 from mmpretrain.registry import DATASETS as MMPRETRAIN_DATASETS
 
-from pckd_mm.datasets.image_format import applies, channel_order, image_size
+from pckd_mm.datasets.image_format import channel_order, image_size, pixel_transform
 from pckd_mm.registry import DATASETS
 from tests.builders import CONFIGS
 
@@ -113,11 +113,7 @@ def test_size_is_where_the_pipeline_ends(pipeline, size, tmp_path):
     if size is None:
         return
     # What the pipeline gives.
-    for label in "ab":
-        (tmp_path / label).mkdir()
-        cv2.imwrite(str(tmp_path / label / "a.png"), np.zeros((20, 30, 3), np.uint8))
-    config = dict(folder(*pipeline), data_root=str(tmp_path))
-    dataset = MMPRETRAIN_DATASETS.build(dict(config, type="mmpretrain.CustomDataset"))
+    dataset = built(tmp_path, *pipeline)
     assert dataset[0]["img"].shape[:2] == size
     assert image_size(dataset) == size and channel_order(dataset) == "bgr"
 
@@ -142,8 +138,129 @@ def test_subclass_of_a_known_data_set():
     assert channel_order(dict(type="Mine")) is None
 
 
-def test_transform_by_name():
-    normalised = folder(LOAD, dict(type="Normalize", mean=[0], std=[1]))
-    assert applies(normalised, "Normalize")
-    assert applies(dict(type="RepeatDataset", dataset=normalised), "Normalize")
-    assert not applies(folder(LOAD), "Normalize")
+NORMALIZE = dict(mean=[0.0] * 3, std=[1.0] * 3)
+
+
+@pytest.mark.parametrize(
+    "transform, name",
+    [
+        (dict(type="Normalize", **NORMALIZE), "Normalize"),
+        (dict(type="mmcv.Normalize", **NORMALIZE), "Normalize"),
+        (dict(type="torchvision/Normalize", **NORMALIZE), "Normalize"),
+        (dict(type="mmpretrain.torchvision/ToTensor"), "torchvision/ToTensor"),
+        (
+            dict(type="torchvision/ConvertImageDtype", dtype="float"),
+            "torchvision/ConvertImageDtype",
+        ),
+        # mmcv's of this name leaves the numbers as they are.
+        (dict(type="ToTensor", keys=["img"]), None),
+        (dict(type="torchvision/PILToTensor"), None),
+    ],
+)
+def test_transforms_that_change_pixels(transform, name, tmp_path):
+    inside = dict(type="RandomApply", transforms=[transform], prob=0.5)
+    for pipeline in ([LOAD, transform], [LOAD, inside]):
+        dataset = folder(*pipeline)
+        assert pixel_transform(dataset) == name
+        assert pixel_transform(dict(type="RepeatDataset", dataset=dataset)) == name
+    assert pixel_transform(folder(LOAD)) is None
+    assert pixel_transform(built(tmp_path, transform)) == name
+
+
+def built(tmp_path, *pipeline: dict):
+    """A data set of mmpretrain, with images of 20 x 30 pixels."""
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        cv2.imwrite(str(tmp_path / label / "a.png"), np.zeros((20, 30, 3), np.uint8))
+    config = dict(folder(*pipeline), data_root=str(tmp_path))
+    return MMPRETRAIN_DATASETS.build(dict(config, type="mmpretrain.CustomDataset"))
+
+
+def height_and_width(image) -> tuple:
+    return tuple(image.size[::-1]) if hasattr(image, "getbands") else image.shape[:2]
+
+
+TO_PIL = dict(type="NumpyToPIL", to_rgb=True)
+
+
+@pytest.mark.parametrize(
+    "pipeline, size",
+    [
+        ([LOAD, TO_PIL, dict(type="torchvision/CenterCrop", size=7)], (7, 7)),
+        ([LOAD, TO_PIL, dict(type="torchvision/CenterCrop", size=(8, 6))], (8, 6)),
+        ([LOAD, TO_PIL, dict(type="torchvision/RandomCrop", size=(8, 6))], (8, 6)),
+        ([LOAD, TO_PIL, dict(type="torchvision/RandomResizedCrop", size=9)], (9, 9)),
+        ([LOAD, TO_PIL, dict(type="torchvision/Resize", size=(8, 6))], (8, 6)),
+        # The shorter edge, and what follows for a square.
+        ([LOAD, TO_PIL, dict(type="torchvision/Resize", size=8)], None),
+        (
+            [
+                LOAD,
+                dict(type="CenterCrop", crop_size=7),
+                TO_PIL,
+                dict(type="torchvision/Resize", size=12),
+            ],
+            (12, 12),
+        ),
+        (
+            [
+                LOAD,
+                dict(type="CenterCrop", crop_size=7),
+                dict(type="ResizeEdge", scale=12),
+            ],
+            (12, 12),
+        ),
+        ([LOAD, dict(type="RandomCrop", crop_size=(8, 6))], (8, 6)),
+        ([LOAD, dict(type="RandomResizedCrop", scale=(8, 6))], (8, 6)),
+        (
+            [
+                LOAD,
+                TO_PIL,
+                dict(type="torchvision/CenterCrop", size=7),
+                dict(type="torchvision/RandomHorizontalFlip"),
+                dict(type="PILToNumpy", to_bgr=True),
+            ],
+            (7, 7),
+        ),
+        # Who knows what that does.
+        (
+            [
+                LOAD,
+                dict(type="CenterCrop", crop_size=7),
+                TO_PIL,
+                dict(type="torchvision/Pad", padding=1),
+            ],
+            None,
+        ),
+        (
+            [
+                LOAD,
+                dict(type="CenterCrop", crop_size=9),
+                dict(
+                    type="RandomApply",
+                    transforms=[dict(type="CenterCrop", crop_size=7)],
+                    prob=0.5,
+                ),
+            ],
+            None,
+        ),
+    ],
+)
+def test_size_follows_torchvision_and_others(pipeline, size, tmp_path):
+    assert image_size(folder(*pipeline)) == size
+    dataset = built(tmp_path, *pipeline)
+    assert image_size(dataset) == size
+    if size is not None:
+        assert height_and_width(dataset[0]["img"]) == size
+
+
+def test_size_of_arrays_that_are_resized():
+    def cifar(*pipeline):
+        return image_size(dict(type="CIFAR10", pipeline=list(pipeline)))
+
+    resize = dict(type="torchvision/Resize", size=224)
+    assert cifar(TO_PIL, resize, dict(type="PackInputs")) == (224, 224)
+    compose = dict(type="Compose", transforms=[TO_PIL, resize])
+    assert cifar(compose, dict(type="PackInputs")) == (224, 224)
+    assert cifar(dict(type="MyTransform")) is None
+    assert cifar(dict(type="RandomCrop", crop_size=32, padding=4)) == (32, 32)

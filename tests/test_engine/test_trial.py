@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 
 from pckd_mm.engine import trial
 from pckd_mm.engine.channels_last import Candidate, use_channels_last
-from pckd_mm.engine.trial import Trial, seconds_of_each, training_inputs
+from pckd_mm.engine.trial import (
+    Trial,
+    is_slower,
+    seconds_of_each,
+    training_inputs,
+)
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.compilation import compile_network
 from tests.builders import build_pckd, classifier
@@ -53,6 +59,78 @@ def test_passes_leave_no_trace():
     same = zip(tensors, [*network.parameters(), *network.buffers()], strict=True)
     assert all(old is new for old, new in same)
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+class Checkpointed(nn.Module):
+    """Runs a block again in its backward pass, as OpenMMLab's ``with_cp`` does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+
+    def forward(self, inputs: torch.Tensor, mode: str = "tensor") -> torch.Tensor:
+        return checkpoint(self.block, self.stem(inputs), use_reentrant=True)
+
+
+def test_checkpointed_networks_are_tried_too():
+    network, reached = Checkpointed(), []
+    network.block.weight.register_hook(lambda gradient: reached.append(gradient.any()))
+    kept = network.stem.weight.grad = torch.ones_like(network.stem.weight)
+    Trial(network, True, contextlib.nullcontext).seconds(torch.randn(2, 3, 8, 8))
+    assert reached == [True]
+    assert network.stem.weight.grad is kept and (kept == 1).all()
+    assert network.block.weight.grad is None
+    for on_cpu in (True, False):
+        it = Candidate(
+            Trial(network, True, contextlib.nullcontext), torch.randn(2, 3, 8, 8)
+        )
+        on, words = it.choose(True, on_cpu, None)
+        assert on and "a pass takes" in words
+    # DDP would take gradients of a trial for those of a step.
+    of_ddp = Trial(network, True, contextlib.nullcontext, of_ddp=True)
+    it = Candidate(of_ddp, torch.randn(2, 3, 8, 8), keeps_weights=True)
+    for wanted, on_cpu, expected in (("auto", False, True), ("auto", True, False)):
+        on, words = it.choose(wanted, on_cpu, None)
+        assert on is expected
+        assert words.startswith("its passes cannot be tried (RuntimeError: ")
+
+
+def test_gradients_are_put_back_where_passes_fail():
+    network = nn.Linear(2, 2)  # which knows no mode
+    kept = network.weight.grad = torch.ones(2, 2)
+    with pytest.raises(TypeError):
+        Trial(network, True, contextlib.nullcontext).seconds(torch.randn(2, 2))
+    assert network.weight.grad is kept
+
+
+def test_ddp_gets_no_gradients_of_a_trial():
+    network, told = MODELS.build(classifier(8)), []
+    for parameter in network.parameters():
+        parameter.register_post_accumulate_grad_hook(told.append)
+    inputs = torch.randn(4, 3, 8, 8)
+    trial = Trial(network, True, contextlib.nullcontext, of_ddp=True)
+    trial.within(contextlib.nullcontext).seconds(inputs)
+    assert not told
+    Trial(network, True, contextlib.nullcontext).seconds(inputs)
+    assert len(told) == len(list(network.parameters()))
+
+
+def test_a_gpu_is_waited_for(monkeypatch):
+    done = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: done.append(device))
+    monkeypatch.setattr(trial, "clock", lambda: done.append("clock") or 1.0)
+    assert trial._now(torch.device("cuda", 0)) == 1.0
+    assert done == [torch.device("cuda", 0), "clock"]
+    trial._now(torch.device("cpu"))
+    assert done[2:] == ["clock"]
+
+
+@pytest.mark.parametrize(
+    "with_it, without, expected",
+    [(1.1, 1.0, True), (1.04, 1.0, False), (0.9, 1.0, False), (2e-4, 1e-4, False)],
+)
+def test_what_is_slower(with_it, without, expected):
+    assert is_slower(with_it, without) is expected
 
 
 def test_a_frozen_network_runs_without_gradient():

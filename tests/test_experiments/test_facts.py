@@ -6,9 +6,10 @@ import subprocess
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from pckd_mm.experiments import facts
-from pckd_mm.utils import precision
 
 
 @pytest.fixture
@@ -62,37 +63,47 @@ def test_hardware_and_software_have_names(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "amp, gpu, detector, expected",
+    "wrapper, gpu, expected",
     [
-        (None, (9, 0), False, "float32"),
-        ("auto", (9, 0), False, "bfloat16 autocast"),
-        ("auto", (9, 0), True, "float16 autocast"),
-        ("auto", (7, 0), False, "float16 autocast"),
-        ("force", (7, 0), False, "float16 autocast"),
-        ("auto", "a CPU", False, "bfloat16 autocast"),
-        ("auto", "an old CPU", False, "float32"),
-        ("force", "an old CPU", False, "bfloat16 autocast"),
-        (None, "an old CPU", False, "float32"),
+        (None, False, "float32"),
+        (dict(), False, "float32"),
+        (dict(type="OptimWrapper"), True, "float32"),
+        (dict(type=OptimWrapper), True, "float32"),
+        (dict(type="pckd_mm.SkipStepOptimWrapper"), True, "float32"),
+        (dict(type="AmpOptimWrapper"), True, "float16 autocast"),
+        (dict(type=AmpOptimWrapper), True, "float16 autocast"),
+        (dict(type="AmpOptimWrapper", dtype="bfloat16"), True, "bfloat16 autocast"),
+        (dict(type="AmpOptimWrapper", dtype=torch.bfloat16), True, "bfloat16 autocast"),
+        (dict(type="pckd_mm.SkipStepAmpOptimWrapper"), True, "float16 autocast"),
+        (dict(type="pckd_mm.BFloat16OptimWrapper"), True, "bfloat16 autocast"),
+        (dict(type="pckd_mm.BFloat16OptimWrapper"), "a CPU", "bfloat16 autocast"),
+        (dict(type="pckd_mm.BFloat16OptimWrapper"), "an old CPU", "float32"),
+        (
+            dict(type="pckd_mm.BFloat16OptimWrapper", force=True),
+            "an old CPU",
+            "bfloat16 autocast",
+        ),
+        (dict(type="ApexOptimWrapper"), True, "that of ApexOptimWrapper"),
     ],
 )
-def test_precision(amp, gpu, detector, expected, monkeypatch):
-    old = gpu == "an old CPU"
-    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda: not old)
-    gpu = gpu if isinstance(gpu, tuple) else None
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: gpu)
-    assert facts.precision(amp, detector) == expected
+def test_precision_is_that_of_the_config(wrapper, gpu, expected, monkeypatch):
+    monkeypatch.setattr(facts, "has_fast_bfloat16", lambda: gpu != "an old CPU")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is True)
+    cfg = Config({} if wrapper is None else dict(optim_wrapper=wrapper))
+    assert facts.precision(cfg) == expected
 
 
 def test_several_runs_together(repository):
     root, commit = repository
-    note = facts.made_with(root, amp=None)
+    note = facts.made_with(root, "float32")
     assert note["commit"] == commit
     assert datetime.date.fromisoformat(note["date"])
     other = {**note, "commit": None, "precision": "float16 autocast"}
-    assert facts.made_with_together([other, note, note], amp=None) == {
+    assert facts.made_with_together([other, note, note]) == {
         "commit": f"{commit}, unknown",
         "hardware": note["hardware"],
         "software": note["software"],
         "precision": "float16 autocast, float32",
     }
+    old = {key: value for key, value in note.items() if key != "precision"}
+    assert facts.made_with_together([old])["precision"] == "unknown"

@@ -226,6 +226,38 @@ def test_the_test_of_a_teacher(make, tmp_path):
     assert run.note()["precision"] == "float32"
 
 
+BFLOAT16 = dict(type="pckd_mm.BFloat16OptimWrapper", optimizer=dict(type="SGD"))
+
+
+@pytest.mark.parametrize(
+    "more, gpu, amp, expected",
+    [
+        ({}, True, None, "float32"),
+        ({}, True, "auto", "bfloat16 autocast"),
+        ({}, (7, 0), "auto", "float16 autocast"),
+        ({}, False, "auto", "float32"),
+        ({}, False, "force", "bfloat16 autocast"),
+        (dict(default_scope="mmdet"), True, "auto", "float16 autocast"),
+        # Without --amp that of the config itself.
+        (dict(optim_wrapper=BFLOAT16), True, None, "bfloat16 autocast"),
+        (dict(optim_wrapper=BFLOAT16), False, None, "float32"),
+        (dict(optim_wrapper=dict(type="AmpOptimWrapper")), True, None, "float16 au.*"),
+    ],
+)
+def test_a_run_notes_what_it_computed_in(make, monkeypatch, more, gpu, amp, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(gpu))
+    of_gpu = gpu if isinstance(gpu, tuple) else (9, 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: of_gpu)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    for module in ("utils.precision", "experiments.facts"):
+        monkeypatch.setattr(f"pckd_mm.{module}.has_fast_bfloat16", lambda: False)
+    options = {"optim_wrapper": dict(optimizer=dict(type="SGD")), **more}
+    run = make(amp=amp, options=options)
+    before = run.cfg.pretty_text
+    assert re.fullmatch(expected, run.made_with()["precision"])
+    assert run.cfg.pretty_text == before
+
+
 def test_a_detectors_map_in_percent(make, tmp_path):
     run = make(DETECTOR)
     run.prepare()

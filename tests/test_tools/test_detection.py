@@ -396,7 +396,7 @@ ERRORS = {
         f"train it: python tools/train.py {TEACHER}",
     ),
     "numbers of classes": (
-        "ValueError: The student has 7 categories and the teacher 10; expected",
+        "ValueError: The student has 7 categories and the teacher 10, which loss_kd",
         "set num_classes of both heads",
     ),
     "classes of the data": ("Error: ", "9", "10"),

@@ -88,7 +88,7 @@ def test_golden_outputs(arch, golden_values, tmp_path):
         converted = model_state_dict(convert({"model": state}, tmp_path, arch))
     else:  # without two files of up to 190 MB
         network = config(arch.lower())
-        state = published_state_dict({"model": state}, "state")
+        state = published_state_dict({"model": state}, "state").tensors
         converted = convert_state_dict(state, arch, network, "state")
     # Doubled before it is filled, or the values would be rounded to float32.
     classifier = build(arch.lower()).double()
@@ -115,6 +115,21 @@ def test_layouts(wrap, resnet8, tmp_path):
         assert torch.equal(found[prefix + name], tensor)
     assert converted["meta"]["arch"] == "resnet8"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.pth", "published.pth"]
+
+
+def test_what_was_taken_of_several_is_said(resnet8, tmp_path, capsys):
+    average = {name: value + 1 for name, value in resnet8.items()}
+    wrapped = {f"module.{name}": value for name, value in resnet8.items()}
+    found = convert({"state_dict_ema": average, "state_dict": wrapped}, tmp_path)
+    assert torch.equal(found["state_dict"]["head.fc.bias"], resnet8["fc.bias"])
+    assert (
+        capsys.readouterr()
+        .out.strip()
+        .endswith(
+            "cifar100_resnet8.py; taken from state_dict in the file (beside "
+            "state_dict_ema); names without module"
+        )
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])

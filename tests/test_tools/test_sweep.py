@@ -1,12 +1,10 @@
 """The sweep over networks: how trials end is told rightly, and no family is missing."""
 
-import importlib.util
 import json
 import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -83,6 +81,20 @@ def test_other_logits_are_found():
     assert found["result"] == "wrong logits"
 
 
+def test_a_network_that_fails_alone_is_told_apart(monkeypatch):
+    (kind,) = kinds.choose(["mmpretrain/resnet_cifar"])
+
+    def fail(*args):
+        raise RuntimeError("no operator\nat all")
+
+    monkeypatch.setattr(trial.networks, "partner", fail)
+    found = trial.attempt(kind, "student")
+    assert (found["result"], found["detail"]) == ("raw", "RuntimeError: no operator")
+    assert found["stage"] == "build"
+    monkeypatch.setattr(trial.networks, "network", fail)
+    assert trial.attempt(kind, "student")["result"] == "fails alone"
+
+
 @pytest.fixture
 def docs(tmp_path):
     """A repository whose page has nothing between the markers."""
@@ -125,10 +137,8 @@ def test_an_unknown_kind_is_named(capsys):
 
 @pytest.mark.parametrize("library", ["mmpretrain", "mmdet"])
 def test_every_family_is_tried_or_left_out_for_a_reason(library):
-    spec = importlib.util.find_spec(library)
-    if spec is None:
-        pytest.skip(f"{library} is not there")
-    configs = Path(spec.origin).parent / ".mim" / "configs"
+    pytest.importorskip(library)
+    configs = kinds.configs_of(library)
     families = {path.relative_to(configs).parts[0] for path in configs.rglob("*.py")}
     families -= {"_base_", "__pycache__"}
     tried = {

@@ -41,7 +41,8 @@ def checkpoints(tmp_path_factory):
     torch.save(dict(meta=meta, state_dict=state), folder / "of_ddp.pth")
     export_student(str(whole), str(student))
     compiled = {f"_orig_mod.{k}": v for k, v in model.student.state_dict().items()}
-    torch.save(dict(model=compiled), folder / "elsewhere.pth")
+    average = {name: value + 1 for name, value in compiled.items()}
+    torch.save(dict(model=compiled, state_dict_ema=average), folder / "elsewhere.pth")
     return folder
 
 
@@ -67,6 +68,12 @@ def test_any_config_tests_the_student_of_any_checkpoint(tool, checkpoints, tmp_p
             (KD, "epoch_1"),  # KD has no connectors, PCKD has
         ]
     }
+    logs = "".join(path.read_text() for path in tmp_path.glob("*/*.log"))
+    assert (
+        "elsewhere.pth is loaded into the ImageClassifier: taken from model in the "
+        "file (beside state_dict_ema); names without _orig_mod."
+    ) in logs
+    assert "student.pth is loaded into" not in logs
     first = found[ALONE, "student"]
     assert first["accuracy/top1"] > 0
     assert found == dict.fromkeys(found, first)

@@ -85,7 +85,8 @@ def test_config_of_a_library(tmp_path, capsys):
     torch.save({"model": published.state_dict(), "epoch": 3}, paths[0])
     name = "mmpretrain::mobilenet_v3/mobilenet-v3-small_8xb128_in1k.py"
     to_mmpretrain.main([*paths, "--config", name])
-    assert "known settings fit" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith(f"{paths[1]}: taken from model in the file; names, shapes ")
 
 
 def test_comparison_of_logits(convert):
@@ -151,6 +152,26 @@ class TestAdviceFollowed:
         message = refuse(case, *of_tensorflow, *args, backbone=wrong)
         assert advised(message)[0][1:] == [*right[1:], "model.backbone.conv_cfg=None"]
         convert(case, *right, *args, backbone=wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "antialiased"),
+    [("resnet18", "resnetblur18"), ("efficientnet_b0", "efficientnet_blur_b0")],
+)
+def test_antialiased_networks_are_named(kind, antialiased, convert, refuse, tmp_path):
+    """They have the names of the plain ones, and nothing in the file tells."""
+    pytest.importorskip("timm")
+    case = TIMM[kind]
+    words = f"{antialiased}.*have these names too and are none of mmpretrain's"
+    assert re.search(f"; timm's anti.*{words}.*; add --network", convert(case))
+    case = case._replace(build=zoo.timm_model(antialiased))
+    state = conversions.randomised(case).state_dict()
+    assert re.search(words, convert(case, state=state))
+    # The advice.
+    (tmp_path / "out.pth").unlink()
+    message = refuse(case, f"--network=timm/{antialiased}", state=state)
+    assert "differs from them by up to" in message
+    assert re.search(words, message)
 
 
 @pytest.mark.parametrize(

@@ -199,9 +199,13 @@ def test_a_fault_in_compiled_code_is_told_in_words(tmp_path, teacher):
     told, fault = run.text().split("Fatal Python error: Segmentation fault")
     assert (
         "Networks: student CIFARResNet (depth 8), teacher CIFARResNet (depth 20). A "
-        "fault in compiled code would end this log"
+        "fault in compiled code would print Python's place in it to stderr, not to "
+        "this log's file."
     ) in told
     assert "in before_train_iter" in fault
+    (of_runner,) = (tmp_path / "run").glob("*/*.log")
+    told = of_runner.read_text()
+    assert "fault in compiled code" in told and "Fatal Python error" not in told
 
 
 def test_missing_teacher_ends_the_run_at_once(tmp_path):

@@ -19,6 +19,7 @@ from pckd_mm.utils.checkpoint import (
     load_exactly,
     model_state_dict,
     naming_where_resume_goes_on,
+    plain_names,
     read_checkpoint,
     require_whole,
 )
@@ -43,6 +44,25 @@ def test_student_is_taken_of_a_distillation():
         "distiller.connectors.align.weight": torch.ones(2),
     }
     assert model_state_dict({"state_dict": state}) == {"fc.weight": torch.ones(1)}
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_the_student_of_a_wrapped_distillation_is_exported(tmp_path, wrapper):
+    state = {f"{wrapper}architecture.fc.weight": torch.ones(1)}
+    state[f"{wrapper}distiller.connectors.align.weight"] = torch.ones(2)
+    path, out = (str(tmp_path / name) for name in ("whole.pth", "out.pth"))
+    torch.save({"state_dict": state}, path)
+    export_student(path, out)
+    assert read_checkpoint(out)["state_dict"] == {"fc.weight": torch.ones(1)}
+
+
+def test_a_prefix_of_only_some_names_stays():
+    state = {"module.weight": torch.ones(1), "weight": torch.zeros(1)}
+    assert plain_names(state) == (state, [])
+    state = {"module.a.weight": torch.ones(1), "module.weight": torch.zeros(1)}
+    tensors, notes = plain_names(state)
+    assert tensors.keys() == {"a.weight", "weight"}
+    assert notes == ["names without module"]
 
 
 def test_load_exactly_names_what_is_not_a_tensor():

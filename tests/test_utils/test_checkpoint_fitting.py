@@ -98,6 +98,64 @@ def test_of_networks_alike_the_student_is_taken(order, name):
     assert notes[0] == f"names without {name!r}"
 
 
+def alike(*prefixes):
+    """A file of several networks alike, the n-th of them filled with n."""
+    state = {}
+    for number, prefix in enumerate(prefixes):
+        filled = {k: torch.full_like(v, number) for k, v in NETWORK.items()}
+        state.update({prefix + name: value for name, value in filled.items()})
+    return state
+
+
+@pytest.mark.parametrize("prefixes", [("model_t.", "model_s."), ("a.b.", "c.", "a.d.")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_networks_alike_are_refused_where_nothing_tells_which(prefixes, turned):
+    state = alike(*(prefixes[::-1] if turned else prefixes))
+    one, other, *more = sorted(prefixes)
+    with pytest.raises(ValueError) as error:
+        fitting_tensors({"model": state}, NETWORK, "teacher_ckpt x.pth")
+    assert str(error.value) == (
+        f"teacher_ckpt x.pth fits in {len(prefixes)} ways equally well, names without "
+        f"{one!r} or names without {other!r}{', or 1 others' if more else ''}; "
+        "expected one network: save the tensors of the one that you mean alone, under "
+        "the names that the network has."
+    )
+    # The advice.
+    saved = {k[len(other) :]: v for k, v in state.items() if k.startswith(other)}
+    assert fit_names(saved, NETWORK) == (saved, [])
+
+
+def test_parts_alike_of_the_network_are_refused_too():
+    with pytest.raises(ValueError, match="names with 'a.' in front or names with 'b.'"):
+        fit_names(NETWORK, alike("a.", "b."))
+    tensors, notes = fit_names(NETWORK, alike("teacher.", "architecture."))
+    assert notes == ["names with 'architecture.' in front"]
+    # The advice.
+    assert fit_names(put("b."), alike("a.", "b.")).tensors.keys() == put("b.").keys()
+
+
+@pytest.mark.parametrize(
+    "average", ["ema.", "model_ema.", "ema_model.", "averaged_model.", "swa."]
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_averages_come_last(average, turned):
+    prefixes = (average, "model.")
+    tensors, notes = fit_names(alike(*prefixes[:: -1 if turned else 1]), NETWORK)
+    assert tensors["head.fc.weight"].unique() == (0 if turned else 1)
+    assert notes == [
+        "names without 'model.'",
+        f"without the 4 other tensors, {average}*",
+    ]
+    # Alone they are what there is.
+    assert fit_names(put(average), NETWORK).tensors.keys() == NETWORK.keys()
+
+
+@pytest.mark.parametrize("name", ["schema.", "emanet.", "remap_ema2x."])
+def test_names_with_such_letters_are_no_averages(name):
+    with pytest.raises(ValueError, match="2 ways equally well"):
+        fit_names(alike("model.", name), NETWORK)
+
+
 def test_names_of_torchs_wrappers_go_wherever_they_are():
     state = {
         "module._orig_mod.backbone._orig_mod.conv.weight": torch.ones(4, 3),
@@ -131,17 +189,31 @@ def test_averages_of_the_old_ema_hook_are_left_out():
         (["student"], "taken from student in the file"),
         (["model_ema"], "taken from model_ema in the file"),
         (["state_dict_ema"], "taken from state_dict_ema in the file"),
+        (
+            ["state_dict_ema", "state_dict"],
+            "taken from state_dict in the file (beside state_dict_ema)",
+        ),
         (["model_ema", "model"], "taken from model in the file (beside model_ema)"),
     ],
 )
 def test_a_state_dict_may_stand_under_known_names(keys, note):
     # Only the one that is taken has the network's tensors.
+    other = {"other.weight": torch.zeros(1)}
     file = {
-        key: {} if key.endswith("ema") and len(keys) > 1 else NETWORK for key in keys
+        key: other if key.endswith("ema") and len(keys) > 1 else NETWORK for key in keys
     }
     file["epoch"] = 3
     assert tensors_of(file) == (NETWORK, [note] if note else [])
     assert fitting_tensors(file, NETWORK, "x").tensors == NETWORK
+
+
+def test_what_has_no_tensors_is_no_state_dict():
+    config = {"name": "resnet", "depth": 50}
+    for empty in (config, {}):
+        file = {"model": empty, "params": NETWORK}
+        assert tensors_of(file) == (NETWORK, ["taken from params in the file"])
+    # Beside tensors that are the file itself it is not taken either way.
+    assert tensors_of({"state_dict": {}}) == ({}, [])
 
 
 def test_a_name_that_is_not_known_is_told():

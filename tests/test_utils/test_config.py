@@ -1,5 +1,6 @@
 """Configs of both kinds import the modules that they name."""
 
+import importlib
 import runpy
 import sys
 
@@ -84,8 +85,46 @@ def test_imports_that_are_none(tmp_path):
         load_config(path)
 
 
-def test_configs_name_what_mmrazor_needs():
-    for name in ("runtime", "benchmarks/voc0712", "benchmarks/digit_scenes"):
+@pytest.mark.parametrize(
+    "imports", ["dict(imports=[1])", "dict(import_=['a'])", "dict(imports=('a', 'b'))"]
+)
+def test_imports_of_another_form(tmp_path, imports):
+    path = write_config(tmp_path, True, imports)
+    with pytest.raises(ValueError, match="expected the names of modules: "):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    "fault, kind, words",
+    [
+        ("int(None)", TypeError, "TypeError: int.. argument must be"),
+        ("int('x')", ValueError, "ValueError: invalid literal"),
+        ("a b", SyntaxError, "SyntaxError: invalid syntax"),
+    ],
+)
+def test_a_module_that_fails_is_named_with_its_error(
+    module, tmp_path, monkeypatch, fault, kind, words
+):
+    broken = tmp_path / f"broken_of_{tmp_path.name}.py"
+    broken.write_text(fault)
+    path = write_config(tmp_path, True, f"dict(imports=[{module!r}, {broken.stem!r}])")
+    expected = rf"^{broken.stem}, of the custom_imports of {path}, fails .*{words}"
+    with pytest.raises(RuntimeError, match=expected) as error:
+        load_config(path)
+    assert type(error.value.__cause__) is kind
+    # The tools do not end in a sentence that hides where it was.
+    monkeypatch.setattr("sys.argv", ["train.py", str(path)])
+    with pytest.raises(RuntimeError, match=expected):
+        runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
+    # The advice.
+    broken.write_text("mended = True  # and longer")
+    importlib.invalidate_caches()
+    load_config(path)
+    assert sys.modules.pop(broken.stem).mended
+
+
+def test_distillations_name_what_mmrazor_needs():
+    for name in ("runtime", "methods/pckd_roi"):
         if name != "runtime" and not has_detection():
             continue
         cfg = load_config(CONFIGS / "_base_" / f"{name}.py")

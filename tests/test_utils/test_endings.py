@@ -43,6 +43,20 @@ TEACHER = dict(
             dict(type="TimmClassifier", model_name="vit"),
             "TimmClassifier (model_name vit)",
         ),
+        (
+            dict(type="HuggingFaceClassifier", model_name="a/vit"),
+            "HuggingFaceClassifier (model_name a/vit)",
+        ),
+        (
+            dict(
+                architecture=dict(
+                    type="pckd_mm.PlainClassifier", model="torchvision.models.resnet18"
+                ),
+                teacher=dict(type="PlainClassifier", model=nn.Linear(1, 1)),
+            ),
+            "student PlainClassifier (model torchvision.models.resnet18), teacher "
+            "PlainClassifier",
+        ),
         (dict(type="LeNet5"), "LeNet5"),
         (dict(type=nn.Linear), "Linear"),
         (

@@ -87,7 +87,8 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
     if args.docs:
         page.write(root / "docs" / "networks.md", rows)
     print(", ".join(f"{name}: {count}" for name, count in tally.items()))
-    return int(bool(set(tally) - {outcomes.WORKS, outcomes.REFUSED}))
+    fine = {outcomes.WORKS, outcomes.REFUSED, outcomes.ALONE}
+    return int(bool(set(tally) - fine))
 
 
 def _import_all() -> None:

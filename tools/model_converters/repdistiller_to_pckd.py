@@ -39,17 +39,20 @@ def main(argv: Optional[List[str]] = None) -> None:
     )
     args = parser.parse_args(argv)
     networks = Config.fromfile(NETWORKS)
+    notes = []
     try:
         arch = config_name(args.arch, networks)
 
         def convert(checkpoint: dict, source: str) -> Tensors:
-            state = published_state_dict(checkpoint, source)
+            state, found = published_state_dict(checkpoint, source)
+            notes.extend(found)
             return convert_state_dict(state, arch, networks[arch], source)
 
         convert_checkpoint(args.checkpoint, args.out, convert, arch=arch)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
-    print(f"{args.out}: {arch}, for configs/vanilla/cifar100_{arch}.py")
+    notes.insert(0, f"{arch}, for configs/vanilla/cifar100_{arch}.py")
+    print(f"{args.out}: {'; '.join(notes)}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,12 @@ from pckd_mm.utils.conversion import (
     published_state_dict,
 )
 from pckd_mm.utils.printable import printable
-from pckd_mm.utils.zoo_names import convert_state_dict, other_kinds, require_same_logits
+from pckd_mm.utils.zoo_names import (
+    convert_state_dict,
+    none_of_ours,
+    other_kinds,
+    require_same_logits,
+)
 
 
 def build(path: str, options: dict) -> nn.Module:
@@ -82,7 +87,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     notes = []
 
     def convert(checkpoint: dict, source: str) -> Tensors:
-        state = published_state_dict(checkpoint, source)
+        state, found = published_state_dict(checkpoint, source)
+        notes.extend(found)
         classifier = build(args.config, args.cfg_options or {})
         converted = convert_state_dict(state, classifier, source)
         if args.network:
@@ -95,6 +101,9 @@ def main(argv: Optional[List[str]] = None) -> None:
             )
             return converted
         notes.append("names, shapes and known settings fit")
+        alike = none_of_ours(state, classifier, source)
+        if alike:
+            notes.append(alike)
         kinds = other_kinds(state, classifier, source)
         if kinds:
             notes.append(

@@ -4,8 +4,6 @@ _base_ = [
     "mmdet::_base_/models/faster-rcnn_r50_fpn.py",
     "mmdet::_base_/default_runtime.py",
 ]
-# Before anything imports MMRazor, which needs its help on today's torch.
-custom_imports = dict(imports=["pckd_mm"], allow_failed_imports=False)
 
 classes = (
     *("zero", "one", "two", "three", "four"),

@@ -3,8 +3,6 @@
 # differs: errors in the data are told in words, and the random numbers of an epoch's
 # workers depend on (seed, epoch), so that a run can be resumed exactly.
 _base_ = "mmdet::pascal_voc/faster-rcnn_r50_fpn_1x_voc0712.py"
-# Before anything imports MMRazor, which needs its help on today's torch.
-custom_imports = dict(imports=["pckd_mm"], allow_failed_imports=False)
 
 train_dataloader = dict(
     _base_.train_dataloader,

@@ -22,6 +22,8 @@ method = dict(
 )
 del objects
 
+# Before mmrazor; plain detectors need nothing of this package.
+custom_imports = dict(imports=["pckd_mm"], allow_failed_imports=False)
 custom_hooks = [
     *_base_.custom_hooks,
     # A resumed run draws the random numbers of the uninterrupted one.

@@ -1,6 +1,6 @@
 """Checks of data and model before the first training step."""
 
-from typing import Sequence, Sized
+from typing import Optional, Sequence, Sized
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.evaluator import Evaluator
@@ -14,9 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.datasets import InMemoryDataset, collate_batches
-from pckd_mm.datasets.image_format import applies, channel_order
+from pckd_mm.datasets.image_format import channel_order, pixel_transform
 from pckd_mm.datasets.labels import image_labels
 from pckd_mm.engine.dry_run import dry_run
+from pckd_mm.models import RotatedViewsDataPreprocessor
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.wrappers import unwrap
 
@@ -43,8 +44,7 @@ def check_labels(labels: Sequence[Sequence[int]], num_classes: int) -> None:
             f"Training image {index} has label {label}, the student's head has "
             f"num_classes={num_classes} (labels 0 to {num_classes - 1}), and "
             f"{len(wrong)} of {sum(map(len, labels))} labels are out of range; set the "
-            "head's "
-            "num_classes or mend the data set."
+            "head's num_classes or mend the data set."
         )
 
 
@@ -140,13 +140,34 @@ def check_batch_size(images: int, batch_size: int, drop_last: bool) -> None:
         )
 
 
-def check_in_memory(loader: DataLoader, name: str, training: bool) -> None:
+def _check_whole_batches(preprocessor: nn.Module) -> None:
+    """One sample for all images is one image's to MMPretrain's own preprocessor."""
+    if isinstance(preprocessor, RotatedViewsDataPreprocessor):
+        return
+    if getattr(preprocessor, "to_onehot", False):
+        raise ValueError(
+            "train_dataloader has an InMemoryDataset, which gives a label for each "
+            f"image of a batch in one sample, and the {type(preprocessor).__name__} "
+            "makes one-hot labels of it as of one image; expected whole batches to be "
+            "known to it: set data_preprocessor.type="
+            "'pckd_mm.RotatedViewsDataPreprocessor', with flip_prob=0 and "
+            "crop_padding=0 for images as they are."
+        )
+
+
+def check_in_memory(
+    loader: DataLoader,
+    name: str,
+    training: bool,
+    preprocessor: Optional[nn.Module] = None,
+) -> None:
     """Whole batches need a collate function that takes them, and samples their mode.
 
     Args:
         loader (DataLoader): A data loader, over any data set.
         name (str): Its name in the config, for the message.
         training (bool): Whether it is for training.
+        preprocessor (nn.Module, optional): What prepares the batches.
 
     Raises:
         ValueError: For an ``InMemoryDataset`` whose settings do not go together.
@@ -170,6 +191,8 @@ def check_in_memory(loader: DataLoader, name: str, training: bool) -> None:
             f"one that takes whole batches: set {name}.collate_fn=dict("
             "type='pckd_mm.collate_batches')."
         )
+    if training and preprocessor is not None:
+        _check_whole_batches(preprocessor)
     if loader.dataset.test_mode is training:
         raise ValueError(
             f"{name} has an InMemoryDataset of a data set with test_mode="
@@ -219,11 +242,13 @@ def tell_channel_order(model: SingleTeacherDistill, dataset: Dataset) -> None:
     order = channel_order(dataset)
     if order is not None:
         inputs.tell_channel_order(order)
-    if inputs.converts and applies(dataset, "Normalize"):
+    found = pixel_transform(dataset) if inputs.converts else None
+    if found is not None:
         raise ValueError(
-            "The training pipeline has a Normalize, and the teacher's images are "
+            f"The training pipeline has a {found}, and the teacher's images are "
             "normalised otherwise than the student's; expected pixels of 0 to 255, "
-            "from which it is worked out: move mean and std to data_preprocessor."
+            "from which it is worked out: leave it out, and give mean and std of such "
+            "pixels to data_preprocessor."
         )
 
 
@@ -248,7 +273,8 @@ class PreflightHook(Hook):
             return  # a finished run was resumed: nothing is left to train
         model = unwrap(runner.model)
         loader = runner.train_dataloader
-        check_in_memory(loader, "train_dataloader", training=True)
+        preprocessor = getattr(model, "data_preprocessor", None)
+        check_in_memory(loader, "train_dataloader", True, preprocessor)
         if runner.val_loop is not None:
             self.before_val(runner)
             check_same_classes(loader.dataset, runner.val_loop.dataloader.dataset)

@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.checkpoint import require_same_tensors
+from pckd_mm.utils.checkpoint import require_same_tensors, without_ddp
 from pckd_mm.utils.wrappers import unwrap
 
 # Of torch's optimizers, without which one of another kind fails in its first step.
@@ -47,8 +47,7 @@ class ResumeCheckHook(Hook):
             "without --resume), in another work dir"
         )
         model = unwrap(runner.model)
-        state = checkpoint.get("state_dict", {})
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+        state = without_ddp(checkpoint.get("state_dict", {}))
         network = type(model).__name__
         require_same_tensors(state, model.state_dict(), source, network, remedy)
         if isinstance(runner.optim_wrapper, OptimWrapper):

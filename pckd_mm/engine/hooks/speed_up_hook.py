@@ -1,114 +1,41 @@
 """The same networks, faster."""
 
-import contextlib
-from typing import Any, Callable, Collection, Dict, List, Union
+from typing import Any, Union
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import BaseModel, is_model_wrapper
-from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.models import BaseClassifier
-from mmrazor.models import SingleTeacherDistill
-from torch import Tensor, nn
+from torch import nn
 
 from pckd_mm.engine.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from pckd_mm.engine.channels_last import (
     AUTO,
-    SLOWER,
     Candidate,
-    compared,
-    first_line,
     unsafe_convolution,
     use_channels_last,
 )
-from pckd_mm.engine.dry_run import dry_run
-from pckd_mm.engine.trial import Trial, seconds_of_each, training_inputs
+from pckd_mm.engine.run_networks import RunNetworks, slower_fused
+from pckd_mm.engine.trial import first_line
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.compilation import begin_step, compile_network
 from pckd_mm.utils.cpu_memory import keep_freed_memory
 from pckd_mm.utils.fused_optimizer import restore_kernel, use_fused_kernel
-from pckd_mm.utils.wrappers import unwrap
 
 _NOT_ASKED = "off, not asked for"
 # In a checkpoint: by network, whether a measurement chose channels last.
 _CHOSEN = "channels_last"
 
 
-def _precision(wrapper: OptimWrapper, device: torch.device) -> str:
+def _number_type(wrapper: OptimWrapper, device: torch.device) -> str:
     """What an optimizer wrapper lets a step compute in, in words."""
-    words = "float32"
     if isinstance(wrapper, BFloat16OptimWrapper):
-        words = wrapper.precision(device.type)
-    elif isinstance(wrapper, AmpOptimWrapper):
-        words = str(wrapper.cast_dtype or torch.float16).removeprefix("torch.")
-    return f"{words}, by {type(wrapper).__name__}"
-
-
-class _Run:
-    """What a runner trains, and its parts.
-
-    Args:
-        runner (Runner): The runner, before the first step.
-    """
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-        self.model: BaseModel = unwrap(runner.model)
-        self.is_distributed = is_model_wrapper(runner.model)
-        self.networks: Dict[str, nn.Module]
-        if isinstance(self.model, SingleTeacherDistill):
-            self.networks = {
-                "the student": self.model.student,
-                "the teacher": self.model.teacher,
-            }
-        else:
-            self.networks = {f"the {type(self.model).__name__}": self.model}
-        self.device = next(self.model.parameters()).device
-        self.on_cpu = self.device.type == "cpu"
-        self.wrappers: List[OptimWrapper] = [runner.optim_wrapper]
-        if isinstance(runner.optim_wrapper, OptimWrapperDict):
-            self.wrappers = list(runner.optim_wrapper.values())
-
-    def step(self) -> None:
-        """A step of training without trace."""
-        dry_run(self.model, self.runner.train_dataloader)
-
-    def is_trained(self, name: str) -> bool:
-        """Whether a network learns: it comes first."""
-        return name == next(iter(self.networks))
-
-    def trials(self) -> Dict[str, Trial]:
-        """Passes of the classifiers."""
-
-        def context(network: nn.Module) -> contextlib.AbstractContextManager:
-            if len(self.wrappers) > 1:
-                return contextlib.nullcontext()
-            return self.wrappers[0].optim_context(network)
-
-        return {
-            name: Trial(network, self.is_trained(name), lambda n=network: context(n))
-            for name, network in self.networks.items()
-            if isinstance(network, BaseClassifier)
-        }
-
-    def inputs(self, trials: Dict[str, Trial]) -> Dict[str, Tensor]:
-        """What the networks of trials get in a step."""
-        networks = {name: trial.network for name, trial in trials.items()}
-        return training_inputs(self.model, networks, self.runner.train_dataloader)
-
-    def passes(self, names: Collection[str]) -> Dict[str, Callable[[], float]]:
-        """What runs these networks as in a step and gives the seconds, where it can."""
-        found = {}
-        trials = {name: t for name, t in self.trials().items() if name in names}
-        if not trials:
-            return found
-        with contextlib.suppress(Exception):  # a step of training will tell
-            for name, inputs in self.inputs(trials).items():
-                trials[name].seconds(inputs)
-                found[name] = lambda t=trials[name], i=inputs: t.seconds(i)
-        return found
+        return wrapper.precision(device.type)
+    if isinstance(wrapper, AmpOptimWrapper):
+        return str(wrapper.cast_dtype or torch.float16).removeprefix("torch.")
+    return "float32"
 
 
 @HOOKS.register_module()
@@ -173,27 +100,28 @@ class SpeedUpHook(Hook):
         """Change networks and optimizer in place."""
         if runner.iter >= runner.max_iters:
             return  # a finished run was resumed
-        run = _Run(runner)
+        run = RunNetworks(runner)
         # In this order: a compiled network is not changed any more.
         done = {
             "keep_memory": self._keep_memory(run),
             "channels_last": self._use_channels_last(run),
             "fold_teacher": self._fold_teacher(run),
             "fused_optimizer": self._fuse_optimizer(run),
-            "compile": self._compile(run),
-            "precision": ", ".join(_precision(w, run.device) for w in run.wrappers),
         }
+        # Which is compared with float32, that nothing is compiled for.
+        precision = self._precision(run)
+        done.update(compile=self._compile(run), precision=precision)
         words = "; ".join(f"{option}: {what}" for option, what in done.items())
         print_log(f"Speed-ups: {words}.", logger="current")
 
-    def _keep_memory(self, run: _Run) -> str:
+    def _keep_memory(self, run: RunNetworks) -> str:
         if not self.keep_memory:
             return _NOT_ASKED
         if not run.on_cpu:
             return f"off, the networks are on {run.device.type}"
         return "on" if keep_freed_memory() else "off, the C library is not glibc"
 
-    def _use_channels_last(self, run: _Run) -> str:
+    def _use_channels_last(self, run: RunNetworks) -> str:
         if not self.channels_last:
             return _NOT_ASKED
         trials = run.trials()
@@ -207,8 +135,7 @@ class SpeedUpHook(Hook):
             return f"off, two images alone fail ({first_line(error)})"
         candidates = {}
         for name, trial in trials.items():
-            of_ddp = run.is_distributed and run.is_trained(name)
-            candidates[name] = Candidate(trial, inputs.get(name), of_ddp, beside)
+            candidates[name] = Candidate(trial, inputs.get(name), trial.of_ddp, beside)
         info = run.runner.message_hub.runtime_info
         chosen, words = use_channels_last(
             run.model,
@@ -223,17 +150,18 @@ class SpeedUpHook(Hook):
             run.runner.message_hub.update_info(_CHOSEN, chosen)
         return words
 
-    def _fold_teacher(self, run: _Run) -> str:
+    def _fold_teacher(self, run: RunNetworks) -> str:
         if not self.fold_teacher:
             return _NOT_ASKED
         if not hasattr(run.model, "fold_teacher"):
             return "off, there is no teacher to fold"
-        folded = run.model.fold_teacher(run.step)
+        with run.timed(["the teacher"]) as told:
+            folded = run.model.fold_teacher(run.step)
         if folded == 0:
             return "off, no BatchNorm of the teacher follows a convolution alone"
-        return f"on, {folded} BatchNorms of the teacher folded"
+        return f"on, {folded} BatchNorms of the teacher folded{told['the teacher']}"
 
-    def _fuse_optimizer(self, run: _Run) -> str:
+    def _fuse_optimizer(self, run: RunNetworks) -> str:
         words = []
         for wrapper in run.wrappers:
             restore_kernel(wrapper.optimizer)
@@ -241,7 +169,7 @@ class SpeedUpHook(Hook):
             if not self.fused_optimizer:
                 words = [_NOT_ASKED]
             elif use_fused_kernel(wrapper.optimizer, run.device):
-                words.append(f"on in {name}")
+                words.append(f"on in {name}{slower_fused(wrapper.optimizer)}")
             else:
                 words.append(
                     f"off in {name}, of which torch has no fused kernel on "
@@ -249,24 +177,32 @@ class SpeedUpHook(Hook):
                 )
         return ", ".join(words)
 
-    def _compile(self, run: _Run) -> str:
+    @staticmethod
+    def _precision(run: RunNetworks) -> str:
+        words = []
+        for wrapper in run.wrappers:
+            found = _number_type(wrapper, run.device)
+            if not found.startswith("float32"):
+                found += run.slower_than_float32()
+            words.append(f"{found}, by {type(wrapper).__name__}")
+        return ", ".join(words)
+
+    def _compile(self, run: RunNetworks) -> str:
         if not self.compile:
             return _NOT_ASKED
         settings = dict(self.compile) if isinstance(self.compile, dict) else {}
         words = {name: self._not_compiled(run, name, settings) for name in run.networks}
         takes_it = [name for name, why in words.items() if not why]
-        passes = run.passes(takes_it) if run.on_cpu else {}
-        before = seconds_of_each(passes)
+        with run.timed(takes_it) as told:
+            for name in takes_it:
+                parts = compile_network(run.networks[name], **settings)
+                words[name] = f"on in {', '.join(parts) or 'nothing'} of {name}"
         for name in takes_it:
-            parts = compile_network(run.networks[name], **settings)
-            words[name] = f"on in {', '.join(parts) or 'nothing'} of {name}"
-        for name, after in seconds_of_each(passes).items():
-            if after > SLOWER * before[name]:
-                words[name] += f" (slower: {compared(after, before[name])})"
+            words[name] += told[name]
         return ", ".join(words.values())
 
     @staticmethod
-    def _not_compiled(run: _Run, name: str, settings: dict) -> str:
+    def _not_compiled(run: RunNetworks, name: str, settings: dict) -> str:
         """Why a network is not compiled, in words; nothing if it is."""
         network = run.networks[name]
         if not (isinstance(network, BaseClassifier) or settings.get("dynamic")):

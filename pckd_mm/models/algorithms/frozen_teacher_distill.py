@@ -3,6 +3,7 @@
 import copy
 import logging
 from abc import abstractmethod
+from functools import partial
 from inspect import signature
 from typing import (
     Any,
@@ -48,6 +49,7 @@ from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import fit_on_load
+from pckd_mm.utils.example_inputs import input_channels, takes
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 from .settings import check_settings, check_teacher
@@ -162,7 +164,14 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         declared = teacher
         teacher = self._build_network("teacher", teacher)
         self._check_pair(student, teacher)
-        trained = trained_inputs(declared, teacher, teacher_config, teacher_input_size)
+        trained = trained_inputs(
+            declared,
+            teacher,
+            teacher_config,
+            teacher_input_size,
+            teacher_ckpt,
+            input_shape,
+        )
         super().__init__(
             architecture=student,
             teacher=teacher,
@@ -197,7 +206,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if data_preprocessor is not None or declared_normalisation(architecture):
             normalisation = normalisation_of(self.data_preprocessor)
         self._teacher_inputs = _Unregistered(
-            TeacherInputs(normalisation, trained, swap_teacher_channels)
+            TeacherInputs(
+                normalisation, trained, swap_teacher_channels, partial(takes, teacher)
+            )
         )
         self.teacher_inputs.tell()
         self.teacher_ckpt = teacher_ckpt
@@ -274,8 +285,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     ) -> dict:
         """Say what a config leaves to the networks: layers, widths and shapes."""
         teacher_shape = input_shape
-        if input_shape is not None and teacher_size is not None:
-            teacher_shape = (input_shape[0], *teacher_size)
+        if teacher_size is not None:
+            channels = input_shape[0] if input_shape else input_channels(teacher)
+            teacher_shape = (channels, *teacher_size)
         self._classifiers = (
             self._find_classifier("student", student, input_shape),
             self._find_classifier("teacher", teacher, teacher_shape),
@@ -356,6 +368,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         # First what may be missing: the student's weights may take a download.
         self.load_teacher()
         super().init_weights()
+        # MMEngine does not look into torch's own containers.
+        for module in self.distiller.connectors.values():
+            if hasattr(module, "init_weights"):
+                module.init_weights()
 
     def load_teacher(self) -> None:
         """Read the teacher's checkpoint, once.
@@ -438,7 +454,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             self.distiller.release_records()
         if not self.calculate_student_loss:
             losses = {}
-            distill_losses = _with_gradients_for(self.student, distill_losses)
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                distill_losses = _with_gradients_for(self.student, distill_losses)
         return {
             **add_prefix(losses, "student"),
             **add_prefix(distill_losses, "distill"),

@@ -16,7 +16,8 @@ from mmpretrain.models import (
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from pckd_mm.models.classifiers import PlainClassifier, keep_own_names
+from pckd_mm.datasets.whole_batch import is_whole_batch, one_each
+from pckd_mm.models.classifiers import PlainClassifier, keep_as_built
 from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
@@ -29,11 +30,9 @@ from pckd_mm.utils.randomness import isolated_randomness
 from .frozen_teacher_distill import FrozenTeacherDistill
 from .settings import check_augments
 from .targets import (
-    LabelKind,
     check_losses,
     difficulty,
     label_kind,
-    one_each,
     read_targets,
     require_labels,
 )
@@ -104,6 +103,11 @@ class MultiViewDistill(FrozenTeacherDistill):
             data_preprocessor=with_views(data_preprocessor, num_views, architecture),
             **kwargs,
         )
+        if task is not None and not any(found.task for found in self._classifiers):
+            raise ValueError(
+                f"MultiViewDistill found task={task!r}, and neither student nor "
+                "teacher has several tasks; expected a MultiTaskHead: leave out task."
+            )
         self.label_kind = label_kind(self._student_head(), self.data_preprocessor)
         check_losses(self.distiller, self.label_kind)
         if getattr(self.data_preprocessor, "num_classes", 0) is None:
@@ -124,7 +128,7 @@ class MultiViewDistill(FrozenTeacherDistill):
             check_augments(model)
         model = super()._build_network(who, model)
         if isinstance(model, (TimmClassifier, HuggingFaceClassifier)):
-            keep_own_names(model)
+            keep_as_built(model)
         return model
 
     def _check_network(self, who: str, model: BaseModel) -> None:
@@ -147,7 +151,9 @@ class MultiViewDistill(FrozenTeacherDistill):
 
     def _student_head(self) -> Optional[nn.Module]:
         head = getattr(self.student, "head", None)
-        return head.task_heads[self.task] if isinstance(head, MultiTaskHead) else head
+        if isinstance(head, MultiTaskHead):
+            return head.task_heads[self._classifiers[0].task]
+        return head
 
     @property
     def min_images(self) -> int:
@@ -196,10 +202,8 @@ class MultiViewDistill(FrozenTeacherDistill):
 
     def _count(self, data_samples: List[DataSample]) -> int:
         """Images of a batch, of which a sample may hold one or all."""
-        if self.label_kind is LabelKind.SINGLE and len(data_samples) == 1:
-            sample = data_samples[0]
-            return len(sample.gt_label) if "gt_label" in sample else 1
-        return len(data_samples)
+        whole = is_whole_batch(data_samples)
+        return len(data_samples[0].gt_label) if whole else len(data_samples)
 
     def _plain_loss(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
@@ -212,7 +216,8 @@ class MultiViewDistill(FrozenTeacherDistill):
         self, batch_inputs: Tensor, data_samples: List[DataSample]
     ) -> Dict[str, Tensor]:
         kind, head = self.label_kind, self._student_head()
-        targets = read_targets(data_samples, kind, self.task, self.num_classes)
+        task = self._classifiers[0].task
+        targets = read_targets(data_samples, kind, task, self.num_classes)
         require_labels(targets, self.distiller, self.calculate_student_loss)
         num_views = len(batch_inputs) // targets.images
         self._run_teacher(batch_inputs, ragged_sizes(data_samples, batch_inputs))
@@ -258,12 +263,18 @@ class MultiViewDistill(FrozenTeacherDistill):
 
 def _check_trains(student: BaseModel, classifier: Classifier) -> None:
     """Refuse a student that its library runs and cannot train."""
-    network = copy.deepcopy(student).train()
+    head = getattr(student, "head", None)
+    samples = [DataSample().set_gt_label(0) for _ in range(2)]
+    modes = {module: module.training for module in student.modules()}
     with isolated_randomness(), torch.no_grad():
         inputs = torch.randn(2, *classifier.input_shape)
-        samples = [DataSample().set_gt_label(label) for label in (0, 0)]
+        inputs = inputs.to(next(student.parameters()))
         try:
-            network.loss(inputs.to(next(network.parameters())), samples)
+            if head is None:
+                copy.deepcopy(student).train().loss(inputs, samples)
+            else:  # backbones are run in training as in tests
+                feats = student.eval().extract_feat(inputs)
+                copy.deepcopy(head).train().loss(feats, samples)
         except NotImplementedError as error:
             raise TypeError(
                 f"The student ({type(student).__name__}) cannot be trained ("
@@ -272,6 +283,9 @@ def _check_trains(student: BaseModel, classifier: Classifier) -> None:
             ) from error
         except Exception:  # of these two images: a training says more of its own
             return
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
 
 
 def _weigh(losses: Dict[str, Tensor], share: float) -> Dict[str, Tensor]:

@@ -205,8 +205,14 @@ def check_settings(
             reasons.setdefault(reason, []).append(f"{place}.{name}".lstrip("."))
     for reason, names in reasons.items():
         usual = quiet and all(name.endswith(_TRAINING) for name in names)
+        text = f"Not used: {', '.join(names)}, since {reason}."
+        if not place:  # the names may be those of the config's own variables
+            text = (
+                f"Nothing reads {', '.join(names)} by that name: {reason}. As a "
+                "variable that the config itself uses it may stay."
+            )
         print_log(
-            f"Not used: {', '.join(names)}, since {reason}.",
+            text,
             logger="current",
             level=logging.INFO if usual else logging.WARNING,
         )

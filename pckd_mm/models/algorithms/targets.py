@@ -7,10 +7,10 @@ from typing import Any, Dict, List, Optional, Sequence
 import torch
 import torch.nn.functional as F
 from mmpretrain.models import MultiLabelClsHead
-from mmpretrain.structures import DataSample
 from mmrazor.models.losses import DISTLoss, DKDLoss, KLDivergence
 from torch import Tensor, nn
 
+from pckd_mm.datasets.whole_batch import is_whole_batch
 from pckd_mm.models.distillers import PCKDDistiller
 from pckd_mm.models.distillers.pckd_distiller import LABELS
 from pckd_mm.models.losses import ContrastiveRepresentationLoss, PreviewKLDivergence
@@ -82,15 +82,12 @@ def read_targets(
     scores = torch.stack([sample.gt_score for sample in scored]) if scored else None
     if kind is LabelKind.MULTI:
         if scores is None:
-            scores = torch.stack(
-                [_multi_hot(sample.gt_label, classes) for sample in labelled]
-            )
+            scores = _multi_hot([sample.gt_label for sample in labelled], classes)
         return Targets(len(samples), scores=scores.float())
     if not labelled:
         return Targets(len(samples), scores=scores)
     labels = torch.cat([sample.gt_label for sample in labelled])
-    several = len(labels) != len(samples) and len(samples) > 1
-    if several:
+    if len(labels) != len(samples) and not is_whole_batch(samples):
         raise ValueError(
             f"The student found {len(labels)} labels for {len(samples)} images; "
             "expected one class an image: take a head of several labels, such as "
@@ -99,30 +96,14 @@ def read_targets(
     return Targets(len(labels), labels, scores)
 
 
-def _multi_hot(labels: Tensor, classes: int) -> Tensor:
-    return labels.new_zeros(classes).scatter_(0, labels, 1)
-
-
-def one_each(data_samples: Sequence[Any]) -> List[Any]:
-    """A data sample for each image, of one for all.
-
-    Heads of several labels take the labels of a sample as those of one image.
-
-    Args:
-        data_samples (Sequence[DataSample]): A sample for each image, or one for all, as
-            :class:`pckd_mm.datasets.InMemoryDataset` gives it.
-
-    Returns:
-        list[DataSample]: A sample for each image.
-    """
-    samples = list(data_samples)
-    places = samples[0].get("sample_idx") if len(samples) == 1 else None
-    if not isinstance(places, Tensor) or places.ndim == 0:
-        return samples
-    return [
-        DataSample(metainfo=dict(sample_idx=place)).set_gt_label(label)
-        for place, label in zip(places, samples[0].gt_label.split(1), strict=True)
-    ]
+def _multi_hot(labels: Sequence[Tensor], classes: int) -> Tensor:
+    """Which of the classes each image has, shape (B, C)."""
+    images = [index for index, of_image in enumerate(labels) for _ in of_image]
+    places = torch.cat(list(labels))
+    rows = torch.tensor(images, device=places.device)
+    return places.new_zeros(len(labels), classes).index_put_(
+        (rows, places), places.new_ones(())
+    )
 
 
 def label_kind(head: Optional[nn.Module], data_preprocessor: nn.Module) -> LabelKind:
@@ -219,6 +200,8 @@ def difficulty(
             "each image: use such a head, or set the distiller's preview to None."
         )
     wanted = targets.labels if kind is LabelKind.SINGLE else targets.scores
+    if wanted is None:  # such as soft labels, where no image has one class
+        wanted = targets.scores
     if wanted is None:
         raise ValueError(
             "The preview found images without labels, whose difficulty is not known; "
@@ -244,12 +227,12 @@ def require_labels(
     Raises:
         ValueError: Names what asks.
     """
-    if targets.labels is not None or targets.scores is not None:
+    if targets.labels is not None:
         return
     remedies: Dict[str, str] = {}
-    if student_loss:
+    if student_loss and targets.scores is None:
         remedies["the student's own loss"] = "calculate_student_loss=False"
-    if distiller.preview is not None:
+    if distiller.preview is not None and targets.scores is None:
         remedies["the preview"] = "distiller.preview=None"
     for name, loss in distiller.distill_losses.items():
         if _compares_labels(distiller, name, loss):
@@ -257,8 +240,9 @@ def require_labels(
     if remedies:
         names: List[str] = list(remedies)
         asks = "asks" if len(names) == 1 else "ask"
+        have = "no labels" if targets.scores is None else "scores and no labels"
         raise ValueError(
-            f"The training images have no labels, and {', '.join(names)} {asks} for "
-            "them; expected a label (gt_label) of each image: to learn from the "
-            f"teacher alone set the model's {', '.join(remedies.values())}."
+            f"The training images have {have}, and {', '.join(names)} {asks} for "
+            "labels; expected one (gt_label) of each image: to train without them set "
+            f"the model's {', '.join(remedies.values())}."
         )

@@ -59,7 +59,7 @@ class PlainClassifier(TimmClassifier):
             loss = MMPRETRAIN_MODELS.build(loss)
         self.loss_module = loss
         self._register_load_state_dict_pre_hook(self._add_state_dict_prefix)
-        keep_own_names(self)
+        keep_as_built(self)
 
     def forward(
         self,
@@ -70,8 +70,20 @@ class PlainClassifier(TimmClassifier):
         """Run the network; see :meth:`mmpretrain.models.TimmClassifier.forward`."""
         if mode == "tensor":
             output = self.model(inputs)
+            self._check_output(output)
             return getattr(output, "logits", output)
         return super().forward(inputs, data_samples, mode)
+
+    def _check_output(self, output: Any) -> None:
+        """Refuse outputs beside the logits in training, as Inception's have."""
+        names = getattr(output, "_fields", ())
+        beside = [n for n in names if n != "logits" and getattr(output, n) is not None]
+        if self.training and "logits" in names and beside:
+            raise NotImplementedError(
+                f"its {type(self.model).__name__} gives {' and '.join(beside)} beside "
+                "the logits in training, whose losses would be left out: set "
+                "aux_logits=False"
+            )
 
     def loss(
         self, inputs: Tensor, data_samples: List[DataSample], **kwargs
@@ -109,16 +121,20 @@ def how_it_loads(network: nn.Module) -> Optional[str]:
     return f"load_state_dict of {made} takes the state_dict of this file."
 
 
-def keep_own_names(network: nn.Module) -> None:
-    """Let a network's checkpoint hold its own names where it is part of another module.
+def keep_as_built(network: nn.Module) -> None:
+    """Let a network of another library keep its weights, and their names.
 
-    MMPretrain's classifiers of timm and Hugging Face return a state dict with such
-    names, which torch takes from the outermost module only; what they load has them in
-    any case, so that a distillation of such a student could not be resumed.
+    MMEngine's ``init_weights`` asks every part to initialise itself, which timm's
+    networks do anew, whatever weights they were built with.
+
+    MMPretrain's classifiers of timm and Hugging Face return a state dict with the names
+    of these libraries, which torch takes from the outermost module only; what they load
+    has them in any case, so that a distillation of such a student could not be resumed.
 
     Args:
         network (nn.Module): One that keeps the network as ``model``, changed in place.
     """
+    network.model.is_init = True  # MMEngine's mark
     handle = network._register_state_dict_hook(_rename_in_place)
     network._state_dict_hooks.move_to_end(handle.id, last=False)
 

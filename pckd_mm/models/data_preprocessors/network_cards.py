@@ -3,9 +3,11 @@
 import json
 import os.path as osp
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from torch import nn
+
+from pckd_mm.utils.input_size import as_size
 
 from .normalisation import Normalisation, normalisation_of
 
@@ -17,17 +19,19 @@ class Card:
     Args:
         source (str): Who says it, in words.
         normalisation (Normalisation, optional): Defaults to None, not said.
-        size (Any, optional): Height and width, or one number for both. Defaults to
-            None, not said.
+        size (tuple[int, int], optional): Height and width of what an image processor
+            gives. Defaults to None, not said.
     """
 
     source: str
     normalisation: Optional[Normalisation] = None
-    size: Any = None
+    size: Optional[Tuple[int, int]] = None
 
 
 def network_card(network: nn.Module) -> Optional[Card]:
     """Find the card of a network, or of the one inside of a wrapper.
+
+    It tells of the weights that its library gives for the network, not of others.
 
     Args:
         network (nn.Module): Any network.
@@ -47,21 +51,18 @@ def network_card(network: nn.Module) -> Optional[Card]:
 
 
 def _of_timm(settings: dict) -> Card:
-    size = settings.get("input_size", ())
     return Card(
         f"timm's card of {settings.get('architecture', 'the network')}",
         _of_unit_pixels(settings["mean"], settings["std"], 1 / 255),
-        tuple(size[1:]) if len(size) == 3 else None,
     )
 
 
 def _of_hugging_face(config: Any) -> Card:
     """Weights in a folder have their image processor's settings beside them."""
     source = f"Hugging Face's config of {config.model_type}"
-    size = getattr(config, "image_size", None)
     path = osp.join(config._name_or_path or "", "preprocessor_config.json")
     if not osp.isfile(path):
-        return Card(source, size=size)
+        return Card(source)
     with open(path, encoding="utf-8") as file:
         settings = json.load(file)
     factor = 1.0
@@ -73,17 +74,15 @@ def _of_hugging_face(config: Any) -> Card:
     normalisation = None
     if mean is not None and std is not None:
         normalisation = _of_unit_pixels(mean, std, factor)
-    for name in ("crop_size", "size"):
-        size = size or _sides(settings.get(name))
-    return Card(path, normalisation, size)
+    sizes = (_sides(settings.get(name)) for name in ("crop_size", "size"))
+    return Card(path, normalisation, next((size for size in sizes if size), None))
 
 
-def _sides(size: Any) -> Any:
+def _sides(size: Any) -> Optional[Tuple[int, int]]:
     """Some processors keep a number, some height and width, some the shorter side."""
     if isinstance(size, dict):
-        sides = size.get("height"), size.get("width")
-        return None if None in sides else sides
-    return size
+        size = size.get("height"), size.get("width")
+    return as_size(size)
 
 
 def _of_unit_pixels(mean: Any, std: Any, factor: float) -> Normalisation:

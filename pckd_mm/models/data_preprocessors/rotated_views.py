@@ -8,6 +8,7 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from pckd_mm.datasets.whole_batch import is_whole_batch, one_each
 from pckd_mm.registry import MODELS
 
 
@@ -202,11 +203,9 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
         """Labels on the device, by one copy that nothing waits for."""
         sizes = [len(sample.gt_label) for sample in samples]
         labels = torch.cat([sample.gt_label for sample in samples])
-        if self.to_onehot and len(samples) == 1:
+        if self.to_onehot and is_whole_batch(samples):
             # One sample for all images would be taken for an image of many labels.
-            sizes = [1] * len(labels)
-            places = samples[0].get("sample_idx", [None] * len(labels))
-            samples = [DataSample(metainfo=dict(sample_idx=place)) for place in places]
+            samples, sizes = one_each(samples), [1] * len(labels)
         if self.device.type == "cuda" and not labels.is_cuda:
             labels = labels.pin_memory()  # else the copy may wait after all
         labels = labels.to(self.device, non_blocking=True)

@@ -1,7 +1,8 @@
 """A batch of the student's as the teacher's own data preprocessor would give it."""
 
 import logging
-from typing import List, Optional, Sequence, Tuple
+from dataclasses import replace
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +91,9 @@ class TeacherInputs(nn.Module):
         trained (TrainedInputs): What the teacher was trained on.
         swap_channels (bool, optional): Whether the teacher's channels are in the
             reverse order of the student's. Defaults to None, as both say.
+        takes (Callable, optional): Whether the teacher runs on images of a shape
+            (C, H, W). It is asked once where its size is not known. Defaults to None,
+            any.
     """
 
     scale: Tensor
@@ -100,9 +104,11 @@ class TeacherInputs(nn.Module):
         student: Optional[Normalisation],
         trained: TrainedInputs,
         swap_channels: Optional[bool] = None,
+        takes: Optional[Callable[[Sequence[int]], bool]] = None,
     ) -> None:
         super().__init__()
         self.trained = trained
+        self._takes = takes if trained.spare is not None else None
         self._student = student
         self._teacher = student if trained.normalisation is None else None
         self._teacher = self._teacher or trained.normalisation
@@ -143,18 +149,26 @@ class TeacherInputs(nn.Module):
         """Whether the order differs; None if that cannot be told."""
         if self._student is None or self.trained.normalisation is None:
             return False
-        ours, theirs = self._student.order, self._teacher.order
         images, trained_on = self._images, self.trained.order
         if "gray" in (images, trained_on):
             return False
         if trained_on == AS_STUDENT:
-            if ours is None and theirs == images:
-                return False  # RGB is asked for, and is what the data set holds
-            return ours != theirs
+            # Where the order is not known, what is so whatever it is.
+            orders = ("rgb", "bgr") if images is None else (images,)
+            answers = {self._differs_in_a_run_of(order) for order in orders}
+            return answers.pop() if len(answers) == 1 else None
+        ours, theirs = self._student.order, self._teacher.order
         ours_seen, theirs_seen = _seen(ours, images), _seen(theirs, trained_on)
         if ours_seen is not None and theirs_seen is not None:
             return ours_seen != theirs_seen
         return False if ours == theirs else None
+
+    def _differs_in_a_run_of(self, images: str) -> bool:
+        """Whether the order differs where both preprocessors are of one run."""
+        ours, theirs = self._student.order, self._teacher.order
+        if ours is None and theirs == images:
+            return False  # RGB is asked for, and is what the data set holds
+        return ours != theirs
 
     def _set_swap(self, swap: Optional[bool]) -> None:
         self.swaps = swap
@@ -200,6 +214,15 @@ class TeacherInputs(nn.Module):
             logger="current",
         )
 
+    def _settle_size(self, shape: Sequence[int]) -> None:
+        """Take the size that the teacher says if it does not run on the student's."""
+        takes, self._takes = self._takes, None
+        spare = self.trained.spare
+        if not takes(tuple(shape)):
+            self.trained = replace(
+                self.trained, size=spare.size, sized_by=spare.source, spare=None
+            )
+
     def _tell_size(self, height: int, width: int) -> None:
         self._size_is_told = True
         ratio = self.size[0] * self.size[1] / (height * width)
@@ -230,6 +253,8 @@ class TeacherInputs(nn.Module):
         if self.swaps is None and images.shape[1] == 3:
             raise ValueError(self._unknown_order())
         swap = self.swaps and images.shape[1] == 3
+        if self._takes is not None:
+            self._settle_size(images.shape[1:])
         resizes = self.size not in (None, tuple(images.shape[-2:]))
         if self._is_alike and not swap and not resizes:
             return images

@@ -1,17 +1,22 @@
 """What images a network was trained on, read off its configs and the network itself."""
 
-import inspect
 import logging
 import os.path as osp
 from dataclasses import dataclass
-from typing import Any, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from pckd_mm.datasets.image_format import applies, channel_order, image_size
+from pckd_mm.datasets.image_format import (
+    channel_order,
+    image_size,
+    pixel_transform,
+)
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.example_inputs import only_input_size
+from pckd_mm.utils.input_size import InputSize, as_size, known_input_size
 
 from .network_cards import network_card
 from .normalisation import Normalisation, declared_normalisation, normalisation_of
@@ -39,6 +44,8 @@ class TrainedInputs:
         size (tuple[int, int], optional): Height and width. Defaults to None, that of
             the student's images.
         sized_by (str): Who says so, in words.
+        spare (InputSize, optional): For a network that does not take the student's
+            images. Defaults to None.
     """
 
     normalisation: Optional[Normalisation] = None
@@ -46,6 +53,7 @@ class TrainedInputs:
     order: Optional[str] = None
     size: Optional[Tuple[int, int]] = None
     sized_by: str = ""
+    spare: Optional[InputSize] = None
 
 
 def trained_inputs(
@@ -53,13 +61,17 @@ def trained_inputs(
     network: nn.Module,
     config_path: Optional[str] = None,
     size: Size = None,
+    checkpoint: Optional[str] = None,
+    input_shape: Optional[Sequence[int]] = None,
 ) -> TrainedInputs:
     """Find out what a teacher was trained on.
 
     How its images were normalised says the ``data_preprocessor`` of its own config,
-    else that of the config that trains it, else what timm and Hugging Face give along.
-    Their size says, unless it is given, the end of the pipeline for tests in the config
-    that trains it, else the network's ``img_size``, else timm and Hugging Face.
+    else that of the config that trains it, else what timm and Hugging Face give along
+    with weights of theirs. Their size says, unless it is given, the end of the pipeline
+    for tests in the config that trains it, else the ``img_size`` of the network's
+    config, else timm and Hugging Face, again of weights of theirs. What is not said is
+    the student's, but for networks that are made for images of one size.
 
     Args:
         declared (dict | nn.Module): The network as it was given.
@@ -67,6 +79,10 @@ def trained_inputs(
         config_path (str, optional): The config that trains it. Defaults to None.
         size (int | Sequence[int] | str, optional): Height and width of its images,
             ``'same'`` for those of the student. Defaults to None, what is read.
+        checkpoint (str, optional): Where its weights are. Defaults to None, for those
+            that it is built with.
+        input_shape (Sequence[int], optional): Channels, height and width of the
+            student's images, where they are known. Defaults to None.
 
     Returns:
         TrainedInputs: What is known.
@@ -77,8 +93,21 @@ def trained_inputs(
     config, dataset = _read_if_there(config_path), None
     if config is not None:
         dataset = _test_set(config)
-    size, sized_by = _size(declared, network, dataset, config_path, size)
-    found = dict(size=size, sized_by=sized_by)
+    card = network_card(network)
+    # Whether what comes with the network is about the weights that it has.
+    is_true = checkpoint is None and _has_weights_of_library(declared)
+    known = None
+    if size is not None:
+        size, sized_by = _given_size(size)
+    elif dataset is not None and image_size(dataset) is not None:
+        size, sized_by = image_size(dataset), f"teacher_config {config_path}"
+    else:
+        known = known_input_size(network, declared)
+        if known is None and card is not None and card.size is not None:
+            known = InputSize(card.size, card.source)
+        is_right = is_true and dataset is None
+        size, sized_by = _size_of_network(network, known, is_right, input_shape)
+    found = dict(size=size, sized_by=sized_by, spare=known if size is None else None)
 
     normalisation = declared_normalisation(declared)
     if normalisation is not None:
@@ -91,16 +120,30 @@ def trained_inputs(
         if normalisation is not None:
             by = f"teacher_config {config_path}"
             return TrainedInputs(normalisation, by, _order(dataset), **found)
-    card = network_card(network)
     if config is not None or card is None:
         return TrainedInputs(**found)
-    if card.normalisation is None:
-        _warn(
-            f"How images were normalised for the teacher {_describe(network)} is not "
-            f"known, {card.source} does not say it: it sees them normalised as the "
-            "student's. Set teacher.data_preprocessor if that is wrong."
+    if is_true and card.normalisation is not None:
+        return TrainedInputs(card.normalisation, card.source, **found)
+    why = f"{card.source} does not say it"
+    if card.normalisation is not None:
+        why = (
+            f"{card.source}, which says {card.normalisation}, is about the weights of "
+            "that library"
         )
-    return TrainedInputs(card.normalisation, card.source, **found)
+    _warn(
+        f"How images were normalised for the teacher {_describe(network)} is not "
+        f"known, {why}: it sees them normalised as the student's. Set "
+        "teacher.data_preprocessor if that is wrong, or teacher_config to the config "
+        "that trains it."
+    )
+    return TrainedInputs(**found)
+
+
+def _has_weights_of_library(declared: Any) -> bool:
+    """Whether timm or Hugging Face was asked for its weights, and they stay."""
+    if not isinstance(declared, dict) or declared.get("init_cfg") is not None:
+        return False  # built by other code, with whatever weights
+    return bool(declared.get("pretrained") or declared.get("checkpoint_path"))
 
 
 # ------------------------------------------------------------------ normalisation
@@ -155,9 +198,10 @@ def _test_set(config: Config) -> Any:
 def _order(dataset: Any) -> Optional[str]:
     if dataset is None:
         return None
-    if applies(dataset, "Normalize"):
+    found = pixel_transform(dataset)
+    if found is not None:
         _warn(
-            "The pipeline of teacher_config has a Normalize, which is not done for "
+            f"The pipeline of teacher_config has a {found}, which is not done for "
             "the teacher: set teacher.data_preprocessor to the mean, std and order "
             "of channels that the teacher was trained with."
         )
@@ -167,84 +211,74 @@ def _order(dataset: Any) -> Optional[str]:
 # ------------------------------------------------------------------ size
 
 
-def _size(
-    declared: Any,
-    network: nn.Module,
-    dataset: Any,
-    config_path: Optional[str],
-    size: Size,
-) -> tuple:
-    """Size and who says so."""
+def _given_size(size: Size) -> tuple:
+    """Size, and who says so."""
     if size == SAME:
         return None, ""
-    if size is not None:
-        return _checked_size(size), "teacher_input_size"
-    if dataset is not None:
-        found = image_size(dataset)
-        if found is not None:
-            return found, f"teacher_config {config_path}"
-    for found, sized_by in _sizes_of(declared, network):
-        found = _pair(found)
-        if found is not None:
-            return found, sized_by
-    card = network_card(network)
-    if card is not None and dataset is None and _pair(card.size) is not None:
-        return _pair(card.size), card.source
-    name = _position_embedding(network)
-    if name is not None:
-        _warn(
-            f"The teacher {_describe(network)} has position embeddings ({name}) for "
-            "images of one size, which is not known, and may take others in silence: "
-            "set teacher_input_size to the size that it was trained on, or to "
-            f"{SAME!r} to leave the images as they are."
-        )
-    return None, ""
-
-
-def _sizes_of(declared: Any, network: nn.Module) -> Iterator[tuple]:
-    """What a network says of its images' size, from its own modules inwards."""
-    for module in network.modules():
-        name = type(module).__name__
-        yield getattr(module, "img_size", None), f"img_size of {name}"
-    backbone = getattr(network, "backbone", None)
-    if backbone is None:
-        return
-    name = type(backbone).__name__
-    own = declared.get("backbone") if isinstance(declared, dict) else None
-    if isinstance(own, dict):
-        yield own.get("img_size"), f"img_size of {name}"
-        # The built network does not keep it: what it takes where nothing is said.
-        parameter = inspect.signature(type(backbone).__init__).parameters.get(
-            "img_size"
-        )
-        if parameter is not None:
-            yield parameter.default, f"img_size of {name}"
-
-
-def _pair(size: Any) -> Optional[Tuple[int, int]]:
-    if isinstance(size, int) and not isinstance(size, bool):
-        size = size, size
-    if not isinstance(size, (tuple, list)) or len(size) != 2:
-        return None
-    if not all(isinstance(part, int) and part > 0 for part in size):
-        return None
-    return tuple(size)
-
-
-def _checked_size(size: Size) -> Tuple[int, int]:
-    found = _pair(size)
+    found = as_size(size)
     if found is None:
         raise ValueError(
             f"teacher_input_size={size!r}; expected the pixels of a side, such as 224, "
             f"(height, width), {SAME!r} for the size of the student's images, or None "
             "to read it: set one of them."
         )
-    return found
+    return found, "teacher_input_size"
+
+
+def _size_of_network(
+    network: nn.Module,
+    known: Optional[InputSize],
+    is_right: bool,
+    input_shape: Optional[Sequence[int]],
+) -> tuple:
+    """Size that a network says or needs, and who says so.
+
+    Args:
+        network (nn.Module): The network.
+        known (InputSize, optional): What it says.
+        is_right (bool): Whether that is so of its weights, though nobody chose it.
+        input_shape (Sequence[int], optional): Of the student's images.
+    """
+    if known is not None and (known.is_chosen or is_right):
+        return known.size, known.source
+    embedding = _position_embedding(network)
+    of_images = f"of the images that the teacher {_describe(network)} was trained on"
+    remedy = "Set teacher_input_size, or teacher_config to the config that trains it"
+    same = f"; teacher_input_size={SAME!r} is the student's"
+    if known is not None and embedding is not None:
+        size, by = known.size, known.source
+        why = f"its position embeddings ({embedding}) are for that, as {by} says"
+    else:
+        size, by = only_input_size(network, input_shape), "a trial of the network"
+        why, same = "it does not run on others", ""
+    if size is not None:
+        if input_shape is None or tuple(input_shape[1:]) != size:
+            _warn(
+                f"The size {of_images} is not said: it gets {size[0]} x {size[1]} "
+                f"pixels, since {why}. {remedy}{same}."
+            )
+        return size, by
+    if known is not None:
+        height, width = known.size
+        _warn(
+            f"The size {of_images} is not known: {known.source} says {height} x "
+            f"{width}, which need not be that of its weights, and it gets the "
+            f"student's. {remedy}."
+        )
+    elif embedding is not None:
+        _warn(
+            f"The size {of_images} is not known, and its position embeddings "
+            f"({embedding}) are for one: it gets the student's. {remedy}."
+        )
+    return None, ""
 
 
 def _position_embedding(network: nn.Module) -> Optional[str]:
+    """Name of a parameter that has an embedding for each place of an image."""
     for name, _ in network.named_parameters():
-        if "pos_embed" in name or "position_embedding" in name:
+        # Not the layers of those that are computed for any size, as XCiT's.
+        last = name.removesuffix(".weight").rpartition(".")[2]
+        if "pos_embed" in last or "position_embedding" in last:
             return name
     return None
 

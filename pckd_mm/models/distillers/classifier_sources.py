@@ -11,7 +11,6 @@ from mmengine.logging import print_log
 from pckd_mm.models.task_modules.classifier import Classifier
 
 __all__ = [
-    "asks_for_classifier",
     "compared_by",
     "require_predictions",
     "resolve_sources",
@@ -31,20 +30,7 @@ _KINDS = {
 def _kind(recorder: Optional[dict]) -> Optional[tuple]:
     if recorder is None:
         return None
-    name = str(recorder.get("type")).rpartition(".")[2]
-    return _KINDS.get((name, recorder.get("source")))
-
-
-def asks_for_classifier(recorders: Optional[Dict[str, dict]]) -> bool:
-    """Whether a recorder has the classifier for its source.
-
-    Args:
-        recorders (dict[str, dict], optional): Configs of a network's recorders.
-
-    Returns:
-        bool: Whether it does.
-    """
-    return any(_kind(recorder) for recorder in (recorders or {}).values())
+    return _KINDS.get((_type_name(recorder), recorder.get("source")))
 
 
 def _users(distiller: dict, recorder: str, from_student: bool) -> List[str]:
@@ -139,15 +125,15 @@ def settle_alignment(
         optional = loss.pop("optional", False)
         settled[name] = loss
         # Centers that a config takes from elsewhere are its own affair.
-        takes_centers = any(
-            asks_for_classifier({"": recorders.get(taken.get("recorder"))})
-            for taken in (distiller["loss_forward_mappings"].get(name) or {}).values()
-            for recorders in (
-                distiller.get("student_recorders") or {},
-                distiller.get("teacher_recorders") or {},
+        is_alignment = _is_type(loss, "CategoryAlignmentLoss")
+        if optional and not is_alignment:
+            raise ValueError(
+                f"The loss {name} ({loss.get('type')}) has optional=True, which only a "
+                "CategoryAlignmentLoss takes, that is not defined for every pair; "
+                f"expected a loss to keep or to leave out: set distill_losses.{name}"
+                "=None to leave it out."
             )
-        )
-        if not _is_type(loss, "CategoryAlignmentLoss") or not takes_centers:
+        if not is_alignment or not _takes_centers(distiller, name, student, teacher):
             continue
         of_any_width = loss.get("form") == "gram"
         linear = None not in (student.width, teacher.width)
@@ -173,10 +159,35 @@ def settle_alignment(
     return settled
 
 
+def _takes_centers(
+    distiller: dict, loss: str, student: Classifier, teacher: Classifier
+) -> bool:
+    """Whether a loss takes the classifiers' own weights, by whatever name."""
+    mapping = (distiller.get("loss_forward_mappings") or {}).get(loss) or {}
+    for taken in mapping.values():
+        who, own = (
+            ("student", student)
+            if taken.get("from_student")
+            else (
+                "teacher",
+                teacher,
+            )
+        )
+        recorders = distiller.get(f"{who}_recorders") or {}
+        recorder = recorders.get(taken.get("recorder"))
+        named = own.path and (recorder or {}).get("source") == f"{own.path}.weight"
+        if _kind(recorder) or named:
+            return True
+    return False
+
+
 def require_predictions(
     recorders: Optional[Dict[str, dict]], who: str, classifier: Classifier
 ) -> None:
-    """Refuse a recorder called ``logits`` of what the network does not predict by.
+    """Refuse to take what a network does not predict by for its logits.
+
+    That is the output of one of several classifiers, or of one before it is scaled, and
+    under the name ``logits`` any other output.
 
     Args:
         recorders (dict[str, dict], optional): The network's, with resolved sources.
@@ -184,19 +195,23 @@ def require_predictions(
         classifier (Classifier): That of the network.
 
     Raises:
-        ValueError: For another source, such as one of two classifiers.
+        ValueError: For such a source.
     """
-    recorder = (recorders or {}).get("logits")
-    if recorder is None or not _is_type(recorder, "ModuleOutputs"):
-        return
-    if recorder.get("source") not in classifier.modules:
-        names = " and ".join(repr(layer.name) for layer in classifier.layers)
+    for name, recorder in (recorders or {}).items():
+        source = (recorder or {}).get("source")
+        if not _is_type(recorder, "ModuleOutputs") or source in classifier.modules:
+            continue
+        if name != "logits" and source not in classifier.parts:
+            continue
+        made = " and ".join(repr(layer.name) for layer in classifier.layers)
+        other = "give the recorder another name if this output is meant"
+        if source in classifier.parts:
+            other = "record another layer"
         raise ValueError(
-            f"The {who} recorder logits has source {recorder.get('source')!r}, whose "
-            f"output is not what the {who} predicts by"
-            + (f" (which is made of {names})" if names else "")
-            + f"; expected its logits: set source={CLASSIFIER!r}, or give the recorder "
-            "another name if this output is meant."
+            f"The {who} recorder {name} has source {source!r}, whose output is not "
+            f"what the {who} predicts by"
+            + (f" (which is made of {made})" if made else "")
+            + f"; expected its logits: set source={CLASSIFIER!r}, or {other}."
         )
 
 
@@ -229,6 +244,10 @@ def compared_by(distiller: dict, classifier: Classifier) -> List[str]:
     )
 
 
-def _is_type(recorder: Optional[dict], *names: str) -> bool:
-    kind = str((recorder or {}).get("type")).rpartition(".")[2]
-    return kind in names
+def _type_name(cfg: Optional[dict]) -> str:
+    kind = (cfg or {}).get("type")
+    return getattr(kind, "__name__", str(kind)).rpartition(".")[2]
+
+
+def _is_type(cfg: Optional[dict], *names: str) -> bool:
+    return _type_name(cfg) in names

@@ -222,7 +222,7 @@ class PCKDDistiller(ConfigurableDistiller):
             loss_forward_mappings=mappings,
             **kwargs,
         )
-        self._check_every_argument()
+        self._check_losses()
         self.preview = None
         if preview is not None:
             self.preview = TASK_UTILS.build(preview)
@@ -233,8 +233,14 @@ class PCKDDistiller(ConfigurableDistiller):
         # modules, and hooks with them.
         self._hooked: Dict[str, List[weakref.ref]] = {}
 
-    def _check_every_argument(self) -> None:
+    def _check_losses(self) -> None:
         for name, loss in self.distill_losses.items():
+            if "loss" not in name:
+                raise ValueError(
+                    f"The distiller has a loss called {name}, and MMEngine adds up "
+                    "what has loss in its name; expected such a name: call it "
+                    f"loss_{name} in distill_losses and loss_forward_mappings."
+                )
             given = self.loss_forward_mappings.get(name, {})
             missing = [
                 argument

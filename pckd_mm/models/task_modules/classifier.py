@@ -44,6 +44,8 @@ class Classifier:
             category centers.
         modules (tuple[str]): Names of the modules whose output is the logits, the
             innermost first.
+        parts (tuple[str]): Names of the modules whose output is that of one of several
+            layers, or of one before it is scaled.
         task (str, optional): Which task of a network with several.
         input_shape (tuple[int]): Channels, height and width of an image that the
             network takes.
@@ -55,6 +57,7 @@ class Classifier:
     reading: str = "tensor"
     layers: Tuple[ClassifierLayer, ...] = ()
     modules: Tuple[str, ...] = ()
+    parts: Tuple[str, ...] = ()
     task: Optional[str] = None
     input_shape: Tuple[int, ...] = ()
     background: int = 0
@@ -97,6 +100,8 @@ def read_logits(output: Any, reading: str, task: Optional[str] = None) -> Tensor
     Args:
         output (Tensor | tuple | dict): Output of the network.
         reading (str): ``"tensor"``, ``"sum"`` or ``"mean"``.
+        parts (tuple[str]): Names of the modules whose output is that of one of several
+            layers, or of one before it is scaled.
         task (str, optional): Which task, where there are several. Defaults to None.
 
     Returns:

@@ -91,17 +91,20 @@ def find_classifier(
             logits = read_logits(calls.run(inputs), reading, task)
             found.append(_layers(network, calls, candidates, logits))
         modules = _modules_of(calls, logits)
+        _refuse_probabilities(network, calls, candidates, logits, who)
     same = [layer.name for layer in found[0]] == [layer.name for layer in found[1]]
     if not same or any(
         abs(one.factor - other.factor) > 1e-3 * abs(other.factor)
         for one, other in zip(*found, strict=True)
     ):
         found[-1] = ()
+    layers = tuple(found[-1])
     return Classifier(
         num_classes=logits.shape[1],
         reading=reading,
-        layers=tuple(found[-1]),
+        layers=layers,
         modules=modules,
+        parts=_parts_of(calls, layers, modules),
         task=task,
         input_shape=tuple(inputs.shape[1:]),
     )
@@ -118,10 +121,12 @@ def _first_run(
             reason = str(error).splitlines()[0] if str(error) else ""
             size = " x ".join(map(str, inputs.shape[1:]))
             tried.append(f"{size} ({type(error).__name__}: {reason[:120]})")
+    remedy = "set the model's input_shape=(channels, height, width)"
+    if who == "teacher":
+        remedy += ", and teacher_input_size where the teacher's have another size"
     raise ValueError(
         f"The {who} ({type(calls.network).__name__}) runs on no image of "
-        f"{'; '.join(tried)}; expected the shape of its images: set the model's "
-        "input_shape=(channels, height, width)."
+        f"{'; '.join(tried)}; expected the shape of its images: {remedy}."
     )
 
 
@@ -154,7 +159,9 @@ def _reading(
 ) -> str:
     """How the output is to be read, so that it gives what the network predicts."""
     scores = _scores(network, inputs, task)
-    for reading in ("tensor", "sum", "mean"):
+    # Which of several outputs count, only predictions tell.
+    readings = ("tensor", "sum", "mean") if scores else ("tensor",)
+    for reading in readings:
         try:
             logits = read_logits(output, reading, task)
             fits = isinstance(logits, Tensor) and logits.shape[:-1] == (_IMAGES,)
@@ -173,8 +180,9 @@ def _reading(
         found = f"a tensor of shape {tuple(output.shape)}"
     raise ValueError(
         f"The {who} ({type(network).__name__}) gives {found} for {_IMAGES} images, "
-        "which are no logits that it predicts by; expected a row of logits for each "
-        "image: take a network with a classifier."
+        "which are no logits that it predicts by; expected one row of logits for each "
+        "image: take a network with a classifier, and of several outputs give the one "
+        "that counts."
     )
 
 
@@ -230,10 +238,11 @@ def _layers(
     """The layers of which the logits are a sum, with their factors."""
     if not candidates:
         return []
+    # On the CPU, where torch solves equations that are not of full rank.
     outputs = torch.stack(
-        [calls.of[name][1].flatten().double() for name in candidates], dim=1
+        [calls.of[name][1].flatten().double().cpu() for name in candidates], dim=1
     )
-    target = logits.flatten().double()[:, None]
+    target = logits.flatten().double().cpu()[:, None]
     # Layers that the logits do not depend on get a factor of zero.
     factors = torch.linalg.lstsq(outputs, target, driver="gelsd").solution[:, 0]
     rest = (outputs @ factors[:, None] - target).abs().max()
@@ -276,3 +285,39 @@ def _modules_of(calls: _Calls, logits: Tensor) -> Tuple[str, ...]:
         for name, (_, output) in calls.of.items()
         if output.shape == logits.shape and torch.equal(output, logits)
     )
+
+
+def _parts_of(
+    calls: _Calls, layers: Sequence[ClassifierLayer], modules: Sequence[str]
+) -> Tuple[str, ...]:
+    """The modules whose output is that of one layer, and not the logits."""
+    outputs = [calls.of[layer.name][1] for layer in layers]
+    return tuple(
+        name
+        for name, (_, output) in calls.of.items()
+        if name not in modules
+        and any(
+            output.shape == other.shape and torch.equal(output, other)
+            for other in outputs
+        )
+    )
+
+
+def _refuse_probabilities(
+    network: nn.Module,
+    calls: _Calls,
+    candidates: Sequence[str],
+    logits: Tensor,
+    who: str,
+) -> None:
+    """Refuse a network that ends in a softmax or sigmoid."""
+    for name in candidates:
+        output = calls.of[name][1].flatten(1)
+        ends = dict(softmax=output.softmax(1), sigmoid=output.sigmoid())
+        for kind, values in ends.items():
+            if torch.allclose(values, logits, atol=1e-6):
+                raise ValueError(
+                    f"The {who} ({type(network).__name__}) gives probabilities, the "
+                    f"{kind} of what {name} gives; expected logits, of which losses "
+                    f"make probabilities themselves: leave the {kind} out of it."
+                )

@@ -2,12 +2,15 @@
 
 from .exporting import HOW_IT_LOADS, export_student, student_beside
 from .fitting import (
+    Fitted,
     fit_names,
     fitting_tensors,
     load_exactly,
     model_state_dict,
+    plain_names,
     require_same_tensors,
     tensors_of,
+    without_ddp,
 )
 from .loading import fit_on_load, naming_source
 from .reading import explaining_unreadable, read_checkpoint
@@ -20,6 +23,7 @@ from .resuming import (
 )
 
 __all__ = [
+    "Fitted",
     "HOW_IT_LOADS",
     "checkpoint_to_resume",
     "explaining_unreadable",
@@ -32,10 +36,12 @@ __all__ = [
     "model_state_dict",
     "naming_source",
     "naming_where_resume_goes_on",
+    "plain_names",
     "read_checkpoint",
     "require_same_tensors",
     "require_whole",
     "student_beside",
     "tensors_of",
     "where_resume_goes_on",
+    "without_ddp",
 ]

@@ -7,7 +7,7 @@ from typing import Optional
 import torch
 
 from ..files import write_whole
-from .fitting import STUDENT, model_state_dict
+from .fitting import STUDENT, part_of, plain_names
 from .reading import read_checkpoint
 
 # In the meta of a checkpoint: a sentence, for students of other libraries.
@@ -44,8 +44,8 @@ def export_student(checkpoint: str, out: str) -> Optional[str]:
         WriteError: Where the file cannot be written.
     """
     content = read_checkpoint(checkpoint)
-    state = content.get("state_dict", {})
-    if not any(name.startswith(STUDENT) for name in state):
+    student = part_of(plain_names(content.get("state_dict", {})).tensors, STUDENT)
+    if not student:
         raise ValueError(
             f"The checkpoint {checkpoint} holds no student; expected one of a "
             f"distillation run, with tensors named {STUDENT}*: a plain network's "
@@ -53,7 +53,7 @@ def export_student(checkpoint: str, out: str) -> Optional[str]:
         )
     meta = _plain_meta(content.get("meta"))
     with io.BytesIO() as file:
-        torch.save({"meta": meta, "state_dict": model_state_dict(content)}, file)
+        torch.save({"meta": meta, "state_dict": student}, file)
         write_whole(out, file.getvalue())
     return meta.get(HOW_IT_LOADS)
 

@@ -1,5 +1,6 @@
 """Fitting the tensors of a checkpoint to a network."""
 
+import re
 from collections import Counter, defaultdict
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
@@ -21,8 +22,11 @@ STATE_DICTS = (
     "model_ema",
     "state_dict_ema",
 )
+# In front of the names of averaged weights, as their own part: ema., model_ema., swa_.
+_AVERAGE = re.compile(r"(^|[._])(ema|swa|averaged?|avg)\d*[._]")
 # What torch's wrappers put into names, wherever the wrapped module is.
 _WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
+_DDP = "module."
 COUNTER = "num_batches_tracked"
 # What to do about a checkpoint that does not fit.
 _REMEDY = "change the checkpoint or the network's config"
@@ -56,6 +60,8 @@ def tensors_of(
         ValueError: Where tensors stand under other names only.
     """
     found = [key for key in STATE_DICTS if isinstance(checkpoint.get(key), Mapping)]
+    # Else one of them may be a network's config; an empty one, where there is no other.
+    found = [key for key in found if _has_tensors(checkpoint[key].values())] or found
     if found:
         notes = []
         if found != ["state_dict"]:
@@ -79,22 +85,66 @@ def _has_tensors(values: Iterable[object]) -> bool:
     return any(isinstance(value, Tensor) for value in values)
 
 
-def fit_names(state: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> Fitted:
+def part_of(state: Mapping[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+    """The tensors whose names begin by a prefix, under the rest of their names."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
+
+
+def without_ddp(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """Tensors without the ``module.`` of DDP, which is in front of every name or none.
+
+    A prefix of only some would merge tensors of one name.
+    """
+    of_ddp = all(name.startswith(_DDP) for name in state)
+    return part_of(state, _DDP) if of_ddp else dict(state)
+
+
+def plain_names(state: Mapping[str, Tensor]) -> Fitted:
+    """Tensors under names without what torch's wrappers put into them.
+
+    Args:
+        state (Mapping[str, Tensor]): Tensors of a checkpoint.
+
+    Returns:
+        Fitted: The tensors; a note where their names were others.
+    """
+    plain, wrapped = _unwrapped(state)
+    bare = without_ddp(plain)
+    if bare.keys() != plain.keys():
+        wrapped = {*wrapped, _DDP.rstrip(".")}
+    notes = [f"names without {' and '.join(sorted(wrapped))}"] if wrapped else []
+    return Fitted(bare, notes)
+
+
+def fit_names(
+    state: Mapping[str, Tensor],
+    network: Mapping[str, Tensor],
+    source: str = "The checkpoint",
+) -> Fitted:
     """Give tensors the names of a network's, where they differ by a prefix.
 
     The prefix of either side by which most tensors have the name and shape of one of
     the network, and more than half of the smaller side's; else none. It may be
     ``module.`` of DDP, ``backbone.``, or ``architecture.`` of a distillation, whose
-    student is taken; what stands beside such a prefix is left out. Names inside of
-    torch's wrappers, such as ``_orig_mod.``, lose those first, and the averages that
-    MMCV's old EMA hook kept beside the weights, ``ema_*``, are left out.
+    student is taken; what stands beside such a prefix is left out. Of networks alike
+    the student comes first and averages of weights, such as ``ema.``, last. Names
+    inside of torch's wrappers, such as ``_orig_mod.``, lose those first, and the
+    averages that MMCV's old EMA hook kept beside the weights, ``ema_*``, are left out.
 
     Args:
         state (Mapping[str, Tensor]): Tensors of a checkpoint.
         network (Mapping[str, Tensor]): State dict of the network.
+        source (str): Name of their origin, for the message.
 
     Returns:
         Fitted: The tensors, whether they fit the network or not.
+
+    Raises:
+        ValueError: Where two prefixes fit equally well, and nothing says which.
     """
     notes = []
     state, wrapped = _unwrapped(state)
@@ -107,22 +157,30 @@ def fit_names(state: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> Fit
         notes.append(f"without the {len(averages)} averages named ema_*")
     if state.keys() == network.keys():
         return Fitted(state, notes)
-    taken, given = _prefixes(state, network)
-    if taken:
-        notes.append(f"names without {printable(taken, 300)!r}")
-    if given:
-        notes.append(f"names with {given!r} in front")
+    rules = _prefixes(state, network)
+    if len(rules) > 1:
+        ways = sorted(" and ".join(_renaming(*rule)) for rule in rules)
+        more = f", or {len(ways) - 2} others" if len(ways) > 2 else ""
+        raise ValueError(
+            f"{source} fits in {len(ways)} ways equally well, {ways[0]} or {ways[1]}"
+            f"{more}; expected one network: save the tensors of the one that you mean "
+            "alone, under the names that the network has."
+        )
+    ((taken, given),) = rules
+    notes += _renaming(taken, given)
     left = [name for name in state if not name.startswith(taken)]
     if left:
         parts = sorted({name.split(".")[0] for name in left})
         shown = printable(", ".join(f"{part}.*" for part in parts[:5]), 300)
         notes.append(f"without the {len(left)} other tensors, {shown}")
-    renamed = {
-        given + name.removeprefix(taken): value
-        for name, value in state.items()
-        if name.startswith(taken)
-    }
+    renamed = {given + name: value for name, value in part_of(state, taken).items()}
     return Fitted(renamed, notes)
+
+
+def _renaming(taken: str, given: str) -> List[str]:
+    """What is done to names, in words."""
+    words = [f"names without {printable(taken, 300)!r}"] if taken else []
+    return words + ([f"names with {given!r} in front"] if given else [])
 
 
 def _unwrapped(state: Mapping[str, Tensor]) -> Tuple[Dict[str, Tensor], set]:
@@ -140,11 +198,12 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Tuple[Dict[str, Tensor], set]:
 
 def _prefixes(
     state: Mapping[str, Tensor], network: Mapping[str, Tensor]
-) -> Tuple[str, str]:
+) -> List[Tuple[str, str]]:
     """What to take from the tensors' names and to give them: most fit so.
 
-    A pair of names that end alike, of tensors of one shape, is a vote for the two
-    beginnings in which they differ.
+    There are several where as many fit by each, and nothing says which. A pair of names
+    that end alike, of tensors of one shape, is a vote for the two beginnings in which
+    they differ.
     """
     by_end = defaultdict(list)
     for name, value in network.items():
@@ -157,17 +216,21 @@ def _prefixes(
             for other in by_end[parts[-1], _form(value)]:
                 votes[_beginnings(parts, other)] += 1
 
-    def rank(rule: Tuple[str, str]) -> tuple:
-        changes = sum(part.count(".") for part in rule)
-        # Of two networks alike the student, as in every checkpoint of a distillation.
-        is_student = rule[0].endswith((STUDENT, "student."))
-        return votes[rule], rule == ("", ""), is_student, -changes
-
-    best = max([("", ""), *votes], key=rank)
     smaller = min(
         sum(not name.endswith(COUNTER) for name in names) for names in (state, network)
     )
-    return best if votes[best] > smaller / 2 else ("", "")
+    most = max(votes.values(), default=0)
+    if most <= smaller / 2:
+        return [("", "")]
+
+    def rank(rule: Tuple[str, str]) -> tuple:
+        # Of networks alike the student, as in every checkpoint of a distillation.
+        is_student = any(part.endswith((STUDENT, "student.")) for part in rule)
+        return rule == ("", ""), is_student, not any(map(_AVERAGE.search, rule))
+
+    rules = [rule for rule in votes if votes[rule] == most]
+    first = max(map(rank, rules))
+    return [rule for rule in rules if rank(rule) == first]
 
 
 def _beginnings(ours: List[str], theirs: List[str]) -> Tuple[str, str]:
@@ -195,10 +258,11 @@ def fitting_tensors(
         Fitted: What :func:`tensors_of` and :func:`fit_names` make of it.
 
     Raises:
-        ValueError: Where the tensors stand under a name that is not known.
+        ValueError: Where the tensors stand under a name that is not known, or are
+            those of several networks that fit equally well.
     """
     state, found = tensors_of(checkpoint, source)
-    fitted, notes = fit_names(state, network)
+    fitted, notes = fit_names(state, network, source)
     return Fitted(fitted, [*found, *notes])
 
 
@@ -212,14 +276,8 @@ def model_state_dict(checkpoint: dict) -> Dict[str, Tensor]:
     Returns:
         dict[str, Tensor]: State dict of the network.
     """
-    state = tensors_of(checkpoint).tensors
-    state = {name.removeprefix("module."): value for name, value in state.items()}
-    student = {
-        name.removeprefix(STUDENT): value
-        for name, value in state.items()
-        if name.startswith(STUDENT)
-    }
-    return student or state
+    state = plain_names(tensors_of(checkpoint).tensors).tensors
+    return part_of(state, STUDENT) or state
 
 
 def require_same_tensors(

@@ -41,8 +41,8 @@ def fit_on_load(
 
     Note:
         Loading raises a ValueError where the weights of the backbone do not all fit; in
-        networks without one, where at most half of the weights do; where ``exact`` is
-        set, for every tensor that does not.
+        networks without one, where not more than half of the weights do; where
+        ``exact`` is set, for every tensor that does not.
     """
     settings = {network: dict(optional=tuple(optional), exact=exact)}
     for module in network.modules():
@@ -183,4 +183,4 @@ def _body(module: nn.Module, optional: Sequence[str]) -> tuple:
     backbone = [name for name in names if "backbone" in name.split(".")]
     if backbone:
         return backbone, "backbone", 0
-    return names, "network", len(names) // 2
+    return names, "network", max(len(names) - 1, 0) // 2  # more than half must fit

@@ -24,7 +24,13 @@ from . import (
 from .family import Family, last_number
 from .settings import advice, differences
 
-__all__ = ["FAMILIES", "convert_state_dict", "find_family", "other_kinds"]
+__all__ = [
+    "FAMILIES",
+    "convert_state_dict",
+    "find_family",
+    "none_of_ours",
+    "other_kinds",
+]
 
 # mmpretrain's VGG has its classifier in the backbone.
 _CLASSIFIER_OF_VGG = "backbone.classifier.6"
@@ -185,6 +191,21 @@ def other_kinds(state: Tensors, classifier: nn.Module, source: str) -> str:
     """
     family = find_family(state, type(classifier.backbone).__name__, source)
     return advice(classifier.backbone, family.computes(list(state)))
+
+
+def none_of_ours(state: Tensors, classifier: nn.Module, source: str) -> str:
+    """Networks with the same names and shapes that mmpretrain's cannot be set to be.
+
+    Args:
+        state (dict[str, Tensor]): Tensors under their published names.
+        classifier (nn.Module): mmpretrain's ``ImageClassifier``.
+        source (str): Name of the tensors' origin, for messages.
+
+    Returns:
+        str: The networks and what they are, in words; empty where none are known.
+    """
+    alike = find_family(state, type(classifier.backbone).__name__, source).alike
+    return f"{alike}, have these names too and are none of mmpretrain's" * bool(alike)
 
 
 def _require_same_depth_of_head(

@@ -107,5 +107,6 @@ FAMILIES = [
         marks=("conv_stem.weight", "conv_head.weight", "bn2.weight"),
         names=_timm,
         computes=_like_timm,
+        alike="timm's antialiased EfficientNet, efficientnet_blur_b0",
     ),
 ]

@@ -66,6 +66,8 @@ class Family:
             anew. Defaults to none.
         made (str): Pattern of our names of constants that the library makes anew.
             Defaults to none.
+        alike (str): Networks with the same names and shapes that compute what no
+            setting of mmpretrain's does, in words. Defaults to none.
     """
 
     title: str
@@ -76,3 +78,4 @@ class Family:
     computes: Callable[[List[str]], List[Dict[str, Any]]] = lambda names: [{}]
     dropped: str = "(?!)"
     made: str = "(?!)"
+    alike: str = ""

@@ -49,5 +49,6 @@ FAMILIES = [
         marks=("layer1.0.conv1.weight", "fc.weight"),
         names=_names,
         computes=_computes,
+        alike="timm's antialiased ResNets, such as resnetblur18 and resnetaa50",
     )
 ]

@@ -9,7 +9,7 @@ from pckd_mm.utils.checkpoint import load_exactly
 from pckd_mm.utils.conversion import Tensors, with_counters
 from pckd_mm.utils.printable import printable
 
-from .convert import find_family, other_kinds
+from .convert import find_family, none_of_ours, other_kinds
 
 __all__ = ["require_same_logits"]
 
@@ -106,9 +106,11 @@ def require_same_logits(
     largest = expected.abs().max().item()
     if not difference <= _TOLERANCE * largest:
         kinds = other_kinds(state, classifier, source)
+        alike = none_of_ours(state, classifier, source)
         what = "give the --config and the --network of the checkpoint's network"
         if kinds:
             what = f"give {kinds}, and set the same in the config that you train with"
+        what += f" ({alike})" * bool(alike)
         raise ValueError(
             f"{source} gives logits of up to {largest:.4g} in {network}, and the "
             f"config's network differs from them by up to {difference:.4g}; expected "

@@ -215,3 +215,19 @@ def test_resuming_a_finished_run_ends_at_once(images, tmp_path):
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert runner.epoch == 3
+
+
+def test_whole_batches_and_a_preprocessor_that_takes_them_for_an_image(
+    images, tmp_path
+):
+    cfg = pckd(images, tmp_path)
+    cfg.model.num_views = 1
+    cfg.data_preprocessor = dict(
+        type="mmpretrain.ClsDataPreprocessor", num_classes=3, to_onehot=True
+    )
+    fails_before_training(cfg, ValueError, "ClsDataPreprocessor makes one-hot labels")
+    cfg.data_preprocessor.type = "pckd_mm.RotatedViewsDataPreprocessor"  # the advice
+    cfg.data_preprocessor.update(flip_prob=0, crop_padding=0)
+    cfg.train_cfg.max_epochs = 1
+    cfg.experiment_name += "_advice"
+    Runner.from_cfg(cfg).train()

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pckd_mm.compat import end_process_group
-from pckd_mm.engine import BFloat16OptimWrapper
+from pckd_mm.engine import BFloat16OptimWrapper, run_networks
 from pckd_mm.engine.hooks import SpeedUpHook, speed_up_hook
 from pckd_mm.engine.trial import Trial
 from pckd_mm.registry import MODELS
@@ -129,16 +129,33 @@ def pair():
     return build_pckd(classifier(8, width=WIDE), classifier(14, width=WIDE))
 
 
-def takes(monkeypatch, plain: float, channels_last: float, compiled: float = 1.0):
-    """Let passes take these seconds, and times as many where they are compiled."""
+def takes(
+    monkeypatch,
+    plain: float,
+    channels_last: float,
+    compiled: float = 1.0,
+    folded: float = 1.0,
+    bfloat16: float = 1.0,
+    fused: float = 1.0,
+):
+    """Let passes take these seconds, and times as many where they are compiled etc."""
 
     def seconds(self, inputs):
         is_plain = inputs.is_contiguous() and not is_channels_last(self.network)
-        is_compiled = self.network.backbone._compiled_call_impl is not None
         taken = plain if is_plain else channels_last
-        return taken * compiled if is_compiled else taken
+        if self.network.backbone._compiled_call_impl is not None:
+            taken *= compiled
+        if not any(isinstance(m, nn.BatchNorm2d) for m in self.network.modules()):
+            taken *= folded
+        with self.context():
+            is_cast = (torch.ones(1, 1) @ torch.ones(1, 1)).dtype == torch.bfloat16
+        return taken * bfloat16 if is_cast else taken
+
+    def update(optimizer):
+        return plain * (fused if optimizer.param_groups[0].get("fused") else 1.0)
 
     monkeypatch.setattr(Trial, "seconds", seconds)
+    monkeypatch.setattr(run_networks, "update", update)
 
 
 @needs_fused
@@ -191,6 +208,73 @@ def test_the_log_says_what_is_slower(monkeypatch):
     )
 
 
+@needs_fused
+def test_the_log_says_what_else_is_slower(monkeypatch):
+    fast = "pckd_mm.engine.bfloat16_optim_wrapper.has_fast_bfloat16"
+    monkeypatch.setattr(fast, lambda: True)
+
+    def begin(**times) -> str:
+        takes(monkeypatch, plain=0.2, channels_last=0.2, **times)
+        model = pair()
+        hook = SpeedUpHook(keep_memory=False, fold_teacher=True, fused_optimizer=True)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        return before_train(model, hook, BFloat16OptimWrapper(optimizer=optimizer))
+
+    words = "(slower: a pass takes 300 ms with it, 200 without)"
+    of_update = words.replace("a pass", "an update")
+    assert f"15 BatchNorms of the teacher folded {words}; " in begin(folded=1.5)
+    assert f"fused_optimizer: on in SGD {of_update}; " in begin(fused=1.5)
+    assert (
+        f"; precision: bfloat16 {words} in the student {words} in the teacher, by "
+        "BFloat16OptimWrapper."
+    ) in begin(bfloat16=1.5)
+    assert "slower" not in begin(folded=0.9, fused=0.9, bfloat16=0.9)
+
+
+@needs_fused
+def test_updates_are_tried_on_copies(monkeypatch):
+    model = MODELS.build(classifier(8, width=WIDE))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    tried, update = [], run_networks.update
+
+    def noting(optimizer):
+        tried.append(optimizer.param_groups[0]["fused"])
+        return update(optimizer)
+
+    monkeypatch.setattr(run_networks, "update", noting)
+    hook = SpeedUpHook(keep_memory=False, fused_optimizer=True)
+    line = before_train(model, hook, OptimWrapper(optimizer))
+    assert "fused_optimizer: on in SGD" in line and "not timed" not in line
+    assert {bool(fused) for fused in tried} == {True, False}
+    assert not optimizer.state and optimizer.param_groups[0]["fused"] is True
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_checkpointed_networks_are_timed():
+    backbone = dict(
+        type="mmpretrain.ResNet",
+        depth=18,
+        base_channels=8,
+        stem_channels=8,
+        with_cp=True,
+    )
+    head = dict(type="mmpretrain.LinearClsHead", num_classes=3, in_channels=64)
+    neck = dict(type="mmpretrain.GlobalAveragePooling")
+    model = MODELS.build(
+        dict(type="mmpretrain.ImageClassifier", backbone=backbone, neck=neck, head=head)
+    )
+    hook = SpeedUpHook(
+        keep_memory=False, channels_last=True, compile=dict(backend="eager")
+    )
+    line = before_train(model, hook)
+    assert "channels_last: on in the ImageClassifier (" in line
+    assert "cannot be tried" not in line and "not timed" not in line
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
 @pytest.mark.parametrize(
     "wrapper, fast, expected",
     [
@@ -202,6 +286,7 @@ def test_the_log_says_what_is_computed_in(wrapper, fast, expected, monkeypatch):
     monkeypatch.setattr(
         "pckd_mm.engine.bfloat16_optim_wrapper.has_fast_bfloat16", lambda: fast
     )
+    takes(monkeypatch, plain=0.2, channels_last=0.2)
     model = MODELS.build(classifier(8))
     wrapper = wrapper(optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
     line = before_train(model, SpeedUpHook(keep_memory=False), wrapper)
@@ -286,7 +371,28 @@ def test_a_network_that_cannot_be_tried_is_trained_all_the_same():
     hook = SpeedUpHook(channels_last=True, compile=dict(backend="eager"))
     line = before_train(model, hook)
     assert "channels_last: off, two images alone fail (RuntimeError: in trai" in line
-    assert "compile: on in backbone of the ImageClassifier; " in line
+    assert (
+        "compile: on in backbone of the ImageClassifier (not timed: its passes fail, "
+        "RuntimeError: in training only); "
+    ) in line
+
+
+def test_compiled_passes_that_fail_are_told_and_left_to_a_step(monkeypatch):
+    takes(monkeypatch, plain=0.2, channels_last=0.2)
+    seconds = Trial.seconds
+
+    def fails(self, inputs):
+        if self.network.backbone._compiled_call_impl is not None:
+            raise RuntimeError("no compiler\nhere")
+        return seconds(self, inputs)
+
+    monkeypatch.setattr(Trial, "seconds", fails)
+    model = MODELS.build(classifier(8, width=WIDE))
+    line = before_train(model, SpeedUpHook(compile=dict(backend="eager")))
+    assert (
+        "compile: on in backbone of the ImageClassifier (not timed: its passes fail, "
+        "RuntimeError: no compiler); "
+    ) in line
 
 
 def test_what_channels_last_may_be():

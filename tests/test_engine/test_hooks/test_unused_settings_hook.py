@@ -34,9 +34,14 @@ def log_of(tmp_path, **settings) -> str:
 
 @pytest.mark.parametrize("name", NAMED[""])
 def test_what_belongs_to_mmcv_1_is_named(tmp_path, name):
-    assert f"Not used: {name}, since {NAMED[''][name]}." in log_of(
-        tmp_path, **{name: dict(type="x")}
-    )
+    expected = f"Nothing reads {name} by that name: {NAMED[''][name]}. As a variable"
+    assert expected in log_of(tmp_path, **{name: dict(type="x")})
+
+
+def test_of_a_variable_that_the_config_uses_nothing_false_is_said(tmp_path):
+    log = log_of(tmp_path, seed=3, randomness=dict(seed=3))
+    assert "Not used" not in log
+    assert "it may stay" in log
 
 
 def test_what_is_misspelt_is_named(tmp_path):

@@ -57,10 +57,12 @@ def test_gradients_are_those_of_the_distillation():
         torch.testing.assert_close(found[name], value)
 
 
-def test_what_no_loss_reaches_has_a_gradient_of_zero():
-    found = gradients(build(losses=["loss_fa"]))  # of features
-    for name, gradient in found.items():
-        assert gradient.any() == ("head" not in name), name
+def test_what_no_loss_reaches_has_no_gradient():
+    """So that weight decay leaves it alone; with DDP it has one of zero, see below."""
+    model = build(losses=["loss_fa"])  # of features
+    sum(model(*batch(4), mode="loss").values()).backward()
+    for name, parameter in model.student.named_parameters():
+        assert (parameter.grad is None) == ("head" in name), name
 
 
 def test_what_is_frozen_stays_so():

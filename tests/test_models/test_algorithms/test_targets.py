@@ -247,7 +247,7 @@ def test_images_without_labels_are_refused_with_advice_that_holds():
     inputs, _ = batch(3)
     samples = [DataSample() for _ in range(3)]
     model = build_pckd(STUDENT, TEACHER)
-    with pytest.raises(ValueError, match="have no labels, and") as error:
+    with pytest.raises(ValueError, match="no labels, and .* ask for labels") as error:
         model(inputs, samples, mode="loss")
     message = str(error.value)
     for advice in (
@@ -270,6 +270,46 @@ def test_images_without_labels_are_refused_with_advice_that_holds():
     }
     sum(losses.values()).backward()
     assert model.student.backbone.conv1.weight.grad.abs().sum() > 0
+
+
+def test_soft_labels_alone():
+    """Scores and no class, as of labels that were smoothed or voted on."""
+    inputs, _ = batch(4)
+    scores = torch.rand(4, 10).softmax(1)
+    samples = [DataSample().set_gt_score(score) for score in scores]
+    with pytest.raises(ValueError, match="scores and no labels, and loss_cc asks"):
+        build_pckd(STUDENT, TEACHER)(inputs, samples, mode="loss")
+    model = built(without(pckd_config(STUDENT, TEACHER), "loss_cc"))  # the advice
+    losses = model(inputs, samples, mode="loss")
+    logits = model.student(inputs[::4], mode="tensor")
+    own = -(scores * logits.log_softmax(1)).sum(1)
+    torch.testing.assert_close(losses["student.loss"], own.mean())
+    hardness = own / own.mean()
+    weight = torch.where(hardness <= 1.005**60, 1.0, torch.exp(-(hardness**2)))
+    torch.testing.assert_close(model.distiller.preview_weight, weight)
+
+
+def test_an_image_of_two_classes_alone_in_a_batch():
+    config = pckd_config(STUDENT, TEACHER)
+    config["distiller"]["preview"] = None
+    samples = [DataSample().set_gt_label([1, 2])]
+    with pytest.raises(ValueError, match="2 labels for 1 images"):
+        built(config)(batch(1)[0], samples, mode="loss")
+
+
+@pytest.mark.parametrize("settings", [dict(to_onehot=True), dict(batch_augments=MIXUP)])
+def test_a_batch_of_one_image(settings):
+    config = without(mixed_config(), "loss_cc")
+    config["distiller"]["preview"] = None
+    config["data_preprocessor"] = dict(
+        type="pckd_mm.RotatedViewsDataPreprocessor", num_views=1, **settings
+    )
+    model = built(config)
+    inputs, (sample,) = batch(1, views=1)
+    sample.set_metainfo(dict(sample_idx=3))
+    data = dict(inputs=inputs, data_samples=[sample])
+    losses = model(**model.data_preprocessor(data, training=True), mode="loss")
+    assert losses["student.loss"].isfinite()
 
 
 def test_some_images_without_labels():
@@ -315,6 +355,29 @@ def test_step_of_one_of_several_tasks():
     torch.testing.assert_close(
         losses["distill.loss_kd"], 16 * (weight * divergence.sum(1)).mean()
     )
+    plain = built(pckd_config(classifier(8, 3), tasks(TEACHER), task="shape"))
+    plain(inputs, [sample.shape for sample in samples], mode="loss")  # no tasks there
     sample.pop("shape")
     with pytest.raises(ValueError, match="1 of 4 images have no label of the task sha"):
         model(inputs, samples, mode="loss")
+
+
+def test_task_of_networks_without_tasks():
+    with pytest.raises(ValueError, match="task='shape', and neither .*leave out task"):
+        MODELS.build(pckd_config(STUDENT, TEACHER, task="shape"))
+
+
+def test_one_task_needs_no_name():
+    def one(cfg):
+        cfg = tasks(cfg)
+        del cfg["head"]["task_heads"]["colour"]
+        return cfg
+
+    model = built(pckd_config(one(STUDENT), one(TEACHER)))
+    inputs, _ = batch(3)
+    samples = []
+    for label in (0, 2, 1):
+        sample = MultiTaskDataSample()
+        sample.set_field(DataSample().set_gt_label(label), "shape")
+        samples.append(sample)
+    assert model(inputs, samples, mode="loss")["distill.loss_cc"].isfinite()

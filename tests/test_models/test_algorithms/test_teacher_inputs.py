@@ -47,6 +47,7 @@ def step(model, size: int = 8) -> dict:
     """A step on the same views; the teacher's records, and the pixels of the views."""
     samples = [DataSample().set_gt_label(label) for label in (0, 1, 2, 1)]
     preprocessor = model.data_preprocessor
+    model.teacher_inputs.tell_channel_order("bgr")  # as the PreflightHook does
     torch.manual_seed(7)
     pixels = preprocessor.make_views(images(size=size))
     torch.manual_seed(7)
@@ -300,6 +301,79 @@ def test_attention_of_another_size():
     assert all(loss.isfinite() for loss in step_of_one_view(model).values())
 
 
+def of_torchvision(**settings) -> dict:
+    return dict(
+        type="pckd_mm.PlainClassifier",
+        model="torchvision.models.VisionTransformer",
+        patch_size=16,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=8,
+        mlp_dim=8,
+        num_classes=10,
+        **settings,
+    )
+
+
+@pytest.mark.parametrize(
+    "side, given, is_built",
+    [(64, None, False), (96, None, False), (96, 96, False), (64, None, True)],
+)
+def test_transformer_of_torchvision(side, given, is_built):
+    # It takes one size, and keeps it as image_size.
+    teacher = of_torchvision(image_size=side)
+    model = build_pckd(
+        classifier(8),
+        MODELS.build(teacher) if is_built else teacher,
+        data_preprocessor=dict(VIEWS, num_views=1),
+        teacher_input_size=given,
+    )
+    seen = []
+    model.teacher.register_forward_pre_hook(
+        lambda _, inputs: seen.append(tuple(inputs[0].shape[2:]))
+    )
+    assert all(loss.isfinite() for loss in step_of_one_view(model).values())
+    assert seen == [(side, side)]
+
+
+def test_teacher_that_does_not_run_on_the_size_that_is_given():
+    teacher, settings = of_torchvision(image_size=96), dict(data_preprocessor=VIEWS)
+    with pytest.raises(ValueError, match="teacher .*3 x 64 x 64 .*teacher_input_size"):
+        build_pckd(classifier(8), teacher, teacher_input_size=64, **settings)
+    build_pckd(classifier(8), teacher, teacher_input_size=96, **settings)  # the advice
+
+
+SWIN = dict(
+    type="mmpretrain.ImageClassifier",
+    backbone=dict(
+        type="mmpretrain.SwinTransformer",
+        arch=dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4),
+    ),
+    neck=dict(type="mmpretrain.GlobalAveragePooling"),
+    head=dict(type="mmpretrain.LinearClsHead", num_classes=10, in_channels=64),
+)
+
+
+@pytest.mark.parametrize("input_shape", [None, (3, 8, 8)])
+def test_teacher_that_is_not_made_for_images_so_small(input_shape, log):
+    # Of any size, but from the width of a window on; its default is 224.
+    model = build_pckd(
+        classifier(8),
+        SWIN,
+        data_preprocessor=dict(VIEWS, num_views=1),
+        input_shape=input_shape,
+    )
+    assert all(loss.isfinite() for loss in step_of_one_view(model).values())
+    assert model.teacher_inputs.size == (224, 224)
+    assert any("sees the images at 224 x 224 pixels" in line for line in log())
+
+
+def test_teacher_that_takes_images_of_the_students_size():
+    model = build_pckd(classifier(8), SWIN, data_preprocessor=dict(VIEWS, num_views=1))
+    batch = torch.rand(1, 3, 256, 224)
+    assert model.teacher_inputs(batch) is batch and model.teacher_inputs.size is None
+
+
 # --- in a run ---------------------------------------------------------------------
 
 
@@ -382,4 +456,33 @@ def test_training_pipeline_that_normalises(tmp_path):
     normalise = dict(type="mmcv.Normalize", mean=[0] * 3, std=[1] * 3)
     pipeline.insert(1, normalise)
     with pytest.raises(ValueError, match="has a Normalize, .* to data_preprocessor"):
+        run.train()
+
+
+def test_order_of_a_data_set_of_ones_own_is_asked_for(tmp_path):
+    teacher = dict(classifier(14, classes=3), data_preprocessor=TEACHERS["swapped"])
+
+    def run(folder: str, **settings) -> Runner:
+        made = runner(tmp_path / folder, teacher, False, **settings)
+        # Read by the data set's own code.
+        load = dict(type="LoadImageFromFile", color_type="unchanged")
+        made._train_dataloader["dataset"]["pipeline"][0] = load
+        return made
+
+    with pytest.raises(ValueError, match="RGB or BGR .* set swap_teacher_channels=Tr"):
+        run("asks").train()
+    # The advice.
+    told = run("told", swap_teacher_channels=False)
+    told.train()
+    assert told.model.teacher_inputs.swaps is False
+
+
+def test_training_pipeline_of_torchvision_that_normalises(tmp_path):
+    teacher = dict(classifier(14, classes=3), data_preprocessor=TEACHERS["half"])
+    run = runner(tmp_path, teacher, True)
+    pipeline = run._train_dataloader["dataset"]["pipeline"]
+    pipeline.insert(1, dict(type="torchvision/ToTensor"))
+    normalise = dict(type="torchvision/Normalize", mean=[0.5] * 3, std=[0.5] * 3)
+    pipeline.insert(2, normalise)
+    with pytest.raises(ValueError, match="has a torchvision/ToTensor, .*leave it out"):
         run.train()

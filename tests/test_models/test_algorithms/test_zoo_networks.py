@@ -89,3 +89,19 @@ def test_checkpoints_have_the_librarys_own_names(tmp_path):
         torch.nn.init.zeros_(weight)
     model.load_state_dict(state)
     assert torch.equal(model.student.model.fc.weight, state["fc.weight"])
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])
+def test_weights_that_a_network_comes_with_stay(name):
+    """timm's networks draw their weights anew where MMEngine asks all parts to."""
+    pytest.importorskip("timm", reason="the extra zoo")
+    network = dict(TIMM, model_name=name)
+    model = MODELS.build(pckd_config(network, network))
+    before = [
+        {key: value.clone() for key, value in each.state_dict().items()}
+        for each in (model.student, model.teacher)
+    ]
+    model.init_weights()
+    for each, expected in zip((model.student, model.teacher), before, strict=True):
+        for key, value in each.state_dict().items():
+            assert torch.equal(value, expected[key]), key

@@ -120,3 +120,16 @@ def test_logits_as_an_attribute():
 def test_what_makes_no_network(settings, message):
     with pytest.raises(TypeError, match=message):
         PlainClassifier(**settings)
+
+
+def test_losses_beside_the_logits_are_not_left_out():
+    network = dict(
+        type="pckd_mm.PlainClassifier",
+        model="torchvision.models.googlenet",
+        num_classes=10,
+        init_weights=False,
+    )
+    with pytest.raises(TypeError, match="GoogLeNet gives aux_logits2 and aux_log"):
+        distil(network, classifier(14))
+    distil(dict(network, aux_logits=False), classifier(14))  # the advice
+    distil(classifier(8), network)  # a teacher gives none

@@ -17,6 +17,7 @@ from pckd_mm.models.data_preprocessors import (
 from pckd_mm.models.data_preprocessors.normalisation import normalisation_of
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes, resize
 from pckd_mm.models.data_preprocessors.trained_inputs import AS_STUDENT, TrainedInputs
+from pckd_mm.utils.input_size import InputSize
 
 STUDENT = dict(mean=[129.3, 124.1, 112.4], std=[68.2, 65.4, 70.4])
 TEACHERS = dict(
@@ -199,7 +200,6 @@ RGB, AS_READ = dict(STUDENT, to_rgb=True), dict(STUDENT, to_rgb=False)
         (RGB, RGB, None, AS_STUDENT, False),
         (AS_READ, AS_READ, None, AS_STUDENT, False),
         (RGB, AS_READ, None, AS_STUDENT, True),
-        (AS_READ, RGB, None, AS_STUDENT, True),
         (RGB, AS_READ, "bgr", AS_STUDENT, True),
         (AS_READ, RGB, "bgr", AS_STUDENT, True),
         (RGB, AS_READ, "rgb", AS_STUDENT, True),
@@ -228,6 +228,7 @@ RGB, AS_READ = dict(STUDENT, to_rgb=True), dict(STUDENT, to_rgb=False)
         (AS_READ, RGB, "rgb", None, False),
         (AS_READ, RGB, "bgr", None, True),
         # These cannot be told.
+        (AS_READ, RGB, None, AS_STUDENT, None),
         (AS_READ, RGB, None, None, None),
         (AS_READ, RGB, None, "bgr", None),
         (RGB, AS_READ, "bgr", None, None),
@@ -322,3 +323,25 @@ def test_ragged_sizes():
     assert ragged_sizes(samples((4, 5), (6, 3)), images) is None
     assert ragged_sizes([DataSample(), DataSample()], images) is None
     assert ragged_sizes(samples((8, 9)), images) is None
+
+
+def test_size_for_a_teacher_that_does_not_take_the_students(log):
+    asked = []
+
+    def takes(shape) -> bool:
+        asked.append(shape)
+        return shape[1] > 8
+
+    def module() -> TeacherInputs:
+        trained = TrainedInputs(spare=InputSize((16, 12), "Y"))
+        return TeacherInputs(normalisation_of(STUDENT), trained, takes=takes)
+
+    images = torch.rand(2, 3, 8, 8)
+    small = module()
+    assert [small(images).shape[2:] for _ in range(2)] == [(16, 12)] * 2
+    assert asked == [(3, 8, 8)] and "16 x 12 pixels, as Y says" in log()[-1]
+    large = torch.rand(2, 3, 9, 9)
+    assert module()(large) is large
+    # One whose size is known is not tried.
+    TeacherInputs(None, TrainedInputs(size=(4, 4)), takes=takes)(images)
+    assert len(asked) == 2

@@ -45,9 +45,9 @@ def warnings(caplog):
     logger.removeHandler(caplog.handler)
 
 
-def read(declared=None, network=None, config_path=None, size=None):
+def read(declared=None, network=None, config_path=None, size=None, **settings):
     network = nn.Identity() if network is None else network
-    return trained_inputs(declared or {}, network, config_path, size)
+    return trained_inputs(declared or {}, network, config_path, size, **settings)
 
 
 # --- normalisation ----------------------------------------------------------------
@@ -173,21 +173,81 @@ def vit(**backbone) -> dict:
 
 
 def test_size_of_a_transformer(warnings):
-    for declared, size in [(vit(img_size=16), (16, 16)), (vit(), (224, 224))]:
-        network = MODELS.build(declared)
-        found = read(declared, network)
-        assert found.size == size
-        assert found.sized_by == "img_size of VisionTransformer"
-        assert read({}, network).size == size  # built already
+    network = MODELS.build(vit(img_size=16))
+    found = read(vit(img_size=16), network)
+    assert found.size == (16, 16)
+    assert found.sized_by == "img_size of VisionTransformer"
     assert warnings() == []
+    assert read({}, network).size == (16, 16)  # built already: nobody says it
+    assert len(warnings()) == 1
 
 
-def test_size_of_a_network_that_does_not_keep_it():
+def test_default_size_of_position_embeddings(warnings):
+    # It takes others in silence, but its embeddings are for this one.
+    found = read(vit(), MODELS.build(vit()), input_shape=(3, 32, 32))
+    assert found.size == (224, 224)
+    assert found.sized_by == "img_size of VisionTransformer"
+    (line,) = warnings()
+    assert "gets 224 x 224 pixels" in line and "(backbone.pos_embed)" in line
+    assert "teacher_input_size" in line and "teacher_config" in line
+    # The advice, and a student of that size.
+    read(vit(), MODELS.build(vit()), size=224)
+    read(vit(), MODELS.build(vit()), size="same")
+    read(vit(), MODELS.build(vit()), input_shape=(3, 224, 224))
+    assert len(warnings()) == 1
+
+
+def test_default_size_of_a_network_that_takes_any(warnings):
     swin = dict(type="mmpretrain.SwinTransformer", arch="tiny")
-    for backbone, size in [(dict(swin, img_size=64), (64, 64)), (swin, (224, 224))]:
-        declared = dict(type="mmpretrain.ImageClassifier", backbone=backbone)
-        network = MODELS.build(declared)
-        assert read(declared, network).size == size
+    declared = dict(type="mmpretrain.ImageClassifier", backbone=swin)
+    network = MODELS.build(declared)
+    assert read(declared, network).size is None
+    (line,) = warnings()
+    assert "default img_size of SwinTransformer says 224 x 224" in line
+    assert "gets the student's. Set teacher_input_size" in line
+    # The advice, and what the user says of it, which the network does not keep.
+    assert read(declared, network, size=224).size == (224, 224)
+    declared["backbone"] = dict(swin, img_size=64)
+    assert read(declared, network).size == (64, 64)
+    assert len(warnings()) == 1
+
+
+def test_size_of_xcit(warnings):
+    xcit = dict(
+        type="mmpretrain.XCiT",
+        patch_size=16,
+        embed_dims=16,
+        depth=1,
+        num_heads=2,
+        mlp_ratio=1,
+        qkv_bias=True,
+        layer_scale_init_value=1.0,
+    )
+    declared = dict(type="mmpretrain.ImageClassifier", backbone=xcit)
+    assert read(declared, MODELS.build(declared)).size is None
+    (line,) = warnings()
+    assert "the teacher XCiT was trained on is not known" in line
+
+
+class Flat(nn.Module):
+    """Takes one size, and says nothing of it."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.fc = nn.Linear(3 * size**2, 4)
+
+    def forward(self, images):
+        return self.fc(images.flatten(1))
+
+
+def test_network_that_takes_one_size(warnings):
+    found = read(network=Flat(64), input_shape=(3, 32, 32))
+    assert found.size == (64, 64) and read(network=Flat(64)).size == (64, 64)
+    assert "gets 64 x 64 pixels, since it does not run on others" in warnings()[0]
+    assert len(warnings()) == 2
+    assert read(network=Flat(32), input_shape=(3, 32, 32)).size is None
+    assert read(network=Flat(64), size="same").size is None
+    assert len(warnings()) == 2
 
 
 def test_networks_of_any_size():
@@ -201,7 +261,7 @@ def test_position_embeddings_of_an_unknown_size(warnings):
     network.pos_embed = nn.Parameter(torch.zeros(1, 5, 4))
     assert read(network=network).size is None
     (line,) = warnings()
-    assert "pos_embed" in line and "set teacher_input_size" in line
+    assert "pos_embed" in line and "Set teacher_input_size" in line
     # The advice, both ways.
     read(network=network, size=16)
     read(network=network, size="same")
@@ -217,25 +277,72 @@ class OfTimm(nn.Module):
     )
 
 
-def test_card_comes_last(config):
+PRETRAINED = dict(pretrained=True)
+
+
+def test_card_comes_last(config, warnings):
     network = nn.Sequential(OfTimm())
-    found = read(network=network)
-    assert found.normalisation.mean == pytest.approx((127.5, 102, 76.5))
-    assert found.normalisation.order == "rgb"  # whatever the images were read as
-    assert found.normalised_by == found.sized_by == "timm's card of tiny"
-    assert found.size == (24, 16)
+    for declared in (PRETRAINED, dict(checkpoint_path="tiny.pth")):
+        found = read(declared, network)
+        assert found.normalisation.mean == pytest.approx((127.5, 102, 76.5))
+        assert found.normalisation.order == "rgb"  # whatever the images were read as
+        assert found.normalised_by == found.sized_by == "timm's card of tiny"
+        assert found.size == (24, 16)
+    assert warnings() == []
     # It was trained by another config, of any size.
     path = config("test_dataloader['dataset'] = dict(type='CustomDataset')")
-    found = read(network=network, config_path=path)
+    found = read(PRETRAINED, network, config_path=path)
     assert found.normalisation.mean == (1.0, 2.0, 3.0) and found.size is None
-    own = dict(data_preprocessor=dict(mean=[7.0], std=[8.0]))
+    own = dict(data_preprocessor=dict(mean=[7.0], std=[8.0]), **PRETRAINED)
     assert read(own, network).normalisation.mean == (7.0,)
+
+
+@pytest.mark.parametrize(
+    "declared, checkpoint",
+    [
+        ({}, None),
+        (dict(pretrained=False), "own.pth"),
+        (PRETRAINED, "own.pth"),
+        (dict(init_cfg=dict(type="Pretrained", checkpoint="a"), **PRETRAINED), None),
+        (nn.Sequential(OfTimm()), None),
+    ],
+)
+def test_card_of_other_weights(warnings, declared, checkpoint):
+    network = nn.Sequential(OfTimm())
+    found = read(declared, network, checkpoint=checkpoint)
+    assert found.normalisation is None and found.size is None
+    size, normalisation = warnings()
+    assert "timm's card of tiny says 24 x 16" in size
+    assert "Set teacher_input_size" in size and "teacher_config" in size
+    assert "mean [127.5, 102.0, 76.5]" in normalisation
+    assert "Set teacher.data_preprocessor" in normalisation
+    assert "teacher_config" in normalisation
+    # The advice.
+    own = dict(data_preprocessor=dict(mean=[7.0], std=[8.0]))
+    read(own, network, size=32)
+    assert len(warnings()) == 2
+
+
+def test_resnet_of_timm_with_own_weights(warnings):
+    pytest.importorskip("timm")
+    declared = dict(
+        type="mmpretrain.TimmClassifier", model_name="resnet10t", num_classes=4
+    )
+    network = MODELS.build(dict(declared))
+    found = read(declared, network, checkpoint="own.pth")
+    assert found.normalisation is None and found.size is None
+    assert len(warnings()) == 2
+    # With timm's weights its card is true.
+    found = read(dict(declared, **PRETRAINED), network)
+    assert found.size == (176, 176) and found.normalised_by == found.sized_by
+    assert found.normalisation.mean == pytest.approx((123.675, 116.28, 103.53))
+    assert len(warnings()) == 2
 
 
 def test_img_size_comes_before_the_card():
     timm = pytest.importorskip("timm")
     vit = timm.create_model("vit_tiny_patch16_224", num_classes=4, img_size=48)
-    found = read(network=nn.Sequential(vit))
+    found = read(PRETRAINED, nn.Sequential(vit))
     assert found.size == (48, 48) and found.normalisation.mean[0] == 127.5
 
 
@@ -245,11 +352,11 @@ def test_card_without_a_normalisation(warnings):
 
     network = nn.Module()
     network.config = Settings()
-    found = read(network=network)
+    found = read(PRETRAINED, network)
     assert found.size == (40, 40) and found.normalisation is None
     (line,) = warnings()
     assert "Hugging Face's config of vit does not say it" in line
     # The advice.
-    own = dict(data_preprocessor=dict(mean=[7.0], std=[8.0]))
+    own = dict(data_preprocessor=dict(mean=[7.0], std=[8.0]), **PRETRAINED)
     assert read(own, network).normalisation.mean == (7.0,)
     assert len(warnings()) == 1

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmrazor.models import KLDivergence
 
-from pckd_mm.models import PCKDDistiller, PreviewStrategy
+from pckd_mm.models import CategoryAlignmentLoss, PCKDDistiller, PreviewStrategy
 from pckd_mm.models.distillers.pckd_distiller import in_scope, resolve_widths
 from pckd_mm.registry import MODELS
 from tests import reference
@@ -305,3 +305,60 @@ def test_loss_without_a_mapping():
     del distiller["loss_forward_mappings"]["loss_fa"]
     with pytest.raises(ValueError, match="loss_fa .* gets no s_feat"):
         MODELS.build(pckd_config(STUDENT, TEACHER, distiller=distiller))
+
+
+def test_a_loss_that_mmengine_would_not_add_up():
+    with pytest.raises(ValueError, match="loss called kd, .*: call it loss_kd in dist"):
+        build_pckd(
+            classifier(8),
+            classifier(14),
+            distiller=dict(
+                type="PCKDDistiller",
+                preview=None,
+                student_recorders=dict(z=dict(type="ModuleOutputs", source="head")),
+                teacher_recorders=dict(z=dict(type="ModuleOutputs", source="head")),
+                distill_losses=dict(kd=dict(type="KLDivergence")),
+                loss_forward_mappings=dict(
+                    kd=dict(
+                        preds_S=dict(recorder="z", from_student=True),
+                        preds_T=dict(recorder="z", from_student=False),
+                    )
+                ),
+            ),
+        )
+
+
+def test_weights_of_connectors_by_their_init_cfg():
+    cfg = pckd_config(classifier(8), classifier(14))
+    cfg["distiller"]["connectors"]["s_embed"]["init_cfg"] = dict(
+        type="Constant", layer="Linear", val=0.25
+    )
+    model = MODELS.build(cfg)
+    model.init_weights()
+    weights = list(model.distiller.connectors["s_embed"].parameters())
+    assert (weights[0] == 0.25).all()
+
+
+WIDE = classifier(14, width=(4, 4, 8, 24))
+
+
+@pytest.mark.parametrize("named", ["found", "by name", "by class"])
+def test_alignment_of_unequal_widths(named):
+    cfg = pckd_config(classifier(8), WIDE)
+    settings = cfg["distiller"]
+    if named == "by name":
+        for who in ("student_recorders", "teacher_recorders"):
+            settings[who]["centers"]["source"] = "head.fc.weight"
+    if named == "by class":
+        settings["distill_losses"]["loss_ca"]["type"] = CategoryAlignmentLoss
+    assert "loss_ca" not in MODELS.build(cfg).distiller.distill_losses
+    settings["distill_losses"]["loss_ca"]["optional"] = False
+    with pytest.raises(ValueError, match="loss_ca aligns .* widths 16 and 24; expec"):
+        MODELS.build(cfg)
+
+
+def test_only_alignment_is_optional():
+    cfg = pckd_config(classifier(8), classifier(14))
+    cfg["distiller"]["distill_losses"]["loss_fa"]["optional"] = True
+    with pytest.raises(ValueError, match="loss_fa .*optional=True, which only a"):
+        MODELS.build(cfg)

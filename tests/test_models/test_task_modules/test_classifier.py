@@ -15,7 +15,10 @@ from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from torch import nn
 
 from pckd_mm.models import PlainClassifier
-from pckd_mm.models.distillers.classifier_sources import resolve_sources
+from pckd_mm.models.distillers.classifier_sources import (
+    require_predictions,
+    resolve_sources,
+)
 from pckd_mm.models.task_modules.find_classifier import find_classifier
 from pckd_mm.registry import TASK_UTILS
 
@@ -245,6 +248,50 @@ def test_size_of_the_images():
         find_classifier(odd, "student")
     classifier = find_classifier(odd, "student", input_shape=(1, 10, 10))  # the advice
     assert classifier.input_shape == (1, 10, 10)
+
+
+@pytest.mark.parametrize("end", [nn.Softmax(1), nn.Sigmoid()])
+def test_probabilities_are_no_logits(end):
+    model = PlainClassifier(nn.Sequential(Pooled(bias=True), end))
+    with pytest.raises(ValueError, match=r"gives probabilities, the s\w+ of what"):
+        find_classifier(model, "teacher")
+
+
+class Exits(nn.Module):
+    """A network with two exits, of which nothing says which one counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = Pooled(bias=True), Pooled(bias=True)
+
+    def forward(self, images):
+        return [self.one(images), self.other(images)]
+
+
+def test_several_outputs_of_a_plain_network():
+    with pytest.raises(ValueError, match="gives list for .*give the one that counts"):
+        find_classifier(PlainClassifier(Exits()), "teacher")
+
+
+@pytest.mark.parametrize(
+    "name, source",
+    [
+        ("arcface", "head.norm_product"),  # not scaled
+        ("levit, distilled", "head.head.linear"),
+        ("levit, distilled", "head.head"),  # gives what its last layer gives
+        ("conformer", "head.conv_cls_head"),
+    ],
+)
+def test_a_part_of_the_logits_is_not_taken_for_them(name, source):
+    classifier = find_classifier(network(*HEADS[name]), "teacher")
+    recorders = dict(fc=dict(type="ModuleOutputs", source=source))
+    with pytest.raises(ValueError, match=f"recorder fc has source '{source}', whose"):
+        require_predictions(recorders, "teacher", classifier)
+    recorders = dict(logits=dict(type="ModuleOutputs", source="backbone.conv"))
+    with pytest.raises(ValueError, match="recorder logits .*another name if this"):
+        require_predictions(recorders, "teacher", classifier)
+    recorders = dict(feature=recorders["logits"])  # the advice
+    require_predictions(recorders, "teacher", classifier)
 
 
 def test_output_that_is_no_logits():

@@ -136,15 +136,15 @@ CLASSIFIERS: Table = {
         backbone__pad_small_map=True,
     ),
     "t2t_vit": _kind("t2t_vit/t2t-vit-t-14_8xb64_in1k.py"),
-    "tinyvit": _kind("tinyvit/tinyvit-5m_8xb256_in1k.py"),
+    "tinyvit": _kind("tinyvit/tinyvit-5m_8xb256_in1k.py", 64),
     "tnt": _kind("tnt/tnt-s-p16_16xb64_in1k.py"),
     "twins_pcpvt": _kind("twins/twins-pcpvt-small_8xb128_in1k.py"),
     "twins_svt": _kind("twins/twins-svt-small_8xb128_in1k.py"),
     "van": _kind("van/van-tiny_8xb128_in1k.py"),
     "vgg": _kind("vgg/vgg11_8xb32_in1k.py", 224),
     "vgg_bn": _kind("vgg/vgg11bn_8xb32_in1k.py", 224),
-    "vig": _kind("vig/vig-tiny_8xb128_in1k.py"),
-    "pvig": _kind("vig/pvig-tiny_8xb128_in1k.py"),
+    "vig": _kind("vig/vig-tiny_8xb128_in1k.py", 224),
+    "pvig": _kind("vig/pvig-tiny_8xb128_in1k.py", 224),
     "vision_transformer": _kind("vision_transformer/vit-base-p32_64xb64_in1k.py"),
     "vit_lora": _kind("vision_transformer/vit-base-p16_8xb64-lora_in1k-384px.py"),
     "wrn": _kind("wrn/wide-resnet50_8xb32_in1k.py"),
@@ -208,6 +208,16 @@ HUGGING_FACE: Table = {
         num_attention_heads=2,
         intermediate_size=96,
         image_size=32,
+        architectures=["DeiTForImageClassification"],
+    ),
+    "deit_distilled": _kind(
+        "deit",
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=96,
+        image_size=32,
+        architectures=["DeiTForImageClassificationWithTeacher"],
     ),
     "beit": _kind(
         "beit",
@@ -234,7 +244,15 @@ HUGGING_FACE: Table = {
         image_size=32,
     ),
     "poolformer": _kind("poolformer", 64),
-    "levit": _kind("levit", 64, image_size=64),
+    "levit": _kind(
+        "levit", 64, image_size=64, architectures=["LevitForImageClassification"]
+    ),
+    "levit_distilled": _kind(
+        "levit",
+        64,
+        image_size=64,
+        architectures=["LevitForImageClassificationWithTeacher"],
+    ),
 }
 
 # Functions of torchvision.models, plain modules.

@@ -40,8 +40,8 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
     "cornernet": _kind("cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco.py"),
     "crowddet": _kind("crowddet/crowddet-rcnn_r50_fpn_8xb2-30e_crowdhuman.py"),
     "dab_detr": _kind("dab_detr/dab-detr_r50_8xb2-50e_coco.py"),
-    "dcn": _kind("dcn/faster-rcnn_r50_fpn_dpool_1x_coco.py"),
-    "dcnv2": _kind("dcnv2/faster-rcnn_r50_fpn_mdpool_1x_coco.py"),
+    "dcn": _kind("dcn/faster-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py"),
+    "dcnv2": _kind("dcnv2/faster-rcnn_r50-mdconv-c3-c5_fpn_1x_coco.py"),
     "ddod": _kind("ddod/ddod_r50_fpn_1x_coco.py"),
     "ddq": _kind("ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py"),
     "deepfashion": _kind("deepfashion/mask-rcnn_r50_fpn_15e_deepfashion.py"),
@@ -72,20 +72,15 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
     "gcnet": _kind("gcnet/mask-rcnn_r50-syncbn_fpn_1x_coco.py"),
     "gfl": _kind("gfl/gfl_r50_fpn_1x_coco.py"),
     "ghm": _kind("ghm/retinanet_r50_fpn_ghm-1x_coco.py"),
-    "glip": _kind("glip/glip_atss_swin-t_a_fpn_dyhead_pretrain_obj365.py"),
     "gn": _kind("gn/mask-rcnn_r50_fpn_gn-all_2x_coco.py"),
     "gn+ws": _kind("gn+ws/faster-rcnn_r50_fpn_gn-ws-all_1x_coco.py"),
     "grid_rcnn": _kind("grid_rcnn/grid-rcnn_r50_fpn_gn-head_1x_coco.py"),
     "groie": _kind("groie/faste-rcnn_r50_fpn_groie_1x_coco.py"),
-    "grounding_dino": _kind(
-        "grounding_dino/grounding_dino_r50_scratch_8xb2_1x_coco.py"
-    ),
     "guided_anchoring": _kind("guided_anchoring/ga-faster-rcnn_r50_fpn_1x_coco.py"),
     "hrnet": _kind("hrnet/faster-rcnn_hrnetv2p-w18-1x_coco.py"),
     "htc": _kind("htc/htc_r50_fpn_1x_coco.py"),
     "instaboost": _kind("instaboost/mask-rcnn_r50_fpn_instaboost-4x_coco.py"),
     "lad": _kind("lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py"),
-    "ld": _kind("ld/ld_r18-gflv1-r101_fpn_1x_coco.py"),
     "legacy_1.x": _kind("legacy_1.x/faster-rcnn_r50_fpn_1x_coco_v1.py"),
     "libra_rcnn": _kind("libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py"),
     "lvis": _kind("lvis/mask-rcnn_r50_fpn_sample1e-3_ms-1x_lvis-v1.py"),
@@ -97,9 +92,6 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
     "maskformer": _kind("maskformer/maskformer_r50_ms-16xb1-75e_coco.py"),
     "masktrack_rcnn": _kind(
         "masktrack_rcnn/masktrack-rcnn_mask-rcnn_r50_fpn_8xb1-12e_youtubevis2019.py"
-    ),
-    "mm_grounding_dino": _kind(
-        "mm_grounding_dino/flickr30k/grounding_dino_swin-t-pretrain_flickr30k.py"
     ),
     "ms_rcnn": _kind("ms_rcnn/ms-rcnn_r50_fpn_1x_coco.py"),
     "nas_fcos": _kind(

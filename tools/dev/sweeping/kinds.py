@@ -3,6 +3,7 @@
 import importlib.util
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from .classifier_kinds import CLASSIFIERS, HUGGING_FACE, TIMM, TORCHVISION
@@ -46,7 +47,11 @@ LEFT_OUT: Dict[str, Dict[str, str]] = dict(
     ),
     mmdet=dict(
         common="schedules and data",
+        ld="distils by itself, from a teacher that it fetches",
         misc="a wrapper of detectron2",
+        glip=_LANGUAGE,
+        grounding_dino=_LANGUAGE,
+        mm_grounding_dino=_LANGUAGE,
     ),
 )
 
@@ -82,6 +87,12 @@ class Kind:
     def installed(self) -> bool:
         """bool: Whether its library is there."""
         return importlib.util.find_spec(PACKAGES[self.library]) is not None
+
+
+def configs_of(library: str) -> Path:
+    """Folder of the configs that an installed library brings."""
+    spec = importlib.util.find_spec(library)
+    return Path(spec.origin).parent / ".mim" / "configs"
 
 
 def all_kinds() -> List[Kind]:

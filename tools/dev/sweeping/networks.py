@@ -6,14 +6,13 @@ from typing import Any, List, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmpretrain.registry import MODELS as PRETRAIN_MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 from torch import nn
 
 from .classifier_kinds import CLASSES
 from .detector_kinds import CATEGORIES
-from .kinds import Kind
+from .kinds import Kind, configs_of
 
 IMAGES = 2
 # A few regions show as much as thousands.
@@ -29,7 +28,7 @@ def run_config(kind: Kind) -> Config:
     """The kind's config with a model to build: few classes, no weights to fetch."""
     if kind.library in ("timm", "transformers"):
         return Config(dict(model=_wrapped(kind)))
-    cfg = get_config(f"{kind.library}::{kind.source}")
+    cfg = Config.fromfile(configs_of(kind.library) / kind.source)
     of_detector = kind.labels == "boxes"
     model = _plain(cfg.model.to_dict(), CATEGORIES if of_detector else CLASSES)
     if of_detector:
@@ -88,7 +87,7 @@ def tasks(kind: Kind) -> List[str]:
 
 
 def preprocessing(kind: Kind) -> dict:
-    """How a classifier's config prepares images: mean, std and one-hot labels."""
+    """How a classifier's config prepares images: mean, std, channels, labels."""
     given = {}
     if kind.library == "mmpretrain":
         given = run_config(kind).get("data_preprocessor") or {}
@@ -96,6 +95,8 @@ def preprocessing(kind: Kind) -> dict:
         mean=given.get("mean", [123.675, 116.28, 103.53]),
         std=given.get("std", [58.395, 57.12, 57.375]),
     )
+    if len(settings["mean"]) == 3:
+        settings["to_rgb"] = given.get("to_rgb", kind.library != "mmpretrain")
     if given.get("to_onehot"):
         settings.update(to_onehot=True, num_classes=CLASSES)
     return settings
@@ -141,8 +142,12 @@ def _plain(value: Any, classes: int) -> Any:
         return value
     plain = {}
     for key, part in value.items():
-        if key == "pretrained" or (key == "init_cfg" and _is_pretrained(part)):
+        if key == "pretrained":
+            part = False if isinstance(part, bool) else None
+        if key == "init_cfg" and _is_pretrained(part):
             part = None
+        if key == "type" and part in ("SyncBN", "MMSyncBN"):
+            part = "BN"  # of one process
         # One class is the objects of an RPN.
         if key == "num_classes" and isinstance(part, int) and part > 1:
             part = classes
@@ -169,10 +174,11 @@ def _preprocessors(model: Any) -> List[dict]:
 def _set_image_size(backbone: dict, size: int) -> None:
     if isinstance(backbone.get("module"), dict):
         backbone = backbone["module"]
-    backbone_class = PRETRAIN_MODELS.get(backbone["type"])
+    known = signature(PRETRAIN_MODELS.get(backbone["type"]).__init__).parameters
     for name in ("img_size", "input_size"):
-        if name in signature(backbone_class.__init__).parameters:
-            backbone[name] = size
+        if name in known:
+            is_pair = isinstance(known[name].default, tuple)
+            backbone[name] = (size, size) if is_pair else size
 
 
 def _labelled(kind: Kind, index: int) -> Union[DataSample, MultiTaskDataSample]:
@@ -222,7 +228,9 @@ def _scene(kind: Kind, index: int) -> Any:
 
 def _small_detector(kind: Kind) -> ConfigDict:
     """A small Faster R-CNN that normalises as the kind does."""
-    cfg = get_config("mmdet::_base_/models/faster-rcnn_r50_fpn.py")
+    cfg = Config.fromfile(
+        configs_of("mmdet") / "_base_" / "models" / "faster-rcnn_r50_fpn.py"
+    )
     model = _plain(cfg.model.to_dict(), CATEGORIES)
     model["backbone"].update(depth=18, base_channels=16, stem_channels=16)
     model["neck"].update(in_channels=[16, 32, 64, 128], out_channels=32)

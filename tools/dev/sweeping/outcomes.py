@@ -21,9 +21,10 @@ WORKS = "works"
 WRONG = "wrong logits"
 REFUSED = "refused"
 RAW = "raw"
+ALONE = "fails alone"  # without distillation too
 SIGNAL = "signal"
 TIME = "time"
-RESULTS = (WORKS, REFUSED, WRONG, RAW, SIGNAL, TIME)
+RESULTS = (WORKS, REFUSED, ALONE, WRONG, RAW, SIGNAL, TIME)
 
 _OURS = os.path.dirname(os.path.abspath(pckd_mm.__file__)) + os.sep
 
@@ -63,7 +64,7 @@ def in_words(error: BaseException) -> str:
         error = error.__cause__
     while isinstance(error, Exception) and not str(error) and error.__context__:
         error = error.__context__
-    lines = str(error).strip().splitlines()
+    lines = [" ".join(line.split()) for line in str(error).strip().splitlines()]
     return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
 
 
@@ -157,6 +158,7 @@ def _child(trial: Trial, told: Any, log: Path) -> None:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     faulthandler.disable()
+    tempfile.tempdir = str(log.parent)  # what a trial leaves there goes with it
     # What the C library says of damaged memory goes to stderr, not to the terminal.
     os.environ["LIBC_FATAL_STDERR_"] = "1"
     sys.stdout = open(os.devnull, "w")

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from .kinds import PACKAGES
+from .kinds import LEFT_OUT, PACKAGES
 from .outcomes import RESULTS, WORKS
 
 Rows = Dict[Tuple[str, str], Dict[str, Any]]
@@ -49,6 +49,8 @@ def tables(rows: Rows) -> str:
         lines = ["| kind | network | as student | as teacher |", "|---|---|---|---|"]
         lines += [_line(rows, kind) for kind in ids]
         parts.append("\n".join(lines))
+        if library in LEFT_OUT:
+            parts.append(_not_tried(LEFT_OUT[library]))
     return "\n\n".join(parts)
 
 
@@ -69,6 +71,15 @@ def _counts(rows: Rows, ids: List[str]) -> str:
         if numbers:
             said.append(f"As {role}: {', '.join(numbers)}.")
     return f"{len(ids)} kinds. " + " ".join(said)
+
+
+def _not_tried(left_out: Dict[str, str]) -> str:
+    """The folders of configs without a kind, by reason."""
+    reasons: Dict[str, List[str]] = {}
+    for folder, reason in left_out.items():
+        reasons.setdefault(reason, []).append(folder)
+    lines = [f"- {reason}: {', '.join(names)}" for reason, names in reasons.items()]
+    return "\n".join(["Folders of configs that are not tried:", "", *lines])
 
 
 def _line(rows: Rows, kind: str) -> str:

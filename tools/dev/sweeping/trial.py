@@ -14,7 +14,7 @@ from pckd_mm.registry import MODELS
 
 from . import networks
 from .kinds import Kind
-from .outcomes import RAW, WORKS, WRONG, classify, in_words
+from .outcomes import ALONE, RAW, WORKS, WRONG, classify, in_words
 
 METHODS = Path(__file__).resolve().parents[3] / "configs" / "_base_" / "methods"
 ROLES = ("student", "teacher")
@@ -47,7 +47,8 @@ def attempt(kind: Kind, role: str) -> Dict[str, Any]:
             result = classify(error)
             if result["result"] == RAW:
                 alone = fails_alone(kind)
-                result["detail"] += f" ({alone})" if alone else ""
+                if alone:
+                    result = dict(result=ALONE, detail=alone)
             return dict(result, stage=stage)
 
 
@@ -83,13 +84,20 @@ def build(kind: Kind, role: str) -> BaseModel:
 
 
 def _as_after_training(network: nn.Module, kind: Kind) -> None:
-    """Classifiers of several libraries begin at zero, where all logits are one."""
+    """Classifiers of several libraries begin at zero, where all logits are one.
+
+    Statistics of one step are those of its batch, not one tenth of them.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = None
     classes = networks.CLASSES
     if kind.labels == "boxes":
         classes = networks.CATEGORIES + 1
     for parameter in network.parameters():
         if len(parameter) == classes and parameter.ndim in (1, 2, 4):
-            nn.init.normal_(parameter, std=0.3)
+            width = parameter[0].numel()
+            nn.init.normal_(parameter, std=2 * width**-0.5 if width > 1 else 0.3)
 
 
 def step(model: BaseModel, data: dict) -> Dict[str, Any]:
@@ -103,7 +111,8 @@ def step(model: BaseModel, data: dict) -> Dict[str, Any]:
     optimizer = torch.optim.SGD(
         (p for p in model.parameters() if p.requires_grad), lr=1e-3
     )
-    logged = model.train_step(_copy(data), OptimWrapper(optimizer))
+    wrapper = OptimWrapper(optimizer, clip_grad=dict(max_norm=1.0))
+    logged = model.train_step(_copy(data), wrapper)
     bad = [name for name, value in logged.items() if not torch.isfinite(value).all()]
     if bad:
         return dict(result=RAW, detail=f"{bad[0]} is not finite", stage="step")
@@ -117,14 +126,9 @@ def step(model: BaseModel, data: dict) -> Dict[str, Any]:
     losses = model(**model.data_preprocessor(_copy(data), True), mode="loss")
     model.zero_grad()
     sum(v for k, v in losses.items() if k.startswith("distill.")).backward()
-    reached = [
-        name
-        for name, value in learning.items()
-        if value.grad is not None and value.grad.any()
-    ]
-    if 4 * len(reached) < len(learning):
-        found = f"{len(reached)} of {len(learning)}"
-        detail = f"the losses of distillation reach {found} parameters of the student"
+    first = list(learning.values())[: max(len(learning) // 4, 1)]
+    if not any(value.grad is not None and value.grad.any() for value in first):
+        detail = "the losses of distillation do not reach the student's first layers"
         return dict(result=RAW, detail=detail, stage="step")
     return {}
 
@@ -164,19 +168,24 @@ def _scores(
 
     distiller.compute_distill_losses = take
     views = model.data_preprocessor(data, True)
+    inputs = views["inputs"]
+    network = getattr(model, role)
+    if role == "teacher":  # which may get them normalised and resized as it is used to
+
+        def see(module: nn.Module, args: tuple) -> None:
+            nonlocal inputs
+            inputs = args[0]
+
+        network.register_forward_pre_hook(see)
     model(**views, mode="loss")
     del distiller.compute_distill_losses
-    network = getattr(model, role)
     logits = taken["logits"]
     several = kind.labels == "several" or _is_sigmoid(network)
+    samples = network.predict(inputs.clone())
+    if kind.labels == "tasks":
+        samples = [sample.get(model.task) for sample in samples]
     by_logits = logits.sigmoid() if several else logits.softmax(-1)
-    if hasattr(network, "predict"):
-        samples = network.predict(views["inputs"])
-        if kind.labels == "tasks":
-            samples = [sample.get(model.task) for sample in samples]
-        return by_logits, torch.stack([sample.pred_score for sample in samples])
-    given = network(views["inputs"])
-    return by_logits, given.softmax(-1)
+    return by_logits, torch.stack([sample.pred_score for sample in samples])
 
 
 def _is_sigmoid(network: nn.Module) -> bool:
@@ -189,19 +198,45 @@ def _boxes(
     model: BaseModel, kind: Kind, role: str, data: dict
 ) -> Tuple[Tensor, Tensor]:
     """Predicted scores of boxes, and the nearest by what is recorded."""
+    from mmdet.models import SABLHead
+    from mmdet.structures.bbox import bbox2roi
+
     network = getattr(model, role)
-    recorders = getattr(model.distiller, f"{role}_recorders")
-    for test_cfg in (network.test_cfg.rcnn, network.roi_head.test_cfg):
-        test_cfg.score_thr = 1e-3
     batch = model.data_preprocessor(data, False)
+    samples = batch["data_samples"]
+    features = network.extract_feat(batch["inputs"])
+    regions = [sample.proposals for sample in samples]
+    roi_head = network.roi_head
+    roi_head.test_cfg.score_thr = 0.0
+
+    def forward() -> Tensor:
+        rois = bbox2roi([proposals.bboxes for proposals in regions])
+        return roi_head._bbox_forward(features, rois)["cls_score"]
+
+    # So that no region is all background, whatever the random features are.
+    largest = forward().abs().max()
+    for parameter in roi_head.bbox_head.fc_cls.parameters():
+        parameter.mul_(3 / largest)
+    recorders = getattr(model.distiller, f"{role}_recorders")
+    if isinstance(roi_head.bbox_head, SABLHead):  # its scores weigh in the box as well
+        with recorders:
+            scores = forward().softmax(-1)
+        logits = model.distiller.get_record("logits", role == "student")
+        return logits.softmax(-1), scores
     with recorders:
-        samples = network.predict(batch["inputs"], batch["data_samples"], rescale=False)
+        # Without masks, which may change the scores once more.
+        found = roi_head.predict_bbox(
+            features,
+            [sample.metainfo for sample in samples],
+            regions,
+            roi_head.test_cfg,
+            rescale=False,
+        )
     logits = model.distiller.get_record("logits", role == "student")
     scores = logits.softmax(-1)
     nearest, predicted = [], []
-    for sample in samples:
-        found = sample.pred_instances
-        for score, label in zip(found.scores, found.labels, strict=True):
+    for boxes in found:
+        for score, label in zip(boxes.scores, boxes.labels, strict=True):
             column = scores[:, label]
             nearest.append(column[(column - score).abs().argmin()])
             predicted.append(score)
@@ -229,7 +264,7 @@ def fails_alone(kind: Kind) -> str:
             losses = model(torch.stack(data["inputs"]) / 128 - 1).sum()
         losses.backward()
     except Exception as error:
-        return f"alone: {in_words(error)}"
+        return in_words(error)
     return ""
 
 
