@@ -27,6 +27,7 @@ CELLS = [
 PCKD = dict(
     PreviewKLDivergence="loss_kd",
     CategoryContrastiveLoss="loss_cc",
+    CenterContrastiveLoss="loss_cc",
     CategoryAlignmentLoss="loss_ca",
     FeatureAlignmentLoss="loss_fa",
 )
@@ -50,7 +51,7 @@ def config(loss, several):
                 type="mmpretrain.MultiLabelLinearClsHead",
                 loss=dict(type="mmpretrain.CrossEntropyLoss", use_sigmoid=True),
             )
-    name = loss.split(",")[0]
+    name, _, option = loss.partition(",")
     settings = dict(calculate_student_loss=loss == "the student's own")
     if name in BASELINES:
         model = {
@@ -74,8 +75,10 @@ def config(loss, several):
     if name != "the preview":
         distiller["preview"] = None
         distiller["loss_forward_mappings"][kept].pop("weight", None)
-    if "use_sigmoid" in loss:
+    if "use_sigmoid" in option:
         distiller["distill_losses"]["loss_kd"]["use_sigmoid"] = True
+    if name == "CenterContrastiveLoss":
+        distiller["distill_losses"]["loss_cc"] = dict(type=name)
     return model
 
 

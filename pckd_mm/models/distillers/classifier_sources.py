@@ -100,6 +100,7 @@ def settle_alignment(
 ) -> Dict[str, Optional[dict]]:
     """Leave category alignment out where the classifiers' widths differ.
 
+    The cosines between centers, ``form="gram"``, are defined for any two widths.
     A loss with ``optional=True``, as the methods here have it, goes with a line in the
     log; any other one was asked for.
 
@@ -134,20 +135,25 @@ def settle_alignment(
             )
         if not is_alignment or not _takes_centers(distiller, name, student, teacher):
             continue
-        if student.width == teacher.width and student.width is not None:
+        of_any_width = loss.get("form") == "gram"
+        linear = None not in (student.width, teacher.width)
+        if linear and (of_any_width or student.width == teacher.width):
             continue
+        if not linear and not optional:
+            continue  # resolve_sources says whose classifier is not linear
         widths = f"{student.width} and {teacher.width}"
         if not optional:
             raise ValueError(
                 f"The loss {name} aligns the category centers, and the classifiers of "
                 f"student and teacher have features of the widths {widths}; expected "
                 f"one width, without which it is not defined: set distill_losses.{name}"
-                "=None."
+                f"=None, or distill_losses.{name}.form='gram'."
             )
         settled[name] = None
+        where = "between linear classifiers" if of_any_width else "at one width"
         print_log(
             f"{name} is left out: the classifiers of student and teacher have features "
-            f"of the widths {widths}, and categories can be aligned at one width only.",
+            f"of the widths {widths}, and categories can be aligned {where} only.",
             logger="current",
         )
     return settled

@@ -250,11 +250,17 @@ class PCKDDistiller(ConfigurableDistiller):
                 and parameter.kind
                 not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
             ]
+            # What is optional by its signature, and not by the settings of the loss.
+            needed = getattr(loss, "needed_arguments", ())
+            missing += [argument for argument in needed if argument not in given]
             if missing:
+                record = ""
+                if missing[0] in (LABELS, PROGRESS, SAMPLE_IDX):
+                    record = f"=dict(recorder={missing[0]!r}, from_student=True)"
                 raise ValueError(
                     f"The loss {name} ({type(loss).__name__}) gets no {missing[0]}; "
                     "expected a record for each of its arguments: add "
-                    f"loss_forward_mappings.{name}.{missing[0]}."
+                    f"loss_forward_mappings.{name}.{missing[0]}{record}."
                 )
 
     def prepare_from_student(self, model: nn.Module) -> None:

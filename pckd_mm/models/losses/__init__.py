@@ -1,6 +1,7 @@
 from .attention_transfer_loss import AttentionTransferLoss, attention_transfer
 from .category_alignment_loss import CategoryAlignmentLoss, category_alignment
 from .category_contrastive_loss import CategoryContrastiveLoss, category_contrast
+from .center_contrastive_loss import CenterContrastiveLoss, center_contrast
 from .contrastive_representation_loss import ContrastiveRepresentationLoss
 from .decoupled_kd_loss import DecoupledKDLoss
 from .dist_relation_loss import DISTRelationLoss
@@ -14,6 +15,7 @@ __all__ = [
     "AttentionTransferLoss",
     "CategoryAlignmentLoss",
     "CategoryContrastiveLoss",
+    "CenterContrastiveLoss",
     "ContrastiveRepresentationLoss",
     "DISTRelationLoss",
     "DecoupledKDLoss",
@@ -24,6 +26,7 @@ __all__ = [
     "attention_transfer",
     "category_alignment",
     "category_contrast",
+    "center_contrast",
     "feature_alignment",
     "preview_kl_divergence",
 ]

@@ -6,7 +6,9 @@ from torch import Tensor, cat, nn
 
 from pckd_mm.registry import MODELS
 
-from .utils import full_precision
+from .utils import full_precision, l2_normalize
+
+_FORMS = ("entries", "gram")
 
 
 @full_precision
@@ -35,7 +37,7 @@ def category_alignment(
             "CategoryAlignmentLoss found student centers of shape "
             f"{tuple(s_centers.shape)} and teacher centers of shape "
             f"{tuple(t_centers.shape)}; expected equal shapes: leave the loss out of "
-            "distill_losses (set it to None) for this pair."
+            "distill_losses (set it to None) for this pair, or set form='gram'."
         )
     if (s_bias is None) != (t_bias is None):
         missing = "student" if s_bias is None else "teacher"
@@ -50,16 +52,59 @@ def category_alignment(
     return (s_centers - t_centers.detach()).square().mean()
 
 
+@full_precision
+def center_gram_alignment(s_centers: Tensor, t_centers: Tensor) -> Tensor:
+    """Mean squared difference of the cosines between category centers.
+
+    Which categories are like each other, of features of any widths: of the C x C Gram
+    matrices of both sides' centers, scaled to length one. It is an option of this
+    project, akin to what Tung and Mori (ICCV 2019) compare the images of a batch by.
+
+    Args:
+        s_centers (Tensor): Weight of the student's classifier, shape (C, D_s).
+        t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t); it gets
+            no gradient.
+
+    Returns:
+        Tensor: Scalar in [0, 4], over all C^2 entries; the cosine with a center of
+        zeros counts as 0.
+
+    Raises:
+        ValueError: For unequal numbers of categories.
+    """
+    if len(s_centers) != len(t_centers):
+        raise ValueError(
+            f"CategoryAlignmentLoss found {len(s_centers)} centers of the student and "
+            f"{len(t_centers)} of the teacher; expected the same categories: leave the "
+            "loss out of distill_losses (set it to None) for this pair."
+        )
+    s_unit, t_unit = l2_normalize(s_centers), l2_normalize(t_centers.detach())
+    return (s_unit @ s_unit.T - t_unit @ t_unit.T).square().mean()
+
+
 @MODELS.register_module()
 class CategoryAlignmentLoss(nn.Module):
     """Pull the student's category centers to the teacher's (PCKD, L_CA).
 
     Args:
         loss_weight (float): Weight of the loss, alpha in the paper. Defaults to 1.0.
+        form (str): What is compared: ``'entries'``, the paper's, of features of one
+            width (:func:`category_alignment`), or ``'gram'``, the cosines between the
+            centers, of any widths and without the biases
+            (:func:`center_gram_alignment`). Defaults to ``'entries'``.
+
+    Raises:
+        ValueError: For another form.
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, form: str = "entries") -> None:
         super().__init__()
+        if form not in _FORMS:
+            raise ValueError(
+                f"CategoryAlignmentLoss found form={form!r}; expected 'entries' for "
+                "features of one width, or 'gram'."
+            )
+        self.form = form
         self.loss_weight = loss_weight
 
     def forward(
@@ -69,16 +114,19 @@ class CategoryAlignmentLoss(nn.Module):
         s_bias: Optional[Tensor] = None,
         t_bias: Optional[Tensor] = None,
     ) -> Tensor:
-        """Compute the loss; see :func:`category_alignment`.
+        """Compute the loss; see the function of its form.
 
         Args:
-            s_centers (Tensor): Weight of the student's classifier, shape (C, D).
-            t_centers (Tensor): Weight of the teacher's classifier, shape (C, D).
+            s_centers (Tensor): Weight of the student's classifier, shape (C, D_s).
+            t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t).
             s_bias (Tensor, optional): Bias of the student's, shape (C,).
             t_bias (Tensor, optional): Bias of the teacher's, shape (C,).
 
         Returns:
             Tensor: Scalar.
         """
-        loss = category_alignment(s_centers, t_centers, s_bias, t_bias)
+        if self.form == "gram":
+            loss = center_gram_alignment(s_centers, t_centers)
+        else:
+            loss = category_alignment(s_centers, t_centers, s_bias, t_bias)
         return self.loss_weight * loss

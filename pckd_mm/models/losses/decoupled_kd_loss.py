@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pckd_mm.registry import MODELS
 
-from .utils import full_precision
+from .utils import full_precision, views_per_image, weight_of_rows
 
 
 @MODELS.register_module()
@@ -18,7 +18,9 @@ class DecoupledKDLoss(DKDLoss):
 
     alpha * TCKD + beta * NCKD (Zhao et al., CVPR 2022, eq. 7), each tau^2 KL(teacher
     // student) at temperature tau: TCKD of the pair (target, all others), NCKD of the
-    distribution over the others.
+    distribution over the others. With the preview weights of the images (an option of
+    this project) it is L_KD of PCKD in this form: sum_i v_i l_i / B, where l_i is the
+    loss of image i.
 
     MMRazor's loss differs: it has no warm-up, follows autocast to half precision, sums
     over the batch for every ``reduction`` but ``'batchmean'``, the only one here, and
@@ -61,20 +63,32 @@ class DecoupledKDLoss(DKDLoss):
         preds_T: Tensor,
         gt_labels: Tensor,
         progress: Optional[float] = None,
+        weight: Optional[Tensor] = None,
     ) -> Tensor:
         """Compute the loss.
 
         Args:
-            preds_S (Tensor): The student's logits, shape (B, C).
-            preds_T (Tensor): The teacher's logits, shape (B, C); they get no gradient.
+            preds_S (Tensor): The student's logits, shape (N, C), of one view or, in
+                sample-major order, of all views of each image.
+            preds_T (Tensor): The teacher's logits, shape (N, C); they get no gradient.
             gt_labels (Tensor): Labels of the images, shape (B,).
             progress (float, optional): Share of the training done, in (0, 1]; epoch e
                 of E counts as e / E. Defaults to None, the end of the warm-up.
+            weight (Tensor, optional): Preview weights of the images, shape (B,).
+                Defaults to ones.
 
         Returns:
-            Tensor: Scalar.
+            Tensor: Scalar; 0 for no rows.
+
+        Raises:
+            ValueError: Where rows, labels and weights do not go together.
         """
-        loss = super().forward(preds_S, preds_T.detach(), gt_labels)
+        views = views_per_image(preds_S, gt_labels, weight, "DecoupledKDLoss")
+        gt_labels = gt_labels.repeat_interleave(views, output_size=len(preds_S))
+        losses = super().forward(preds_S, preds_T.detach(), gt_labels)
+        if weight is not None:
+            losses = losses * weight_of_rows(weight, preds_S, "DecoupledKDLoss")
+        loss = losses.sum() / max(len(losses), 1)
         if progress is not None and progress < self.warmup:
             loss = loss * (progress / self.warmup)
         return loss
@@ -94,8 +108,9 @@ class DecoupledKDLoss(DKDLoss):
         )
 
     def _kl_loss(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
-        divergence = F.kl_div(preds_S, preds_T, reduction="batchmean", log_target=True)
-        return self.tau**2 * divergence
+        """Of each row, shape (N,): weights come before the mean."""
+        divergence = F.kl_div(preds_S, preds_T, reduction="none", log_target=True)
+        return self.tau**2 * divergence.sum(dim=1)
 
 
 def _target_and_others(logits: Tensor, gt_mask: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Feature alignment, L_FA of PCKD."""
 
+from typing import Optional, Tuple
+
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
@@ -40,20 +42,55 @@ class FeatureAlignmentLoss(nn.Module):
 
     Args:
         loss_weight (float): Weight of the loss, phi in the paper. Defaults to 1.0.
+        anneal_to (float): What the weight is multiplied by at the end of the training,
+            linearly from 1 at its beginning: by 1 + (anneal_to - 1) e / E in epoch e of
+            E. It is an option of this project. Defaults to 1.0, a constant weight.
+
+    Raises:
+        ValueError: For a negative factor.
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, anneal_to: float = 1.0) -> None:
         super().__init__()
+        if not anneal_to >= 0:
+            raise ValueError(
+                f"FeatureAlignmentLoss found anneal_to={anneal_to}; expected what its "
+                "weight is multiplied by in the end, such as 0 to let the loss fade."
+            )
         self.loss_weight = loss_weight
+        self.anneal_to = anneal_to
 
-    def forward(self, s_feat: Tensor, t_feat: Tensor) -> Tensor:
+    @property
+    def needed_arguments(self) -> Tuple[str, ...]:
+        """tuple[str]: Optional arguments that these settings need."""
+        return () if self.anneal_to == 1 else ("progress",)
+
+    def forward(
+        self, s_feat: Tensor, t_feat: Tensor, progress: Optional[float] = None
+    ) -> Tensor:
         """Compute the loss; see :func:`feature_alignment`.
 
         Args:
             s_feat (Tensor): The student's features behind a connector, shape (N, D).
             t_feat (Tensor): The teacher's features, shape (N, D).
+            progress (float, optional): Share of the training done, in (0, 1]; epoch e
+                of E counts as e / E. A loss that is annealed needs it.
 
         Returns:
             Tensor: Scalar.
+
+        Raises:
+            ValueError: Where a loss that is annealed gets no progress.
         """
-        return self.loss_weight * feature_alignment(s_feat, t_feat)
+        return self._weight(progress) * feature_alignment(s_feat, t_feat)
+
+    def _weight(self, progress: Optional[float]) -> float:
+        if self.anneal_to == 1:
+            return self.loss_weight
+        if progress is None:
+            raise ValueError(
+                f"FeatureAlignmentLoss has anneal_to={self.anneal_to} and found no "
+                "progress; expected the share of the training done, in (0, 1]: pass it "
+                "as progress."
+            )
+        return self.loss_weight * (1 + (self.anneal_to - 1) * progress)

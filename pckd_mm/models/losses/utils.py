@@ -6,7 +6,7 @@ from typing import Callable, Optional
 import torch
 from torch import Tensor
 
-__all__ = ["full_precision", "l2_normalize", "views_per_image"]
+__all__ = ["full_precision", "l2_normalize", "views_per_image", "weight_of_rows"]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -74,8 +74,8 @@ def views_per_image(
     Raises:
         ValueError: Where the rows are no multiple of the images.
     """
-    views, rest = divmod(len(rows), len(labels)) if len(labels) else (1, len(rows))
-    if rest or views == 0:
+    views = _views(len(rows), len(labels))
+    if not views:
         raise ValueError(
             f"{loss} found {len(rows)} rows for {len(labels)} labels; expected the "
             "same number of views of every image, in sample-major order."
@@ -86,3 +86,33 @@ def views_per_image(
             f"{tuple(labels.shape)}; expected one weight for each image."
         )
     return views
+
+
+def weight_of_rows(weight: Tensor, rows: Tensor, loss: str) -> Tensor:
+    """The weights of the images, for each of their views.
+
+    Args:
+        weight (Tensor): Weights of the images, shape (B,).
+        rows (Tensor): What all views have, shape (V * B, D), in sample-major order.
+        loss (str): Name for the message.
+
+    Returns:
+        Tensor: Weights of the rows, shape (V * B,), without gradient.
+
+    Raises:
+        ValueError: Where the rows are no multiple of the images.
+    """
+    views = _views(len(rows), len(weight)) if weight.ndim == 1 else 0
+    if not views:
+        raise ValueError(
+            f"{loss} found weights of shape {tuple(weight.shape)} for {len(rows)} "
+            "rows; expected one weight for each image, and the same number of views "
+            "of every image, in sample-major order."
+        )
+    return weight.detach().repeat_interleave(views, output_size=len(rows))
+
+
+def _views(rows: int, images: int) -> int:
+    """Rows of each image; 0 where they have not the same number."""
+    views, rest = divmod(rows, images) if images else (1, rows)
+    return 0 if rest else views

@@ -86,6 +86,23 @@ def test_losses_gradients_and_weights_are_those_of_one_process(split, alone, tmp
         assert error <= 1e-5 * expected.norm() + 1e-6, (name, error, expected.norm())
 
 
+def test_options_of_the_losses_are_those_of_one_process_too(tmp_path):
+    distiller = method("pckd")["distiller"]
+    distiller["preview"]["growth"] = 1.0  # harder than the mean is hard
+    distiller["distill_losses"].update(
+        loss_kd=dict(type="PreviewKLDivergence", standardize=True),
+        loss_cc=dict(type="CenterContrastiveLoss"),
+        loss_ca=dict(type="CategoryAlignmentLoss", form="gram"),
+    )
+    for record in ("preds_S", "preds_T"):  # all views
+        distiller["loss_forward_mappings"]["loss_kd"][record]["view"] = None
+    found = by_processes([9, 3], tmp_path, distiller=distiller)
+    alone = trained(model(distiller=distiller), [IMAGES], 0)
+    for name in [name for name in alone if not name.startswith("weight ")]:
+        error = (found[name] - alone[name]).norm()
+        assert error <= 1e-5 * alone[name].norm() + 1e-6, name
+
+
 def test_each_process_for_itself_is_another_objective(alone, tmp_path):
 
     settings = {**method("pckd")["distiller"], "across_processes": False}

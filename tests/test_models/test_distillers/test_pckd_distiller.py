@@ -7,7 +7,9 @@ from mmrazor.models import KLDivergence
 from pckd_mm.models import CategoryAlignmentLoss, PCKDDistiller, PreviewStrategy
 from pckd_mm.models.distillers.pckd_distiller import in_scope, resolve_widths
 from pckd_mm.registry import MODELS
+from tests import reference
 from tests.builders import batch, build_pckd, classifier, method, pckd_config
+from tests.reference import assert_near
 
 STUDENT, TEACHER = classifier(8), classifier(14)
 
@@ -147,6 +149,90 @@ def test_without_preview_every_image_counts_in_full():
     losses = model(*batch(1), mode="loss")  # one image will do
     assert model.distiller.preview_weight is None
     assert losses["distill.loss_cc"].isfinite()
+
+
+# --- options of the losses ---------------------------------------------------------
+
+
+def test_all_views_of_an_image_share_its_preview_weight():
+    distiller = settings()
+    distiller["preview"]["growth"] = 1.0  # harder than the mean is hard
+    for record in ("preds_S", "preds_T"):
+        distiller["loss_forward_mappings"]["loss_kd"][record]["view"] = None
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller).eval()
+    inputs, samples = batch(6)
+    found = model(inputs, samples, mode="loss")["distill.loss_kd"]
+    weight = model.distiller.preview_weight
+    assert 0 < weight.min() < weight.max()
+    logits = (net(inputs, mode="tensor") for net in (model.student, model.teacher))
+    by_row = [v for v in weight.tolist() for _ in range(4)]
+    expected = reference.kl_divergence(*logits, by_row)
+    assert_near(found, expected, 1e-5)
+
+
+def taken(recorder, from_student=True):
+    return dict(recorder=recorder, from_student=from_student)
+
+
+# What replaces a loss of the shipped method, and the arguments it takes beside it.
+OPTIONS = dict(
+    standardized=dict(loss_kd=dict(type="PreviewKLDivergence", standardize=True)),
+    dist=dict(
+        loss_kd=dict(type="DISTRelationLoss"),
+        mapping=dict(
+            logits_S=taken("logits"),
+            logits_T=taken("logits", from_student=False),
+            weight=taken("preview"),
+        ),
+    ),
+    dkd=dict(
+        loss_kd=dict(type="DecoupledKDLoss"),
+        mapping=dict(
+            preds_S=taken("logits"),
+            preds_T=taken("logits", from_student=False),
+            gt_labels=taken("labels"),
+            progress=taken("progress"),
+            weight=taken("preview"),
+        ),
+    ),
+    centers=dict(loss_cc=dict(type="CenterContrastiveLoss")),
+    gram=dict(loss_ca=dict(type="CategoryAlignmentLoss", form="gram")),
+)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_take_the_records_of_the_shipped_method(name):
+    mapping = OPTIONS[name].get("mapping")
+    (loss,) = set(OPTIONS[name]) - {"mapping"}
+    distiller = settings(distill_losses={loss: OPTIONS[name][loss]})
+    if mapping is not None:  # all views
+        distiller["loss_forward_mappings"][loss] = mapping
+    usual = build_pckd(STUDENT, TEACHER)
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller)
+    usual_losses = usual(*batch(6), mode="loss")
+    losses = model(*batch(6), mode="loss")
+    assert set(losses) == set(usual_losses)
+    found = losses[f"distill.{loss}"]
+    assert found > 0 and found != usual_losses[f"distill.{loss}"]
+    found.backward()
+    assert model.student.backbone.conv1.weight.grad is not None or name == "gram"
+    assert model.student.head.fc.weight.grad.any()
+
+
+def test_annealing_follows_the_progress():
+    annealed = dict(type="FeatureAlignmentLoss", loss_weight=20.0, anneal_to=0.2)
+    distiller = settings(distill_losses=dict(loss_fa=annealed))
+    with pytest.raises(ValueError, match="gets no progress; .*=dict") as error:
+        MODELS.build(pckd_config(STUDENT, TEACHER, distiller=distiller))
+    # As the message says.
+    place, _, record = str(error.value).rpartition("add ")[2].partition("=")
+    assert place == "loss_forward_mappings.loss_fa.progress"
+    distiller["loss_forward_mappings"]["loss_fa"]["progress"] = eval(record.rstrip("."))
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller)
+    model.progress = 0.5
+    found = model(*batch(3), mode="loss")["distill.loss_fa"]
+    usual = build_pckd(STUDENT, TEACHER)(*batch(3), mode="loss")["distill.loss_fa"]
+    assert_near(found, 0.6 * usual, 1e-6)
 
 
 # --- errors -----------------------------------------------------------------------

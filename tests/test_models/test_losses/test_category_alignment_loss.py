@@ -112,9 +112,87 @@ def test_bias_on_one_side_is_an_error():
         CategoryAlignmentLoss()(centers, centers, t_bias=bias)
 
 
+def plain_gram(s_centers, t_centers, *_):
+    """Mean of (cos(W_s,c, W_s,d) - cos(W_t,c, W_t,d))^2 over all c and d."""
+    s_centers, t_centers = s_centers.double(), t_centers.detach().double()
+    classes = range(len(s_centers))
+    return reference.mean(
+        [
+            (
+                reference.cosine(s_centers[c], s_centers[d])
+                - reference.cosine(t_centers[c], t_centers[d])
+            )
+            ** 2
+            for c in classes
+            for d in classes
+        ]
+    )
+
+
+class TestGram:
+    LOSS = CategoryAlignmentLoss(form="gram")
+
+    @pytest.mark.parametrize("size", [(7, 5, 3), (4, 2, 9), (20, 6, 6), (2, 3, 3)])
+    @pytest.mark.parametrize(
+        ("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)]
+    )
+    def test_value_and_gradients(self, size, dtype, tolerance):
+        classes, s_width, t_width = size
+        s_centers, _, s_bias, t_bias = make_inputs(classes, s_width, dtype)
+        _, t_centers, *_ = make_inputs(classes, t_width, dtype)
+        assert_same(self.LOSS, plain_gram, (s_centers, t_centers), tolerance)
+        inputs = (s_centers, t_centers, s_bias, t_bias)  # which have no part in it
+        assert_same(self.LOSS, plain_gram, inputs, tolerance)
+
+    def test_by_hand(self):
+        # Cosines 0 of the student's two centers, 0.6 of the teacher's.
+        s_centers = torch.tensor([[2.0, 0.0], [0.0, 3.0]])
+        t_centers = torch.tensor([[5.0, 0.0, 0.0], [3.0, 0.0, 4.0]])
+        found = self.LOSS(s_centers, t_centers)
+        assert float(found) == pytest.approx(2 * 0.36 / 4)
+
+    def test_neither_lengths_nor_a_turn_of_the_centers_count(self):
+        centers, *_ = make_inputs(5, 3)
+        turn, _ = torch.linalg.qr(torch.arange(9.0).double().view(3, 3).exp())
+        found = self.LOSS(centers, 7 * centers @ turn)
+        assert float(found) == pytest.approx(0, abs=1e-12)
+
+    def test_a_center_of_zeros(self):
+        s_centers, t_centers, *_ = make_inputs(5, 3)
+        s_centers[1] = 0
+        assert_same(self.LOSS, plain_gram, (s_centers, t_centers), 1e-9)
+
+    def test_autocast_computes_in_full_precision(self):
+        inputs = make_inputs(7, 6, dtype=torch.bfloat16)
+        loss = torch.autocast("cpu", torch.bfloat16)(self.LOSS)
+        assert loss(*inputs).dtype == torch.float32
+        assert_same(loss, plain_gram, inputs, 1e-5, 2e-2)
+
+    def test_only_the_student_gets_gradient(self):
+        _, gradients = value_and_gradients(self.LOSS, *make_inputs(4, 5))
+        assert gradients[0].any() and gradients[1] is None
+
+    def test_other_categories_are_an_error(self):
+        with pytest.raises(ValueError, match="found 8 centers .* and 7 of the teacher"):
+            self.LOSS(torch.ones(8, 3), torch.ones(7, 3))
+
+    def test_loss_weight(self):
+        inputs = make_inputs(4, 5)
+        scaled = CategoryAlignmentLoss(loss_weight=3.0, form="gram")(*inputs)
+        assert_near(scaled, 3 * self.LOSS(*inputs), 1e-12)
+
+
+def test_another_form_is_an_error():
+    with pytest.raises(ValueError, match="form='angles'; expected 'entries'"):
+        CategoryAlignmentLoss(form="angles")
+
+
 def test_signature_and_defaults():
     init = inspect.signature(CategoryAlignmentLoss).parameters.values()
-    assert [(p.name, p.default) for p in init] == [("loss_weight", 1.0)]
+    assert [(p.name, p.default) for p in init] == [
+        ("loss_weight", 1.0),
+        ("form", "entries"),
+    ]
     forward = inspect.signature(CategoryAlignmentLoss().forward).parameters.values()
     required = inspect.Parameter.empty
     assert [(p.name, p.default) for p in forward] == [

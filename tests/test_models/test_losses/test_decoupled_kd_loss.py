@@ -9,13 +9,24 @@ from mmrazor.models.losses import DKDLoss
 
 from pckd_mm.models.losses import DecoupledKDLoss
 from pckd_mm.registry import MODELS
-from tests.reference import assert_near, assert_same, mean, value_and_gradients
+from tests.reference import (
+    assert_near,
+    assert_same,
+    constants,
+    mean,
+    value_and_gradients,
+)
 
 
-def plain_dkd(s_logits, t_logits, labels, tau=4.0, alpha=1.0, beta=8.0):
-    """alpha TCKD + beta NCKD, image by image and class by class."""
+def plain_dkd(s_logits, t_logits, labels, weights=None, tau=4.0, alpha=1.0, beta=8.0):
+    """alpha TCKD + beta NCKD, image by image, view by view and class by class."""
     losses = []
-    for s, t, label in zip(s_logits.double(), t_logits.double(), labels, strict=True):
+    views = len(s_logits) // len(labels)
+    weights = constants(weights, len(labels))
+    for row, (s, t) in enumerate(
+        zip(s_logits.double(), t_logits.double(), strict=True)
+    ):
+        label, v = labels[row // views], weights[row // views]
         p_s, p_t = ([math.e ** (z / tau) for z in row] for row in (s, t.detach()))
         p_s, p_t = ([p / sum(row) for p in row] for row in (p_s, p_t))
         target = int(label)
@@ -27,7 +38,7 @@ def plain_dkd(s_logits, t_logits, labels, tau=4.0, alpha=1.0, beta=8.0):
             p_t[c] / rest_t * ((p_t[c] / rest_t) / (p_s[c] / rest_s)).log()
             for c in others
         )
-        losses.append(tau**2 * (alpha * tckd + beta * nckd))
+        losses.append(v * tau**2 * (alpha * tckd + beta * nckd))
     return mean(losses)
 
 
@@ -77,6 +88,45 @@ def test_two_others_by_hand():
     loss = DecoupledKDLoss(tau=1.0, alpha=1.0, beta=10.0)
     found = loss(student, teacher, torch.tensor([0]))
     assert float(found) == pytest.approx(tckd + 10 * nckd, rel=1e-5)
+
+
+def weighted(s_logits, t_logits, labels, weight):
+    """The arguments in the order of :func:`plain_dkd`."""
+    return DecoupledKDLoss()(s_logits, t_logits, labels, weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)]
+)
+@pytest.mark.parametrize("views", [1, 4])
+def test_preview_weights(views, dtype, tolerance):
+    s_logits, t_logits, _ = make_inputs(5 * views, 7, dtype)
+    labels = torch.tensor([0, 6, 2, 2, 5])
+    weight = torch.tensor([1.0, 0.3, 0.0, 1e-4, 1.0], dtype=dtype)
+    inputs = (s_logits, t_logits, labels, weight)
+    assert_same(weighted, plain_dkd, inputs, tolerance)
+    _, gradients = value_and_gradients(weighted, *inputs)
+    assert gradients[3] is None
+    # By the images, not by the sum of the weights; weights of one are no weights.
+    half = weighted(s_logits, t_logits, labels, torch.full((5,), 0.5))
+    assert_near(half, 0.5 * DecoupledKDLoss()(s_logits, t_logits, labels), 1e-6)
+
+
+def test_all_views_have_the_label_of_their_image():
+    s_logits, t_logits, labels = make_inputs(8, 5)
+    assert_same(DecoupledKDLoss(), plain_dkd, (s_logits, t_logits, labels[:2]), 1e-9)
+    with pytest.raises(ValueError, match="found 8 rows for 3 labels"):
+        DecoupledKDLoss()(s_logits, t_logits, labels[:3])
+    with pytest.raises(ValueError, match=r"weights of shape \(8,\) for labels of"):
+        DecoupledKDLoss()(s_logits, t_logits, labels[:2], weight=torch.ones(8))
+
+
+def test_no_rows():
+    s_logits = torch.ones(0, 5, requires_grad=True)
+    labels = torch.zeros(0, dtype=torch.long)
+    loss = DecoupledKDLoss()(s_logits, s_logits, labels, weight=torch.ones(0))
+    loss.backward()
+    assert float(loss.detach()) == 0
 
 
 def test_autocast_computes_in_full_precision():

@@ -1,13 +1,14 @@
 """DIST, against plain loops."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from pckd_mm.models.losses import DISTRelationLoss
 from pckd_mm.registry import MODELS
-from tests.reference import assert_same, mean, value_and_gradients
+from tests.reference import assert_near, assert_same, mean, value_and_gradients
 
 
 def pearson(a, b):
@@ -27,6 +28,38 @@ def plain_dist(s_logits, t_logits):
     inter = mean([1 - pearson(a, b) for a, b in zip(s, t, strict=True)])
     columns = zip(zip(*s, strict=True), zip(*t, strict=True), strict=True)
     intra = mean([1 - pearson(a, b) for a, b in columns])
+    return 16 * (2 * inter + 2 * intra)
+
+
+def weighted_pearson(a, b, weights):
+    """Weighted correlation of two lists; 1e-8 is added to the divisor."""
+    share = [v / mean(weights) for v in weights]
+    means = [mean([v * x for v, x in zip(share, row, strict=True)]) for row in (a, b)]
+    a, b = ([x - m for x in row] for row, m in zip((a, b), means, strict=True))
+    pairs = list(zip(share, a, b, strict=True))
+    covariance = sum(v * x * y for v, x, y in pairs)
+    lengths = [sum(v * z[k] ** 2 for v, *z in pairs).sqrt() for k in (0, 1)]
+    return covariance / (lengths[0] * lengths[1] + 1e-8)
+
+
+def plain_weighted(s_logits, t_logits, weights, views=1):
+    """2 inter + 2 intra at T = 4, of images with weights."""
+    weights = [v for v in weights.tolist() for _ in range(views)]
+
+    def probabilities(logits):
+        rows = [[(z / 4).exp() for z in row] for row in logits.double()]
+        return [[p / sum(row) for p in row] for row in rows]
+
+    s, t = probabilities(s_logits), probabilities(t_logits.detach())
+    ones = [1.0] * len(s[0])
+    inter = mean(
+        [
+            v * (1 - weighted_pearson(a, b, ones))
+            for v, a, b in zip(weights, s, t, strict=True)
+        ]
+    )
+    columns = zip(zip(*s, strict=True), zip(*t, strict=True), strict=True)
+    intra = mean([1 - weighted_pearson(a, b, weights) for a, b in columns])
     return 16 * (2 * inter + 2 * intra)
 
 
@@ -51,6 +84,62 @@ def test_autocast_computes_in_full_precision():
     loss = torch.autocast("cpu", torch.bfloat16)(LOSS)
     assert loss(*inputs).dtype == torch.float32
     assert_same(loss, plain_dist, inputs, 1e-4, 2e-2)
+
+
+WEIGHTS = torch.tensor([1.0, 0.3, 0.0, 1e-4, 1.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)]
+)
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_preview_weights(scale, dtype, tolerance):
+    inputs = (*make_inputs(dtype), (scale * WEIGHTS).to(dtype))
+    assert_same(LOSS, plain_weighted, inputs, tolerance)
+
+
+def test_weights_of_one_are_no_weights():
+    inputs = make_inputs()
+    assert_same(
+        partial(LOSS, weight=torch.ones(5, dtype=torch.float64)), LOSS, inputs, 1e-12
+    )
+
+
+def test_intra_class_relation_of_whole_weights_counts_images_several_times():
+    s_logits, t_logits = make_inputs()
+    loss = DISTRelationLoss(inter_loss_weight=0.0)
+    weight = torch.tensor([1.0, 3.0, 0.0, 1.0, 2.0], dtype=torch.float64)
+    times = torch.tensor([0, 1, 1, 1, 3, 4, 4])
+    several = loss(s_logits[times], t_logits[times])
+    assert_near(loss(s_logits, t_logits, weight), several, 1e-6)  # but for the 1e-8
+
+
+def test_inter_class_relation_is_divided_by_the_images():
+    s_logits, t_logits = make_inputs()
+    loss = DISTRelationLoss(intra_loss_weight=0.0)
+    one = loss(s_logits[1:2], t_logits[1:2])
+    weight = torch.tensor([0, 0.5, 0, 0, 0], dtype=torch.float64)
+    assert_near(loss(s_logits, t_logits, weight), 0.5 * one / 5, 1e-9)
+
+
+def test_weights_of_zero():
+    inputs = (*make_inputs(), torch.zeros(5))
+    value, (gradient, *_) = value_and_gradients(LOSS, *inputs)
+    assert float(value) == 16 * 2  # no relation of the classes
+    assert not gradient.any()
+
+
+def test_views_share_the_weight_of_their_image():
+    torch.manual_seed(1)
+    logits = [5 * torch.randn(20, 7).double() for _ in range(2)]
+    assert_same(LOSS, partial(plain_weighted, views=4), (*logits, WEIGHTS), 1e-9)
+    with pytest.raises(ValueError, match=r"weights of shape \(3,\) for 20 rows"):
+        LOSS(*logits, WEIGHTS[:3])
+
+
+def test_weights_get_no_gradient():
+    _, (_, teacher, weight) = value_and_gradients(LOSS, *make_inputs(), WEIGHTS)
+    assert teacher is None and weight is None
 
 
 def test_only_the_student_gets_gradient():

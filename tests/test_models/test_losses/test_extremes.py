@@ -11,6 +11,7 @@ from pckd_mm.models.losses import (
     AttentionTransferLoss,
     CategoryAlignmentLoss,
     CategoryContrastiveLoss,
+    CenterContrastiveLoss,
     ContrastiveRepresentationLoss,
     DecoupledKDLoss,
     DistanceRKDLoss,
@@ -27,6 +28,7 @@ IMAGES, CLASSES, WIDTH = 6, 5, 8
 LABELS = torch.tensor([0, 1, 0, 2, 4, 1])
 # Preview weights: of an easy image, of one that is 1e4 times as hard as the mean, ...
 WEIGHTS = torch.tensor([1.0, 0.0, 1.0, math.exp(-9), 1e-38, 1.0])
+ONES = torch.ones(IMAGES)
 HUGE = 6e4  # float16 ends at 65504
 
 
@@ -99,9 +101,15 @@ def plain_kd(s: Tensor, t: Tensor) -> Tensor:
     return 16 * (WEIGHTS * kl(log_softmax(s / 4), log_softmax(t / 4))).mean()
 
 
-def plain_dkd(s: Tensor, t: Tensor) -> Tensor:
+def plain_standardized(s: Tensor, t: Tensor) -> Tensor:
+    s, t = (2 * unit(x - x.mean(1, keepdim=True)) for x in (s, t))  # 4 = CLASSES - 1
+    return plain_kd(s, t)
+
+
+def plain_dkd(s: Tensor, t: Tensor, weights: Tensor = ONES) -> Tensor:
     total = 0
-    for s_row, t_row, label in zip(s / 4, t / 4, LABELS.tolist(), strict=True):
+    rows = zip(s / 4, t / 4, LABELS.tolist(), weights.double(), strict=True)
+    for s_row, t_row, label, v in rows:
         parts = []
         for row in (s_row, t_row):
             others = torch.cat([row[:label], row[label + 1 :]])
@@ -109,18 +117,21 @@ def plain_dkd(s: Tensor, t: Tensor) -> Tensor:
             pair = torch.stack([row[label], log_rest])
             parts.append((log_softmax(pair[None]), log_softmax(others[None])))
         (s_pair, s_others), (t_pair, t_others) = parts
-        total = total + 16 * (kl(s_pair, t_pair) + 8 * kl(s_others, t_others))
+        total = total + v * 16 * (kl(s_pair, t_pair) + 8 * kl(s_others, t_others))
     return total.squeeze() / len(s)
 
 
-def plain_dist(s: Tensor, t: Tensor) -> Tensor:
-    def relation(a: Tensor, b: Tensor) -> float:
-        a, b = (x - x.mean(dim=1, keepdim=True) for x in (a, b))
+def plain_dist(s: Tensor, t: Tensor, weights: Tensor = ONES) -> Tensor:
+    def relation(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+        a, b = (x - (share * x).mean(dim=1, keepdim=True) for x in (a, b))
+        a, b = share.sqrt() * a, share.sqrt() * b
         lengths = a.norm(dim=1) * b.norm(dim=1)
-        return 1 - ((a * b).sum(1) / (lengths + 1e-8)).mean()
+        return 1 - (a * b).sum(1) / (lengths + 1e-8)
 
     s, t = log_softmax(s / 4).exp(), log_softmax(t / 4).exp()
-    return 16 * 2 * (relation(s, t) + relation(s.T, t.T))
+    v = weights.double()
+    inter = (v * relation(s, t, torch.ones(CLASSES))).mean()
+    return 16 * 2 * (inter + relation(s.T, t.T, v / v.mean()).mean())
 
 
 def plain_feature_alignment(s: Tensor, t: Tensor) -> Tensor:
@@ -129,6 +140,11 @@ def plain_feature_alignment(s: Tensor, t: Tensor) -> Tensor:
 
 def plain_squares(s: Tensor, t: Tensor) -> Tensor:
     return (s - t).square().sum() / s.numel()
+
+
+def plain_gram(s: Tensor, t: Tensor) -> Tensor:
+    s, t = unit(s), unit(t)
+    return (s @ s.T - t @ t.T).square().mean()
 
 
 def plain_attention(s: Tensor, t: Tensor) -> Tensor:
@@ -181,12 +197,25 @@ def maps(x: Tensor) -> Tensor:
 
 LOGIT_LOSSES = {
     "kd": (lambda s, t: PreviewKLDivergence()(s, t, WEIGHTS), plain_kd),
+    "kd, standardized": (
+        lambda s, t: PreviewKLDivergence(standardize=True)(s, t, WEIGHTS),
+        plain_standardized,
+    ),
     "dkd": (lambda s, t: DecoupledKDLoss()(s, t, LABELS), plain_dkd),
+    "dkd, weighted": (
+        lambda s, t: DecoupledKDLoss()(s, t, LABELS, weight=WEIGHTS),
+        lambda s, t: plain_dkd(s, t, WEIGHTS),
+    ),
     "dist": (lambda s, t: DISTRelationLoss()(s, t), plain_dist),
+    "dist, weighted": (
+        lambda s, t: DISTRelationLoss()(s, t, WEIGHTS),
+        lambda s, t: plain_dist(s, t, WEIGHTS),
+    ),
 }
 FEATURE_LOSSES = {
     "alignment": (FeatureAlignmentLoss(), plain_feature_alignment),
     "centers": (CategoryAlignmentLoss(), plain_squares),
+    "gram": (CategoryAlignmentLoss(form="gram"), plain_gram),
     "hint": (HintLoss(), plain_squares),
     "attention": (
         lambda s, t: AttentionTransferLoss()([maps(s)], [maps(t)]),
@@ -254,6 +283,27 @@ CENTERS = dict(
     huge=HUGE * noise(CLASSES, WIDTH, seed=2).sign(),
     equal=1e4 * noise(1, WIDTH, seed=2).sign().repeat(CLASSES, 1),
 )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("centers", CENTERS)
+@pytest.mark.parametrize("case", FEATURES)
+def test_contrast_with_centers(case, centers, dtype):
+    s_centers = CENTERS[centers].to(dtype)
+
+    def loss(embed: Tensor, other: Tensor) -> Tensor:
+        return CenterContrastiveLoss()(
+            embed, other, s_centers, s_centers.flip(0), LABELS, WEIGHTS
+        )
+
+    def plain(embed: Tensor, other: Tensor) -> Tensor:
+        rows = torch.arange(IMAGES)
+        own, theirs = unit(s_centers.double()), unit(s_centers.double().flip(0))
+        s = log_softmax(unit(embed) @ own.T / 0.07)
+        t = log_softmax(unit(other) @ theirs.T / 0.07)
+        return -(WEIGHTS.double() * (s + t)[rows, LABELS]).mean()
+
+    assert_sound(loss, plain, FEATURES[case], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

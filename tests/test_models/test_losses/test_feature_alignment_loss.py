@@ -108,6 +108,46 @@ def test_loss_weight():
     assert_near(feature_alignment(*inputs), value, 1e-12)
 
 
+@pytest.mark.parametrize(
+    ("anneal_to", "progress", "factor"),
+    # Epochs 1, 120 and 240 of 240.
+    [
+        (0.0, 1 / 240, 239 / 240),
+        (0.0, 0.5, 0.5),
+        (0.0, 1.0, 0.0),
+        (0.25, 0.5, 0.625),
+        (0.25, 1.0, 0.25),
+        (3.0, 0.5, 2.0),
+        (1.0, 0.5, 1.0),
+        (1.0, None, 1.0),
+    ],
+)
+def test_annealed(anneal_to, progress, factor):
+    inputs = make_inputs(4, 5)
+    loss = FeatureAlignmentLoss(loss_weight=20.0, anneal_to=anneal_to)
+    assert_same(
+        lambda *features: loss(*features, progress=progress),
+        lambda *features: 20 * factor * reference.feature_alignment(*features),
+        inputs,
+        1e-9,
+    )
+
+
+def test_annealed_without_progress_is_an_error():
+    inputs = make_inputs(4, 5)
+    loss = FeatureAlignmentLoss(anneal_to=0.1)
+    with pytest.raises(ValueError, match="anneal_to=0.1 and found no progress"):
+        loss(*inputs)
+    assert loss.needed_arguments == ("progress",)
+    assert FeatureAlignmentLoss().needed_arguments == ()
+
+
+@pytest.mark.parametrize("anneal_to", [-0.1, float("nan")])
+def test_negative_weights_are_an_error(anneal_to):
+    with pytest.raises(ValueError, match=f"anneal_to={anneal_to}; expected"):
+        FeatureAlignmentLoss(anneal_to=anneal_to)
+
+
 def test_unequal_shapes_are_an_error():
     with pytest.raises(ValueError, match=r"\(8, 3\).*\(8, 5\)"):
         FeatureAlignmentLoss()(torch.ones(8, 3), torch.ones(8, 5))
@@ -117,12 +157,16 @@ def test_unequal_shapes_are_an_error():
 
 def test_signature_and_defaults():
     init = inspect.signature(FeatureAlignmentLoss).parameters.values()
-    assert [(p.name, p.default) for p in init] == [("loss_weight", 1.0)]
+    assert [(p.name, p.default) for p in init] == [
+        ("loss_weight", 1.0),
+        ("anneal_to", 1.0),
+    ]
     forward = inspect.signature(FeatureAlignmentLoss().forward).parameters.values()
     required = inspect.Parameter.empty
     assert [(p.name, p.default) for p in forward] == [
         ("s_feat", required),
         ("t_feat", required),
+        ("progress", None),
     ]
 
 

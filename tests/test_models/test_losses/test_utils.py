@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from pckd_mm.models.losses.utils import full_precision, l2_normalize, views_per_image
+from pckd_mm.models.losses.utils import (
+    full_precision,
+    l2_normalize,
+    views_per_image,
+    weight_of_rows,
+)
 from tests.reference import assert_near
 
 
@@ -100,3 +105,18 @@ class TestViewsPerImage:
     def test_weights_of_another_shape(self):
         with pytest.raises(ValueError, match=r"^Loss found .*\(6, 1\).*\(6,\)"):
             views_per_image(torch.ones(6, 2), torch.zeros(6), torch.ones(6, 1), "Loss")
+
+
+class TestWeightOfRows:
+    def test_views_share_the_weight_of_their_image(self):
+        weight = torch.tensor([0.5, 2.0], requires_grad=True)
+        found = weight_of_rows(weight, torch.ones(6, 3), "Loss")
+        assert found.tolist() == [0.5, 0.5, 0.5, 2.0, 2.0, 2.0]
+        assert not found.requires_grad
+        assert weight_of_rows(weight, torch.ones(2), "Loss").tolist() == [0.5, 2.0]
+        assert weight_of_rows(torch.ones(0), torch.ones(0, 3), "Loss").shape == (0,)
+
+    @pytest.mark.parametrize("shape", [(4,), (12,), (0,), (6, 1)])
+    def test_weights_that_are_not_one_for_each_image(self, shape):
+        with pytest.raises(ValueError, match=r"^Loss found .* for 6 rows; expected"):
+            weight_of_rows(torch.ones(shape), torch.ones(6, 3), "Loss")
