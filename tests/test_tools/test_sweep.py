@@ -121,7 +121,9 @@ def test_some_kinds_as_both_roles(docs, tmp_path, capsys):
     lines = docs.read_text().splitlines()
     (line,) = [line for line in lines if line.startswith("| resnet_cifar ")]
     assert line.endswith("| works | works |")
-    assert "As student: 1 refused." in docs.read_text()
+    assert "As student: refused 1." in docs.read_text()
+    (line,) = [line for line in lines if line.startswith("| gfl ")]
+    assert "| refused: The student is a GFL;" in line and line.endswith("| the same |")
     assert "works: 2, refused: 2" in capsys.readouterr().out
 
     # What the file has of other trials is kept.

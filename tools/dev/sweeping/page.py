@@ -67,7 +67,7 @@ def _counts(rows: Rows, ids: List[str]) -> str:
         tally = Counter(
             rows[kind, role]["result"] for kind in ids if (kind, role) in rows
         )
-        numbers = [f"{tally[name]} {name}" for name in RESULTS if tally[name]]
+        numbers = [f"{name} {tally[name]}" for name in RESULTS if tally[name]]
         if numbers:
             said.append(f"As {role}: {', '.join(numbers)}.")
     return f"{len(ids)} kinds. " + " ".join(said)
@@ -87,7 +87,8 @@ def _line(rows: Rows, kind: str) -> str:
     for role in ROLES:
         row = rows.get((kind, role))
         cells.append("-" if row is None else _cell(row))
-    if cells[0] == cells[1] and cells[0] not in (WORKS, "-"):
+    of_teacher = cells[0].replace("The student", "The teacher")
+    if cells[1] == of_teacher and cells[0] not in (WORKS, "-"):
         cells[1] = "the same"
     source = next(rows[kind, role]["source"] for role in ROLES if (kind, role) in rows)
     return f"| {kind.split('/', 1)[1]} | {source} | {cells[0]} | {cells[1]} |"
