@@ -16,10 +16,10 @@ from tests.builders import ROOT
 
 SPLITS = {"train": (8, 2208), "val": (4, 4416), "test": (4, 4416)}
 PIPELINE = [dict(type="mmpretrain.PackInputs")]
-HASH = """
+HASHES = """
 import sys
 from tests.test_datasets.test_letters import pixels_hash
-print(pixels_hash(sys.argv[1]))
+print(*map(pixels_hash, sys.argv[1:]))
 """
 
 
@@ -106,15 +106,15 @@ def test_images_and_labels(split):
 
 
 def test_same_pixels_in_another_process():
-    for split in SPLITS:
-        done = subprocess.run(
-            [sys.executable, "-c", HASH, split],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.split()[-1] == pixels_hash(split)
+    done = subprocess.run(
+        [sys.executable, "-c", HASHES, *SPLITS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    hashes = [pixels_hash(split) for split in SPLITS]
+    assert done.stdout.split()[-3:] == hashes and len(set(hashes)) == 3
 
 
 def test_seed_split_and_round_have_images_of_their_own():
