@@ -1,6 +1,6 @@
 # Printed letters of 92 categories, rendered when they are read: 2,208 images for
-# training, 4,416 for testing, 16x16 pixels, one channel. split="val" of the data set is
-# what schedule and noise were chosen on.
+# training, 4,416 for testing, 16x16 pixels, one channel. The data set's split="val" has
+# styles of its own, to choose settings on.
 from mmengine.config import read_base
 
 with read_base():
