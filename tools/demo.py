@@ -26,9 +26,9 @@ NOTES = [
     "another one, since PCKD gives all four rotated views of an image the same label.",
     "Teacher: ResNet-20. Student: ResNet-8 with 8, 8, 16 and 64 channels in stem and "
     "stages, as many features as the teacher has, so that all terms of PCKD are "
-    "defined. All methods share data, schedule and batch size. Settings were looked at "
-    "on a validation part, in styles of its own; the weights of KD and PCKD are those of "
-    "their CIFAR-100 recipes.",
+    "defined. All methods share data, schedule and batch size, which were tried on a "
+    "validation part in styles of its own, and not on the test. The weights of KD and "
+    "PCKD are those of their CIFAR-100 recipes.",
 ]
 
 
