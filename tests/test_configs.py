@@ -33,6 +33,7 @@ ABLATIONS = "wo_cc wo_ca wo_fa wo_preview curriculum focal".split()
 DATA = {
     "cifar100": (100, (3, 32, 32)),
     "digits": (9, (1, 8, 8)),
+    "letters": (92, (1, 16, 16)),
     "imagenet": (1000, (3, 64, 64)),
     "stl10": (10, (3, 32, 32)),
     "tiny": (200, (3, 32, 32)),

@@ -6,6 +6,7 @@ from .checked_folders import CheckedCustomDataset, CheckedImageNet
 from .collate_batches import collate_batches
 from .digits import DigitsDataset
 from .in_memory import InMemoryDataset
+from .letters import LettersDataset
 from .seed_worker import seed_worker
 from .stl10 import STL10
 from .tiny_imagenet import TinyImageNet
@@ -19,6 +20,7 @@ __all__ = [
     "CheckedImages",
     "DigitsDataset",
     "InMemoryDataset",
+    "LettersDataset",
     "MissingFileError",
     "RandomResizedCropViews",
     "STL10",

@@ -14,6 +14,7 @@ _HELD = dict(
     MNIST=("gray", (28, 28)),
     FashionMNIST=("gray", (28, 28)),
     DigitsDataset=("gray", (8, 8)),
+    LettersDataset=("gray", (16, 16)),
 )
 _SWAPPED = dict(rgb="bgr", bgr="rgb")
 # Transforms, of torchvision too, that leave the size as it is.

@@ -30,6 +30,7 @@ def shipped(name: str) -> dict:
         ("cifar100", "rgb", (32, 32)),
         ("cifar100_folder", "bgr", None),
         ("digits", "gray", (8, 8)),
+        ("letters", "gray", (16, 16)),
         ("imagenet", "bgr", (224, 224)),
         ("stl10", "rgb", (32, 32)),
         ("tiny_imagenet", "bgr", (32, 32)),

@@ -284,8 +284,9 @@ def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
     assert args.seeds == [0, 1, 2]
     for config in [args.teacher, *(run.split("=")[1] for run in args.run)]:
         assert (ROOT / config).is_file()
-    # The report tells why a digit is missing.
-    assert any("Nines are left out" in note for note in settings["notes"])
+        assert "letters_" in config
+    # The report tells how the letters were chosen.
+    assert any("No quarter turn of a letter" in note for note in settings["notes"])
 
 
 @pytest.fixture

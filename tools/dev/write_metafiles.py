@@ -30,6 +30,7 @@ DATASETS = {
     "cifar100": "CIFAR-100",
     "digits": "Digits of scikit-learn",
     "imagenet": "ImageNet-1k",
+    "letters": "Letters of matplotlib's fonts",
     "stl10": "STL-10",
     "tiny_imagenet": "TinyImageNet",
     "folder": "Folders of images",

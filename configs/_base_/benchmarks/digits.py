@@ -1,4 +1,4 @@
-# The demo's handwritten digits: data, schedule and the rest of a run but the model.
+# Handwritten digits: data, schedule and the rest of a run but the model.
 from mmengine.config import read_base
 
 with read_base():
