@@ -90,7 +90,7 @@ def test_only_the_model_and_its_hooks_differ_from_the_student_alone(path):
     alone = Config.fromfile(CONFIGS / f"vanilla/{prefix}frcnn_{student}.py").to_dict()
     cfg = cfg.to_dict()
     assert cfg["model"]["architecture"] == alone.pop("model")
-    for key in ("model", "method", "custom_hooks"):
+    for key in ("model", "method", "custom_hooks", "custom_imports"):
         cfg.pop(key)
     assert cfg == alone
 

@@ -89,7 +89,8 @@ mmcv=$(sed -n 's/^\([a-z-]*mmcv\)==.*/\1/p' constraints.txt | head -n 1)
 start=$SECONDS
 PYTHON=$python MMCV_PACKAGE=$mmcv tools/dev/setup_env.sh full 2>&1 | tee "$log"
 installed=$SECONDS
-env "${environment[@]}" .venv/bin/python -m pytest -n 2 -q "$@" >>"$log" 2>&1 || true
+env TORCHINDUCTOR_CACHE_DIR="$PWD/.inductor" "${environment[@]}" \
+    .venv/bin/python -m pytest -n 2 -q "$@" >>"$log" 2>&1 || true
 
 {
     echo "stack: $name, commit $commit"
