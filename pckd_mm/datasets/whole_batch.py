@@ -8,36 +8,43 @@ from torch import Tensor
 __all__ = ["is_whole_batch", "one_each"]
 
 
-def is_whole_batch(data_samples: Sequence[Any]) -> bool:
+def is_whole_batch(data_samples: Sequence[Any], one_label: bool = False) -> bool:
     """Whether one data sample holds the labels of all images.
 
     Args:
         data_samples (Sequence[DataSample]): The samples of a batch.
+        one_label (bool): Whether an image has one label, so that a sample with several
+            and without a place in the training set is one of several images. Defaults
+            to False.
 
     Returns:
-        bool: Whether their place in the training set are places.
+        bool: Whether it does: its place in the training set are places then.
     """
     if len(data_samples) != 1:
         return False
-    places = data_samples[0].get("sample_idx")
+    (sample,) = data_samples
+    places = sample.get("sample_idx")
+    if places is None:
+        return one_label and "gt_label" in sample and len(sample.gt_label) > 1
     return isinstance(places, Tensor) and places.ndim == 1
 
 
-def one_each(data_samples: Sequence[Any]) -> List[Any]:
+def one_each(data_samples: Sequence[Any], one_label: bool = False) -> List[Any]:
     """A data sample for each image, of one for all.
 
     Args:
         data_samples (Sequence[DataSample]): A sample for each image, or one for all.
+        one_label (bool): As for :func:`is_whole_batch`. Defaults to False.
 
     Returns:
         list[DataSample]: A sample for each image.
     """
-    if not is_whole_batch(data_samples):
+    if not is_whole_batch(data_samples, one_label):
         return list(data_samples)
     (whole,) = data_samples
+    labels = whole.gt_label.split(1)
+    places = whole.get("sample_idx", [None] * len(labels))
     return [
         DataSample(metainfo=dict(sample_idx=place)).set_gt_label(label)
-        for place, label in zip(
-            whole.get("sample_idx"), whole.gt_label.split(1), strict=True
-        )
+        for place, label in zip(places, labels, strict=True)
     ]

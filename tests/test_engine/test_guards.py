@@ -25,6 +25,7 @@ def test_plain_hooks_are_replaced(checkpoint):
         resume_check=dict(type="pckd_mm.ResumeCheckHook"),
         fit_checkpoint=dict(type="pckd_mm.FitCheckpointHook"),
         unused_settings=dict(type="pckd_mm.UnusedSettingsHook"),
+        num_views=dict(type="pckd_mm.NumViewsHook"),
     )
 
 
@@ -45,7 +46,7 @@ def test_settings_stay():
     assert cfg.default_hooks.non_finite.action == "skip"
 
     nothing = dict(checkpoint=None, non_finite=None, resume_check=None)
-    nothing.update(fit_checkpoint=None, unused_settings=None)
+    nothing.update(fit_checkpoint=None, unused_settings=None, num_views=None)
     cfg = Config(dict(default_hooks=nothing))
     use_guards(cfg)
     assert cfg.default_hooks.to_dict() == nothing

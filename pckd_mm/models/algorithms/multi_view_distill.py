@@ -30,6 +30,7 @@ from pckd_mm.utils.randomness import isolated_randomness
 from .frozen_teacher_distill import FrozenTeacherDistill
 from .settings import check_augments
 from .targets import (
+    LabelKind,
     check_losses,
     difficulty,
     label_kind,
@@ -180,7 +181,8 @@ class MultiViewDistill(FrozenTeacherDistill):
                 image where the preview must compare images.
         """
         if isinstance(self._student_head(), MultiLabelClsHead):
-            data_samples = one_each(data_samples)
+            one_label = self.label_kind is not LabelKind.MULTI
+            data_samples = one_each(data_samples, one_label)
         images = self._count(data_samples)
         num_views, rest = divmod(len(batch_inputs), images)
         if rest or num_views == 0:
@@ -202,7 +204,8 @@ class MultiViewDistill(FrozenTeacherDistill):
 
     def _count(self, data_samples: List[DataSample]) -> int:
         """Images of a batch, of which a sample may hold one or all."""
-        whole = is_whole_batch(data_samples)
+        one_label = self.label_kind is not LabelKind.MULTI
+        whole = is_whole_batch(data_samples, one_label)
         return len(data_samples[0].gt_label) if whole else len(data_samples)
 
     def _plain_loss(

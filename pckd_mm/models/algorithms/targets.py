@@ -87,7 +87,7 @@ def read_targets(
     if not labelled:
         return Targets(len(samples), scores=scores)
     labels = torch.cat([sample.gt_label for sample in labelled])
-    if len(labels) != len(samples) and not is_whole_batch(samples):
+    if len(labels) != len(samples) and not is_whole_batch(samples, True):
         raise ValueError(
             f"The student found {len(labels)} labels for {len(samples)} images; "
             "expected one class an image: take a head of several labels, such as "

@@ -203,9 +203,9 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
         """Labels on the device, by one copy that nothing waits for."""
         sizes = [len(sample.gt_label) for sample in samples]
         labels = torch.cat([sample.gt_label for sample in samples])
-        if self.to_onehot and is_whole_batch(samples):
+        if self.to_onehot and is_whole_batch(samples, one_label=True):
             # One sample for all images would be taken for an image of many labels.
-            samples, sizes = one_each(samples), [1] * len(labels)
+            samples, sizes = one_each(samples, one_label=True), [1] * len(labels)
         if self.device.type == "cuda" and not labels.is_cuda:
             labels = labels.pin_memory()  # else the copy may wait after all
         labels = labels.to(self.device, non_blocking=True)

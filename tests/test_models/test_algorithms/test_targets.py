@@ -292,7 +292,7 @@ def test_soft_labels_alone():
 def test_an_image_of_two_classes_alone_in_a_batch():
     config = pckd_config(STUDENT, TEACHER)
     config["distiller"]["preview"] = None
-    samples = [DataSample().set_gt_label([1, 2])]
+    samples = [DataSample(metainfo=dict(sample_idx=3)).set_gt_label([1, 2])]
     with pytest.raises(ValueError, match="2 labels for 1 images"):
         built(config)(batch(1)[0], samples, mode="loss")
 
