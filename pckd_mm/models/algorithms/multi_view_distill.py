@@ -1,6 +1,5 @@
 """Distillation of an image classifier over several views of each image."""
 
-import copy
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
@@ -25,7 +24,6 @@ from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.find_classifier import find_classifier
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import process_count, process_scope, share_of_rows
-from pckd_mm.utils.randomness import isolated_randomness
 
 from .frozen_teacher_distill import FrozenTeacherDistill
 from .settings import check_augments
@@ -37,6 +35,7 @@ from .targets import (
     read_targets,
     require_labels,
 )
+from .trainable import require_trainable
 
 # Losses that heads compute from their own logits.
 _LOSSES_OF_LOGITS = (ClsHead.loss, MultiLabelClsHead.loss)
@@ -147,7 +146,7 @@ class MultiViewDistill(FrozenTeacherDistill):
     ) -> Classifier:
         classifier = find_classifier(model, who, input_shape, self.task)
         if who == "student" and self._runs_student_loss:
-            _check_trains(model, classifier)
+            require_trainable(model, classifier.input_shape)
         return classifier
 
     def _student_head(self) -> Optional[nn.Module]:
@@ -262,33 +261,6 @@ class MultiViewDistill(FrozenTeacherDistill):
                 return (head or student)._get_loss(taken, data_samples), logits
         # A head with a loss of its own computes it from features.
         return head.loss(upright_view(feats, num_views), data_samples), logits
-
-
-def _check_trains(student: BaseModel, classifier: Classifier) -> None:
-    """Refuse a student that its library runs and cannot train."""
-    head = getattr(student, "head", None)
-    samples = [DataSample().set_gt_label(0) for _ in range(2)]
-    modes = {module: module.training for module in student.modules()}
-    with isolated_randomness(), torch.no_grad():
-        inputs = torch.randn(2, *classifier.input_shape)
-        inputs = inputs.to(next(student.parameters()))
-        try:
-            if head is None:
-                copy.deepcopy(student).train().loss(inputs, samples)
-            else:  # backbones are run in training as in tests
-                feats = student.eval().extract_feat(inputs)
-                copy.deepcopy(head).train().loss(feats, samples)
-        except NotImplementedError as error:
-            raise TypeError(
-                f"The student ({type(student).__name__}) cannot be trained ("
-                f"{str(error).rstrip('.')}); expected one that can: where its head has "
-                "distillation, set distillation=False, or take it as a teacher."
-            ) from error
-        except Exception:  # of these two images: a training says more of its own
-            return
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
 
 
 def _weigh(losses: Dict[str, Tensor], share: float) -> Dict[str, Tensor]:
