@@ -20,9 +20,7 @@ def distil(student, teacher):
 @pytest.mark.parametrize("head", HEADS)
 def test_a_distilled_student_is_refused_and_the_advice_holds(head):
     student = classifier(8, type=f"mmpretrain.{head}")
-    with pytest.raises(
-        TypeError, match=r"cannot be trained \(MMPretrain"
-    ):
+    with pytest.raises(TypeError, match=r"cannot be trained \(MMPretrain"):
         MODELS.build(pckd_config(student, classifier(14)))
     student["head"]["distillation"] = False
     assert distil(student, classifier(14))["distill.loss_cc"].isfinite()
