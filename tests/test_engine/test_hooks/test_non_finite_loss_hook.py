@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Collection, Dict
+from typing import Collection, Dict, Union
 
 import pytest
 import torch
@@ -144,7 +144,7 @@ def build(
     value: float = math.nan,
     epochs: int = 2,
     by_epoch: bool = True,
-    wrapper: str = "pckd_mm.SkipStepOptimWrapper",
+    wrapper: Union[str, dict] = "pckd_mm.SkipStepOptimWrapper",
     accumulate: int = 1,
     checkpoint: int = 1,
     checkpoint_by_epoch: bool = False,
@@ -171,7 +171,7 @@ def build(
         train_dataloader=loader,
         train_cfg=loop,
         optim_wrapper=dict(
-            type=wrapper,
+            **(wrapper if isinstance(wrapper, dict) else dict(type=wrapper)),
             accumulative_counts=accumulate,
             optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=1e-2),
         ),
@@ -395,7 +395,8 @@ def test_skip_is_a_run_that_never_saw_the_batch(tmp_path, bad, accumulate):
 
 
 def test_skip_in_bfloat16(tmp_path):
-    wrapper = "pckd_mm.BFloat16OptimWrapper"
+    # On a CPU without bfloat16 too.
+    wrapper = dict(type="pckd_mm.BFloat16OptimWrapper", force=True)
     runner = build(tmp_path, Net(), SKIP, [7], wrapper=wrapper, checkpoint=100)
     runner.train()
     expected = Net()
