@@ -180,8 +180,7 @@ class MultiViewDistill(FrozenTeacherDistill):
                 image where the preview must compare images.
         """
         if isinstance(self._student_head(), MultiLabelClsHead):
-            one_label = self.label_kind is not LabelKind.MULTI
-            data_samples = one_each(data_samples, one_label)
+            data_samples = one_each(data_samples, self._has_one_label)
         images = self._count(data_samples)
         num_views, rest = divmod(len(batch_inputs), images)
         if rest or num_views == 0:
@@ -201,10 +200,13 @@ class MultiViewDistill(FrozenTeacherDistill):
                 sample.set_gt_score(sample.gt_score.float())
         return super().loss(batch_inputs, data_samples)
 
+    @property
+    def _has_one_label(self) -> bool:
+        return self.label_kind is not LabelKind.MULTI
+
     def _count(self, data_samples: List[DataSample]) -> int:
         """Images of a batch, of which a sample may hold one or all."""
-        one_label = self.label_kind is not LabelKind.MULTI
-        whole = is_whole_batch(data_samples, one_label)
+        whole = is_whole_batch(data_samples, self._has_one_label)
         return len(data_samples[0].gt_label) if whole else len(data_samples)
 
     def _plain_loss(

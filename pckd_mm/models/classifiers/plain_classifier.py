@@ -135,6 +135,8 @@ def keep_as_built(network: nn.Module) -> None:
         network (nn.Module): One that keeps the network as ``model``, changed in place.
     """
     network.model.is_init = True  # MMEngine's mark
+    if _rename_in_place in network._state_dict_hooks.values():
+        return  # a PlainClassifier, or a network of another algorithm
     handle = network._register_state_dict_hook(_rename_in_place)
     network._state_dict_hooks.move_to_end(handle.id, last=False)
 
