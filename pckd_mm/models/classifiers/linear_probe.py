@@ -9,15 +9,12 @@ from mmpretrain.models import ImageClassifier
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS
-from pckd_mm.utils.checkpoint import fitting_tensors, load_exactly, read_checkpoint
-
-
-def _part(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in state.items()
-        if name.startswith(prefix)
-    }
+from pckd_mm.utils.checkpoint import (
+    fitting_tensors,
+    load_exactly,
+    part_of,
+    read_checkpoint,
+)
 
 
 @MODELS.register_module()
@@ -87,7 +84,7 @@ class LinearProbe(ImageClassifier):
         state, notes = fitting_tensors(content, self.state_dict(), source)
         for name, module in self._frozen().items():
             source = f"The {name} in checkpoint {self.checkpoint}"
-            load_exactly(module, _part(state, f"{name}."), source)
+            load_exactly(module, part_of(state, f"{name}."), source)
         how = "; ".join(["", *notes])
         print_log(f"Loaded the features from {self.checkpoint}{how}", logger="current")
 

@@ -9,7 +9,7 @@ from .fitting import (
     tensors_of,
 )
 from .loading import fit_on_load, naming_source
-from .names import Fitted, fit_names, plain_names, without_ddp
+from .names import Fitted, fit_names, part_of, plain_names, without_ddp
 from .reading import explaining_unreadable, read_checkpoint
 from .resuming import (
     checkpoint_to_resume,
@@ -33,6 +33,7 @@ __all__ = [
     "model_state_dict",
     "naming_source",
     "naming_where_resume_goes_on",
+    "part_of",
     "plain_names",
     "read_checkpoint",
     "require_same_tensors",
