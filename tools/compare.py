@@ -2,7 +2,7 @@
 
 python tools/compare.py --methods kd pckd --pairs resnet56_resnet20 wrn_40_2_wrn_16_2
 python tools/compare.py --methods pckd:0,1,2 kd:0,1,2 all:0 \\
-    --pairs resnet20_resnet8_6e --work-dir work_dirs/cifar100_6e
+    --pairs resnet20_resnet8_30e --work-dir work_dirs/cifar100_30e
 
 trains configs/METHOD/cifar100_PAIR.py. The student alone, which gains are over, is
 always among them (configs/vanilla), with the seeds of all methods of the pair. The
@@ -58,10 +58,12 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         "--methods",
         nargs="+",
         default=[],
-        metavar="METHOD[:SEED,...]",
+        metavar="METHOD[@OPTION=VALUE...][:SEED,...]",
         help="folders of configs/, or 'all' (others than those named, ablations too, "
         "where they have a config of the pair), 'vanilla' for the student alone; with "
-        "seeds of its own where they differ from --seeds",
+        "seeds of its own where they differ from --seeds; with settings of its own, a "
+        "line of the table for each: pckd@loss_kd=4 for the weight of a loss, "
+        "pckd@loss_kd.tau=2 for another setting of it, else names as in --cfg-options",
     )
     parser.add_argument(
         "--pairs",
@@ -69,7 +71,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         default=[],
         metavar="TEACHER_STUDENT",
         help="pairs of networks as in the configs' names, with the suffix of a short "
-        "schedule such as _6e, or 'all'",
+        "schedule such as _30e, or 'all'",
     )
     parser.add_argument(
         "--dataset",
@@ -106,6 +108,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be trained, and stop"
+    )
+    parser.add_argument(
+        "--val-share",
+        type=float,
+        metavar="SHARE",
+        help="hold out this share of each category of the training images, such as "
+        "0.1, and validate on it; the test set is not read: to choose settings by",
     )
     parser.add_argument("--fresh", action="store_true", help="repeat finished runs")
     add_amp_options(parser)
@@ -153,23 +162,26 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def parse_method(text: str) -> Tuple[str, Optional[List[int]]]:
-    """Read METHOD[:SEED,...].
+    """Read METHOD[@OPTION=VALUE...][:SEED,...].
 
     Args:
         text (str): What the user wrote.
 
     Returns:
-        tuple[str, list[int] | None]: The method, and its seeds if it has its own.
+        tuple[str, list[int] | None]: The method with its options, and its seeds if it
+        has its own.
 
     Raises:
         ValueError: Where it is something else.
     """
-    found = re.fullmatch(r"([\w.-]+)(?::(\d+(?:,\d+)*))?", text)
+    pattern = r"([\w.-]+(?:@[^@:=]+=[^@:=]+)*)(?::(\d+(?:,\d+)*))?"
+    found = re.fullmatch(pattern, text)
     seeds = [int(seed) for seed in found[2].split(",")] if found and found[2] else None
     if not found or (seeds and len(set(seeds)) < len(seeds)):
         raise ValueError(
             f"--methods has {text}; expected METHOD or METHOD:SEED,SEED with different "
-            "seeds, such as pckd:0,1,2"
+            "seeds, such as pckd:0,1,2, or with options in between, such as "
+            "pckd@loss_kd=4:0,1,2"
         )
     return found[1], seeds
 
@@ -199,7 +211,7 @@ def main(
     command = command or shlex.join(["python", "tools/compare.py", *args.argv])
 
     request = Request(
-        Settings(ROOT, args.cfg_options, args.amp),
+        Settings(ROOT, args.cfg_options, args.amp, args.val_share),
         args.methods,
         args.pairs,
         dict(run.split("=", 1) for run in args.run),

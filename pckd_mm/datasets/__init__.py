@@ -5,6 +5,7 @@ from .checked_cifar import CheckedCIFAR100
 from .checked_folders import CheckedCustomDataset, CheckedImageNet
 from .collate_batches import collate_batches
 from .digits import DigitsDataset
+from .held_out import held_out_part, stratified_split
 from .in_memory import InMemoryDataset
 from .letters import LettersDataset
 from .seed_worker import seed_worker
@@ -26,7 +27,9 @@ __all__ = [
     "STL10",
     "TinyImageNet",
     "collate_batches",
+    "held_out_part",
     "seed_worker",
+    "stratified_split",
 ]
 
 if has_detection():

@@ -1,10 +1,14 @@
 """From methods, pairs of networks and seeds to runs, teachers and tables."""
 
+import argparse
+import difflib
 import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
+
+from mmengine.config import DictAction
 
 from pckd_mm.analysis import Method, Table, published, read_preview
 
@@ -23,8 +27,9 @@ class Request:
 
     Args:
         settings (Settings): What all runs share.
-        methods (dict[str, list[int] | None]): Folders of configs/, or 'all' (others
-            than those named), each with seeds of its own or None.
+        methods (dict[str, list[int] | None]): Folders of configs/, with options as
+            :func:`split_method` reads them, or 'all' (others than those named), each
+            with seeds of its own or None.
         pairs (Sequence[str]): Pairs of networks as in the configs' names, or 'all'.
         runs (dict[str, str]): Further runs: their names and configs.
         teacher (str, optional): Config to train the teacher with, once, or its
@@ -63,7 +68,8 @@ class Line:
         """float, optional: The published value of this very setting."""
         run = self.runs[0]
         epochs = run.cfg.train_cfg.max_epochs
-        if run.settings.options or epochs != published.EPOCHS:
+        changed = run.options or run.settings.options or run.settings.val_share
+        if changed or epochs != published.EPOCHS:
             return None
         return published.published_of(run.config)
 
@@ -199,22 +205,25 @@ class _Planner:
         group = f"{request.dataset}_{pair}"
         entries = []
         for method, seeds in methods.items():
-            label = published.METHODS.get(method, method)
+            folder, *options = method.split("@")
+            label = ", ".join([published.METHODS.get(folder, folder), *options])
             command = self._command(method, pair, seeds)
-            config = str(config_path(method, group))
-            entries.append((label, method, config, seeds, command))
+            config = str(config_path(folder, group))
+            changes = method_options(method, config)
+            entries.append((label, method, config, seeds, command, changes))
         for label, config in added.items():
             name = folder_name(label)
-            if name in methods:
+            if name in map(folder_name, methods):
                 raise ExperimentError(
                     f"--run {label} would share a folder with the method {name}; "
                     "expected another name."
                 )
-            entries.append((label, name, config, request.seeds, ""))
+            entries.append((label, name, config, request.seeds, "", {}))
         lines, teachers = [], []
-        for label, name, config, seeds, command in entries:
+        for label, name, config, seeds, command, changes in entries:
             teacher = self._teacher(name, config)
-            runs = self._seeds(name, config, seeds, Path(group, name), group, teacher)
+            folder = Path(group, folder_name(name))
+            runs = self._seeds(name, config, seeds, folder, group, teacher, changes)
             lines.append(Line(label, runs, command))
             teachers.append(teacher)
         used = dict.fromkeys(run.seed for line in lines for run in line.runs)
@@ -238,6 +247,7 @@ class _Planner:
         folder: Path,
         group: str = "",
         teacher: Optional[Line] = None,
+        options: Optional[Dict[str, Any]] = None,
     ) -> List[Run]:
         """A run for each seed, with the teacher of a line."""
         after = teacher.runs[0] if teacher else None
@@ -245,6 +255,7 @@ class _Planner:
         if checkpoint is None:
             self._require_teacher(name, config)
         shared = dict(teacher=checkpoint, after=after, group=group)
+        shared["options"] = options or {}
         folder = self.request.work_dir / folder
         return [
             self._run(name, config, seed, folder / f"seed_{seed}", **shared)
@@ -291,6 +302,8 @@ class _Planner:
         tested = self.checkpoint
         if request.teacher is None and not begun and own and Path(own).is_file():
             tested = Path(own)
+        if tested is not None and request.settings.val_share:
+            return None  # it has seen the images that are held out
         if tested is not None:
             folder = folder.with_name(f"{group}_test")
             more = dict(kind=TeacherTest, tested=tested, group=group)
@@ -330,7 +343,7 @@ class _Planner:
                 )
             result[pair] = {}
             for method, seeds in seeds_of.items():
-                path = config_path(method, f"{dataset}_{pair}")
+                path = config_path(method.split("@")[0], f"{dataset}_{pair}")
                 if path.is_file():
                     result[pair][method] = seeds
                 elif method in request.methods and pair in request.pairs:
@@ -347,14 +360,24 @@ class _Planner:
         seeds_of_others = methods.pop("all", None)
         everything = all_methods(request.dataset)
         for method in methods:
-            if not (CONFIGS / method).is_dir():
+            folder = CONFIGS / method.split("@")[0]
+            if not folder.is_dir():
                 raise ExperimentError(
-                    f"There is no folder {CONFIGS / method}; expected a method of "
+                    f"There is no folder {folder}; expected a method of "
                     f"{', '.join(everything)}, and to be called in the repository."
                 )
         if seeds_of_others is not None:
             for method in everything:
                 methods.setdefault(method, seeds_of_others)
+        folders: Dict[str, str] = {}
+        for method in methods:
+            other = folders.setdefault(folder_name(method), method)
+            if other != method:
+                raise ExperimentError(
+                    f"{other} and {method} would share the folder "
+                    f"{folder_name(method)}; expected one of them, or two calls with a "
+                    "--work-dir each."
+                )
         return methods
 
     def _added_runs(self, pairs: Sequence[str]) -> Dict[str, Dict[str, str]]:
@@ -387,10 +410,54 @@ class _Planner:
             command += ["--teacher", request.teacher]
         if request.work_dir != WORK_DIR:
             command += ["--work-dir", str(request.work_dir)]
-        command += request.settings.amp_option()
+        command += request.settings.amp_option() + request.settings.val_option()
         if request.settings.options:
             command += ["--cfg-options", *request.settings.option_list()]
         return shlex.join(command)
+
+
+def method_options(method: str, config: str) -> Dict[str, Any]:
+    """The settings that a method of the command line changes.
+
+    ``pckd@loss_kd=4@loss_cc.tau=1@optim_wrapper.optimizer.lr=0.1`` is PCKD with other
+    weight and temperature of two of its losses, and another learning rate.
+
+    Args:
+        method (str): METHOD[@OPTION=VALUE...]. An option is a setting of the config, or
+            a setting of one of its distillation losses, or the name of such a loss for
+            its weight.
+        config (str): Path of its config.
+
+    Returns:
+        dict: Settings by their names in the config.
+
+    Raises:
+        ExperimentError: For a loss that the config does not have.
+    """
+    _, *options = method.split("@")
+    if not options:
+        return {}
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--options", nargs="+", action=DictAction)
+    found = parser.parse_args(["--options", *options]).options
+    return {_full_name(key, method, config): value for key, value in found.items()}
+
+
+def _full_name(option: str, method: str, config: str) -> str:
+    """Name of a setting in the config."""
+    loss, _, setting = option.partition(".")
+    if not loss.startswith("loss_"):
+        return option
+    distiller = read_config(config, method).model.get("distiller", {})
+    losses = distiller.get("distill_losses", {})
+    if loss not in losses:
+        nearest = difflib.get_close_matches(loss, losses, 1, 0)
+        meant = f": did you mean {nearest[0]}?" if nearest else "."
+        raise ExperimentError(
+            f"{method}: {config} has no {loss}; expected one of its losses, "
+            f"{', '.join(losses) or 'none'}{meant}"
+        )
+    return f"model.distiller.distill_losses.{loss}.{setting or 'loss_weight'}"
 
 
 def folder_name(name: str) -> str:

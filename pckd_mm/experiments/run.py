@@ -23,6 +23,7 @@ from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.precision import AMP_OPTIONS
 
 from .facts import made_with, precision
+from .hold_out import hold_out
 
 TEACHER = "teacher"
 _from_file = functools.lru_cache(None)(load_config)
@@ -59,11 +60,14 @@ class Settings:
         options (dict): Settings that override those of every config.
         amp (str, optional): "auto" for mixed precision where it is fast, "force" for
             it everywhere. Defaults to None.
+        val_share (float, optional): Share of the training images that is held out to
+            validate on, in place of the test set. Defaults to None.
     """
 
     root: Path
     options: Dict[str, Any] = field(default_factory=dict)
     amp: Optional[str] = None
+    val_share: Optional[float] = None
 
     def option_list(self) -> List[str]:
         """The options as on a command line."""
@@ -72,6 +76,10 @@ class Settings:
     def amp_option(self) -> List[str]:
         """What asks for mixed precision, as on a command line."""
         return [AMP_OPTIONS[self.amp]] if self.amp is not None else []
+
+    def val_option(self) -> List[str]:
+        """What holds training images out, as on a command line."""
+        return ["--val-share", str(self.val_share)] if self.val_share else []
 
 
 @dataclass(eq=False)
@@ -90,10 +98,13 @@ class Run:
         teacher (Path, optional): The teacher's checkpoint; None for the config's.
         after (Run, optional): The run that trains the teacher.
         group (str): What the user is told in front of the name.
+        options (dict): Settings that override those of its config, and those that all
+            runs share.
 
     Raises:
         ExperimentError: Where there is no config, or it is not one of epochs, or it
-            does not measure what runs are compared by.
+            does not measure what runs are compared by, or no images of it can be held
+            out.
     """
 
     split = "val"  # whose metric counts
@@ -106,6 +117,7 @@ class Run:
     teacher: Optional[Path] = None
     after: Optional["Run"] = None
     group: str = ""
+    options: Dict[str, Any] = field(default_factory=dict)
     process: Optional[subprocess.Popen] = field(default=None, init=False)
     started: float = field(default=0.0, init=False)
     ended: float = field(default=0.0, init=False)
@@ -114,7 +126,7 @@ class Run:
     def __post_init__(self) -> None:
         self.cfg = deepcopy(read_config(self.config, self.name))
         self.cfg.merge_from_dict(
-            {**self.settings.options, "randomness.seed": self.seed}
+            {**self.settings.options, **self.options, "randomness.seed": self.seed}
         )
         if not self.distils:
             self.after = None
@@ -138,6 +150,11 @@ class Run:
             self.metric = metric_of(self.cfg, self.split)
         except ValueError as error:
             raise ExperimentError(f"{self.config}: {error}") from None
+        if self.settings.val_share is not None:
+            try:
+                hold_out(self.cfg, self.settings.val_share)
+            except ValueError as error:
+                raise ExperimentError(f"{self.config}: {error}") from None
 
     @property
     def header(self) -> str:

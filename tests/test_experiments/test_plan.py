@@ -1,5 +1,7 @@
 """From methods, pairs and seeds to runs, teachers and tables."""
 
+import re
+
 import pytest
 
 from pckd_mm.experiments import (
@@ -42,8 +44,9 @@ def write(name, text, folder):
     return f"configs/{name}.py"
 
 
-def ask(options=None, amp=None, **request):
-    return make_plan(Request(Settings(ROOT, options or {}, amp), **request))
+def ask(options=None, amp=None, val_share=None, **request):
+    settings = Settings(ROOT, options or {}, amp, val_share)
+    return make_plan(Request(settings, **request))
 
 
 def seeds_of(table):
@@ -153,6 +156,73 @@ def test_commands_tell_what_is_not_the_default(tmp_path):
     )
 
 
+LOSSES = (
+    "model = dict(type='Any', distiller=dict(distill_losses=dict("
+    "loss_kd=dict(type='K', loss_weight=1.0), loss_cc=dict(type='C'))))\n"
+)
+
+
+def test_a_method_with_settings_of_its_own_is_a_line(configs):
+    text = MEASURED + "train_cfg = dict(max_epochs=12, x=0)\n" + LOSSES
+    write("pckd/cifar100_resnet56_wide_8", text, configs)
+    changed = "pckd@loss_kd=4@loss_cc.tau=0.5@train_cfg.x=[1,2]@model.y=None"
+    methods = {"pckd": None, changed: [5], "kd@model.z=1": [0]}
+    (table,) = ask(methods=methods, pairs=["resnet56_wide_8"], options={"model.z": 3})
+    assert seeds_of(table) == {
+        "student alone, wide_8": [0, 5],
+        "PCKD": [0],
+        "PCKD, loss_kd=4, loss_cc.tau=0.5, train_cfg.x=[1,2], model.y=None": [5],
+        "KD, model.z=1": [0],
+    }
+    _, plain, line, kd = table.lines
+    assert plain.runs[0].cfg.model.distiller.distill_losses.loss_kd.loss_weight == 1
+    (run,) = line.runs
+    losses = run.cfg.model.distiller.distill_losses
+    assert losses == dict(
+        loss_kd=dict(type="K", loss_weight=4), loss_cc=dict(type="C", tau=0.5)
+    )
+    assert run.cfg.train_cfg == dict(max_epochs=12, x=[1, 2])
+    assert run.cfg.model.y is None and run.cfg.model.z == 3
+    assert kd.runs[0].cfg.model.z == 1  # its own, before what all share
+    folder = "pckd_loss_kd_4_loss_cc.tau_0.5_train_cfg.x_1_2_model.y_None"
+    assert run.folder.parent.name == folder
+    command = "python tools/compare.py --methods '{}' --pairs resnet56_wide_8 --seeds 5"
+    assert line.command == command.format(changed) + " --cfg-options model.z=3"
+
+
+def test_a_value_of_other_settings_is_not_the_published_one():
+    methods = {"kd": None, "kd@model.x=1": None}
+    (table,) = ask(methods=methods, pairs=["resnet56_resnet20"])
+    assert [line.published for line in table.lines] == [69.06, 70.66, None]
+
+
+def test_training_images_are_held_out(configs):
+    data = """
+pipeline = []
+train_dataloader = dict(dataset=dict(type='D', split='train', pipeline=['augment']))
+val_dataloader = test_dataloader = dict(dataset=dict(type='D', split='test'))
+"""
+    for name in ("vanilla/cifar100_resnet56", "vanilla/cifar100_resnet20"):
+        write(name, STUDENT.format(240) + data, configs)
+    text = DISTILS.format(240, TEACHER, "zoo/resnet56.pth") + data
+    write("kd/cifar100_resnet56_resnet20", text, configs)
+    request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"], val_share=0.1)
+    (table,) = ask(**request)
+    # The teacher is trained without the images that are held out, too.
+    runs = table.runs()
+    assert len(runs) == 3
+    for run in runs:
+        assert "split='test'" not in run.cfg.pretty_text
+        assert run.cfg.val_dataloader.dataset.share == 0.1
+    assert [line.published for line in table.lines] == [None, None]
+    assert table.lines[1].command.endswith("--seeds 0 --val-share 0.1")
+    # One that is there has seen them: testing it would tell nothing.
+    (configs / "zoo").mkdir()
+    (configs / "zoo" / "resnet56.pth").touch()
+    (table,) = ask(**request)
+    assert table.teacher is None and len(table.runs()) == 2
+
+
 def test_which_teacher(configs):
     request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
     (table,) = ask(**request)
@@ -249,6 +319,14 @@ KD = {"kd": None}
 PAIR = ["resnet56_wide_8"]
 
 
+def test_a_loss_that_is_misspelt_is_guessed(configs):
+    text = MEASURED + "train_cfg = dict(max_epochs=12)\n" + LOSSES
+    write("pckd/cifar100_resnet56_wide_8", text, configs)
+    message = "loss_kd, loss_cc: did you mean loss_cc?"
+    with pytest.raises(ExperimentError, match=re.escape(message)):
+        ask(methods={"pckd@loss_c=4": None}, pairs=PAIR)
+
+
 @pytest.mark.parametrize(
     "request_, message",
     [
@@ -263,6 +341,15 @@ PAIR = ["resnet56_wide_8"]
             "holds none of the pairs",
         ),
         (dict(methods=KD, pairs=PAIR, runs={"a": "a.py"}), "no config a.py for a"),
+        (
+            dict(methods={"zzz@loss_kb=4": None}, pairs=PAIR),
+            "wide_8.py has no loss_kb; expected one of its losses, none.",
+        ),
+        (
+            dict(methods={"kd@a=1": None, "kd@a@1": None}, pairs=PAIR),
+            "kd@a=1 and kd@a@1 would share the folder kd_a_1; expected one",
+        ),
+        (dict(methods=KD, pairs=PAIR, val_share=2), "hold out is 2; expected one betw"),
     ],
 )
 def test_what_is_missing_is_named(request_, message):

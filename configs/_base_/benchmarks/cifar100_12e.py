@@ -1,7 +1,0 @@
-# The benchmark in small: 12 epochs, on folders of images.
-from mmengine.config import read_base
-
-with read_base():
-    from ..datasets.cifar100_folder import *  # noqa: F401,F403
-    from ..runtime import *  # noqa: F401,F403
-    from ..schedules.cifar_12e import *  # noqa: F401,F403

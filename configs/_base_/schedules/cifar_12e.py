@@ -1,8 +1,0 @@
-# The 240 epochs in small: the drops at the same shares of the run.
-from mmengine.config import read_base
-
-with read_base():
-    from .cifar_240e import *  # noqa: F403
-
-param_scheduler.milestones = [8, 9, 11]  # noqa: F405
-train_cfg.max_epochs = 12  # noqa: F405

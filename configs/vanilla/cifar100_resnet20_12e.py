@@ -1,5 +1,0 @@
-from mmengine.config import read_base
-
-with read_base():
-    from .._base_.benchmarks.cifar100_12e import *  # noqa: F401,F403
-    from .._base_.networks.cifar100 import resnet20 as model  # noqa: F401

@@ -1,0 +1,91 @@
+"""A part of the training images that is held out, to choose settings on."""
+
+from typing import Sequence, Tuple, Union
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from pckd_mm.registry import DATASETS
+
+PARTS = ("train", "val")
+
+
+def stratified_split(
+    labels: Sequence[int], share: float, seed: int = 0
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Hold out a share of each category at random.
+
+    The same labels, share and seed give the same parts, in every process.
+
+    Args:
+        labels (Sequence[int]): Label of each image.
+        share (float): Share to hold out, between 0 and 1. Of each category that many
+            images, rounded, and at least one; a category of one image keeps it.
+        seed (int): Seed of the draw. Defaults to 0.
+
+    Returns:
+        tuple[ndarray, ndarray]: Places of the images that are kept and of those that
+        are held out, each in ascending order.
+
+    Raises:
+        ValueError: For a share that is not between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"Found a share of {share}; expected one between 0 and 1.")
+    labels = np.asarray(labels)
+    rng = np.random.default_rng(seed)
+    held_out = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        places = rng.permutation(np.flatnonzero(labels == label))
+        count = max(1, round(share * len(places)))
+        held_out[places[: min(count, len(places) - 1)]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+@DATASETS.register_module()
+def held_out_part(
+    dataset: Union[dict, BaseDataset],
+    part: str,
+    share: float = 0.1,
+    seed: int = 0,
+) -> BaseDataset:
+    """A data set for classification with one part of its images.
+
+    Settings are compared on images that are held out of the training, and the test set
+    is left alone::
+
+        train_dataset = dict(type="pckd_mm.held_out_part", dataset=train, part="train")
+        val_dataset = dict(type="pckd_mm.held_out_part", dataset=train, part="val")
+
+    Args:
+        dataset (dict | BaseDataset): The data set, or its config.
+        part (str): ``'train'``, what is kept, or ``'val'``, what is held out.
+        share (float): Share of each category that is held out. Defaults to 0.1.
+        seed (int): Seed of the draw. Defaults to 0.
+
+    Returns:
+        BaseDataset: The data set, of its own class, with that part of its images.
+
+    Raises:
+        ValueError: For another part or share, and for images without one label each.
+    """
+    if part not in PARTS:
+        raise ValueError(
+            f"held_out_part found part={part!r}; expected {' or '.join(map(repr, PARTS))}."
+        )
+    if isinstance(dataset, dict):
+        dataset = DATASETS.build(dataset)
+    dataset.full_init()
+    labels = []
+    for index in range(len(dataset)):
+        label = dataset.get_data_info(index).get("gt_label")
+        if not isinstance(label, (int, np.integer)):
+            raise ValueError(
+                f"held_out_part found gt_label={label!r} of image {index}; expected one "
+                "label, since each category gives its share: name the images that are "
+                "held out in an annotation file of their own."
+            )
+        labels.append(label)
+    parts = stratified_split(labels, share, seed)
+    dataset.get_subset_(parts[PARTS.index(part)].tolist())
+    return dataset

@@ -1,0 +1,57 @@
+"""Runs that validate on a part of the training images, and leave the test set alone."""
+
+from copy import deepcopy
+from typing import Any, Tuple
+
+from mmengine.config import Config, ConfigDict
+
+HELD_OUT = "pckd_mm.held_out_part"
+# A change of the draw would change what all comparisons so far were made on.
+SEED = 0
+
+
+def hold_out(cfg: Config, share: float, seed: int = SEED) -> None:
+    """Train a config on a part of its training images, validate and test on the rest.
+
+    The images that are held out go through the pipeline of the validation. The data
+    set that the config tests on is in the config no more.
+
+    Args:
+        cfg (Config): A config of MMPretrain's classifiers; changed in place.
+        share (float): Share of each category that is held out, between 0 and 1.
+        seed (int): Seed of the draw. Defaults to 0.
+
+    Raises:
+        ValueError: For a share that is not between 0 and 1, and for data sets that are
+            made of several.
+    """
+    if not 0 < share < 1:
+        raise ValueError(
+            f"The share of training images to hold out is {share}; expected one "
+            "between 0 and 1, such as 0.1."
+        )
+    train, owner = _innermost(cfg, "train_dataloader")
+    val, val_owner = _innermost(cfg, "val_dataloader")
+    held = deepcopy(train)
+    held.test_mode = True
+    if "pipeline" in val:
+        held.pipeline = val.pipeline
+    shared = dict(type=HELD_OUT, share=share, seed=seed)
+    owner.dataset = ConfigDict(dataset=train, part="train", **shared)
+    val_owner.dataset = ConfigDict(dataset=held, part="val", **shared)
+    cfg.test_dataloader = deepcopy(cfg.val_dataloader)
+    cfg.test_evaluator = deepcopy(cfg.val_evaluator)
+
+
+def _innermost(cfg: Config, loader: str) -> Tuple[ConfigDict, ConfigDict]:
+    """The data set that reads the images, and what it is the ``dataset`` of."""
+    owner: Any = cfg[loader]
+    while "dataset" in owner.dataset:
+        owner = owner.dataset
+    if "datasets" in owner.dataset:
+        raise ValueError(
+            f"{loader} has a {owner.dataset.type} of several data sets; expected a "
+            "single one, of which a share of each category can be held out: validate "
+            "on images of your own instead."
+        )
+    return owner.dataset, owner
