@@ -71,7 +71,7 @@ def held_out_part(
     """
     if part not in PARTS:
         raise ValueError(
-            f"held_out_part found part={part!r}; expected {' or '.join(map(repr, PARTS))}."
+            f"held_out_part found part={part!r}; expected 'train' or 'val'."
         )
     if isinstance(dataset, dict):
         dataset = DATASETS.build(dataset)
@@ -81,9 +81,9 @@ def held_out_part(
         label = dataset.get_data_info(index).get("gt_label")
         if not isinstance(label, (int, np.integer)):
             raise ValueError(
-                f"held_out_part found gt_label={label!r} of image {index}; expected one "
-                "label, since each category gives its share: name the images that are "
-                "held out in an annotation file of their own."
+                f"held_out_part found gt_label={label!r} of image {index}; expected "
+                "one label, since each category gives its share: name the images that "
+                "are held out in an annotation file of their own."
             )
         labels.append(label)
     parts = stratified_split(labels, share, seed)
