@@ -101,7 +101,12 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help=f"folder of all runs and of the report [{WORK_DIR}]",
     )
     parser.add_argument(
-        "--jobs", type=int, help="runs at a time [1 on a GPU, else 2 if cores allow]"
+        "--jobs",
+        type=int,
+        help="runs at a time [1 on each GPU; without a GPU 2, if cores allow]",
+    )
+    parser.add_argument(
+        "--per-gpu", type=int, metavar="N", help="runs at a time on each GPU [1]"
     )
     parser.add_argument(
         "--threads", type=int, help="threads of a run [cores / runs at a time]"
@@ -128,9 +133,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     args.argv = list(sys.argv[1:] if argv is None else argv)
-    for option in ("jobs", "threads"):
+    for option in ("jobs", "per_gpu", "threads"):
         value = getattr(args, option)
         if value is not None and value < 1:
+            option = option.replace("_", "-")
             parser.error(f"--{option} is {value}; expected 1 or more")
     if len(set(args.seeds)) < len(args.seeds):
         parser.error("--seeds names a seed twice; expected different ones")
@@ -236,6 +242,7 @@ def main(
             notes,
             command,
             args.jobs,
+            args.per_gpu,
             args.threads,
             args.fresh,
             appendix,

@@ -1,13 +1,15 @@
 """Comparisons of methods: what is to be trained, when, and how it went."""
 
 from .comparison import Appendix, compare
+from .places import Place, find_places
 from .plan import PlannedTable, Request, all_runs, describe, folder_name, make_plan
 from .run import ExperimentError, Run, Settings, TeacherTest
-from .scheduler import Scheduler, allot
+from .scheduler import Scheduler
 
 __all__ = [
     "Appendix",
     "ExperimentError",
+    "Place",
     "PlannedTable",
     "Request",
     "Run",
@@ -15,9 +17,9 @@ __all__ = [
     "Settings",
     "TeacherTest",
     "all_runs",
-    "allot",
     "compare",
     "describe",
+    "find_places",
     "folder_name",
     "make_plan",
 ]

@@ -8,9 +8,10 @@ from pckd_mm.analysis import write_report
 from pckd_mm.utils.precision import NO_BFLOAT16
 
 from .facts import made_with_together
+from .places import find_places
 from .plan import PlannedTable, Request, all_runs, make_plan
 from .run import ExperimentError, Run, TeacherTest
-from .scheduler import Scheduler, allot
+from .scheduler import Scheduler
 
 Appendix = Callable[[Sequence[PlannedTable]], Sequence[str]]
 
@@ -21,6 +22,7 @@ def compare(
     notes: Sequence[str] = (),
     command: str = "",
     jobs: Optional[int] = None,
+    per_gpu: Optional[int] = None,
     threads: Optional[int] = None,
     fresh: bool = False,
     appendix: Optional[Appendix] = None,
@@ -33,6 +35,7 @@ def compare(
         notes (Sequence[str]): Paragraphs of the report that explain it.
         command (str): What was called, for the report.
         jobs (int, optional): Runs at a time.
+        per_gpu (int, optional): Runs at a time on each GPU.
         threads (int, optional): Threads of a run.
         fresh (bool): Whether to repeat finished runs.
         appendix (callable, optional): Called with the tables when no run is left to
@@ -52,8 +55,13 @@ def compare(
         )
     plan = make_plan(request)
     runs = all_runs(plan)
-    jobs, threads = allot(jobs, threads)
-    print(f"{len(runs)} runs, {jobs} at a time, in {request.work_dir}", flush=True)
+    try:
+        places, threads = find_places(jobs, per_gpu, threads)
+    except ValueError as error:
+        raise ExperimentError(str(error)) from None
+    devices = ", ".join(dict.fromkeys(map(str, places)))
+    at_a_time = f"{len(places)} at a time on {devices}"
+    print(f"{len(runs)} runs, {at_a_time}, in {request.work_dir}", flush=True)
     if request.settings.amp is not None:
         _say_where_it_stays_float32(runs)
 
@@ -71,7 +79,7 @@ def compare(
         folder = request.work_dir
         return write_report(folder, title, tables, notes, facts, renewed, more)
 
-    failures = Scheduler(runs, jobs, threads, fresh, report).train()
+    failures = Scheduler(runs, places, threads, fresh, report).train()
     return report(ended=True), failures
 
 

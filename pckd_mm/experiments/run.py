@@ -11,7 +11,7 @@ import time
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from mmengine.config import Config
 
@@ -278,14 +278,19 @@ class Run:
         command += [str(self.config_file), "--work-dir", str(self.folder), "--resume"]
         return command + self.settings.amp_option()
 
-    def start(self, threads: Optional[int] = None) -> None:
+    def start(
+        self,
+        threads: Optional[int] = None,
+        place: Optional[Mapping[str, str]] = None,
+    ) -> None:
         """Start the process.
 
         Args:
             threads (int, optional): Threads that it may use; None for what the
                 environment says, else one.
+            place (Mapping, optional): What its environment says of the device.
         """
-        environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        environment = {"OMP_NUM_THREADS": "1", **os.environ, **(place or {})}
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
         self.epochs_before = self.epochs_done()

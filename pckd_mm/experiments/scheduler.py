@@ -1,38 +1,15 @@
 """Which run starts when, and what the user sees of it."""
 
-import os
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
-
-import torch
+from typing import Callable, Dict, List, Optional, Sequence
 
 from pckd_mm.utils.endings import ending
 
-from .facts import cores
+from .places import Place
 from .run import ExperimentError, Run
-
-
-def allot(
-    jobs: Optional[int] = None, threads: Optional[int] = None
-) -> Tuple[int, Optional[int]]:
-    """Fill in what the user left open.
-
-    Args:
-        jobs (int, optional): Runs at a time.
-        threads (int, optional): Threads of a run.
-
-    Returns:
-        tuple[int, int | None]: Runs at a time, by default 1 on a GPU, else 2 if cores
-        allow; threads of each, None for what the environment says, by default an equal
-        share of the cores.
-    """
-    jobs = jobs or (1 if torch.cuda.is_available() else min(2, cores()))
-    if threads is None and "OMP_NUM_THREADS" not in os.environ:
-        threads = max(1, cores() // jobs)
-    return jobs, threads
 
 
 def duration(seconds: float) -> str:
@@ -125,12 +102,13 @@ class Progress:
 
 
 class Scheduler:
-    """Train what is not finished, several runs at a time.
+    """Train what is not finished, a run at each place at a time.
 
     Args:
         runs (Sequence[Run]): The runs, in this order; each waits for the one that
             trains its teacher.
-        jobs (int): Runs at a time.
+        places (Sequence[Place]): Where runs are trained; the first that is free is
+            taken.
         threads (int, optional): Threads of a run.
         fresh (bool): Whether to repeat finished runs.
         refresh (callable, optional): Called with each run that was trained.
@@ -139,18 +117,18 @@ class Scheduler:
     def __init__(
         self,
         runs: Sequence[Run],
-        jobs: int,
+        places: Sequence[Place],
         threads: Optional[int] = None,
         fresh: bool = False,
         refresh: Optional[Callable[[Run], object]] = None,
     ) -> None:
-        self.jobs = jobs
+        self.places = list(places)
         self.threads = threads
         self.fresh = fresh
         self.refresh = refresh
-        self.progress = Progress(runs, jobs)
+        self.progress = Progress(runs, len(places))
         self.waiting = list(runs)
-        self.running: List[Run] = []
+        self.running: Dict[Run, Place] = {}
         self.failures: Dict[str, str] = {}
 
     def train(self) -> Dict[str, str]:
@@ -175,7 +153,7 @@ class Scheduler:
     def _collect(self) -> None:
         """Take note of the runs that have ended."""
         for run in [run for run in self.running if run.process.poll() is not None]:
-            self.running.remove(run)
+            del self.running[run]
             try:
                 value = run.finish()
             except ExperimentError as error:
@@ -189,18 +167,18 @@ class Scheduler:
     def _start(self) -> None:
         """Start what may start: there is room, and its teacher is trained."""
         for run in list(self.waiting):
+            free = [p for p in self.places if p not in self.running.values()]
             if run.after is not None and str(run.after) in self.failures:
                 self.waiting.remove(run)
                 reason = f"{run} was not trained: {run.after} failed."
                 self.failures[str(run)] = reason
                 continue
-            busy = len(self.running) == self.jobs
-            if busy or run.after in [*self.waiting, *self.running]:
+            if not free or run.after in [*self.waiting, *self.running]:
                 continue
             self.waiting.remove(run)
             run.prepare(self.fresh)
             if run.is_finished:
                 self.progress.finished(run, run.curve()[run.epochs], before=True)
                 continue
-            run.start(self.threads)
-            self.running.append(run)
+            run.start(self.threads, free[0].environment)
+            self.running[run] = free[0]

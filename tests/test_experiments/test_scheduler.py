@@ -4,11 +4,13 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from pckd_mm.analysis import MAP50, TOP1
-from pckd_mm.experiments import ExperimentError, Scheduler, scheduler
-from pckd_mm.experiments.scheduler import Progress, allot, duration
+from pckd_mm.experiments import ExperimentError, Place, Scheduler, scheduler
+from pckd_mm.experiments.scheduler import Progress, duration
+
+ONE = [Place()]
+TWO = [Place(number=0), Place(number=1)]
 
 
 class FakeProcess:
@@ -49,8 +51,8 @@ class FakeRun:
         self.fresh = fresh
         self.is_finished = self.is_finished and not fresh
 
-    def start(self, threads):
-        self.threads = threads
+    def start(self, threads, place):
+        self.threads, self.place = threads, place
         self.process = FakeProcess()
 
     def finish(self):
@@ -73,7 +75,9 @@ def started(monkeypatch):
     """Names of what was started."""
     names, start = [], FakeRun.start
     monkeypatch.setattr(
-        FakeRun, "start", lambda run, threads: names.append(str(run)) or start(run, 1)
+        FakeRun,
+        "start",
+        lambda run, *given: names.append(str(run)) or start(run, *given),
     )
     return names
 
@@ -81,11 +85,11 @@ def started(monkeypatch):
 def test_a_free_slot_goes_to_a_run_that_needs_no_teacher(started):
     teacher = FakeRun("teacher")
     runs = [teacher, FakeRun("KD", teacher), FakeRun("alone"), FakeRun("PCKD", teacher)]
-    assert Scheduler(runs, jobs=2).train() == {}
+    assert Scheduler(runs, TWO).train() == {}
     assert started == ["teacher", "alone", "KD", "PCKD"]
 
 
-def test_no_more_runs_at_a_time_than_jobs(monkeypatch):
+def test_no_more_runs_at_a_time_than_places(monkeypatch):
     runs = [FakeRun(str(number)) for number in range(5)]
     together = []
     finish = FakeRun.finish
@@ -96,7 +100,7 @@ def test_no_more_runs_at_a_time_than_jobs(monkeypatch):
             together.append(sum(r.process is not None for r in runs)) or finish(run)
         ),
     )
-    Scheduler(runs, jobs=2).train()
+    Scheduler(runs, TWO).train()
     # Those started so far, as each one ends.
     assert together == [2, 2, 4, 4, 5]
 
@@ -104,7 +108,7 @@ def test_no_more_runs_at_a_time_than_jobs(monkeypatch):
 def test_others_go_on_when_one_fails(started, capsys):
     teacher = FakeRun("teacher", fails=True)
     runs = [teacher, FakeRun("KD", teacher), FakeRun("alone")]
-    failures = Scheduler(runs, jobs=1).train()
+    failures = Scheduler(runs, ONE).train()
     assert failures == {
         "teacher": "why teacher failed",
         "KD": "KD was not trained: teacher failed.",
@@ -116,29 +120,29 @@ def test_others_go_on_when_one_fails(started, capsys):
 
 def test_a_run_that_a_signal_ended_is_told(monkeypatch, capsys):
     monkeypatch.setattr(
-        FakeRun, "start", lambda run, threads: setattr(run, "process", FakeProcess(-9))
+        FakeRun, "start", lambda run, *_: setattr(run, "process", FakeProcess(-9))
     )
-    Scheduler([FakeRun("KD", fails=True)], jobs=1).train()
+    Scheduler([FakeRun("KD", fails=True)], ONE).train()
     assert "KD: was ended by SIGKILL (killed), as" in capsys.readouterr().out
 
 
 def test_finished_runs_are_repeated_only_afresh(started, capsys):
     runs = [FakeRun("old", finished=True), FakeRun("new")]
     refreshed = []
-    Scheduler(runs, 1, refresh=refreshed.append).train()
+    Scheduler(runs, ONE, refresh=refreshed.append).train()
     assert started == ["new"] and refreshed == [runs[1]]
     assert capsys.readouterr().out.splitlines() == [
         "old: top-1 70.00 (finished before)",
         "new: top-1 70.00, 7 s  [2/2 runs]",
     ]
-    Scheduler(runs, 1, fresh=True).train()
+    Scheduler(runs, ONE, fresh=True).train()
     assert started == ["new", "old", "new"]
 
 
 def test_lines_name_the_metric(capsys):
     run = FakeRun("new")
     run.metric = MAP50
-    Scheduler([run], 1).train()
+    Scheduler([run], ONE).train()
     assert capsys.readouterr().out == "new: mAP@0.5 70.00, 7 s  [1/1 runs]\n"
 
 
@@ -147,7 +151,7 @@ def test_no_run_outlives_an_interruption(monkeypatch):
     monkeypatch.setattr(
         FakeRun,
         "start",
-        lambda run, threads: setattr(run, "process", FakeProcess(None)),
+        lambda run, *_: setattr(run, "process", FakeProcess(None)),
     )
 
     def interrupt(seconds):
@@ -155,28 +159,8 @@ def test_no_run_outlives_an_interruption(monkeypatch):
 
     monkeypatch.setattr(scheduler.time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        Scheduler(runs, jobs=2).train()
+        Scheduler(runs, TWO).train()
     assert [run.stopped for run in runs] == [True, True, None]
-
-
-@pytest.mark.parametrize(
-    "given, gpu, omp, expected",
-    [
-        ((None, None), False, None, (2, 4)),
-        ((None, None), True, None, (1, 8)),
-        ((3, None), False, None, (3, 2)),
-        ((3, None), False, "1", (3, None)),
-        ((3, 5), False, "1", (3, 5)),
-        ((16, None), False, None, (16, 1)),
-    ],
-)
-def test_jobs_and_threads(given, gpu, omp, expected, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(scheduler, "cores", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if omp is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", omp)
-    assert allot(*given) == expected
 
 
 def test_durations():

@@ -1,0 +1,88 @@
+"""Where runs are trained: the GPUs of this machine, or its processor."""
+
+import os
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Tuple
+
+import torch
+
+from .facts import cores
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Room for one run at a time.
+
+    Args:
+        device (str): The GPU, as CUDA_VISIBLE_DEVICES names it; empty for whatever the
+            environment says.
+        number (int): Which of several places on the same device.
+    """
+
+    device: str = ""
+    number: int = 0
+
+    @property
+    def environment(self) -> Dict[str, str]:
+        """dict[str, str]: What a process there is told."""
+        return {VISIBLE: self.device} if self.device else {}
+
+    def __str__(self) -> str:
+        return f"GPU {self.device}" if self.device else "CPU"
+
+
+def visible_gpus() -> List[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    count = torch.cuda.device_count()
+    named = os.environ.get(VISIBLE)
+    if named is None:
+        return [str(index) for index in range(count)]
+    # Where one is not there, CUDA leaves out those that are named behind it.
+    return [name.strip() for name in named.split(",")][:count]
+
+
+def find_places(
+    jobs: Optional[int] = None,
+    per_gpu: Optional[int] = None,
+    threads: Optional[int] = None,
+) -> Tuple[List[Place], Optional[int]]:
+    """Places for runs, and threads of each, where the user left them open.
+
+    Args:
+        jobs (int, optional): Runs at a time. Defaults to None: one on each GPU; without
+            a GPU two, if cores allow.
+        per_gpu (int, optional): Runs at a time on each GPU. Defaults to None: one, or
+            as many as ``jobs`` asks for.
+        threads (int, optional): Threads of a run. Defaults to None: what the
+            environment says, else an equal share of the cores.
+
+    Returns:
+        tuple[list[Place], int | None]: The places, each GPU's first before any GPU's
+        second; threads of a run, None for what the environment says.
+
+    Raises:
+        ValueError: For runs on each GPU of a machine without one, and for fewer of them
+            than ``jobs`` asks for.
+    """
+    gpus = visible_gpus()
+    if per_gpu is not None and not gpus:
+        raise ValueError(
+            f"--per-gpu is {per_gpu}, and there is no GPU; expected --jobs for runs on "
+            "the processor."
+        )
+    if gpus:
+        room = per_gpu or -(-(jobs or 1) // len(gpus))
+        places = [Place(gpu, number) for number in range(room) for gpu in gpus]
+    else:
+        places = [Place(number=number) for number in range(jobs or min(2, cores()))]
+    if jobs is not None and jobs > len(places):
+        raise ValueError(
+            f"--jobs is {jobs}, and --per-gpu {per_gpu} on {len(gpus)} GPUs makes "
+            f"{len(places)}; expected no more: leave one of them out."
+        )
+    places = places[:jobs]
+    if threads is None and "OMP_NUM_THREADS" not in os.environ:
+        threads = max(1, cores() // len(places))
+    return places, threads
