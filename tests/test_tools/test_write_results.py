@@ -22,7 +22,7 @@ def test_every_measured_config_is_there():
     assert entries and all((ROOT / entry.config).is_file() for entry in entries)
 
 
-PAGES = ("results",)
+PAGES = ("results", "standing", "speed")
 
 
 @pytest.fixture

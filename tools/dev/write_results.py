@@ -1,4 +1,4 @@
-"""Write the tables of README.md and of docs/results.md.
+"""Write the tables of README.md and of pages in docs/: results.md, standing.md.
 
 python tools/dev/write_results.py                      # renew the tables
 python tools/dev/write_results.py --check              # fail if that would change them
@@ -21,7 +21,7 @@ from pckd_mm.analysis.measured import (
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from result_tables import MeasuredTables  # noqa: E402
+from result_tables import MeasuredTables, standing  # noqa: E402
 
 
 def fill(text: str, parts: Dict[str, str]) -> str:
@@ -82,6 +82,7 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
         tables = MeasuredTables(root, entries)
         parts = {
             root / "docs" / "results.md": tables.results(),
+            root / "docs" / "standing.md": standing.parts(root),
             root / "README.md": tables.readme(),
         }
         before = {page: page.read_text(encoding="utf-8") for page in parts}
