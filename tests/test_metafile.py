@@ -78,6 +78,26 @@ def test_results_are_measured_ones_only(index):
             assert value == pytest.approx(means[model.config], abs=0.006)
 
 
+def test_results_of_a_detector(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "zoo").symlink_to(ROOT / "zoo")
+    name = "configs/pckd/digit_scenes_frcnn_r18w32_r18w8.py"
+    (tmp_path / name).parent.mkdir(parents=True)
+    for other in ("_base_", "vanilla"):
+        (tmp_path / "configs" / other).symlink_to(CONFIGS / other)
+    shutil.copy(ROOT / name, tmp_path / name)
+    facts = dict.fromkeys(["command", "commit", "hardware", "software"], "x")
+    entry = dict(config=name, precision="float32", date="2026-01-01", **facts)
+    entry.update(map50={0: 74.0, 1: 75.0}, best={0: 76.0, 1: 77.0}, ap={0: 40, 1: 41})
+    (tmp_path / "docs" / "measured.yml").write_text(yaml.safe_dump([entry]))
+    written = write_metafiles.metafiles(tmp_path)["configs/pckd/metafile.yml"]
+    (model,) = yaml.safe_load(written)["Models"]
+    (result,) = model["Results"]
+    assert result["Task"] == "Object Detection"
+    # After the last epoch, means over seeds.
+    assert result["Metrics"] == {"mAP@0.5": 74.5, "AP": 40.5}
+
+
 def test_what_is_not_up_to_date_is_named(tmp_path, capsys):
     for name in ("docs", "zoo"):
         (tmp_path / name).symlink_to(ROOT / name)

@@ -1,29 +1,57 @@
-"""Accuracies that this project measured, as ``docs/measured.yml`` holds them."""
+"""Values that this project measured, as ``docs/measured.yml`` holds them."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Sequence, Union
 
 import yaml
 
-from .metric import TOP1
+from .metric import MAP50, TOP1, Metric
 
+# What runs are compared by, by the name of its field.
+METRICS = {"top1": TOP1, "map50": MAP50}
+# Where a run of a report has its AP after each epoch.
+AP_CURVE = "average_precision_50_95"
+BY_SEED = (*METRICS, "best", "ap")
 HEADER = (
-    "# Measured by this project: top-1 in percent after the last epoch, by seed.\n"
+    "# Measured by this project, in percent, by seed. top1 (map50, mAP@0.5, of a\n"
+    "# detector) is after the last epoch; best, where it was recorded, after the best\n"
+    "# epoch, chosen on the test set; ap is AP (0.5:0.95) after the last epoch.\n"
     "# tools/dev/write_results.py --add REPORT.json adds what compare.py trained and\n"
     "# renews the tables; a run with options of its own (transfer) is entered by\n"
     "# hand, with its name and options.\n"
 )
 
 
-@dataclass
+def over_seeds(values: Mapping[int, float]) -> str:
+    """Write values of several seeds as one.
+
+    Args:
+        values (Mapping[int, float]): A value for each seed.
+
+    Returns:
+        str: Such as '71.00 +- 1.41', mean and sample standard deviation; '50.00' of
+        one seed, '-' of none.
+    """
+    if not values:
+        return "-"
+    spread = f" +- {stdev(values.values()):.2f}" if len(values) > 1 else ""
+    return f"{mean(values.values()):.2f}{spread}"
+
+
+@dataclass(kw_only=True)
 class Measurement:
     """Runs of one config that were made alike.
 
     Args:
         config (str): Path of the config, from the root of the repository.
         top1 (dict[int, float]): Accuracy in percent after the last epoch, by seed.
+        map50 (dict[int, float]): Of a detector, mAP@0.5 in percent instead.
+        best (dict[int, float]): The same metric after the best epoch of each run;
+            empty where it was not recorded.
+        ap (dict[int, float]): Of a detector, AP (0.5:0.95) in percent after the last
+            epoch; empty where it was not recorded.
         command (str): What was called.
         commit (str): Commit of this repository.
         hardware (str): What it ran on.
@@ -35,7 +63,10 @@ class Measurement:
     """
 
     config: str
-    top1: Dict[int, float]
+    top1: Dict[int, float] = field(default_factory=dict)
+    map50: Dict[int, float] = field(default_factory=dict)
+    best: Dict[int, float] = field(default_factory=dict)
+    ap: Dict[int, float] = field(default_factory=dict)
     command: str
     commit: str
     hardware: str
@@ -51,18 +82,53 @@ class Measurement:
         return (self.config, tuple(self.options))
 
     @property
-    def mean(self) -> float:
-        """float: Mean over seeds, in percent."""
-        return mean(self.top1.values())
+    def metric(self) -> Metric:
+        """Metric: What its runs are compared by."""
+        return METRICS["map50" if self.map50 else "top1"]
 
     @property
-    def std(self) -> Optional[float]:
-        """float, optional: Sample standard deviation over seeds; None for one."""
-        return stdev(self.top1.values()) if len(self.top1) > 1 else None
+    def last(self) -> Dict[int, float]:
+        """dict[int, float]: That metric after the last epoch, by seed."""
+        return self.map50 or self.top1
 
-    def __str__(self) -> str:
-        spread = "" if self.std is None else f" +- {self.std:.2f}"
-        return f"{self.mean:.2f}{spread}"
+    @property
+    def mean(self) -> float:
+        """float: Mean of the last epochs over seeds, in percent."""
+        return mean(self.last.values())
+
+    def check(self) -> None:
+        """Refuse values that cannot be.
+
+        Raises:
+            ValueError: Where there is one.
+        """
+        if bool(self.top1) == bool(self.map50):
+            raise ValueError(
+                f"{self.config} has top1 {self.top1} and map50 {self.map50}; expected "
+                "values by seed in one of them."
+            )
+        for key in BY_SEED:
+            values = getattr(self, key)
+            if any(not 0 <= value <= 100 for value in values.values()):
+                raise ValueError(
+                    f"{key} of {self.config} is {values}; expected a percentage for "
+                    "each seed."
+                )
+            if values and set(values) != set(self.last):
+                raise ValueError(
+                    f"{key} of {self.config} has the seeds {sorted(values)}; expected "
+                    f"{sorted(self.last)}, those of the last epoch."
+                )
+        if self.ap and not self.map50:
+            raise ValueError(
+                f"{self.config} has ap and no map50; expected both, of a detector."
+            )
+        for seed, best in self.best.items():
+            if best < self.last[seed]:
+                raise ValueError(
+                    f"{self.config}, seed {seed}: the best epoch has {best}, the last "
+                    f"{self.last[seed]}; expected a best one that is not below it."
+                )
 
 
 def read_measured(path: Union[str, Path]) -> List[Measurement]:
@@ -75,7 +141,7 @@ def read_measured(path: Union[str, Path]) -> List[Measurement]:
         list[Measurement]: Its entries.
 
     Raises:
-        ValueError: Where an entry is incomplete or is there twice.
+        ValueError: Where an entry is incomplete, cannot be, or is there twice.
     """
     entries: List[Measurement] = []
     for raw in yaml.safe_load(Path(path).read_text(encoding="utf-8")) or []:
@@ -86,11 +152,10 @@ def read_measured(path: Union[str, Path]) -> List[Measurement]:
                 f"{path}: the entry of {raw.get('config')} is not whole ({error}); "
                 "expected the fields of pckd_mm.analysis.measured.Measurement."
             ) from None
-        if not entry.top1 or any(not 0 <= v <= 100 for v in entry.top1.values()):
-            raise ValueError(
-                f"{path}: top1 of {entry.config} is {entry.top1}; expected a "
-                "percentage for each seed."
-            )
+        try:
+            entry.check()
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
         if entry.key in [other.key for other in entries]:
             raise ValueError(
                 f"{path} has {entry.config} {entry.options} twice; expected one entry."
@@ -109,7 +174,9 @@ def write_measured(path: Union[str, Path], entries: Sequence[Measurement]) -> No
     rows = []
     for entry in sorted(entries, key=lambda entry: entry.key):
         row = {key: value for key, value in asdict(entry).items() if value}
-        row["top1"] = {seed: entry.top1[seed] for seed in sorted(entry.top1)}
+        for key in BY_SEED:
+            if key in row:
+                row[key] = dict(sorted(row[key].items()))
         rows.append(row)
     text = yaml.safe_dump(rows, sort_keys=False, allow_unicode=True, width=88)
     Path(path).write_text(HEADER + text, encoding="utf-8")
@@ -127,23 +194,22 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
 
     Raises:
         ValueError: Where the configs were not trained as they are, or are compared by
-            another metric than top-1.
+            another metric than those of :data:`METRICS`.
     """
     if report.get("options"):
         raise ValueError(
             f"The report is of configs with the settings {report['options']}; expected "
             "one of plain configs."
         )
-    for table in report["tables"]:
-        metric = table.get("metric", TOP1.name)
-        if metric != TOP1.name:
-            raise ValueError(f"The report is of {metric}; expected one of {TOP1.name}.")
     # A student of two pairs, or one that is a teacher too, is in several tables.
     rows: Dict[str, dict] = {}
     runs: Dict[str, Dict[int, dict]] = {}
+    fields: Dict[str, str] = {}
     for table in report["tables"]:
+        key = _field_of(table.get("metric", TOP1.name))
         for row in [*filter(None, [table["teacher"]]), *table["methods"]]:
             rows.setdefault(row["config"], row)
+            fields[row["config"]] = key
             for run in row["runs"]:
                 if "tested" not in run:
                     runs.setdefault(row["config"], {})[run["seed"]] = run
@@ -155,7 +221,7 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
     return [
         Measurement(
             config=config,
-            top1={seed: round(run["final"], 2) for seed, run in by_seed.items()},
+            **_by_seed(fields[config], by_seed),
             command=rows[config]["command"] or report["command"],
             **{
                 key: values(config, key)
@@ -165,6 +231,30 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         )
         for config, by_seed in runs.items()
     ]
+
+
+def _field_of(metric: str) -> str:
+    """The field that holds a report's metric."""
+    names = {metric.name: key for key, metric in METRICS.items()}
+    if metric not in names:
+        raise ValueError(f"The report is of {metric}; expected {' or '.join(names)}.")
+    return names[metric]
+
+
+def _by_seed(key: str, runs: Mapping[int, dict]) -> Dict[str, Dict[int, float]]:
+    """Values of the runs of a config, those of all runs or none of a kind."""
+    curves = {seed: run.get(METRICS[key].slug) for seed, run in runs.items()}
+    aps = {seed: run.get(AP_CURVE) for seed, run in runs.items()}
+    # Of JSON, whose keys are strings.
+    values = {key: {seed: run["final"] for seed, run in runs.items()}}
+    if all(curves.values()):
+        values["best"] = {seed: max(curve.values()) for seed, curve in curves.items()}
+    if all(aps.values()):
+        values["ap"] = {seed: curve[max(curve, key=int)] for seed, curve in aps.items()}
+    return {
+        key: {seed: round(value, 2) for seed, value in by_seed.items()}
+        for key, by_seed in values.items()
+    }
 
 
 def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measurement]:
@@ -183,11 +273,11 @@ def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measur
     entries = {entry.key: entry for entry in old}
     for entry in new:
         before = entries.get(entry.key)
-        lost = set(before.top1) - set(entry.top1) if before else set()
+        lost = set(before.last) - set(entry.last) if before else set()
         if lost:
             raise ValueError(
-                f"{entry.config} was measured with the seeds {sorted(before.top1)}, "
-                f"and {sorted(entry.top1)} would take their place; expected all of the "
+                f"{entry.config} was measured with the seeds {sorted(before.last)}, "
+                f"and {sorted(entry.last)} would take their place; expected all of the "
                 "former: take the old entry out by hand if it no longer counts."
             )
         entries[entry.key] = entry

@@ -1,4 +1,4 @@
-"""The results page says what was published and measured, and nothing else."""
+"""The pages say what was published and measured, and nothing else."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ from tests.builders import ROOT
 
 sys.path.insert(0, str(ROOT / "tools" / "dev"))
 import write_results  # noqa: E402
+from result_tables import CAPTION  # noqa: E402
 
 
 def test_the_page_is_up_to_date():
@@ -21,13 +22,16 @@ def test_every_measured_config_is_there():
     assert entries and all((ROOT / entry.config).is_file() for entry in entries)
 
 
+PAGES = ("results", "standing", "speed")
+
+
 @pytest.fixture
 def sandbox(tmp_path):
     """A repository in which nothing is measured."""
     (tmp_path / "docs").mkdir()
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "docs" / "measured.yml").write_text("")
-    for page in ("docs/results.md", "README.md"):
+    for page in (*(f"docs/{name}.md" for name in PAGES), "README.md"):
         (tmp_path / page).write_text((ROOT / page).read_text())
     return tmp_path
 
@@ -40,27 +44,61 @@ def lines_of(sandbox, section, page="docs/results.md"):
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
 
 
+def sources_of(sandbox):
+    return lines_of(sandbox, "## How it was measured")[1:]
+
+
+@pytest.mark.parametrize("page", ["docs/results.md", "README.md"])
+def test_pages_say_what_last_and_best_are(page):
+    text = (ROOT / page).read_text()
+    assert text.count(CAPTION) == 1
+    assert "chosen on the test set" in CAPTION
+
+
+def test_a_detector_goes_into_the_page(sandbox):
+    config = "configs/pckd/digit_scenes_frcnn_r18w32_r18w8.py"
+    curves = dict(
+        average_precision={"1": 75.0, "2": 74.0}, average_precision_50_95={"2": 40.5}
+    )
+    run = dict(seed=3, final=74.0, date="2026-01-01", **curves)
+    method = dict(name="PCKD", config=config, command="", runs=[run])
+    table = dict(name="", teacher=None, metric="mAP@0.5", methods=[method])
+    report = sandbox / "report.json"
+    facts = dict(command="python a.py", hardware="h", software="s", precision="p")
+    report.write_text(json.dumps(dict(tables=[table], **facts)))
+    assert write_results.main(["--add", str(report)], sandbox) == 0
+    ((_, other),) = [lines_of(sandbox, "## Other runs")]
+    assert config in other[0]
+    assert other[2:] == ["mAP@0.5", "74.00 (AP 40.50)", "75.00", "1"]
+    ((source,),) = [sources_of(sandbox)]
+    assert source[1:3] == ["3: 74.00 (AP 3: 40.50)", "3: 75.00"]
+
+
 def test_a_report_goes_into_the_page(sandbox, capsys):
     assert write_results.main([], sandbox) == 0
     pair = "### resnet56 -> resnet20"
-    table = {line[0]: line[1:4] for line in lines_of(sandbox, pair)}
-    assert table["teacher, resnet56"] == ["72.34", "-", "0"]
-    assert table["PCKD"] == ["72.21", "-", "0"] and table["AT"] == ["-", "-", "0"]
+    table = {line[0]: line[1:5] for line in lines_of(sandbox, pair)}
+    assert table["teacher, resnet56"] == ["72.34", "-", "-", "0"]
+    assert table["PCKD"] == ["72.21", "-", "-", "0"]
+    assert table["AT"] == ["70.55", "-", "-", "0"]
     assert len(table) == 12
 
-    def row(config, *finals):
+    def row(config, *finals, above=None):
         runs = [
             dict(seed=seed, final=final, date="2026-01-01")
             for seed, final in enumerate(finals)
         ]
+        for run in runs if above is not None else []:
+            last = run["final"]
+            run["accuracy"] = {"1": 10.0, "2": last + above, "3": last}
         return dict(name="any", config=config, command="", runs=runs)
 
     methods = [
         row("configs/vanilla/cifar100_resnet8_12e.py", 40.0, 42.0),
-        row("configs/kd/cifar100_resnet20_resnet8_12e.py", 44.5),
-        row("configs/pckd/cifar100_resnet56_resnet20.py", 72.0, 73.0),
-        row("configs/pckd_focal/cifar100_resnet56_resnet20.py", 71.25),
-        row("configs/pckd/imagenet_resnet34_resnet18.py", 71.5),
+        row("configs/kd/cifar100_resnet20_resnet8_12e.py", 44.5, above=0.5),
+        row("configs/pckd/cifar100_resnet56_resnet20.py", 72.0, 73.0, above=0.25),
+        row("configs/pckd_focal/cifar100_resnet56_resnet20.py", 71.25, above=0),
+        row("configs/pckd/imagenet_resnet34_resnet18.py", 71.5, above=1),
     ]
     report = sandbox / "report.json"
     facts = dict(command="python a.py", hardware="h", software="s", precision="p")
@@ -70,23 +108,30 @@ def test_a_report_goes_into_the_page(sandbox, capsys):
     assert write_results.main(["--add", str(report)], sandbox) == 0
     assert write_results.main(["--check"], sandbox) == 0
 
-    table = {line[0]: line[1:4] for line in lines_of(sandbox, pair)}
-    assert table["PCKD"] == ["72.21", "72.50 +- 0.71", "2"]
-    table = {line[0]: line[1:4] for line in lines_of(sandbox, "### 12 epochs")}
-    assert table["student alone, resnet8"] == ["41.00 +- 1.41", "2", "-"]
-    assert table["KD"] == ["44.50", "1", "+3.50"]
+    table = {line[0]: line[1:5] for line in lines_of(sandbox, pair)}
+    assert table["PCKD"] == ["72.21", "72.50 +- 0.71", "72.75 +- 0.71", "2"]
+    table = {line[0]: line[1:5] for line in lines_of(sandbox, "### 12 epochs")}
+    assert table["student alone, resnet8"] == ["41.00 +- 1.41", "-", "2", "-"]
+    # The gain is that of the last epoch.
+    assert table["KD"] == ["44.50", "45.00", "1", "+3.50"]
     summary = lines_of(sandbox, "<!-- begin summary -->", "README.md")
     (row,) = [line for line in summary if line[0] == "resnet56 -> resnet20"]
-    assert row[1:7] == ["72.34", "69.06", "70.66", "72.21", "-", "72.50 +- 0.71"]
+    assert row[1:5] == ["72.34", "69.06", "70.66", "72.21"]
+    assert row[5:9] == ["-", "-", "72.50 +- 0.71", "72.75 +- 0.71"]
     assert (
-        row[7]
+        row[9]
         == "`python tools/compare.py --methods kd pckd --pairs resnet56_resnet20`"
     )
-    imagenet = {line[0]: line[1:3] for line in lines_of(sandbox, "## ImageNet")}
-    assert imagenet["PCKD"] == ["72.01 (top-5 90.69)", "71.50"]
+    imagenet = {line[0]: line[1:4] for line in lines_of(sandbox, "## ImageNet")}
+    assert imagenet["PCKD"] == ["72.01 (top-5 90.69)", "71.50", "72.50"]
     ((_, other),) = [lines_of(sandbox, "## Other runs")]
-    assert "pckd_focal" in other[0] and other[2:] == ["71.25", "1"]
-    assert len(lines_of(sandbox, "## How it was measured")) == 6
+    assert "pckd_focal" in other[0] and other[2:] == ["top-1", "71.25", "71.25", "1"]
+    sources = {line[0].split("]")[0]: line for line in sources_of(sandbox)}
+    assert len(sources) == 5
+    pckd = sources["[configs/pckd/cifar100_resnet56_resnet20.py"]
+    assert pckd[1:3] == ["0: 72.00, 1: 73.00", "0: 72.25, 1: 73.25"]
+    alone = sources["[configs/vanilla/cifar100_resnet8_12e.py"]
+    assert alone[1:3] == ["0: 40.00, 1: 42.00", "-"]
 
     # A page that was changed by hand, then a report that lacks a seed.
     page = sandbox / "docs" / "results.md"

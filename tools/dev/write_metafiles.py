@@ -12,13 +12,14 @@ import functools
 import json
 import sys
 from pathlib import Path
+from statistics import mean
 from typing import Any, Dict, List, Optional, Sequence
 
 import yaml
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
-from pckd_mm.analysis import published
+from pckd_mm.analysis import MAP50, TOP1, published
 from pckd_mm.analysis.measured import Measurement, read_measured
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
@@ -37,6 +38,8 @@ DATASETS = {
     "voc": "Pascal VOC 07+12",
     "digit_scenes": "Scenes of scikit-learn's digits",
 }
+TASKS = {TOP1: "Image Classification", MAP50: "Object Detection"}
+METRICS = {TOP1: "Top 1 Accuracy", MAP50: MAP50.name}
 ARXIV = "https://arxiv.org/abs/"
 PCKD = (
     "Preview-based Category Contrastive Learning for Knowledge Distillation",
@@ -79,6 +82,14 @@ def _parameters(model: str, scope: str) -> int:
     with DefaultScope.overwrite_default_scope(scope):
         network = MODELS.build(ConfigDict(json.loads(model)))
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _result(measured: Measurement, dataset: str) -> Dict[str, Any]:
+    """What was measured after the last epoch."""
+    metrics = {METRICS[measured.metric]: round(measured.mean, 2)}
+    if measured.ap:
+        metrics["AP"] = round(mean(measured.ap.values()), 2)
+    return {"Task": TASKS[measured.metric], "Dataset": dataset, "Metrics": metrics}
 
 
 def model_entry(
@@ -127,19 +138,13 @@ def model_entry(
         metadata.update(
             {
                 "Command": result.command,
-                "Seeds": sorted(result.top1),
+                "Seeds": sorted(result.last),
                 "Commit": result.commit,
                 "Hardware": f"{result.hardware}, {result.precision}",
                 "Software": result.software,
             }
         )
-        entry["Results"] = [
-            {
-                "Task": "Image Classification",
-                "Dataset": dataset,
-                "Metrics": {"Top 1 Accuracy": round(result.mean, 2)},
-            }
-        ]
+        entry["Results"] = [_result(result, dataset)]
     return entry
 
 

@@ -1,0 +1,248 @@
+"""Tables of what was measured here, beside what was published."""
+
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence
+
+from pckd_mm.analysis import format_number, format_table, published
+from pckd_mm.analysis.measured import Measurement, over_seeds
+
+CAPTION = (
+    "*Last* is after the last epoch of a run. It is what counts: gains are of it.\n"
+    "*Best* is after the best epoch of each run. That one is chosen on the test set,\n"
+    "so it is for comparing with published values only, which often are best ones.\n"
+    "A dash under *best* was not recorded."
+)
+SHORT = {
+    "resnet20_resnet8_12e": "12 epochs",
+    "resnet20_resnet8_6e": "6 epochs",
+}
+# Which features, and the checkpoint that holds them.
+RESNET110 = "work_dirs/{}/cifar100_resnet110_resnet20/epoch_240_student.pth"
+TRANSFER = {
+    "random features": "None",
+    "student alone": "work_dirs/vanilla/cifar100_resnet20/epoch_240.pth",
+    "KD": RESNET110.format("kd"),
+    "PCKD": RESNET110.format("pckd"),
+}
+TRANSFER_SETS = {"stl10": "STL-10", "tiny_imagenet": "TinyImageNet"}
+LAST_BEST = ("last", "best")
+
+
+def last_and_best(entry: Optional[Measurement]) -> List[str]:
+    """Cells of a measurement; dashes where there is none."""
+    if entry is None:
+        return ["-", "-"]
+    ap = f" (AP {over_seeds(entry.ap)})" if entry.ap else ""
+    return [over_seeds(entry.last) + ap, over_seeds(entry.best)]
+
+
+def by_seed(values: Mapping[int, float]) -> str:
+    """Cell of the values of each seed."""
+    return ", ".join(f"{seed}: {v:.2f}" for seed, v in values.items()) or "-"
+
+
+class MeasuredTables:
+    """The generated parts of the README and the results page.
+
+    Args:
+        root (Path): Root of the repository.
+        entries (Sequence[Measurement]): What was measured.
+    """
+
+    def __init__(self, root: Path, entries: Sequence[Measurement]) -> None:
+        self.root = root
+        self.entries = {e.key: e for e in sorted(entries, key=lambda e: e.key)}
+        self.used: List[Measurement] = []
+
+    def find(self, config: str, name: Optional[str] = None) -> Optional[Measurement]:
+        """The measurement of a plain config, or of what options make of it."""
+        entry = self.entries.get((config, ()))
+        if name is not None:
+            of_config = [e for e in self.entries.values() if e.config == config]
+            entry = next((e for e in of_config if e.name == name), None)
+        if entry is not None and entry not in self.used:
+            self.used.append(entry)
+        return entry
+
+    def here(self, config: str) -> List[str]:
+        """Cells of a measured value, last and best."""
+        return last_and_best(self.find(config))
+
+    def count(self, config: str) -> str:
+        """Cell of the number of seeds."""
+        entry = self.find(config)
+        return str(len(entry.last)) if entry else "0"
+
+    def is_there(self, config: str) -> bool:
+        """Whether the config exists."""
+        return (self.root / config).is_file()
+
+    def pair(self, pair: str, values: Dict[str, float]) -> str:
+        """Published | here | command, of a pair of the benchmark."""
+        teacher, student = published.NETWORKS[pair]
+        vanilla = "configs/vanilla/cifar100_{}.py"
+        lines = [["method", "published", "here, last", "here, best", "n", "command"]]
+        rows = {"teacher": vanilla.format(teacher), "student": vanilla.format(student)}
+        for method in published.METHODS:
+            rows[method] = f"configs/{method}/cifar100_{pair}.py"
+        names = {
+            "teacher": f"teacher, {teacher}",
+            "student": f"student alone, {student}",
+            **published.METHODS,
+        }
+        for role, config in rows.items():
+            command = f"python tools/compare.py --methods {role} --pairs {pair}"
+            if role == "teacher":
+                command = f"python tools/train.py {config}"
+            command = command.replace("--methods student", "--methods vanilla")
+            lines.append(
+                [
+                    names[role],
+                    format_number(values.get(role)),
+                    *self.here(config),
+                    self.count(config),
+                    f"`{command}`" if self.is_there(config) else "-",
+                ]
+            )
+        return f"### {teacher} -> {student}\n\n{format_table(lines)}"
+
+    def short_rows(self, pair: str) -> List[List[str]]:
+        """Cells of a short schedule, beside which nothing is published."""
+        epochs = pair.rsplit("_", 1)[1]
+        student = f"configs/vanilla/cifar100_resnet8_{epochs}.py"
+        alone = self.find(student)
+        teacher = "configs/vanilla/cifar100_resnet20_12e.py"
+        rows = {
+            "teacher, resnet20 (12 epochs)": teacher,
+            "student alone, resnet8": student,
+        }
+        for method, name in published.METHODS.items():
+            rows[name] = f"configs/{method}/cifar100_{pair}.py"
+        one = "python tools/compare.py --methods {} --pairs {} --seeds {} --amp"
+        headline = ["method", "top-1, last", "top-1, best", "n"]
+        lines = [[*headline, "gain over the student alone", "command"]]
+        for name, config in rows.items():
+            entry = self.find(config)
+            is_method = not name.startswith(("teacher", "student"))
+            gain = entry.mean - alone.mean if entry and alone and is_method else None
+            seeds = " ".join(map(str, sorted(entry.last) if entry else [0]))
+            command = one.format(config.split("/")[1], pair, seeds)
+            if config == teacher:
+                command = f"python tools/train.py {config} --amp"
+            lines.append(
+                [
+                    name,
+                    *self.here(config),
+                    self.count(config),
+                    format_number(gain, "+.2f"),
+                    f"`{command}`" if self.is_there(config) else "-",
+                ]
+            )
+        return lines
+
+    def short(self, pair: str, length: str) -> str:
+        """The comparison on a short schedule."""
+        return f"### {length}\n\n{format_table(self.short_rows(pair))}"
+
+    def imagenet(self) -> str:
+        """ImageNet, published | here."""
+        names = {"teacher": "teacher, resnet34", "student": "student alone, resnet18"}
+        lines = [["method", "published", "here, last", "here, best", "command"]]
+        for role, value in published.IMAGENET.items():
+            config = f"configs/{role}/imagenet_resnet34_resnet18.py"
+            if role in names:
+                network = names[role].split(", ")[1]
+                config = f"configs/vanilla/imagenet_{network}.py"
+            top5 = published.IMAGENET_TOP5.get(role)
+            number = f"{value:.2f}" + (f" (top-5 {top5:.2f})" if top5 else "")
+            command = f"`tools/dist_train.sh {config} 8`"
+            lines.append(
+                [
+                    names.get(role) or published.METHODS[role],
+                    number,
+                    *self.here(config),
+                    command if self.is_there(config) else "-",
+                ]
+            )
+        return format_table(lines)
+
+    def transfer(self) -> str:
+        """A linear classifier on frozen features."""
+        sets = [f"{name}, {k}" for name in TRANSFER_SETS.values() for k in LAST_BEST]
+        lines = [["features of", *sets, "--cfg-options"]]
+        for name, checkpoint in TRANSFER.items():
+            cells = []
+            for data in TRANSFER_SETS:
+                entry = self.find(f"configs/transfer/{data}_resnet20.py", name)
+                cells += last_and_best(entry)
+            lines.append([name, *cells, f"`model.checkpoint={checkpoint}`"])
+        return format_table(lines)
+
+    def others(self) -> str:
+        """What is measured and stands in no other table."""
+        lines = [["config", "what", "metric", *LAST_BEST, "n"]]
+        for entry in self.entries.values():
+            if entry in self.used:
+                continue
+            config = f"[{entry.config}](../{entry.config})"
+            what = [config, entry.name or "-", entry.metric.name]
+            lines.append([*what, *last_and_best(entry), str(len(entry.last))])
+        return format_table(lines) if len(lines) > 1 else "None yet."
+
+    def sources(self) -> str:
+        """How each value was measured."""
+        lines = [["config", "last, by seed", "best, by seed", "made by"]]
+        for entry in self.entries.values():
+            last = by_seed(entry.last)
+            if entry.ap:
+                last += f" (AP {by_seed(entry.ap)})"
+            made = (
+                f"`{entry.command}`; commit {entry.commit}; {entry.hardware}; "
+                f"{entry.precision}; {entry.software}; {entry.date}"
+            )
+            what = f"[{entry.config}](../{entry.config})"
+            if entry.name:
+                what += f", {entry.name}"
+            lines.append([what, last, by_seed(entry.best), made])
+        return format_table(lines) if len(lines) > 1 else "Nothing is measured yet."
+
+    def summary(self) -> str:
+        """PCKD and KD of all pairs, published | here | command."""
+        here = [f"{name} here, {k}" for name in ("KD", "PCKD") for k in LAST_BEST]
+        lines = [["pair", "teacher", "student", "KD", "PCKD", *here, "command"]]
+        for pair, values in published.CIFAR100.items():
+            cells = [
+                format_number(values.get(key))
+                for key in ("teacher", "student", "kd", "pckd")
+            ]
+            for method in ("kd", "pckd"):
+                cells += self.here(f"configs/{method}/cifar100_{pair}.py")
+            command = f"python tools/compare.py --methods kd pckd --pairs {pair}"
+            name = " -> ".join(published.NETWORKS[pair])
+            lines.append([name, *cells, f"`{command}`"])
+        return format_table(lines)
+
+    def readme(self) -> Dict[str, str]:
+        """Generated parts of the README."""
+        without_command = [row[:-1] for row in self.short_rows("resnet20_resnet8_6e")]
+        short = f"{format_table(without_command)}\n\n{CAPTION}"
+        return {"short": short, "summary": self.summary()}
+
+    def results(self) -> Dict[str, str]:
+        """Generated parts of docs/results.md."""
+
+        def pairs(table: Dict[str, Dict[str, float]]) -> str:
+            return "\n\n".join(
+                self.pair(name, values) for name, values in table.items()
+            )
+
+        return {
+            "caption": CAPTION,
+            "short": "\n\n".join(self.short(*item) for item in SHORT.items()),
+            "same-family": pairs(published.SAME_FAMILY),
+            "cross-family": pairs(published.CROSS_FAMILY),
+            "imagenet": self.imagenet(),
+            "transfer": self.transfer(),
+            "others": self.others(),
+            "sources": self.sources(),
+        }
