@@ -56,10 +56,10 @@ def test_some_entries(index):
     plain = models["configs/vanilla/cifar100_wrn_40_2.py"].metadata
     assert (plain.parameters, plain.epochs, plain.batch_size) == (2_255_156, 240, 64)
     # The student's parameters, not the teacher's.
-    pckd = models["configs/pckd/cifar100_resnet20_resnet8_12e.py"]
-    assert (pckd.metadata.parameters, pckd.metadata.epochs) == (83_892, 12)
-    zoo = models["configs/vanilla/cifar100_resnet20_12e.py"]
-    assert zoo.weights == "zoo/cifar100_resnet20_12e.pth"
+    pckd = models["configs/pckd/cifar100_resnet20_resnet8_30e.py"]
+    assert (pckd.metadata.parameters, pckd.metadata.epochs) == (83_892, 30)
+    zoo = models["configs/vanilla/cifar100_resnet20_60e.py"]
+    assert zoo.weights == "zoo/cifar100_resnet20_60e.pth"
     paper = next(c for c in index.collections if c.name == "PCKD").paper
     assert paper["URL"].endswith("2410.14143")
 

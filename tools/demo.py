@@ -24,7 +24,7 @@ NOTES = [
     "24 of each for training (2,208) and 48 for the test (4,416), in styles of the "
     "fonts that are not in the training set. No quarter turn of a letter looks like "
     "another one, since PCKD gives all four rotated views of an image the same label.",
-    "Teacher: ResNet-20. Student: ResNet-8 with 8, 8, 16 and 64 channels in stem and "
+    "Teacher: ResNet-20. Student: ResNet-8 with 4, 4, 8 and 64 channels in stem and "
     "stages, as many features as the teacher has, so that all terms of PCKD are "
     "defined. All methods share data, schedule and batch size, which were tried on a "
     "validation part in styles of its own, and not on the test. The weights of KD and "

@@ -1,7 +1,7 @@
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.benchmarks.cifar100_12e import *  # noqa: F401,F403
+    from .._base_.benchmarks.cifar100_30e import *  # noqa: F401,F403
     from .._base_.methods.kd import *  # noqa: F401,F403
     from .._base_.pairs.resnet20_resnet8_zoo import pair
 

@@ -63,7 +63,7 @@ def published_of(config: Union[str, Path]) -> Optional[float]:
 
     Returns:
         float, optional: Top-1 in percent. None where nothing is published for the very
-        setting of the config; so one with another schedule (``cifar100_<pair>_12e``)
+        setting of the config; so one with another schedule (``cifar100_<pair>_30e``)
         has none.
     """
     method, stem = Path(config).parent.name, Path(config).stem

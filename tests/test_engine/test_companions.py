@@ -40,7 +40,7 @@ from tests.builders import (
     scenes,
 )
 
-PCKD = "pckd/cifar100_resnet20_resnet8_12e.py"
+PCKD = "pckd/cifar100_resnet20_resnet8_30e.py"
 # 24 images in batches of 6, three epochs.
 STEPS, EPOCHS = 4, 3
 BOXES = [[[4, 4, 30, 30], [34, 10, 60, 40]], [[20, 20, 52, 56]]]

@@ -26,7 +26,7 @@ def train_thin_networks(folder: str) -> None:
 
     images = image_folder(Path(folder) / "images")
     cfg = run_config(
-        "pckd/cifar100_resnet20_resnet8_12e.py", images, Path(folder) / "run"
+        "pckd/cifar100_resnet20_resnet8_30e.py", images, Path(folder) / "run"
     )
     for network in (cfg.model.architecture, cfg.model.teacher):
         network.backbone.width = (4, 4, 4, 8)

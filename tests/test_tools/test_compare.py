@@ -234,6 +234,13 @@ def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
     assert error.endswith("3 failed: teacher; student alone, seed 0; PCKD, seed 0\n")
 
 
+def test_a_method_its_options_and_its_seeds():
+    assert compare.parse_method("kd") == ("kd", None)
+    assert compare.parse_method("kd:0,2") == ("kd", [0, 2])
+    text = "pckd@loss_kd=4@loss_cc.type=Center"
+    assert compare.parse_method(f"{text}:1") == (text, [1])
+
+
 @pytest.mark.parametrize(
     "args, message",
     [
@@ -247,6 +254,7 @@ def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
         (["--methods=kd"], "expected --methods and --pairs together"),
         (["--methods=kd:x", "--pairs=p"], "expected METHOD or METHOD:SEED"),
         (["--methods=kd:1,1", "--pairs=p"], "with different seeds"),
+        (["--methods=kd@x", "--pairs=p"], "with options in between"),
         (["--methods", "kd", "kd:1", "--pairs=p"], "names a method twice"),
         (["--methods=kd", "--teacher=t.py", "--pairs", "p", "q"], "a single pair"),
     ],
@@ -380,18 +388,18 @@ def test_methods_and_pairs_share_students_and_teachers(clone, trainings, capsys)
 
 def test_a_teacher_that_is_there_is_tested_and_not_trained(clone, trainings):
     (clone / "zoo").mkdir()
-    (clone / "zoo" / "cifar100_resnet20_12e.pth").write_text("weights")
-    pair = "resnet20_resnet8_12e"
+    (clone / "zoo" / "cifar100_resnet20_60e.pth").write_text("weights")
+    pair = "resnet20_resnet8_30e"
     args = ["--methods", "kd", "--pairs", pair, "--seeds", "0", "--jobs=1"]
     assert compare.main(args) == 0
     assert trainings == [
-        "cifar100_resnet20_12e teacher",
-        "cifar100_resnet8_12e vanilla, seed 0",
+        "cifar100_resnet20_60e teacher",
+        "cifar100_resnet8_30e vanilla, seed 0",
         f"cifar100_{pair} kd, seed 0",
     ]
     table = tables()[f"cifar100_{pair}"]
     assert table["teacher"]["mean"] == 99.0
-    assert table["teacher"]["runs"][0]["tested"] == "zoo/cifar100_resnet20_12e.pth"
+    assert table["teacher"]["runs"][0]["tested"] == "zoo/cifar100_resnet20_60e.pth"
     # Twelve epochs have no published value.
     assert [m["published"] for m in table["methods"]] == [None, None]
     assert "published" not in (compare.WORK_DIR / "report.md").read_text()

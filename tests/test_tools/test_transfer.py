@@ -11,7 +11,7 @@ import torch
 
 from tests.builders import ROOT, SHARED
 
-ZOO = ROOT / "zoo" / "cifar100_resnet20_12e.pth"
+ZOO = ROOT / "zoo" / "cifar100_resnet20_60e.pth"
 CONFIG = ROOT / "configs" / "transfer" / "folder_resnet20.py"
 
 

@@ -94,8 +94,8 @@ def test_a_report_goes_into_the_page(sandbox, capsys):
         return dict(name="any", config=config, command="", runs=runs)
 
     methods = [
-        row("configs/vanilla/cifar100_resnet8_12e.py", 40.0, 42.0),
-        row("configs/kd/cifar100_resnet20_resnet8_12e.py", 44.5, above=0.5),
+        row("configs/vanilla/cifar100_resnet8_30e.py", 40.0, 42.0),
+        row("configs/kd/cifar100_resnet20_resnet8_30e.py", 44.5, above=0.5),
         row("configs/pckd/cifar100_resnet56_resnet20.py", 72.0, 73.0, above=0.25),
         row("configs/pckd_focal/cifar100_resnet56_resnet20.py", 71.25, above=0),
         row("configs/pckd/imagenet_resnet34_resnet18.py", 71.5, above=1),
@@ -110,7 +110,7 @@ def test_a_report_goes_into_the_page(sandbox, capsys):
 
     table = {line[0]: line[1:5] for line in lines_of(sandbox, pair)}
     assert table["PCKD"] == ["72.21", "72.50 +- 0.71", "72.75 +- 0.71", "2"]
-    table = {line[0]: line[1:5] for line in lines_of(sandbox, "### 12 epochs")}
+    table = {line[0]: line[1:5] for line in lines_of(sandbox, "### 30 epochs")}
     assert table["student alone, resnet8"] == ["41.00 +- 1.41", "-", "2", "-"]
     # The gain is that of the last epoch.
     assert table["KD"] == ["44.50", "45.00", "1", "+3.50"]
@@ -130,7 +130,7 @@ def test_a_report_goes_into_the_page(sandbox, capsys):
     assert len(sources) == 5
     pckd = sources["[configs/pckd/cifar100_resnet56_resnet20.py"]
     assert pckd[1:3] == ["0: 72.00, 1: 73.00", "0: 72.25, 1: 73.25"]
-    alone = sources["[configs/vanilla/cifar100_resnet8_12e.py"]
+    alone = sources["[configs/vanilla/cifar100_resnet8_30e.py"]
     assert alone[1:3] == ["0: 40.00, 1: 42.00", "-"]
 
     # A page that was changed by hand, then a report that lacks a seed.
@@ -142,6 +142,40 @@ def test_a_report_goes_into_the_page(sandbox, capsys):
     assert write_results.main(["--add", str(report)], sandbox) == 1
     error = capsys.readouterr().err
     assert "not what its sources say" in error and "seeds [0, 1]" in error
+
+
+def test_demos_have_their_tables(sandbox):
+    def row(config, *finals):
+        runs = [
+            dict(seed=seed, final=final, date="2026-01-01", accuracy={"1": final})
+            for seed, final in enumerate(finals)
+        ]
+        return dict(name="any", config=f"configs/{config}.py", command="", runs=runs)
+
+    pair = "letters_resnet20_resnet8_thin"
+    methods = [
+        row("vanilla/letters_resnet8_thin", 60, 62),
+        row(f"kd/{pair}", 65.5),
+        row(f"pckd/{pair}", 66, 67),
+    ]
+    teacher = row("vanilla/letters_resnet20", 80)
+    facts = dict(command="make demo", hardware="h", software="s", precision="p")
+    report = sandbox / "report.json"
+    tables = [dict(name="", teacher=teacher, methods=methods)]
+    report.write_text(json.dumps(dict(tables=tables, **facts)))
+    assert write_results.main(["--add", str(report)], sandbox) == 0
+    headline, *lines = lines_of(sandbox, "<!-- begin demo -->", "README.md")
+    assert headline[1:3] == ["top-1, last", "top-1, best"]
+    assert lines == [
+        ["teacher", "80.00", "80.00", "1", "-"],
+        ["student alone", "61.00 +- 1.41", "61.00 +- 1.41", "2", "-"],
+        ["KD", "65.50", "65.50", "1", "+4.50"],
+        ["PCKD", "66.50 +- 0.71", "66.50 +- 0.71", "2", "+5.50"],
+    ]
+    # Of the detectors nothing is measured.
+    _, *lines = lines_of(sandbox, "<!-- begin demo-det -->", "README.md")
+    assert [line[0] for line in lines] == ["teacher", "student alone", "KD", "PCKD"]
+    assert all(line[1:] == ["-", "-", "0", "-"] for line in lines)
 
 
 def test_a_missing_marker_is_named():

@@ -7,9 +7,9 @@ with read_base():
     from .digits import *  # noqa: F403
 
 data_preprocessor.update(  # noqa: F405
-    crop_padding=2, mean=[0.343 * 255], std=[0.217 * 255]
+    crop_padding=2, mean=[0.345 * 255], std=[0.242 * 255]
 )
-letters = dict(type="pckd_mm.LettersDataset")
+letters = dict(type="pckd_mm.LettersDataset", noise=0.2)
 train_dataloader.batch_size = 64  # noqa: F405
 train_dataloader.dataset.dataset.update(letters)  # noqa: F405
 val_dataloader.batch_size = 552  # noqa: F405

@@ -6,5 +6,5 @@ with read_base():
     from .digits import resnet8_thin, resnet20
 
 resnet20.head.num_classes = 92
-resnet8_thin.backbone.width = (8, 8, 16, 64)
+resnet8_thin.backbone.width = (4, 4, 8, 64)
 resnet8_thin.head.update(num_classes=92, in_channels=64)

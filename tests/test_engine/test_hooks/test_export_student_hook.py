@@ -12,7 +12,7 @@ from mmpretrain.apis import get_model
 from pckd_mm.compat import weights_only_loading
 from tests.builders import image_folder, run_config
 
-PCKD = "pckd/cifar100_resnet20_resnet8_12e.py"
+PCKD = "pckd/cifar100_resnet20_resnet8_30e.py"
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +81,14 @@ def test_what_a_killed_run_did_not_come_to_is_done_when_it_is_resumed(images, tm
 def test_plain_mmpretrain_gives_the_same_accuracy(images, tmp_path):
     runner = train(images, tmp_path)
     accuracy = runner.val_loop.run()["accuracy/top1"]
-    cfg = run_config("vanilla/cifar100_resnet8_12e.py", images, tmp_path / "test")
+    cfg = run_config("vanilla/cifar100_resnet8_30e.py", images, tmp_path / "test")
     cfg.load_from = str(tmp_path / "epoch_3_student.pth")
     assert Runner.from_cfg(cfg).test()["accuracy/top1"] == accuracy
 
 
 def test_plain_mmpretrain_loads_it(images, tmp_path):
     runner = train(images, tmp_path)
-    cfg = run_config("vanilla/cifar100_resnet8_12e.py", images, tmp_path / "x")
+    cfg = run_config("vanilla/cifar100_resnet8_30e.py", images, tmp_path / "x")
     path = tmp_path / "model.py"
     cfg.dump(path)
     with DefaultScope.overwrite_default_scope("mmpretrain"), weights_only_loading():

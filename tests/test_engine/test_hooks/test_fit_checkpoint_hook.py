@@ -16,7 +16,7 @@ from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import read_checkpoint
 from tests.builders import image_folder, run_config
 
-PCKD = "pckd/cifar100_resnet20_resnet8_12e.py"
+PCKD = "pckd/cifar100_resnet20_resnet8_30e.py"
 PLAIN = "vanilla/cifar100_resnet8.py"
 WAYS = ["load_from", "model.init_cfg", "architecture.init_cfg"]
 # What the log file says of each checkpoint, asked for in each of these ways, and by a

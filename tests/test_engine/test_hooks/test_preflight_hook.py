@@ -18,7 +18,7 @@ from pckd_mm.engine.hooks.preflight_hook import (
 )
 from tests.builders import image_folder, run_config
 
-PCKD = "pckd/cifar100_resnet20_resnet8_12e.py"
+PCKD = "pckd/cifar100_resnet20_resnet8_30e.py"
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_label_out_of_range(images, tmp_path):
 
 
 def test_label_out_of_range_for_a_plain_student(images, tmp_path):
-    cfg = run_config("vanilla/cifar100_resnet8_12e.py", images, tmp_path, classes=2)
+    cfg = run_config("vanilla/cifar100_resnet8_30e.py", images, tmp_path, classes=2)
     fails_before_training(cfg, ValueError, "label 2.*num_classes=2")
 
 

@@ -88,7 +88,7 @@ def test_no_preview_no_record(tmp_path):
 
 def test_in_a_run_the_threshold_is_that_of_the_epoch(tmp_path):
     data = image_folder(tmp_path / "images")
-    cfg = run_config("pckd/cifar100_resnet20_resnet8_12e.py", data, tmp_path / "run")
+    cfg = run_config("pckd/cifar100_resnet20_resnet8_30e.py", data, tmp_path / "run")
     cfg.model.teacher_ckpt = None
     Runner.from_cfg(cfg).train()
     lines = (tmp_path / "run" / "preview.jsonl").read_text().splitlines()

@@ -21,7 +21,7 @@ from pckd_mm.registry import MODELS
 from tests.builders import build_pckd, classifier, image_folder, run_config
 from tests.test_utils.test_fused_optimizer import needs_fused
 
-PCKD = "pckd/cifar100_resnet20_resnet8_12e.py"
+PCKD = "pckd/cifar100_resnet20_resnet8_30e.py"
 PLAIN = dict(channels_last=False, keep_memory=False)
 WIDE = (8, 8, 8, 16)  # no convolution that channels last is unsafe for
 

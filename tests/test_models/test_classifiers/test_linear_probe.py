@@ -195,7 +195,7 @@ def test_test_needs_no_checkpoint(tmp_path):
 
 
 def test_shipped_configs_take_the_zoos_resnet20():
-    zoo = ROOT / "zoo" / "cifar100_resnet20_12e.pth"
+    zoo = ROOT / "zoo" / "cifar100_resnet20_60e.pth"
     weights = torch.load(zoo, weights_only=True)
     weights = weights.get("state_dict", weights)
     for path, classes in (("stl10", 10), ("tiny_imagenet", 200), ("folder", 20)):

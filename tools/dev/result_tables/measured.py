@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from pckd_mm.analysis import format_number, format_table, published
+from pckd_mm.analysis import TOP1, format_number, format_table, published
 from pckd_mm.analysis.measured import Measurement, over_seeds
 
 CAPTION = (
@@ -12,10 +12,7 @@ CAPTION = (
     "so it is for comparing with published values only, which often are best ones.\n"
     "A dash under *best* was not recorded."
 )
-SHORT = {
-    "resnet20_resnet8_12e": "12 epochs",
-    "resnet20_resnet8_6e": "6 epochs",
-}
+SHORT = {"resnet20_resnet8_30e": "30 epochs"}
 # Which features, and the checkpoint that holds them.
 RESNET110 = "work_dirs/{}/cifar100_resnet110_resnet20/epoch_240_student.pth"
 TRANSFER = {
@@ -26,6 +23,20 @@ TRANSFER = {
 }
 TRANSFER_SETS = {"stl10": "STL-10", "tiny_imagenet": "TinyImageNet"}
 LAST_BEST = ("last", "best")
+# Configs of the teacher, of the student alone and of the methods.
+DEMOS = {
+    "demo": (
+        "letters_resnet20",
+        "letters_resnet8_thin",
+        "letters_resnet20_resnet8_thin",
+    ),
+    "demo-det": (
+        "digit_scenes_frcnn_r18w32",
+        "digit_scenes_frcnn_r18w8",
+        "digit_scenes_frcnn_r18w32_r18w8",
+    ),
+}
+GAINING = published.METHODS.values()
 
 
 def last_and_best(entry: Optional[Measurement]) -> List[str]:
@@ -106,39 +117,69 @@ class MeasuredTables:
             )
         return f"### {teacher} -> {student}\n\n{format_table(lines)}"
 
+    def comparison(self, rows: Mapping[str, str], alone: str) -> List[List[str]]:
+        """Cells of methods beside each other, beside which nothing is published.
+
+        Args:
+            rows (Mapping): Their names and configs.
+            alone (str): The config of the student alone, which gains are over.
+
+        Returns:
+            list[list[str]]: The lines, the headline first.
+        """
+        baseline = self.find(alone)
+        metric = (baseline.metric if baseline else TOP1).name
+        lines = [["method", *(f"{metric}, {k}" for k in LAST_BEST), "n"]]
+        lines[0].append("gain over the student alone")
+        for name, config in rows.items():
+            entry = self.find(config)
+            has_gain = entry and baseline and name in GAINING
+            gain = entry.mean - baseline.mean if has_gain else None
+            cells = [*self.here(config), self.count(config)]
+            lines.append([name, *cells, format_number(gain, "+.2f")])
+        return lines
+
     def short_rows(self, pair: str) -> List[List[str]]:
-        """Cells of a short schedule, beside which nothing is published."""
+        """Cells of a short schedule, a command behind each."""
         epochs = pair.rsplit("_", 1)[1]
         student = f"configs/vanilla/cifar100_resnet8_{epochs}.py"
-        alone = self.find(student)
-        teacher = "configs/vanilla/cifar100_resnet20_12e.py"
+        teacher = "configs/vanilla/cifar100_resnet20_60e.py"
         rows = {
-            "teacher, resnet20 (12 epochs)": teacher,
+            "teacher, resnet20 (60 epochs)": teacher,
             "student alone, resnet8": student,
         }
         for method, name in published.METHODS.items():
             rows[name] = f"configs/{method}/cifar100_{pair}.py"
         one = "python tools/compare.py --methods {} --pairs {} --seeds {} --amp"
-        headline = ["method", "top-1, last", "top-1, best", "n"]
-        lines = [[*headline, "gain over the student alone", "command"]]
-        for name, config in rows.items():
+        headline, *lines = self.comparison(rows, student)
+        for line, config in zip(lines, rows.values(), strict=True):
             entry = self.find(config)
-            is_method = not name.startswith(("teacher", "student"))
-            gain = entry.mean - alone.mean if entry and alone and is_method else None
             seeds = " ".join(map(str, sorted(entry.last) if entry else [0]))
             command = one.format(config.split("/")[1], pair, seeds)
             if config == teacher:
                 command = f"python tools/train.py {config} --amp"
-            lines.append(
-                [
-                    name,
-                    *self.here(config),
-                    self.count(config),
-                    format_number(gain, "+.2f"),
-                    f"`{command}`" if self.is_there(config) else "-",
-                ]
-            )
-        return lines
+            line.append(f"`{command}`" if self.is_there(config) else "-")
+        return [[*headline, "command"], *lines]
+
+    def demo(self, teacher: str, student: str, pair: str) -> str:
+        """What a demo compares.
+
+        Args:
+            teacher (str): Name of the teacher's config.
+            student (str): Name of the config of the student alone.
+            pair (str): Name of the configs of the methods.
+
+        Returns:
+            str: Its table.
+        """
+        alone = f"configs/vanilla/{student}.py"
+        rows = {
+            "teacher": f"configs/vanilla/{teacher}.py",
+            "student alone": alone,
+            **{published.METHODS[m]: f"configs/{m}/{pair}.py" for m in ("kd", "pckd")},
+        }
+        rows = {name: config for name, config in rows.items() if self.is_there(config)}
+        return format_table(self.comparison(rows, alone))
 
     def short(self, pair: str, length: str) -> str:
         """The comparison on a short schedule."""
@@ -224,9 +265,13 @@ class MeasuredTables:
 
     def readme(self) -> Dict[str, str]:
         """Generated parts of the README."""
-        without_command = [row[:-1] for row in self.short_rows("resnet20_resnet8_6e")]
+        without_command = [row[:-1] for row in self.short_rows("resnet20_resnet8_30e")]
         short = f"{format_table(without_command)}\n\n{CAPTION}"
-        return {"short": short, "summary": self.summary()}
+        return {
+            "short": short,
+            "summary": self.summary(),
+            **{name: self.demo(*configs) for name, configs in DEMOS.items()},
+        }
 
     def results(self) -> Dict[str, str]:
         """Generated parts of docs/results.md."""
