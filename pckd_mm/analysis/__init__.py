@@ -1,7 +1,9 @@
 from . import published
 from .curves import read_curve, read_epoch, read_preview
+from .figures import plot_curves, plot_preview
 from .metric import MAP50, TOP1, Metric, metric_of
-from .report import (
+from .report import write_report
+from .tables import (
     Method,
     Row,
     Table,
@@ -9,10 +11,7 @@ from .report import (
     format_number,
     format_table,
     markdown_table,
-    plot_curves,
-    plot_preview,
     summarise,
-    write_report,
 )
 
 __all__ = [
