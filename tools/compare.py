@@ -19,8 +19,9 @@ are not repeated, a run that was cut off continues from its last checkpoint. A r
 whose config, seed or teacher has changed is trained anew; what was there is kept, as
 NAME.old. A run that fails does not end the others. The report is renewed after each
 run. What counts of a run is the metric that its config validates by, after the last
-epoch: top-1, or the mAP@0.5 of mmdet's VOCMetric. So detectors are compared by
---dataset voc_frcnn --pairs r101_r50, which are configs/METHOD/voc_frcnn_r101_r50.py.
+epoch: top-1, or the mAP@0.5 of mmdet's VOCMetric. The best epoch stands beside it, to
+compare with published values. So detectors are compared by --dataset voc_frcnn --pairs
+r101_r50, which are configs/METHOD/voc_frcnn_r101_r50.py.
 """
 
 import argparse

@@ -1,30 +1,23 @@
 from . import published
 from .curves import read_curve, read_epoch, read_preview
 from .figures import plot_curves, plot_preview
-from .metric import MAP50, TOP1, Metric, metric_of
+from .methods import Method, Score, Table, format_number
+from .metric import AP, MAP50, TOP1, Metric, metric_of
 from .report import write_report
-from .tables import (
-    Method,
-    Row,
-    Table,
-    command_list,
-    format_number,
-    format_table,
-    markdown_table,
-    summarise,
-)
+from .tables import Row, command_list, format_table, summarise, table_cells
 
 __all__ = [
+    "AP",
     "MAP50",
     "Method",
     "Metric",
     "Row",
+    "Score",
     "TOP1",
     "Table",
     "command_list",
     "format_number",
     "format_table",
-    "markdown_table",
     "metric_of",
     "plot_curves",
     "plot_preview",
@@ -33,5 +26,6 @@ __all__ = [
     "read_epoch",
     "read_preview",
     "summarise",
+    "table_cells",
     "write_report",
 ]

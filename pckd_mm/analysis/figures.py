@@ -7,8 +7,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .methods import Curve, Method
 from .metric import TOP1, Metric
-from .tables import Curve, Method
 
 
 def spread(curves: Sequence[Curve]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:

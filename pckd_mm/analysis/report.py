@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Any, Collection, Dict, List, Optional, Sequence
 
 from .figures import plot_curves, plot_preview
-from .tables import Row, Table, command_list, markdown_table, summarise
+from .methods import Method, Score, Table
+from .metric import Metric
+from .tables import (
+    Row,
+    capital,
+    caption,
+    command_list,
+    format_table,
+    summarise,
+    table_cells,
+)
 
 
 def write_report(
@@ -39,12 +49,12 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     parts, shown, entries = [f"# {title}"], [], []
     for table in tables:
-        rows = summarise(table.methods, table.methods[0].name, table.teacher)
+        rows = summarise(table)
         entries.append(_table_entry(table, rows))
         headline = [f"## {table.name}"] if table.name else []
-        block = [*headline, markdown_table(rows, table.metric)]
+        block = [*headline, format_table(table_cells(rows, table.metric))]
         shown += block
-        parts += [*block, _caption(table)]
+        parts += [*block, caption(table)]
         parts += [part for part in [command_list(rows)] if part]
         if not table.name:
             parts += notes
@@ -74,21 +84,13 @@ def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
         dict(
             name=row.name,
             config=method.config,
-            mean=row.mean,
-            std=row.std,
+            **_score_entry(row.score),
             n=row.n,
             gain=row.gain,
             published=row.published,
             command=row.command,
-            runs=[
-                dict(
-                    seed=seed,
-                    final=curve[max(curve)],
-                    **method.notes.get(seed, {}),
-                    **{table.metric.slug: curve},
-                )
-                for seed, curve in method.curves.items()
-            ],
+            runs=_run_entries(method, table.metric),
+            **{metric.slug: _score_entry(s) for metric, s in row.further.items()},
         )
         for method, row in zip(table.everything, rows, strict=True)
     ]
@@ -98,30 +100,33 @@ def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
     )
 
 
-def _caption(table: Table) -> str:
-    """What the numbers of a table are."""
-    curves = [curve for m in table.methods for curve in m.curves.values()]
-    if not curves:
-        return "No run is finished yet."
-    epochs = " or ".join(map(str, sorted({max(curve) for curve in curves})))
-    seeds = {
-        method.name: ", ".join(map(str, sorted(method.curves)))
-        for method in table.methods
-        if method.curves
-    }
-    text = (
-        f"{_capital(table.metric.label)} in percent on the test set after the last "
-        f"epoch ({epochs}), never the best one; mean and sample standard deviation "
-        "over n seeds: "
-    )
-    if len(set(seeds.values())) == 1:
-        return f"{text}{next(iter(seeds.values()))}."
-    return text + "; ".join(f"{name} {mine}" for name, mine in seeds.items()) + "."
+def _score_entry(score: Score) -> dict:
+    return dict(mean=score.mean, std=score.std, best=score.best)
 
 
-def _capital(text: str) -> str:
-    """The text with a capital in front."""
-    return text[0].upper() + text[1:]
+def _run_entries(method: Method, metric: Metric) -> List[dict]:
+    """The runs of a method as report.json has them."""
+    entries = []
+    for seed, curve in method.curves.items():
+        notes = method.notes.get(seed, {})
+        best = None if "tested" in notes else max(curve.values())
+        further = {
+            other.slug: curves[seed]
+            for other, curves in method.further.items()
+            if seed in curves
+        }
+        final = curve[max(curve)]
+        entries.append(
+            dict(
+                seed=seed,
+                final=final,
+                best=best,
+                **notes,
+                **{metric.slug: curve},
+                **further,
+            )
+        )
+    return entries
 
 
 def _pictures(folder: Path, table: Table, draw: bool) -> List[str]:
@@ -135,7 +140,7 @@ def _pictures(folder: Path, table: Table, draw: bool) -> List[str]:
         plot_curves(folder / name, table.methods, table.teacher, metric)
     curves = [c for m in table.everything for c in m.curves.values()]
     validated = "validated " if any(len(c) < max(c) for c in curves) else ""
-    headline = f"{_capital(metric.kind)} after each {validated}epoch"
+    headline = f"{capital(metric.kind)} after each {validated}epoch"
     parts = [f"{level} {headline}", f"![{headline}]({name})"]
     previewing = [method for method in table.methods if any(method.previews.values())]
     if not previewing:

@@ -1,77 +1,10 @@
 """Tables of a comparison of methods over seeds."""
 
 from dataclasses import dataclass, field
-from statistics import mean, stdev
 from typing import Dict, List, Optional, Sequence
 
+from .methods import Score, Table, format_number
 from .metric import TOP1, Metric
-
-Curve = Dict[int, float]
-
-
-@dataclass
-class Method:
-    """Finished runs of one method.
-
-    Args:
-        name (str): Name of the method in table and pictures.
-        curves (dict[int, dict[int, float]]): The metric in percent after each epoch
-            that was validated, of the run of each seed; empty before any is finished.
-        previews (dict[int, list[dict]]): Records of the preview of each seed's run;
-            empty for a method without preview.
-        notes (dict[int, dict]): What else is known of each seed's run, such as its
-            commit.
-        config (str): Path of the config; empty where unknown.
-        command (str): What gives this line of the table; empty where unknown.
-        published (float, optional): The metric in percent that is published for this
-            very setting.
-    """
-
-    name: str
-    curves: Dict[int, Curve]
-    previews: Dict[int, List[dict]] = field(default_factory=dict)
-    notes: Dict[int, dict] = field(default_factory=dict)
-    config: str = ""
-    command: str = ""
-    published: Optional[float] = None
-
-    @property
-    def finals(self) -> List[float]:
-        """list[float]: The metric after the last epoch of each run."""
-        return [curve[max(curve)] for curve in self.curves.values()]
-
-
-@dataclass
-class Table:
-    """Methods that are compared with each other.
-
-    Args:
-        methods (list[Method]): The methods, the student alone first.
-        teacher (Method, optional): The teacher.
-        name (str): Name of the pair of networks; empty for the only table.
-        metric (Metric): What they are compared by. Defaults to top-1.
-    """
-
-    methods: List[Method]
-    teacher: Optional[Method] = None
-    name: str = ""
-    metric: Metric = TOP1
-
-    @property
-    def everything(self) -> List[Method]:
-        """list[Method]: The teacher, if there is one, and the methods."""
-        return [*([self.teacher] if self.teacher else []), *self.methods]
-
-    def picture(self, kind: str) -> str:
-        """Name of the file of one of its pictures.
-
-        Args:
-            kind (str): What it shows: 'preview', or the metric's ``slug``.
-
-        Returns:
-            str: The name.
-        """
-        return f"{kind}_{self.name}.png" if self.name else f"{kind}.png"
 
 
 @dataclass
@@ -80,66 +13,51 @@ class Row:
 
     Args:
         name (str): Name of the method.
-        mean (float, optional): Mean of the final values; None without a run.
-        std (float, optional): Their sample standard deviation; None for one seed.
-        gain (float, optional): Mean over that of the baseline; None for the baseline.
+        score (Score): Its values of the main metric.
+        gain (float, optional): Mean of the last epochs over that of the baseline; None
+            for the baseline.
         n (int): Number of runs, one a seed.
         published (float, optional): Published value; None where there is none.
         command (str): What gives this line.
+        further (dict[Metric, Score]): Its values of the metrics beside the main one.
     """
 
     name: str
-    mean: Optional[float]
-    std: Optional[float]
+    score: Score
     gain: Optional[float]
     n: int = 1
     published: Optional[float] = None
     command: str = ""
+    further: Dict[Metric, Score] = field(default_factory=dict)
 
 
-def summarise(
-    methods: Sequence[Method], baseline: str, teacher: Optional[Method] = None
-) -> List[Row]:
-    """Mean, spread and gain of the metric after the last epoch.
+def summarise(table: Table) -> List[Row]:
+    """Mean, spread and gain after the last epoch, and the best epoch.
 
     Args:
-        methods (Sequence[Method]): The methods.
-        baseline (str): Name of the method that gains are over.
-        teacher (Method, optional): The teacher, as the first line.
+        table (Table): The table; gains are over its first method.
 
     Returns:
-        list[Row]: A line for each method.
+        list[Row]: A line for each method, the teacher first.
     """
-    reference = next(m.finals for m in methods if m.name == baseline)
+    baseline = table.methods[0]
+    reference = baseline.score().mean
     rows = []
-    for method in [*([teacher] if teacher else []), *methods]:
-        finals = method.finals
-        has_gain = method.name != baseline and finals and reference
+    for method in table.everything:
+        score = method.score()
+        has_gain = method is not baseline and None not in (score.mean, reference)
         rows.append(
             Row(
                 method.name,
-                mean(finals) if finals else None,
-                stdev(finals) if len(finals) > 1 else None,
-                mean(finals) - mean(reference) if has_gain else None,
-                len(finals),
+                score,
+                score.mean - reference if has_gain else None,
+                len(score.finals),
                 method.published,
                 method.command,
+                {metric: method.score(metric) for metric in table.further},
             )
         )
     return rows
-
-
-def format_number(value: Optional[float], form: str = ".2f") -> str:
-    """Write a number, or a dash for one that is not known.
-
-    Args:
-        value (float, optional): The number.
-        form (str): How to write it. Defaults to two decimals.
-
-    Returns:
-        str: The number or '-'.
-    """
-    return "-" if value is None else format(value, form)
 
 
 def format_table(cells: Sequence[Sequence[str]]) -> str:
@@ -160,8 +78,8 @@ def format_table(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def markdown_table(rows: Sequence[Row], metric: Metric = TOP1) -> str:
-    """Write the table in Markdown, with columns in line for a terminal.
+def table_cells(rows: Sequence[Row], metric: Metric = TOP1) -> List[List[str]]:
+    """Write the numbers of a table.
 
     Args:
         rows (Sequence[Row]): Its lines. Where no line has a published value or no
@@ -169,28 +87,71 @@ def markdown_table(rows: Sequence[Row], metric: Metric = TOP1) -> str:
         metric (Metric): What the numbers are. Defaults to top-1.
 
     Returns:
-        str: The table, without a line break at the end.
+        list[list[str]]: The cells of its lines, the headline first.
     """
-    columns = {"method": [row.name for row in rows]}
-    columns[f"{metric.name} mean +- std"] = [
-        "-" if row.mean is None else f"{row.mean:.2f} +- {format_number(row.std)}"
-        for row in rows
-    ]
-    columns["n"] = [str(row.n) for row in rows]
-    columns["gain over the student alone"] = [
-        format_number(row.gain, "+.2f") for row in rows
+    columns = [["method", *(row.name for row in rows)]]
+    columns += _columns_of(metric, "best epoch", [row.score for row in rows])
+    for further in rows[0].further:
+        scores = [row.further[further] for row in rows]
+        columns += _columns_of(further, f"{further.name} best", scores)
+    columns += [
+        ["n", *(str(row.n) for row in rows)],
+        ["gain", *(format_number(row.gain, "+.2f") for row in rows)],
     ]
     if any(row.published is not None for row in rows):
-        columns["published"] = [format_number(row.published) for row in rows]
+        columns.append(["published", *(format_number(row.published) for row in rows)])
     if any(row.command for row in rows):
-        numbers = [f"[{k}]" if row.command else "-" for k, row in enumerate(rows, 1)]
-        columns["command"] = numbers
-    lines = zip(*columns.values(), strict=True)
-    return format_table([list(columns), *(list(line) for line in lines)])
+        numbers = (f"[{k}]" if row.command else "-" for k, row in enumerate(rows, 1))
+        columns.append(["command", *numbers])
+    return [list(line) for line in zip(*columns, strict=True)]
+
+
+def _columns_of(metric: Metric, best: str, scores: Sequence[Score]) -> List[List[str]]:
+    """The columns of a metric, the last epoch and the best."""
+    return [
+        [f"{metric.name} last, mean +- std", *map(str, scores)],
+        [best, *(format_number(score.best) for score in scores)],
+    ]
+
+
+def caption(table: Table) -> str:
+    """Say what the numbers of a table are.
+
+    Args:
+        table (Table): The table.
+
+    Returns:
+        str: Some sentences.
+    """
+    curves = [curve for m in table.methods for curve in m.curves.values()]
+    if not curves:
+        return "No run is finished yet."
+    epochs = " or ".join(map(str, sorted({max(curve) for curve in curves})))
+    seeds = {
+        method.name: ", ".join(map(str, sorted(method.curves)))
+        for method in table.methods
+        if method.curves
+    }
+    text = (
+        f"{capital(table.metric.label)} in percent on the test set after the last "
+        f"epoch ({epochs}); mean and sample standard deviation over n seeds: "
+    )
+    if len(set(seeds.values())) == 1:
+        text += f"{next(iter(seeds.values()))}."
+    else:
+        text += "; ".join(f"{name} {mine}" for name, mine in seeds.items()) + "."
+    for metric in table.further:
+        text += f" {metric.name} is the {metric.label}."
+    return (
+        f"{text} The gain is that of the last epoch over {table.methods[0].name}. The "
+        "best epoch is the mean over seeds of each run's best validated epoch. It is "
+        "chosen on the test set itself: it is there to compare with published values, "
+        "which often are of the best epoch, and no gain is of it."
+    )
 
 
 def command_list(rows: Sequence[Row]) -> str:
-    """The commands that :func:`markdown_table` refers to.
+    """The commands that the table refers to.
 
     Args:
         rows (Sequence[Row]): Lines of the table.
@@ -200,3 +161,8 @@ def command_list(rows: Sequence[Row]) -> str:
     """
     lines = [f"{row.command}  # [{k}]" for k, row in enumerate(rows, 1) if row.command]
     return "\n".join(["```sh", *lines, "```"]) if lines else ""
+
+
+def capital(text: str) -> str:
+    """The text as it begins a sentence."""
+    return text[0].upper() + text[1:]

@@ -71,6 +71,10 @@ class Line:
         """Read back what is finished."""
         done = [run for run in self.runs if run.is_finished]
         previews = {run.seed: read_preview(run.folder) for run in done}
+        further = {
+            metric: {run.seed: c for run in done if (c := run.curve(metric))}
+            for metric in self.runs[0].metric.beside
+        }
         return Method(
             self.name,
             {run.seed: run.curve() for run in done},
@@ -79,6 +83,7 @@ class Line:
             self.runs[0].config,
             self.command,
             self.published,
+            {metric: curves for metric, curves in further.items() if curves},
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional
 
 from mmengine.config import Config
 
-from pckd_mm.analysis import metric_of, read_curve, read_epoch
+from pckd_mm.analysis import Metric, metric_of, read_curve, read_epoch
 from pckd_mm.utils.checkpoint import student_beside
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.endings import ending, last_lines, networks_of
@@ -188,10 +188,19 @@ class Run:
         """bool: Whether anything is in its folder."""
         return self.folder.is_dir() and any(self.folder.iterdir())
 
-    def curve(self) -> Dict[int, float]:
-        """The metric in percent after each epoch that was validated so far."""
-        curve = read_curve(self.folder, self.metric.key)
-        return {epoch: self.metric.factor * value for epoch, value in curve.items()}
+    def curve(self, metric: Optional[Metric] = None) -> Dict[int, float]:
+        """A metric in percent after each epoch that was validated so far.
+
+        Args:
+            metric (Metric, optional): Which; None for the one that runs are compared
+                by.
+
+        Returns:
+            dict[int, float]: The values; empty where it is not measured.
+        """
+        metric = metric or self.metric
+        curve = read_curve(self.folder, metric.key)
+        return {epoch: metric.factor * value for epoch, value in curve.items()}
 
     def epochs_done(self) -> int:
         """Epochs trained so far."""
@@ -378,13 +387,12 @@ class TeacherTest(Run):
         out = str(self.folder / "metrics.json")
         return [*command, "--work-dir", str(self.folder), "--out", out]
 
-    def curve(self) -> Dict[int, float]:
-        """Its metric in percent, as that of a single epoch."""
+    def curve(self, metric: Optional[Metric] = None) -> Dict[int, float]:
+        """A metric in percent, as that of a single epoch."""
+        metric = metric or self.metric
         path = self.folder / "metrics.json"
-        if not path.is_file():
-            return {}
-        value = json.loads(path.read_text())[self.metric.key]
-        return {1: self.metric.factor * value}
+        values = json.loads(path.read_text()) if path.is_file() else {}
+        return {1: metric.factor * values[metric.key]} if metric.key in values else {}
 
     def precision(self) -> str:
         """What the test computes in: no optimizer has a part in it."""

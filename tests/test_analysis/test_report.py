@@ -2,7 +2,9 @@
 
 import json
 
-from pckd_mm.analysis import MAP50, Method, Table, write_report
+import pytest
+
+from pckd_mm.analysis import AP, MAP50, Method, Table, write_report
 from tests.test_analysis.finished import ALONE, PCKD, TEACHER, method, preview
 
 
@@ -26,9 +28,10 @@ def test_report(tmp_path):
     (entry,) = result["tables"]
     assert (result["commit"], entry["teacher"]["mean"]) == ("abc", 97.5)
     pckd = entry["methods"][1]
-    assert (pckd["name"], pckd["mean"], pckd["gain"]) == ("PCKD", 96.0, 4.0)
+    assert (pckd["name"], pckd["mean"], pckd["best"]) == ("PCKD", 96.0, 97.0)
+    assert pckd["gain"] == 4.0
     assert pckd["runs"][2] == dict(
-        seed=2, final=98.0, accuracy={"1": 50.0, "2": 99.0, "3": 98.0}
+        seed=2, final=98.0, best=99.0, accuracy={"1": 50.0, "2": 99.0, "3": 98.0}
     )
 
 
@@ -79,14 +82,18 @@ def test_only_changed_pictures_are_drawn(tmp_path):
 def test_report_of_detectors(tmp_path):
     alone = Method("alone", {0: {4: 30.0, 8: 40.0}})
     pckd = Method("PCKD", {0: {4: 35.0, 8: 42.5}, 1: {4: 34.0, 8: 43.5}})
+    pckd.further[AP] = {0: {4: 15.0, 8: 22.0}, 1: {4: 25.0, 8: 24.0}}
     tables = [Table([alone, pckd], Method("teacher", {0: {8: 60.0}}), metric=MAP50)]
     appendix = ["## More", "![More](more.png)"]
     table = write_report(tmp_path, "Title", tables, facts={"a": "b"}, appendix=appendix)
-    assert table.splitlines()[0].startswith("| method  | mAP@0.5 mean +- std | n |")
+    assert table.splitlines()[0] == (
+        "| method  | mAP@0.5 last, mean +- std | best epoch | AP last, mean +- std "
+        "| AP best | n | gain   |"
+    )
     text = (tmp_path / "report.md").read_text()
     assert (
         "Mean average precision at IoU 0.5 in percent on the test set after the last "
-        "epoch (8), never" in text
+        "epoch (8); mean" in text
     )
     assert "![Average precision after each validated epoch](average_precision.png)" in (
         text
@@ -98,4 +105,9 @@ def test_report_of_detectors(tmp_path):
     (entry,) = json.loads((tmp_path / "report.json").read_text())["tables"]
     assert entry["metric"] == "mAP@0.5" and entry["methods"][1]["mean"] == 43.0
     (run,) = entry["methods"][0]["runs"]
-    assert run == dict(seed=0, final=40.0, average_precision={"4": 30.0, "8": 40.0})
+    curve = {"4": 30.0, "8": 40.0}
+    assert run == dict(seed=0, final=40.0, best=40.0, average_precision=curve)
+    ap = entry["methods"][1]["average_precision_50_95"]
+    assert ap == dict(mean=23.0, std=pytest.approx(2**0.5), best=23.5)
+    (_, run) = entry["methods"][1]["runs"]
+    assert run["average_precision_50_95"] == {"4": 25.0, "8": 24.0}

@@ -13,6 +13,7 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from pckd_mm.analysis import AP
 from pckd_mm.experiments import ExperimentError, Run, Settings, TeacherTest
 from tests.builders import ROOT, Point
 
@@ -265,7 +266,7 @@ def test_a_detectors_map_in_percent(make, tmp_path):
     folder.mkdir(parents=True)
     scores = {"pascal_voc/mAP": 0.375, "pascal_voc/AP50": 0.999, "step": 3}
     (folder / "scalars.json").write_text(json.dumps(scores))
-    assert run.curve() == {3: 37.5}
+    assert run.curve() == {3: 37.5} and run.curve(AP) == {}
     run.process = Ended(0)
     assert run.finish() == 37.5
     assert run.state() == "finished, mAP@0.5 37.50"
@@ -279,8 +280,12 @@ def test_a_detectors_map_in_percent(make, tmp_path):
     weights.write_bytes(b"weights")
     test = make(DETECTOR, kind=TeacherTest, tested=weights, seed=2)
     test.prepare()
-    (test.folder / "metrics.json").write_text('{"pascal_voc/mAP": 0.5}')
-    assert test.curve() == {1: 50.0}
+    values = {"pascal_voc/mAP": 0.5}
+    (test.folder / "metrics.json").write_text(json.dumps(values))
+    assert test.curve() == {1: 50.0} and test.curve(AP) == {}
+    values["pascal_voc_50_95/mAP"] = 0.25
+    (test.folder / "metrics.json").write_text(json.dumps(values))
+    assert test.curve() == {1: 50.0} and test.curve(AP) == {1: 25.0}
     assert mmdet.search(test.made_with()["software"])
 
 

@@ -112,7 +112,7 @@ def test_what_was_found_is_drawn_and_shown(tmp_path, monkeypatch):
         "pckd_mm.experiments.comparison.Scheduler.train", lambda self: {}
     )
     shown, _ = compare.compare(request, "Title", appendix=demo_det.detections)
-    assert "mAP@0.5 mean +- std" in shown and "| 50.00 +- -" in shown
+    assert "mAP@0.5 last, mean +- std" in shown and "| 50.00 +- -" in shown
     text = (work / "report.md").read_text()
     assert "\n\n![Detections](detections.png)\n\n## Made by" in text
     assert cv2.imread(str(work / "detections.png")).shape == (1080, 1080, 3)
