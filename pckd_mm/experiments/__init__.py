@@ -1,8 +1,9 @@
 """Comparisons of methods: what is to be trained, when, and how it went."""
 
 from .comparison import Appendix, compare
+from .job import ExperimentError, Settings
 from .plan import PlannedTable, Request, all_runs, describe, folder_name, make_plan
-from .run import ExperimentError, Run, Settings, TeacherTest
+from .run import Run, TeacherTest
 from .scheduler import Scheduler, allot
 
 __all__ = [

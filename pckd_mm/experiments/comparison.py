@@ -8,8 +8,9 @@ from pckd_mm.analysis import write_report
 from pckd_mm.utils.precision import NO_BFLOAT16
 
 from .facts import made_with_together
+from .job import ExperimentError
 from .plan import PlannedTable, Request, all_runs, make_plan
-from .run import ExperimentError, Run, TeacherTest
+from .run import Run, TeacherTest
 from .scheduler import Scheduler, allot
 
 Appendix = Callable[[Sequence[PlannedTable]], Sequence[str]]

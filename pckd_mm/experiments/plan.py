@@ -8,7 +8,8 @@ from typing import Dict, List, Optional, Sequence
 
 from pckd_mm.analysis import Method, Table, published, read_preview
 
-from .run import TEACHER, ExperimentError, Run, Settings, TeacherTest, read_config
+from .job import ExperimentError, Settings
+from .run import TEACHER, Run, TeacherTest, read_config
 
 # Of the working directory, as the paths inside of the configs are.
 CONFIGS = Path("configs")

@@ -3,33 +3,23 @@
 import functools
 import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-import time
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
 from pckd_mm.analysis import Metric, metric_of, read_curve, read_epoch
 from pckd_mm.utils.checkpoint import student_beside
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.endings import ending, last_lines, networks_of
-from pckd_mm.utils.files import write_whole
-from pckd_mm.utils.precision import AMP_OPTIONS
+from pckd_mm.utils.endings import networks_of
 
 from .facts import made_with, precision
+from .job import ExperimentError, Job, Settings
 
 TEACHER = "teacher"
 _from_file = functools.lru_cache(None)(load_config)
-
-
-class ExperimentError(Exception):
-    """What ends an experiment or one of its runs, in words for the user."""
 
 
 def read_config(path: str, name: str) -> Config:
@@ -50,32 +40,8 @@ def read_config(path: str, name: str) -> Config:
     return _from_file(Path(path).absolute())
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the runs of an experiment share.
-
-    Args:
-        root (Path): The repository, whose tools train and test.
-        options (dict): Settings that override those of every config.
-        amp (str, optional): "auto" for mixed precision where it is fast, "force" for
-            it everywhere. Defaults to None.
-    """
-
-    root: Path
-    options: Dict[str, Any] = field(default_factory=dict)
-    amp: Optional[str] = None
-
-    def option_list(self) -> List[str]:
-        """The options as on a command line."""
-        return [f"{key}={value}" for key, value in self.options.items()]
-
-    def amp_option(self) -> List[str]:
-        """What asks for mixed precision, as on a command line."""
-        return [AMP_OPTIONS[self.amp]] if self.amp is not None else []
-
-
 @dataclass(eq=False)
-class Run:
+class Run(Job):
     """One training: a config, with a seed, in a process and a folder of its own.
 
     ``FOLDER.py`` beside the folder is the config as it is trained, all settings merged
@@ -96,6 +62,8 @@ class Run:
             does not measure what runs are compared by.
     """
 
+    verb = "trained"
+    made_of = "its config, seed or teacher has"
     split = "val"  # whose metric counts
 
     name: str
@@ -106,10 +74,6 @@ class Run:
     teacher: Optional[Path] = None
     after: Optional["Run"] = None
     group: str = ""
-    process: Optional[subprocess.Popen] = field(default=None, init=False)
-    started: float = field(default=0.0, init=False)
-    ended: float = field(default=0.0, init=False)
-    epochs_before: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.cfg = deepcopy(read_config(self.config, self.name))
@@ -148,6 +112,16 @@ class Run:
         return f"{self.group} {self.header}".strip()
 
     @property
+    def needs(self) -> Sequence[Job]:
+        """Sequence[Job]: The run that trains its teacher."""
+        return () if self.after is None else (self.after,)
+
+    @property
+    def who(self) -> str:
+        """str: It and its networks."""
+        return f"{self} ({networks_of(self.cfg.model)})"
+
+    @property
     def distils(self) -> bool:
         """bool: Whether it needs a teacher."""
         return "teacher_ckpt" in self.cfg.model
@@ -164,29 +138,9 @@ class Run:
         return Path(student_beside(str(path))) if self.distils else path
 
     @property
-    def log(self) -> Path:
-        """Path: What the process printed."""
-        return self.folder / "output.log"
-
-    @property
-    def config_file(self) -> Path:
-        """Path: The config as it is trained."""
-        return self.folder.parent / f"{self.folder.name}.py"
-
-    @property
     def made_from(self) -> str:
         """str: What is trained."""
         return self.config
-
-    @property
-    def is_finished(self) -> bool:
-        """bool: Whether it was trained to its end."""
-        return (self.folder / "finished.json").is_file()
-
-    @property
-    def is_begun(self) -> bool:
-        """bool: Whether anything is in its folder."""
-        return self.folder.is_dir() and any(self.folder.iterdir())
 
     def curve(self, metric: Optional[Metric] = None) -> Dict[int, float]:
         """A metric in percent after each epoch that was validated so far.
@@ -211,6 +165,17 @@ class Run:
         done = max(max(self.curve(), default=0), read_epoch(self.folder) - 1)
         return min(done, self.epochs)
 
+    def outcome(self) -> Optional[str]:
+        """The metric in percent after the last epoch, with its name."""
+        curve = self.curve()
+        if self.epochs not in curve:
+            return None
+        return f"{self.metric.name} {curve[self.epochs]:.2f}"
+
+    def result(self) -> Dict[str, Any]:
+        """What ``finished.json`` holds."""
+        return {self.metric.slug: self.curve()[self.epochs], **self.made_with()}
+
     def text(self) -> str:
         """What ``FOLDER.py`` holds; the same text means the same training."""
         precision = {None: "", "auto": ", mixed precision"}.get(
@@ -221,101 +186,20 @@ class Run:
             text += f"# The teacher: {digest(self.cfg.model.teacher_ckpt)}\n"
         return text + self.cfg.pretty_text
 
-    def is_changed(self) -> bool:
-        """Whether another training was begun in its folder."""
-        return (
-            self.config_file.is_file()
-            and self.config_file.read_text(encoding="utf-8") != self.text()
-        )
-
     def state(self) -> str:
         """What is to be done, in words."""
         if self.folder.is_dir() and self.is_changed():
             return "changed, anew"
         if self.is_finished:
-            return f"finished, {self.metric.name} {self.curve()[self.epochs]:.2f}"
+            return f"finished, {self.outcome()}"
         done = self.epochs_done()
         return f"continued after epoch {done}" if done else "to do"
-
-    def check_folder(self) -> None:
-        """Refuse a folder that was not made by this tool.
-
-        Raises:
-            ExperimentError: Where it is one.
-        """
-        if self.is_begun and not self.config_file.is_file():
-            raise ExperimentError(
-                f"{self.folder} is there and was not made by this tool; expected no "
-                "such folder: give another --work-dir."
-            )
-
-    def prepare(self, fresh: bool = False) -> None:
-        """Write the config; make room where another one was trained.
-
-        Args:
-            fresh (bool): Whether to remove what was trained before.
-        """
-        if self.is_begun and fresh:
-            shutil.rmtree(self.folder)
-        elif self.is_begun and self.is_changed():
-            print(f"{self}: its config, seed or teacher has changed; trained anew.")
-            set_aside(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Half a config would be one that has changed, and the run be trained anew.
-        write_whole(str(self.config_file), self.text().encode())
 
     def command(self) -> List[str]:
         """Command line of the process, without the interpreter."""
         command = [str(self.settings.root / "tools" / "train.py")]
         command += [str(self.config_file), "--work-dir", str(self.folder), "--resume"]
         return command + self.settings.amp_option()
-
-    def start(self, threads: Optional[int] = None) -> None:
-        """Start the process.
-
-        Args:
-            threads (int, optional): Threads that it may use; None for what the
-                environment says, else one.
-        """
-        environment = {"OMP_NUM_THREADS": "1", **os.environ}
-        if threads is not None:
-            environment["OMP_NUM_THREADS"] = str(threads)
-        self.epochs_before = self.epochs_done()
-        self.started = time.monotonic()
-        with open(self.log, "a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self.command()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
-
-    def finish(self) -> float:
-        """Check that the process did its work, and note it.
-
-        Returns:
-            float: The metric in percent after the last epoch.
-
-        Raises:
-            ExperimentError: With the end of the log.
-        """
-        self.ended = time.monotonic()
-        curve = self.curve()
-        if self.process.returncode or self.epochs not in curve:
-            status = self.process.returncode
-            who = f"{self} failed (exit status {status})"
-            if status < 0:  # it could not say anything itself
-                who = f"{self} ({networks_of(self.cfg.model)}) {ending(status)}"
-            lines = last_lines(self.log.read_text(errors="replace"))
-            raise ExperimentError(
-                "\n".join(lines) + f"\n\n{who}; the end of its log, {self.log}, is "
-                "above. The same command goes on from here."
-            )
-        note = {self.metric.slug: curve[self.epochs], **self.made_with()}
-        text = json.dumps(note) + "\n"
-        write_whole(str(self.folder / "finished.json"), text.encode())
-        return curve[self.epochs]
 
     def precision(self) -> str:
         """What it computes in on this machine, as tools/train.py trains it.
@@ -338,16 +222,6 @@ class Run:
         """What :meth:`made_with` was when it finished."""
         note = json.loads((self.folder / "finished.json").read_text())
         return {key: value for key, value in note.items() if key != self.metric.slug}
-
-    def stop(self) -> None:
-        """End the process, if it runs."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
 
 @dataclass(eq=False)
@@ -408,11 +282,3 @@ def digest(path: str) -> str:
     if not Path(path).is_file():
         return path
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def set_aside(folder: Path) -> None:
-    """Rename a folder to NAME.old, or NAME.old2 and so on."""
-    number = 1
-    while (new := Path(f"{folder}.old{number if number > 1 else ''}")).exists():
-        number += 1
-    folder.rename(new)
