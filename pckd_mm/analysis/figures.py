@@ -59,11 +59,14 @@ def _curve_axes(columns: int, widths: Optional[Sequence[float]] = None):
     """Figure and axes side by side, over epochs."""
     widths = widths or [1] * columns
     figure = new_figure(4.6 * sum(widths), 3.8)
+    from matplotlib.ticker import MaxNLocator
+
     axes = figure.subplots(1, columns, width_ratios=widths, squeeze=False)[0]
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure, axes
 
 
@@ -200,3 +203,39 @@ def _weight_shares(previews: Sequence[List[dict]]) -> Tuple[np.ndarray, np.ndarr
     epochs = np.array(sorted(counts))
     table = np.stack([counts[epoch] for epoch in epochs.tolist()], axis=1)
     return epochs, table / table.sum(axis=0)
+
+
+def plot_centers(
+    path: Path, matrices: Dict[str, np.ndarray], likeness: Dict[str, float]
+) -> None:
+    """Draw correlations between the category centers of networks side by side.
+
+    Args:
+        path (Path): The picture.
+        matrices (dict[str, np.ndarray]): A matrix of shape (C, C) for each network.
+        likeness (dict[str, float]): How alike those of a network are to the teacher's,
+            for its title; not every network need have one.
+
+    Raises:
+        ImportError: Where matplotlib is missing.
+    """
+    columns = min(4, len(matrices))
+    rows = math.ceil(len(matrices) / columns)
+    figure = new_figure(2.9 * columns + 0.6, 3.1 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    beside = [matrix[~np.eye(len(matrix), dtype=bool)] for matrix in matrices.values()]
+    limit = max(np.percentile(np.abs(values), 99.5) for values in beside)
+    for axis, (name, matrix) in zip(axes, matrices.items(), strict=False):
+        # A center's correlation with itself is 1, and would be all that is seen.
+        shown = np.ma.array(matrix, mask=np.eye(len(matrix), dtype=bool))
+        drawn = axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        title = name
+        if name in likeness:
+            title += f"\nlike the teacher: {likeness[name]:.3f}"
+        axis.set_title(title, fontsize="medium")
+    for axis in axes[len(matrices) :]:
+        axis.set_visible(False)
+    figure.colorbar(drawn, ax=axes.tolist(), label="correlation", shrink=0.8)
+    figure.savefig(path)

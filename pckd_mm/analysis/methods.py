@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Dict, List, Optional, Tuple
 
+from .inspection import Inspected
 from .metric import TOP1, Metric
 
 Curve = Dict[int, float]
@@ -121,12 +122,15 @@ class Table:
         teacher (Method, optional): The teacher.
         name (str): Name of the pair of networks; empty for the only table.
         metric (Metric): What they are compared by. Defaults to top-1.
+        inspected (Inspected, optional): What a look into the networks of the first
+            seeds found.
     """
 
     methods: List[Method]
     teacher: Optional[Method] = None
     name: str = ""
     metric: Metric = TOP1
+    inspected: Optional[Inspected] = None
 
     @property
     def everything(self) -> List[Method]:
@@ -146,7 +150,7 @@ class Table:
         """Name of the file of one of its pictures.
 
         Args:
-            kind (str): What it shows: 'preview', or the metric's ``slug``.
+            kind (str): What it shows: 'preview', 'centers', or the metric's ``slug``.
 
         Returns:
             str: The name.

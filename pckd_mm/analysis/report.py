@@ -4,18 +4,11 @@ import json
 from pathlib import Path
 from typing import Any, Collection, Dict, List, Optional, Sequence
 
-from .figures import plot_curves, plot_preview
 from .methods import Method, Score, Table
 from .metric import Metric
-from .tables import (
-    Row,
-    capital,
-    caption,
-    command_list,
-    format_table,
-    summarise,
-    table_cells,
-)
+from .page import Section, html_page
+from .pictures import Picture, draw_pictures
+from .tables import Row, command_list, format_table, summarise
 
 
 def write_report(
@@ -25,9 +18,11 @@ def write_report(
     notes: Sequence[str] = (),
     facts: Optional[Dict[str, Any]] = None,
     draw: Optional[Collection[str]] = None,
-    appendix: Sequence[str] = (),
+    appendix: Sequence[Picture] = (),
 ) -> str:
-    """Write ``report.md``, ``report.json`` and the pictures of a comparison.
+    """Write a comparison as ``report.md``, ``.json`` and ``.html``, and its pictures.
+
+    The HTML has the pictures inside, and what a look into the networks found.
 
     Args:
         folder (Path): Where to write.
@@ -37,7 +32,8 @@ def write_report(
         facts (dict, optional): What was run on what, such as command and commit.
         draw (Collection[str], optional): Names of the tables whose pictures are drawn
             anew even where they are there; None for all.
-        appendix (Sequence[str]): Further parts, behind the tables and their pictures.
+        appendix (Sequence[Picture]): Further pictures, which are there already, behind
+            the tables and theirs.
 
     Returns:
         str: The tables, without a line break at the end.
@@ -47,28 +43,58 @@ def write_report(
     """
     facts = facts or {}
     folder.mkdir(parents=True, exist_ok=True)
-    parts, shown, entries = [f"# {title}"], [], []
-    for table in tables:
-        rows = summarise(table)
-        entries.append(_table_entry(table, rows))
-        headline = [f"## {table.name}"] if table.name else []
-        block = [*headline, format_table(table_cells(rows, table.metric))]
-        shown += block
-        parts += [*block, caption(table)]
-        parts += [part for part in [command_list(rows)] if part]
-        if not table.name:
-            parts += notes
-        parts += _pictures(folder, table, draw is None or table.name in draw)
-        if table.name and table is tables[-1]:
-            parts += notes
-    parts += appendix
-    if facts:
-        parts += ["## Made by", *(f"- {key}: {value}" for key, value in facts.items())]
-    text = "\n\n".join(parts) + "\n"
+    sections = [
+        Section(
+            table,
+            summarise(table),
+            draw_pictures(folder, table, draw is None or table.name in draw),
+        )
+        for table in tables
+    ]
+    text = _markdown(title, sections, notes, facts, appendix)
     _write(folder / "report.md", text.replace("\n\n- ", "\n- "))
+    page = html_page(folder, title, sections, notes, facts, appendix)
+    _write(folder / "report.html", page)
+    entries = [_table_entry(section.table, section.rows) for section in sections]
     result = dict(title=title, tables=entries, **facts)
     _write(folder / "report.json", json.dumps(result, indent=2) + "\n")
-    return "\n\n".join(shown)
+    return "\n\n".join(part for section in sections for part in _shown(section))
+
+
+def _shown(section: Section) -> List[str]:
+    """Headline and table in Markdown."""
+    name = section.table.name
+    return [*([f"## {name}"] if name else []), format_table(section.cells)]
+
+
+def _markdown(
+    title: str,
+    sections: Sequence[Section],
+    notes: Sequence[str],
+    facts: Dict[str, Any],
+    appendix: Sequence[Picture],
+) -> str:
+    """The report in Markdown."""
+    parts = [f"# {title}"]
+    for section in sections:
+        name = section.table.name
+        parts += [*_shown(section), section.caption]
+        parts += [part for part in [command_list(section.rows)] if part]
+        if not name:
+            parts += notes
+        for picture in section.pictures:
+            parts += picture.markdown(3 if name else 2)
+        if name and section is sections[-1]:
+            parts += notes
+    for picture in appendix:
+        parts += picture.markdown()
+    whole = "[report.html](report.html) is this report in one file"
+    if any(section.table.inspected for section in sections):
+        whole += ", with images that were previewed and categories that are confused"
+    parts.append(f"{whole}.")
+    if facts:
+        parts += ["## Made by", *(f"- {key}: {value}" for key, value in facts.items())]
+    return "\n\n".join(parts) + "\n"
 
 
 def _write(path: Path, text: str) -> None:
@@ -95,9 +121,15 @@ def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
         for method, row in zip(table.everything, rows, strict=True)
     ]
     teacher = entries.pop(0) if table.teacher else None
-    return dict(
+    entry = dict(
         name=table.name, metric=table.metric.name, teacher=teacher, methods=entries
     )
+    if table.inspected is not None:
+        entry["inspected"] = dict(
+            wrong=table.inspected.wrong,
+            likeness_to_teacher=table.inspected.likeness_to_teacher(),
+        )
+    return entry
 
 
 def _score_entry(score: Score) -> dict:
@@ -127,32 +159,3 @@ def _run_entries(method: Method, metric: Metric) -> List[dict]:
             )
         )
     return entries
-
-
-def _pictures(folder: Path, table: Table, draw: bool) -> List[str]:
-    """Draw a table's pictures; the parts of the report that show them."""
-    if not any(method.curves for method in table.methods):
-        return []
-    level = "###" if table.name else "##"
-    metric = table.metric
-    name = table.picture(metric.slug)
-    if draw or not (folder / name).is_file():
-        plot_curves(folder / name, table.methods, table.teacher, metric)
-    curves = [c for m in table.everything for c in m.curves.values()]
-    validated = "validated " if any(len(c) < max(c) for c in curves) else ""
-    headline = f"{capital(metric.kind)} after each {validated}epoch"
-    parts = [f"{level} {headline}", f"![{headline}]({name})"]
-    previewing = [method for method in table.methods if any(method.previews.values())]
-    if not previewing:
-        return parts
-    name = table.picture("preview")
-    if draw or not (folder / name).is_file():
-        plot_preview(folder / name, previewing)
-    return [
-        *parts,
-        f"{level} What the preview did",
-        "Images up to the threshold, the loss relative to the mean of the batch, count "
-        "in full. Harder ones are previewed, with a weight below 1; the threshold "
-        "grows, and ever fewer are.",
-        f"![Threshold, share of previewed images, weights]({name})",
-    ]

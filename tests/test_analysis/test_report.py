@@ -4,8 +4,16 @@ import json
 
 import pytest
 
-from pckd_mm.analysis import AP, MAP50, Method, Table, write_report
-from tests.test_analysis.finished import ALONE, PCKD, TEACHER, method, preview
+from pckd_mm.analysis import AP, MAP50, Method, Picture, Table, write_report
+from tests.test_analysis.finished import (
+    ALONE,
+    PCKD,
+    PNG,
+    TEACHER,
+    inspected,
+    method,
+    preview,
+)
 
 
 def test_report(tmp_path):
@@ -74,9 +82,9 @@ def test_only_changed_pictures_are_drawn(tmp_path):
     write_report(tmp_path, "Title", tables)
     pictures = [tmp_path / f"accuracy_{name}.png" for name in ("one", "two")]
     for picture in pictures:
-        picture.write_text("old")
+        picture.write_bytes(PNG)
     write_report(tmp_path, "Title", tables, draw=["two"])
-    assert [picture.read_bytes()[:3] for picture in pictures] == [b"old", b"\x89PN"]
+    assert [picture.read_bytes() == PNG for picture in pictures] == [True, False]
 
 
 def test_report_of_detectors(tmp_path):
@@ -84,7 +92,8 @@ def test_report_of_detectors(tmp_path):
     pckd = Method("PCKD", {0: {4: 35.0, 8: 42.5}, 1: {4: 34.0, 8: 43.5}})
     pckd.further[AP] = {0: {4: 15.0, 8: 22.0}, 1: {4: 25.0, 8: 24.0}}
     tables = [Table([alone, pckd], Method("teacher", {0: {8: 60.0}}), metric=MAP50)]
-    appendix = ["## More", "![More](more.png)"]
+    (tmp_path / "more.png").write_bytes(PNG)
+    appendix = [Picture("More", "more.png", "a dot")]
     table = write_report(tmp_path, "Title", tables, facts={"a": "b"}, appendix=appendix)
     assert table.splitlines()[0] == (
         "| method  | mAP@0.5 last, mean +- std | best epoch | AP last, mean +- std "
@@ -95,11 +104,15 @@ def test_report_of_detectors(tmp_path):
         "Mean average precision at IoU 0.5 in percent on the test set after the last "
         "epoch (8); mean" in text
     )
-    assert "![Average precision after each validated epoch](average_precision.png)" in (
-        text
-    )
+    headline = "Average precision after each validated epoch"
+    ends = "alone 40.00, PCKD 43.00 percent; teacher 60.00 percent."
+    alt = f"{headline}, mean over seeds. After the last epoch: {ends}"
+    assert f"## {headline}\n\n![{alt}](average_precision.png)" in text
     assert "top-1" not in text.lower() and "accuracy" not in text.lower()
-    assert text.endswith("## More\n\n![More](more.png)\n\n## Made by\n- a: b\n")
+    assert text.endswith(
+        "## More\n\n![a dot](more.png)\n\n[report.html](report.html) is this report in "
+        "one file.\n\n## Made by\n- a: b\n"
+    )
     picture = (tmp_path / "average_precision.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     (entry,) = json.loads((tmp_path / "report.json").read_text())["tables"]
@@ -111,3 +124,15 @@ def test_report_of_detectors(tmp_path):
     assert ap == dict(mean=23.0, std=pytest.approx(2**0.5), best=23.5)
     (_, run) = entry["methods"][1]["runs"]
     assert run["average_precision_50_95"] == {"4": 25.0, "8": 24.0}
+
+
+def test_report_with_a_look_into_the_networks(tmp_path):
+    table = Table([ALONE, PCKD], TEACHER, inspected=inspected())
+    write_report(tmp_path, "Title", [table])
+    text = (tmp_path / "report.md").read_text()
+    assert "with images that were previewed and categories that are confused." in text
+    assert "(centers.png)" in text and (tmp_path / "centers.png").is_file()
+    (entry,) = json.loads((tmp_path / "report.json").read_text())["tables"]
+    found = entry["inspected"]
+    assert found["wrong"] == {"teacher": 4, "alone": 12, "PCKD": 9}
+    assert found["likeness_to_teacher"]["PCKD"] == pytest.approx(1)

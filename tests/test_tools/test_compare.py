@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from pckd_mm.analysis import report
+from pckd_mm.analysis import Picture, pictures
 from pckd_mm.experiments import Run, TeacherTest, comparison
 from tests.builders import ROOT
+from tests.test_analysis.finished import PNG
 
 sys.path.insert(0, str(ROOT / "tools"))
 import compare  # noqa: E402
@@ -142,11 +143,11 @@ def trainings(monkeypatch):
         run.process = FakeProcess()
 
     def draw(path, *args):
-        path.write_bytes(b"a picture")
+        path.write_bytes(PNG)
 
     monkeypatch.setattr(Run, "start", start)
-    monkeypatch.setattr(report, "plot_curves", draw)
-    monkeypatch.setattr(report, "plot_preview", draw)
+    monkeypatch.setattr(pictures, "plot_curves", draw)
+    monkeypatch.setattr(pictures, "plot_preview", draw)
     return started
 
 
@@ -240,6 +241,7 @@ def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
         (["--run=alone"], "expected NAME=CONFIG"),
         (["--run=a=x.py", "--run=a=y.py"], "expected different names"),
         (["--run=teacher=x.py"], "expected different names"),
+        (["--run=inspection=x.py"], "expected different names"),
         (["--run=a=x.py", "--jobs=0"], "--jobs is 0; expected 1 or more"),
         (["--run=a=x.py", "--seeds", "1", "1"], "names a seed twice"),
         (["--run=a=x.py", "--threads=0"], "--threads is 0; expected 1 or more"),
@@ -285,6 +287,7 @@ def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
     for config in [args.teacher, *(run.split("=")[1] for run in args.run)]:
         assert (ROOT / config).is_file()
         assert "letters_" in config
+    assert args.inspect
     # The report tells how the letters were chosen.
     assert any("No quarter turn of a letter" in note for note in settings["notes"])
 
@@ -307,12 +310,13 @@ def test_an_appendix_is_asked_for_once_in_the_end(tmp_path, trainings):
 
     def appendix(planned):
         asked.append([run.is_finished for run in planned[0].runs()])
-        return ["## More", "what is more"]
+        (tmp_path / "more.png").write_bytes(PNG)
+        return [Picture("More", "more.png", "a dot", "what is more")]
 
     args = command(tmp_path, "--teacher", ALONE, *seeds(0), "--jobs=1")
     assert compare.main(args, appendix=appendix) == 0
     assert asked == [[True, True, True]]
-    assert "## More\n\nwhat is more\n\n## Made by" in (
+    assert "## More\n\nwhat is more\n\n![a dot](more.png)\n\n[report.html]" in (
         (tmp_path / "report.md").read_text()
     )
     # Nothing is finished, nothing is shown.
