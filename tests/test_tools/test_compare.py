@@ -9,9 +9,10 @@ import time
 import pytest
 
 from pckd_mm.analysis import Picture, pictures
-from pckd_mm.experiments import Run, TeacherTest, comparison
+from pckd_mm.analysis.inspection import write_inspection
+from pckd_mm.experiments import Inspection, Run, TeacherTest, comparison
 from tests.builders import ROOT
-from tests.test_analysis.finished import PNG
+from tests.test_analysis.finished import PNG, inspected
 
 sys.path.insert(0, str(ROOT / "tools"))
 import compare  # noqa: E402
@@ -170,6 +171,35 @@ def test_teacher_first_and_each_run_once(tmp_path, trainings, capsys):
     args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1, 5), "--jobs=1")
     assert compare.main(args) == 0
     assert trainings == ["student alone, seed 5", "PCKD, seed 5"]
+
+
+def test_networks_are_looked_into_when_all_are_trained(
+    tmp_path, trainings, monkeypatch, capsys
+):
+    def look(inspection, threads=None):
+        trainings.append(str(inspection))
+        inspection.process, inspection.started = FakeProcess(), time.monotonic()
+        write_inspection(inspection.folder, inspected())
+
+    monkeypatch.setattr(Inspection, "start", look)
+    monkeypatch.setattr(pictures, "plot_centers", pictures.plot_curves)
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1), "--jobs=2", "--inspect")
+    assert compare.main(args) == 0
+    assert len(trainings) == 6 and trainings[-1] == "inspection"
+    assert "inspection: of 3 networks, 0 s  [6/6 runs]" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    assert "What the student still confuses" in page
+    assert compare.main(args) == 0 and len(trainings) == 6
+    # A network that is trained anew is looked into anew.
+    teacher = tmp_path / "teacher"
+    (teacher / "finished.json").unlink()
+    assert compare.main(args) == 0
+    assert trainings[6:] == ["teacher", "PCKD, seed 0", "PCKD, seed 1", "inspection"]
+    # One that cannot be trained is not.
+    trainings.fail = ["PCKD, seed 0"]
+    assert compare.main([args[0], args[1], "--fresh", *args[2:]]) == 1
+    assert "inspection was not made: PCKD, seed 0 failed." in capsys.readouterr().err
+    assert "still confuses" not in (tmp_path / "report.html").read_text()
 
 
 def test_changed_settings_train_anew_and_keep_what_was_there(
