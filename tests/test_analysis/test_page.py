@@ -116,7 +116,7 @@ def test_tables_have_captions_and_scopes(folder):
     # A spread of one seed is none.
     assert cells[:4] == ["97.50", "98.50", "1", "+5.50"]
     assert cells[4:8] == ["92.00 ± 2.00", "93.00", "3", "-"]
-    assert cells[-5:] == ["d", "20", "1", "7", "3"]
+    assert cells[-5:] == ["d", "1", "7", "3", "20"]
 
 
 def test_nothing_outside_is_asked_for(folder):
