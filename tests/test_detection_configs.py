@@ -118,7 +118,11 @@ def test_recipe_is_mmdets(network):
     assert cfg.train_dataloader.batch_size == 2
     assert cfg.optim_wrapper.optimizer.lr == 0.01
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=16)
-    assert cfg.val_evaluator.eval_mode == "11points"
+    alone, beside = cfg.val_evaluator
+    assert alone.pop("_scope_") == beside.pop("_scope_") == "mmdet"
+    assert alone == dict(type="VOCMetric", metric="mAP", eval_mode="11points")
+    assert beside.pop("iou_thrs") == [k / 100 for k in range(50, 100, 5)]
+    assert beside == dict(alone, prefix="pascal_voc_50_95")
     # Plain mmdet tests it, without pckd_mm.
     for part in (cfg.test_dataloader, cfg.test_evaluator, cfg.model, cfg.default_hooks):
         assert "pckd_mm" not in str(part)

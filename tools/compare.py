@@ -17,9 +17,12 @@ python tools/compare.py --teacher configs/vanilla/cifar100_resnet56.py \\
 Started again after an interruption, the same command goes on: runs that are finished
 are not repeated, a run that was cut off continues from its last checkpoint. A run
 whose config, seed or teacher has changed is trained anew; what was there is kept, as
-NAME.old. A run that fails does not end the others. The report is renewed after each
-run. What counts of a run is the metric that its config validates by, after the last
-epoch: top-1, or the mAP@0.5 of mmdet's VOCMetric. So detectors are compared by
+NAME.old. A run that fails does not end the others.
+
+The report is renewed after each run: report.html, which has all of it in one file, and
+report.md and report.json. What counts of a run is the metric that its config validates
+by, after the last epoch: top-1, or the mAP@0.5 of mmdet's VOCMetric. The best epoch
+stands beside it, to compare with published values. So detectors are compared by
 --dataset voc_frcnn --pairs r101_r50, which are configs/METHOD/voc_frcnn_r101_r50.py.
 """
 
@@ -43,6 +46,7 @@ from pckd_mm.experiments import (
     folder_name,
     make_plan,
 )
+from pckd_mm.experiments.inspection import INSPECTION
 from pckd_mm.experiments.plan import DATASET, WORK_DIR
 from pckd_mm.experiments.run import TEACHER
 from pckd_mm.utils.precision import add_amp_options
@@ -121,6 +125,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help="hold out this share of each category of the training images, such as "
         "0.1, and validate on it; the test set is not read: to choose settings by",
     )
+    parser.add_argument(
+        "--inspect",
+        action="store_true",
+        help="look into the networks of the first seed when they are trained, for "
+        "report.html: images that were previewed longest, category centers, what is "
+        "confused; it tests them once more, so it is off by default; classifiers only",
+    )
     parser.add_argument("--fresh", action="store_true", help="repeat finished runs")
     add_amp_options(parser)
     parser.add_argument(
@@ -153,7 +164,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     args.methods = dict(methods)
     if len(args.methods) < len(methods):
         parser.error("--methods names a method twice; expected different ones")
-    folders = [TEACHER]
+    folders = [TEACHER, INSPECTION]
     for run in args.run:
         name, _, config = run.partition("=")
         if not name or not config:
@@ -161,7 +172,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         if folder_name(name) in folders:
             parser.error(
                 f"--run {name} would share the folder {folder_name(name)} with another "
-                "run; expected different names, and none that is 'teacher'"
+                "run; expected different names, and none that is 'teacher' or "
+                "'inspection'"
             )
         folders.append(folder_name(name))
     return args
@@ -207,7 +219,7 @@ def main(
         notes (Sequence[str]): Paragraphs of the report that explain it.
         command (str, optional): What was called, for the report; None for this tool
             with ``argv``.
-        appendix (callable, optional): Gives further parts of the report in the end,
+        appendix (callable, optional): Gives further pictures of the report in the end,
             see :func:`pckd_mm.experiments.compare`.
 
     Returns:
@@ -225,6 +237,7 @@ def main(
         args.seeds,
         args.dataset,
         args.work_dir,
+        args.inspect,
     )
 
     def end(number, frame):
@@ -256,7 +269,7 @@ def main(
     finally:
         signal.signal(signal.SIGTERM, before)
     if tables:
-        print(f"\n{tables}\n\nReport: {args.work_dir / 'report.md'}")
+        print(f"\n{tables}\n\nReport: {args.work_dir / 'report.html'}")
     if failures:
         print("\n" + "\n\n".join(failures.values()), file=sys.stderr)
         print(f"\n{len(failures)} failed: {'; '.join(failures)}", file=sys.stderr)

@@ -4,8 +4,9 @@ python tools/demo.py
 
 Trains a teacher, then the same small student alone, with KD and with PCKD, three seeds
 each, on letters of 92 categories that are rendered from matplotlib's fonts. The report
-is in work_dirs/demo. A second call prints the table again; --fresh trains everything
-anew.
+is work_dirs/demo/report.html, in one file, with the images that were previewed longest,
+the category centers of the networks, and what they confuse. A second call prints the
+table again; --fresh trains everything anew.
 
 The letters are chosen so that no quarter turn of one looks like another, since the four
 rotated views of an image share its label.
@@ -67,6 +68,7 @@ def run() -> int:
         f"--run=KD=configs/kd/{pair}.py",
         f"--run=PCKD=configs/pckd/{pair}.py",
         "--work-dir=work_dirs/demo",
+        "--inspect",
         *shared,
     ]
     return main(

@@ -4,8 +4,9 @@ python tools/demo_det.py
 
 Writes the scenes to data/digit_scenes, as a devkit of Pascal VOC, and trains a Faster
 R-CNN as the teacher, then the same smaller one alone and with PCKD, three seeds each.
-The report, with pictures of what they detect, is in work_dirs/demo_det. A second call
-prints the table again; --fresh trains everything anew.
+The report, with pictures of what they detect, is work_dirs/demo_det/report.html, in one
+file, and report.md beside it. A second call prints the table again; --fresh trains
+everything anew.
 """
 
 import sys
@@ -15,6 +16,7 @@ from typing import List, Sequence
 from compare import main
 from dataset_converters.digits_to_voc import write_scenes
 from demo import begin
+from pckd_mm.analysis import Picture
 from pckd_mm.analysis.detections import detect, plot_detections
 from pckd_mm.experiments import PlannedTable
 from pckd_mm.utils.dependencies import has_detection
@@ -38,7 +40,7 @@ NOTES = [
 ]
 
 
-def detections(tables: Sequence[PlannedTable]) -> List[str]:
+def detections(tables: Sequence[PlannedTable]) -> List[Picture]:
     """Draw what the detectors of the first seed find in some scenes.
 
     Args:
@@ -46,7 +48,7 @@ def detections(tables: Sequence[PlannedTable]) -> List[str]:
             first in it.
 
     Returns:
-        list[str]: The parts of the report that show it; none where no run is finished.
+        list[Picture]: The picture for the report; none where no run is finished.
     """
     (table,) = tables
     students = {line.name: line.runs[0] for line in table.lines}
@@ -62,12 +64,20 @@ def detections(tables: Sequence[PlannedTable]) -> List[str]:
         return []
     scenes = detect(networks, threshold=THRESHOLD)
     plot_detections(WORK_DIR / PICTURE, scenes)
+    counts = {
+        name: sum(len(scene.boxes[name]) for scene in scenes)
+        for name in scenes[0].boxes
+    }
+    said = ", ".join(f"{name} {count}" for name, count in counts.items())
     return [
-        "## Detections",
-        f"The first {len(scenes)} scenes of the test: what is there, difficult objects "
-        "with a dashed line, and the boxes that the detectors of seed 0 give a score "
-        f"above {THRESHOLD}, with the score in percent.",
-        f"![Detections]({PICTURE})",
+        Picture(
+            "Detections",
+            PICTURE,
+            f"Boxes in {len(scenes)} scenes: {said}.",
+            f"The first {len(scenes)} scenes of the test: what is there, difficult "
+            "objects with a dashed line, and the boxes that the detectors of seed 0 "
+            f"give a score above {THRESHOLD}, with the score in percent.",
+        )
     ]
 
 

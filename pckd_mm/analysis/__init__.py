@@ -1,31 +1,25 @@
 from . import published
 from .curves import read_curve, read_epoch, read_preview
-from .metric import MAP50, TOP1, Metric, metric_of
-from .report import (
-    Method,
-    Row,
-    Table,
-    command_list,
-    format_number,
-    format_table,
-    markdown_table,
-    plot_curves,
-    plot_preview,
-    summarise,
-    write_report,
-)
+from .figures import plot_curves, plot_preview
+from .methods import Method, Score, Table, format_number
+from .metric import AP, MAP50, TOP1, Metric, metric_of
+from .pictures import Picture
+from .report import write_report
+from .tables import Row, command_list, format_table, summarise, table_cells
 
 __all__ = [
+    "AP",
     "MAP50",
     "Method",
     "Metric",
+    "Picture",
     "Row",
+    "Score",
     "TOP1",
     "Table",
     "command_list",
     "format_number",
     "format_table",
-    "markdown_table",
     "metric_of",
     "plot_curves",
     "plot_preview",
@@ -34,5 +28,6 @@ __all__ = [
     "read_epoch",
     "read_preview",
     "summarise",
+    "table_cells",
     "write_report",
 ]

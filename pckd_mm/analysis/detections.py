@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 from mmengine.config import Config
 
-from .report import new_figure
+from .figures import new_figure
 
 GROUND_TRUTH = "ground truth"
 

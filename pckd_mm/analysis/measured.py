@@ -7,12 +7,10 @@ from typing import Any, Dict, List, Mapping, Sequence, Union
 
 import yaml
 
-from .metric import MAP50, TOP1, Metric
+from .metric import AP, MAP50, TOP1, Metric
 
 # What runs are compared by, by the name of its field.
 METRICS = {"top1": TOP1, "map50": MAP50}
-# Where a run of a report has its AP after each epoch.
-AP_CURVE = "average_precision_50_95"
 BY_SEED = (*METRICS, "best", "ap")
 HEADER = (
     "# Measured by this project, in percent, by seed. top1 (map50, mAP@0.5, of a\n"
@@ -244,7 +242,7 @@ def _field_of(metric: str) -> str:
 def _by_seed(key: str, runs: Mapping[int, dict]) -> Dict[str, Dict[int, float]]:
     """Values of the runs of a config, those of all runs or none of a kind."""
     curves = {seed: run.get(METRICS[key].slug) for seed, run in runs.items()}
-    aps = {seed: run.get(AP_CURVE) for seed, run in runs.items()}
+    aps = {seed: run.get(AP.slug) for seed, run in runs.items()}
     # Of JSON, whose keys are strings.
     values = {key: {seed: run["final"] for seed, run in runs.items()}}
     if all(curves.values()):

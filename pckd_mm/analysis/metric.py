@@ -16,6 +16,8 @@ class Metric:
         factor (float): From the scalar to percent.
         packages (tuple[str]): Libraries, beside those of every run, whose versions
             it depends on.
+        beside (tuple[Metric]): Metrics that are shown beside it, of runs that have
+            them.
     """
 
     key: str
@@ -24,6 +26,7 @@ class Metric:
     kind: str
     factor: float = 1.0
     packages: Tuple[str, ...] = ()
+    beside: Tuple["Metric", ...] = ()
 
     @property
     def slug(self) -> str:
@@ -32,6 +35,15 @@ class Metric:
 
 
 TOP1 = Metric("accuracy/top1", "top-1", "top-1 accuracy", "accuracy")
+# What a second VOCMetric writes, see configs/_base_/evaluators/iou_50_95.py. That of
+# one evaluator with ten thresholds would round mAP@0.5 to three decimals.
+AP = Metric(
+    "pascal_voc_50_95/mAP",
+    "AP",
+    "mean average precision over IoU 0.5 to 0.95 in steps of 0.05",
+    "average precision 50 95",
+    factor=100.0,
+)
 MAP50 = Metric(
     "pascal_voc/mAP",
     "mAP@0.5",
@@ -39,6 +51,7 @@ MAP50 = Metric(
     "average precision",
     factor=100.0,
     packages=("mmcv", "mmdet"),
+    beside=(AP,),
 )
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Iterator, Optional, Sequence, Tuple
 
-__all__ = ["channel_order", "image_size", "pixel_transform"]
+__all__ = ["channel_order", "image_size", "inner_datasets", "pixel_transform"]
 
 # Data sets that hold arrays instead of naming files: order of channels and size.
 _HELD = dict(
@@ -53,7 +53,7 @@ def channel_order(dataset: Any) -> Optional[str]:
         str, optional: ``'rgb'``, ``'bgr'`` or ``'gray'``; None where it is not known,
         as for a data set of one's own that reads images by its own code.
     """
-    return _of_all(_order(part) for part in _parts(dataset))
+    return _of_all(_order(part) for part in inner_datasets(dataset))
 
 
 def image_size(dataset: Any) -> Optional[Tuple[int, int]]:
@@ -65,7 +65,7 @@ def image_size(dataset: Any) -> Optional[Tuple[int, int]]:
     Returns:
         tuple[int, int], optional: None where the pipeline leaves them open.
     """
-    return _of_all(_size(part) for part in _parts(dataset))
+    return _of_all(_size(part) for part in inner_datasets(dataset))
 
 
 def pixel_transform(dataset: Any) -> Optional[str]:
@@ -78,7 +78,7 @@ def pixel_transform(dataset: Any) -> Optional[str]:
         str, optional: Name of its class: ``'Normalize'``, or one of torchvision's that
         scale to 0 to 1. None where there is none.
     """
-    for part in _parts(dataset):
+    for part in inner_datasets(dataset):
         for step in _transforms(part):
             names = _names(step)
             if "Normalize" in names:
@@ -88,6 +88,24 @@ def pixel_transform(dataset: Any) -> Optional[str]:
                     if name in names:
                         return f"torchvision/{name}"
     return None
+
+
+def inner_datasets(dataset: Any) -> Iterator[Any]:
+    """The data sets inside of wrappers.
+
+    Args:
+        dataset (dict | Dataset): As for :func:`channel_order`.
+
+    Yields:
+        dict | Dataset: Each of them; the data set itself where it is no wrapper.
+    """
+    if _get(dataset, "datasets") is not None:
+        for part in _get(dataset, "datasets"):
+            yield from inner_datasets(part)
+    elif _get(dataset, "dataset") is not None:
+        yield from inner_datasets(_get(dataset, "dataset"))
+    else:
+        yield dataset
 
 
 def _order(dataset: Any) -> Optional[str]:
@@ -154,17 +172,6 @@ def _height_and_width(size: Any, is_swapped: bool) -> Optional[Tuple[int, int]]:
 def _held(dataset: Any) -> tuple:
     known = [_HELD[name] for name in sorted(_names(dataset)) if name in _HELD]
     return known[0] if known else (None, None)
-
-
-def _parts(dataset: Any) -> Iterator[Any]:
-    """The data sets inside of wrappers."""
-    if _get(dataset, "datasets") is not None:
-        for part in _get(dataset, "datasets"):
-            yield from _parts(part)
-    elif _get(dataset, "dataset") is not None:
-        yield from _parts(_get(dataset, "dataset"))
-    else:
-        yield dataset
 
 
 def _transforms(dataset: Any) -> Iterator[Any]:

@@ -1,11 +1,12 @@
 """Data samples of whole batches, as :class:`InMemoryDataset` gives them."""
 
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence
 
+import torch
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-__all__ = ["is_whole_batch", "one_each"]
+__all__ = ["is_whole_batch", "one_each", "places_of"]
 
 
 def is_whole_batch(data_samples: Sequence[Any], one_label: bool = False) -> bool:
@@ -48,3 +49,19 @@ def one_each(data_samples: Sequence[Any], one_label: bool = False) -> List[Any]:
         DataSample(metainfo=dict(sample_idx=place)).set_gt_label(label)
         for place, label in zip(places, labels, strict=True)
     ]
+
+
+def places_of(data_samples: Sequence[Any]) -> Optional[Tensor]:
+    """Places of a batch's images in the training set.
+
+    Args:
+        data_samples (Sequence[DataSample]): A sample for each image, or one for all.
+
+    Returns:
+        Tensor, optional: Their ``sample_idx``, shape (B,), on the host; None where a
+        sample has none.
+    """
+    places = [sample.get("sample_idx") for sample in data_samples]
+    if not places or any(place is None for place in places):
+        return None
+    return torch.cat([torch.as_tensor(place).reshape(-1) for place in places])

@@ -4,16 +4,17 @@ import importlib.util
 import shlex
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
-from pckd_mm.analysis import write_report
+from pckd_mm.analysis import Picture, write_report
 from pckd_mm.utils.precision import NO_BFLOAT16
 
 from .facts import made_with_together
+from .job import ExperimentError, Job
 from .places import find_places
-from .plan import PlannedTable, Request, all_runs, make_plan
-from .run import ExperimentError, Run, TeacherTest
+from .plan import PlannedTable, Request, all_jobs, all_runs, make_plan
+from .run import Run, TeacherTest
 from .scheduler import Scheduler
 
-Appendix = Callable[[Sequence[PlannedTable]], Sequence[str]]
+Appendix = Callable[[Sequence[PlannedTable]], Sequence[Picture]]
 
 
 def compare(
@@ -39,7 +40,7 @@ def compare(
         threads (int, optional): Threads of a run.
         fresh (bool): Whether to repeat finished runs.
         appendix (callable, optional): Called with the tables when no run is left to
-            train, if any is finished; gives further parts of the report.
+            train, if any is finished; gives further pictures of the report.
 
     Returns:
         tuple[str, dict[str, str]]: The tables, empty where no run is finished; the
@@ -54,18 +55,18 @@ def compare(
             "install matplotlib"
         )
     plan = make_plan(request)
-    runs = all_runs(plan)
+    runs, work = all_runs(plan), all_jobs(plan)
     try:
         places, threads = find_places(jobs, per_gpu, threads)
     except ValueError as error:
         raise ExperimentError(str(error)) from None
     devices = ", ".join(dict.fromkeys(map(str, places)))
     at_a_time = f"{len(places)} at a time on {devices}"
-    print(f"{len(runs)} runs, {at_a_time}, in {request.work_dir}", flush=True)
+    print(f"{len(work)} runs, {at_a_time}, in {request.work_dir}", flush=True)
     if request.settings.amp is not None:
         _say_where_it_stays_float32(runs)
 
-    def report(run: Optional[Run] = None, ended: bool = False) -> str:
+    def report(job: Optional[Job] = None, ended: bool = False) -> str:
         done = [other.note() for other in runs if other.is_finished]
         if not done:
             return ""
@@ -73,13 +74,15 @@ def compare(
         facts = {"command": command, **made_with_together(done)}
         if settings.options:
             facts["options"] = shlex.join(settings.option_list())
-        renewed = None if run is None else [t.name for t in plan if run in t.runs()]
+        renewed = None
+        if job is not None:
+            renewed = [table.name for table in plan if job in all_jobs([table])]
         tables = [table.table() for table in plan]
         more = appendix(plan) if ended and appendix is not None else ()
         folder = request.work_dir
         return write_report(folder, title, tables, notes, facts, renewed, more)
 
-    failures = Scheduler(runs, places, threads, fresh, report).train()
+    failures = Scheduler(work, places, threads, fresh, report).train()
     return report(ended=True), failures
 
 

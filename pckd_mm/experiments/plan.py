@@ -4,15 +4,17 @@ import argparse
 import difflib
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import DictAction
 
-from pckd_mm.analysis import Method, Table, published, read_preview
+from pckd_mm.analysis import TOP1, Method, Table, published, read_preview
 
-from .run import TEACHER, ExperimentError, Run, Settings, TeacherTest, read_config
+from .inspection import INSPECTION, Inspection
+from .job import ExperimentError, Job, Settings
+from .run import TEACHER, Run, TeacherTest, read_config
 
 # Of the working directory, as the paths inside of the configs are.
 CONFIGS = Path("configs")
@@ -37,6 +39,7 @@ class Request:
         seeds (Sequence[int]): Seeds of what has none of its own.
         dataset (str): What the configs' names begin with.
         work_dir (Path): Folder of all runs.
+        inspect (bool): Whether to look into the networks of each table.
     """
 
     settings: Settings
@@ -47,6 +50,7 @@ class Request:
     seeds: Sequence[int] = (0,)
     dataset: str = DATASET
     work_dir: Path = WORK_DIR
+    inspect: bool = False
 
 
 @dataclass
@@ -77,6 +81,10 @@ class Line:
         """Read back what is finished."""
         done = [run for run in self.runs if run.is_finished]
         previews = {run.seed: read_preview(run.folder) for run in done}
+        further = {
+            metric: {run.seed: c for run in done if (c := run.curve(metric))}
+            for metric in self.runs[0].metric.beside
+        }
         return Method(
             self.name,
             {run.seed: run.curve() for run in done},
@@ -85,6 +93,7 @@ class Line:
             self.runs[0].config,
             self.command,
             self.published,
+            {metric: curves for metric, curves in further.items() if curves},
         )
 
 
@@ -96,11 +105,13 @@ class PlannedTable:
         name (str): Name of the table; empty for the only one.
         lines (list[Line]): Its lines, the student alone first.
         teacher (Line, optional): The teacher.
+        inspection (Inspection, optional): The look into its networks.
     """
 
     name: str
     lines: List[Line]
     teacher: Optional[Line] = None
+    inspection: Optional[Inspection] = None
 
     def runs(self) -> List[Run]:
         """Its runs, the teacher's first, then seed by seed."""
@@ -115,7 +126,34 @@ class PlannedTable:
         """Read back what is finished."""
         teacher = self.teacher.method() if self.teacher else None
         methods = [line.method() for line in self.lines]
-        return Table(methods, teacher, self.name, self.runs()[0].metric)
+        inspected = self.inspection.found() if self.inspection else None
+        return Table(methods, teacher, self.name, self.runs()[0].metric, inspected)
+
+    def inspected_by(self, settings: Settings, folder: Path) -> "PlannedTable":
+        """The table with a look into the networks of the first seeds.
+
+        Args:
+            settings (Settings): What all runs share.
+            folder (Path): Where it is written.
+
+        Returns:
+            PlannedTable: The table.
+
+        Raises:
+            ExperimentError: Where they are no classifiers of images.
+        """
+        lines = [*([self.teacher] if self.teacher else []), *self.lines]
+        networks = {line.name: line.runs[0] for line in lines}
+        for run in networks.values():
+            if run.metric is not TOP1:
+                raise ExperimentError(
+                    f"--inspect found {run.config}, which is measured by "
+                    f"{run.metric.name}; expected classifiers of images: leave "
+                    "--inspect out."
+                )
+        teacher = self.teacher.name if self.teacher else None
+        inspection = Inspection(folder, settings, networks, teacher, self.name)
+        return replace(self, inspection=inspection)
 
 
 def make_plan(request: Request) -> List[PlannedTable]:
@@ -132,9 +170,16 @@ def make_plan(request: Request) -> List[PlannedTable]:
             this tool, or the configs are measured by different metrics.
     """
     tables = _Planner(request).tables()
+    if request.inspect:
+        folders = [request.work_dir / table.name / INSPECTION for table in tables]
+        tables = [
+            table.inspected_by(request.settings, folder)
+            for table, folder in zip(tables, folders, strict=True)
+        ]
     runs = all_runs(tables)
+    for job in all_jobs(tables):
+        job.check_folder()
     for run in runs:
-        run.check_folder()
         if run.metric != runs[0].metric:
             raise ExperimentError(
                 f"{runs[0].config} is measured by {runs[0].metric.name}, {run.config} "
@@ -146,6 +191,12 @@ def make_plan(request: Request) -> List[PlannedTable]:
 def all_runs(tables: Sequence[PlannedTable]) -> List[Run]:
     """Each run of some tables once, table by table."""
     return list(dict.fromkeys(run for table in tables for run in table.runs()))
+
+
+def all_jobs(tables: Sequence[PlannedTable]) -> List[Job]:
+    """The runs of some tables, then what looks into their networks."""
+    inspections = [table.inspection for table in tables if table.inspection]
+    return [*all_runs(tables), *inspections]
 
 
 def describe(tables: Sequence[PlannedTable]) -> str:

@@ -3,34 +3,24 @@
 import functools
 import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-import time
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
-from pckd_mm.analysis import metric_of, read_curve, read_epoch
+from pckd_mm.analysis import Metric, metric_of, read_curve, read_epoch
 from pckd_mm.utils.checkpoint import student_beside
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.endings import ending, last_lines, networks_of
-from pckd_mm.utils.files import write_whole
-from pckd_mm.utils.precision import AMP_OPTIONS
+from pckd_mm.utils.endings import networks_of
 
 from .facts import made_with, precision
 from .hold_out import hold_out
+from .job import ExperimentError, Job, Settings
 
 TEACHER = "teacher"
 _from_file = functools.lru_cache(None)(load_config)
-
-
-class ExperimentError(Exception):
-    """What ends an experiment or one of its runs, in words for the user."""
 
 
 def read_config(path: str, name: str) -> Config:
@@ -51,39 +41,8 @@ def read_config(path: str, name: str) -> Config:
     return _from_file(Path(path).absolute())
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the runs of an experiment share.
-
-    Args:
-        root (Path): The repository, whose tools train and test.
-        options (dict): Settings that override those of every config.
-        amp (str, optional): "auto" for mixed precision where it is fast, "force" for
-            it everywhere. Defaults to None.
-        val_share (float, optional): Share of the training images that is held out to
-            validate on, in place of the test set. Defaults to None.
-    """
-
-    root: Path
-    options: Dict[str, Any] = field(default_factory=dict)
-    amp: Optional[str] = None
-    val_share: Optional[float] = None
-
-    def option_list(self) -> List[str]:
-        """The options as on a command line."""
-        return [f"{key}={value}" for key, value in self.options.items()]
-
-    def amp_option(self) -> List[str]:
-        """What asks for mixed precision, as on a command line."""
-        return [AMP_OPTIONS[self.amp]] if self.amp is not None else []
-
-    def val_option(self) -> List[str]:
-        """What holds training images out, as on a command line."""
-        return ["--val-share", str(self.val_share)] if self.val_share else []
-
-
 @dataclass(eq=False)
-class Run:
+class Run(Job):
     """One training: a config, with a seed, in a process and a folder of its own.
 
     ``FOLDER.py`` beside the folder is the config as it is trained, all settings merged
@@ -107,6 +66,8 @@ class Run:
             out.
     """
 
+    verb = "trained"
+    made_of = "its config, seed or teacher has"
     split = "val"  # whose metric counts
 
     name: str
@@ -118,10 +79,6 @@ class Run:
     after: Optional["Run"] = None
     group: str = ""
     options: Dict[str, Any] = field(default_factory=dict)
-    process: Optional[subprocess.Popen] = field(default=None, init=False)
-    started: float = field(default=0.0, init=False)
-    ended: float = field(default=0.0, init=False)
-    epochs_before: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.cfg = deepcopy(read_config(self.config, self.name))
@@ -165,6 +122,16 @@ class Run:
         return f"{self.group} {self.header}".strip()
 
     @property
+    def needs(self) -> Sequence[Job]:
+        """Sequence[Job]: The run that trains its teacher."""
+        return () if self.after is None else (self.after,)
+
+    @property
+    def who(self) -> str:
+        """str: It and its networks."""
+        return f"{self} ({networks_of(self.cfg.model)})"
+
+    @property
     def distils(self) -> bool:
         """bool: Whether it needs a teacher."""
         return "teacher_ckpt" in self.cfg.model
@@ -181,34 +148,23 @@ class Run:
         return Path(student_beside(str(path))) if self.distils else path
 
     @property
-    def log(self) -> Path:
-        """Path: What the process printed."""
-        return self.folder / "output.log"
-
-    @property
-    def config_file(self) -> Path:
-        """Path: The config as it is trained."""
-        return self.folder.parent / f"{self.folder.name}.py"
-
-    @property
     def made_from(self) -> str:
         """str: What is trained."""
         return self.config
 
-    @property
-    def is_finished(self) -> bool:
-        """bool: Whether it was trained to its end."""
-        return (self.folder / "finished.json").is_file()
+    def curve(self, metric: Optional[Metric] = None) -> Dict[int, float]:
+        """A metric in percent after each epoch that was validated so far.
 
-    @property
-    def is_begun(self) -> bool:
-        """bool: Whether anything is in its folder."""
-        return self.folder.is_dir() and any(self.folder.iterdir())
+        Args:
+            metric (Metric, optional): Which; None for the one that runs are compared
+                by.
 
-    def curve(self) -> Dict[int, float]:
-        """The metric in percent after each epoch that was validated so far."""
-        curve = read_curve(self.folder, self.metric.key)
-        return {epoch: self.metric.factor * value for epoch, value in curve.items()}
+        Returns:
+            dict[int, float]: The values; empty where it is not measured.
+        """
+        metric = metric or self.metric
+        curve = read_curve(self.folder, metric.key)
+        return {epoch: metric.factor * value for epoch, value in curve.items()}
 
     def epochs_done(self) -> int:
         """Epochs trained so far."""
@@ -218,6 +174,17 @@ class Run:
         # step of a resumed run may lie behind the one that it was cut off at.
         done = max(max(self.curve(), default=0), read_epoch(self.folder) - 1)
         return min(done, self.epochs)
+
+    def outcome(self) -> Optional[str]:
+        """The metric in percent after the last epoch, with its name."""
+        curve = self.curve()
+        if self.epochs not in curve:
+            return None
+        return f"{self.metric.name} {curve[self.epochs]:.2f}"
+
+    def result(self) -> Dict[str, Any]:
+        """What ``finished.json`` holds."""
+        return {self.metric.slug: self.curve()[self.epochs], **self.made_with()}
 
     def text(self) -> str:
         """What ``FOLDER.py`` holds; the same text means the same training."""
@@ -229,106 +196,20 @@ class Run:
             text += f"# The teacher: {digest(self.cfg.model.teacher_ckpt)}\n"
         return text + self.cfg.pretty_text
 
-    def is_changed(self) -> bool:
-        """Whether another training was begun in its folder."""
-        return (
-            self.config_file.is_file()
-            and self.config_file.read_text(encoding="utf-8") != self.text()
-        )
-
     def state(self) -> str:
         """What is to be done, in words."""
         if self.folder.is_dir() and self.is_changed():
             return "changed, anew"
         if self.is_finished:
-            return f"finished, {self.metric.name} {self.curve()[self.epochs]:.2f}"
+            return f"finished, {self.outcome()}"
         done = self.epochs_done()
         return f"continued after epoch {done}" if done else "to do"
-
-    def check_folder(self) -> None:
-        """Refuse a folder that was not made by this tool.
-
-        Raises:
-            ExperimentError: Where it is one.
-        """
-        if self.is_begun and not self.config_file.is_file():
-            raise ExperimentError(
-                f"{self.folder} is there and was not made by this tool; expected no "
-                "such folder: give another --work-dir."
-            )
-
-    def prepare(self, fresh: bool = False) -> None:
-        """Write the config; make room where another one was trained.
-
-        Args:
-            fresh (bool): Whether to remove what was trained before.
-        """
-        if self.is_begun and fresh:
-            shutil.rmtree(self.folder)
-        elif self.is_begun and self.is_changed():
-            print(f"{self}: its config, seed or teacher has changed; trained anew.")
-            set_aside(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Half a config would be one that has changed, and the run be trained anew.
-        write_whole(str(self.config_file), self.text().encode())
 
     def command(self) -> List[str]:
         """Command line of the process, without the interpreter."""
         command = [str(self.settings.root / "tools" / "train.py")]
         command += [str(self.config_file), "--work-dir", str(self.folder), "--resume"]
         return command + self.settings.amp_option()
-
-    def start(
-        self,
-        threads: Optional[int] = None,
-        place: Optional[Mapping[str, str]] = None,
-    ) -> None:
-        """Start the process.
-
-        Args:
-            threads (int, optional): Threads that it may use; None for what the
-                environment says, else one.
-            place (Mapping, optional): What its environment says of the device.
-        """
-        environment = {"OMP_NUM_THREADS": "1", **os.environ, **(place or {})}
-        if threads is not None:
-            environment["OMP_NUM_THREADS"] = str(threads)
-        self.epochs_before = self.epochs_done()
-        self.started = time.monotonic()
-        with open(self.log, "a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self.command()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
-
-    def finish(self) -> float:
-        """Check that the process did its work, and note it.
-
-        Returns:
-            float: The metric in percent after the last epoch.
-
-        Raises:
-            ExperimentError: With the end of the log.
-        """
-        self.ended = time.monotonic()
-        curve = self.curve()
-        if self.process.returncode or self.epochs not in curve:
-            status = self.process.returncode
-            who = f"{self} failed (exit status {status})"
-            if status < 0:  # it could not say anything itself
-                who = f"{self} ({networks_of(self.cfg.model)}) {ending(status)}"
-            lines = last_lines(self.log.read_text(errors="replace"))
-            raise ExperimentError(
-                "\n".join(lines) + f"\n\n{who}; the end of its log, {self.log}, is "
-                "above. The same command goes on from here."
-            )
-        note = {self.metric.slug: curve[self.epochs], **self.made_with()}
-        text = json.dumps(note) + "\n"
-        write_whole(str(self.folder / "finished.json"), text.encode())
-        return curve[self.epochs]
 
     def precision(self) -> str:
         """What it computes in on this machine, as tools/train.py trains it.
@@ -351,16 +232,6 @@ class Run:
         """What :meth:`made_with` was when it finished."""
         note = json.loads((self.folder / "finished.json").read_text())
         return {key: value for key, value in note.items() if key != self.metric.slug}
-
-    def stop(self) -> None:
-        """End the process, if it runs."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
 
 @dataclass(eq=False)
@@ -400,13 +271,12 @@ class TeacherTest(Run):
         out = str(self.folder / "metrics.json")
         return [*command, "--work-dir", str(self.folder), "--out", out]
 
-    def curve(self) -> Dict[int, float]:
-        """Its metric in percent, as that of a single epoch."""
+    def curve(self, metric: Optional[Metric] = None) -> Dict[int, float]:
+        """A metric in percent, as that of a single epoch."""
+        metric = metric or self.metric
         path = self.folder / "metrics.json"
-        if not path.is_file():
-            return {}
-        value = json.loads(path.read_text())[self.metric.key]
-        return {1: self.metric.factor * value}
+        values = json.loads(path.read_text()) if path.is_file() else {}
+        return {1: metric.factor * values[metric.key]} if metric.key in values else {}
 
     def precision(self) -> str:
         """What the test computes in: no optimizer has a part in it."""
@@ -422,11 +292,3 @@ def digest(path: str) -> str:
     if not Path(path).is_file():
         return path
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def set_aside(folder: Path) -> None:
-    """Rename a folder to NAME.old, or NAME.old2 and so on."""
-    number = 1
-    while (new := Path(f"{folder}.old{number if number > 1 else ''}")).exists():
-        number += 1
-    folder.rename(new)

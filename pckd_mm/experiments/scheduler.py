@@ -8,8 +8,8 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 from pckd_mm.utils.endings import ending
 
+from .job import ExperimentError, Job
 from .places import Place
-from .run import ExperimentError, Run
 
 
 def duration(seconds: float) -> str:
@@ -25,11 +25,11 @@ class Progress:
     """Lines of finished runs, and one live line where the output is a terminal.
 
     Args:
-        runs (Sequence[Run]): All runs.
+        runs (Sequence[Job]): All runs.
         jobs (int): Runs at a time.
     """
 
-    def __init__(self, runs: Sequence[Run], jobs: int) -> None:
+    def __init__(self, runs: Sequence[Job], jobs: int) -> None:
         self.runs = runs
         self.jobs = jobs
         self.live = sys.stdout.isatty()
@@ -54,9 +54,9 @@ class Progress:
         # No run is shared out, so the longest one is a lower bound.
         return max(sum(left) / self.jobs, max(left))
 
-    def finished(self, run: Run, value: float, before: bool = False) -> None:
+    def finished(self, run: Job, before: bool = False) -> None:
         """Print the line of a run."""
-        line = f"{run}: {run.metric.name} {value:.2f}"
+        line = f"{run}: {run.outcome()}"
         if before:
             self._print(f"{line} (finished before)")
             return
@@ -66,7 +66,7 @@ class Progress:
             line += self._time_left()
         self._print(line + "]")
 
-    def failed(self, run: Run) -> None:
+    def failed(self, run: Job) -> None:
         """Print the line of a run that failed."""
         how = ending(run.process.returncode)
         self._print(f"{run}: {how}, see {run.log}; the others go on")
@@ -105,8 +105,8 @@ class Scheduler:
     """Train what is not finished, a run at each place at a time.
 
     Args:
-        runs (Sequence[Run]): The runs, in this order; each waits for the one that
-            trains its teacher.
+        runs (Sequence[Job]): The runs, in this order; each waits for those that it
+            needs, such as the one that trains its teacher.
         places (Sequence[Place]): Where runs are trained; the first that is free is
             taken.
         threads (int, optional): Threads of a run.
@@ -116,11 +116,11 @@ class Scheduler:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[Job],
         places: Sequence[Place],
         threads: Optional[int] = None,
         fresh: bool = False,
-        refresh: Optional[Callable[[Run], object]] = None,
+        refresh: Optional[Callable[[Job], object]] = None,
     ) -> None:
         self.places = list(places)
         self.threads = threads
@@ -128,7 +128,7 @@ class Scheduler:
         self.refresh = refresh
         self.progress = Progress(runs, len(places))
         self.waiting = list(runs)
-        self.running: Dict[Run, Place] = {}
+        self.running: Dict[Job, Place] = {}
         self.failures: Dict[str, str] = {}
 
     def train(self) -> Dict[str, str]:
@@ -155,30 +155,32 @@ class Scheduler:
         for run in [run for run in self.running if run.process.poll() is not None]:
             del self.running[run]
             try:
-                value = run.finish()
+                run.finish()
             except ExperimentError as error:
                 self.failures[str(run)] = str(error)
                 self.progress.failed(run)
                 continue
-            self.progress.finished(run, value)
+            self.progress.finished(run)
             if self.refresh is not None:
                 self.refresh(run)
 
     def _start(self) -> None:
-        """Start what may start: there is room, and its teacher is trained."""
+        """Start what may start: there is room, and what it needs is there."""
         for run in list(self.waiting):
             free = [p for p in self.places if p not in self.running.values()]
-            if run.after is not None and str(run.after) in self.failures:
+            failed = [need for need in run.needs if str(need) in self.failures]
+            if failed:
                 self.waiting.remove(run)
-                reason = f"{run} was not trained: {run.after} failed."
+                reason = f"{run} was not {run.verb}: {failed[0]} failed."
                 self.failures[str(run)] = reason
                 continue
-            if not free or run.after in [*self.waiting, *self.running]:
+            unfinished = [*self.waiting, *self.running]
+            if not free or any(need in unfinished for need in run.needs):
                 continue
             self.waiting.remove(run)
             run.prepare(self.fresh)
             if run.is_finished:
-                self.progress.finished(run, run.curve()[run.epochs], before=True)
+                self.progress.finished(run, before=True)
                 continue
             run.start(self.threads, free[0].environment)
             self.running[run] = free[0]

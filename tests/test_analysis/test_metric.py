@@ -4,8 +4,10 @@ import pytest
 from mmengine.config import Config
 from mmpretrain.evaluation import Accuracy
 
-from pckd_mm.analysis import MAP50, TOP1, metric_of
+from pckd_mm.analysis import AP, MAP50, TOP1, metric_of
 from tests.builders import CONFIGS
+
+AP_BESIDE = CONFIGS / "_base_" / "evaluators" / "iou_50_95.py"
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,7 @@ from tests.builders import CONFIGS
         (dict(type="VOCMetric", metric="mAP", eval_mode="11points"), MAP50),
         (dict(type="mmdet.VOCMetric", metric=["mAP"], iou_thrs=[0.5]), MAP50),
         ([dict(type="CocoMetric"), dict(type="VOCMetric")], MAP50),
+        ([dict(type="VOCMetric", prefix="other"), dict(type="VOCMetric")], MAP50),
         ([dict(type="Accuracy", topk=5), dict(type="Accuracy")], TOP1),
     ],
 )
@@ -38,6 +41,7 @@ def test_metric_of_an_evaluator(evaluator, metric):
         dict(type="Accuracy", prefix="mine"),
         dict(type="VOCMetric", iou_thrs=0.75),
         dict(type="VOCMetric", iou_thrs=[0.5, 0.75]),
+        dict(type="VOCMetric", **Config.fromfile(AP_BESIDE).iou_50_95),
         dict(type="VOCMetric", metric="recall"),
         dict(type="VOCMetric", prefix="mine"),
     ],
@@ -55,5 +59,8 @@ def test_configs_of_the_repository():
 def test_keys_are_those_of_the_libraries():
     metric = Accuracy()
     assert TOP1.key == f"{metric.default_prefix}/top1" and TOP1.factor == 1
-    voc = pytest.importorskip("mmdet.evaluation").VOCMetric()
+    VOCMetric = pytest.importorskip("mmdet.evaluation").VOCMetric
+    voc = VOCMetric()
+    beside = VOCMetric(**Config.fromfile(AP_BESIDE).iou_50_95)
+    assert AP.key == f"{beside.prefix}/{beside.metric}" and MAP50.beside == (AP,)
     assert MAP50.key == f"{voc.default_prefix}/{voc.metric}" and voc.iou_thrs == [0.5]

@@ -1,9 +1,11 @@
 """From methods, pairs and seeds to runs, teachers and tables."""
 
+import json
 import re
 
 import pytest
 
+from pckd_mm.analysis import AP
 from pckd_mm.experiments import (
     ExperimentError,
     Request,
@@ -369,6 +371,20 @@ def test_one_comparison_has_one_metric(configs):
         match="voc_student.py is measured by mAP@0.5, .*wide_8.py by top-1",
     ):
         ask(runs=runs)
+
+
+def test_metrics_beside_the_first_are_read_where_they_are(configs):
+    text = STUDENT.format(12).replace("Accuracy", "mmdet.VOCMetric")
+    (table,) = ask(runs={"a": write("vanilla/voc_student", text, configs)})
+    folder = table.runs()[0].folder / "1" / "vis_data"
+    folder.mkdir(parents=True)
+    (folder.parents[1] / "finished.json").write_text("{}")
+    scores = {"pascal_voc/mAP": 0.5, "pascal_voc_50_95/mAP": 0.25, "step": 12}
+    for keys, further in ((2, {}), (3, {AP: {0: {12: 25.0}}})):
+        kept = dict(sorted(scores.items(), key=lambda s: len(s[0]))[:keys])
+        (folder / "scalars.json").write_text(json.dumps(kept))
+        (method,) = table.table().methods
+        assert method.curves == {0: {12: 50.0}} and method.further == further
 
 
 def test_foreign_folders_are_refused(configs):

@@ -13,6 +13,7 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from pckd_mm.analysis import AP
 from pckd_mm.experiments import ExperimentError, Run, Settings, TeacherTest
 from tests.builders import ROOT, Point
 
@@ -104,7 +105,8 @@ def test_what_is_to_be_done(make):
     assert run.state() == "continued after epoch 2" and run.epochs_done() == 2
     log_epochs(run, 3, 3, "2")
     run.process = Ended(0)
-    assert run.finish() == 53.0
+    run.finish()
+    assert run.outcome().endswith(" 53.00")
     assert run.state() == "finished, top-1 53.00" and run.epochs_done() == 3
     note = json.loads((run.folder / "finished.json").read_text())
     assert note == {"accuracy": 53.0, **run.note()}
@@ -221,7 +223,8 @@ def test_the_test_of_a_teacher(make, tmp_path):
     assert run.curve() == {}
     (run.folder / "metrics.json").write_text('{"accuracy/top1": 99.5}')
     run.process = Ended(0)
-    assert run.finish() == 99.5
+    run.finish()
+    assert run.outcome().endswith(" 99.50")
     assert run.note()["tested"] == str(weights)
     assert run.note()["precision"] == "float32"
 
@@ -265,9 +268,10 @@ def test_a_detectors_map_in_percent(make, tmp_path):
     folder.mkdir(parents=True)
     scores = {"pascal_voc/mAP": 0.375, "pascal_voc/AP50": 0.999, "step": 3}
     (folder / "scalars.json").write_text(json.dumps(scores))
-    assert run.curve() == {3: 37.5}
+    assert run.curve() == {3: 37.5} and run.curve(AP) == {}
     run.process = Ended(0)
-    assert run.finish() == 37.5
+    run.finish()
+    assert run.outcome().endswith(" 37.50")
     assert run.state() == "finished, mAP@0.5 37.50"
     note = json.loads((run.folder / "finished.json").read_text())
     assert note == {"average_precision": 37.5, **run.note()}
@@ -279,8 +283,12 @@ def test_a_detectors_map_in_percent(make, tmp_path):
     weights.write_bytes(b"weights")
     test = make(DETECTOR, kind=TeacherTest, tested=weights, seed=2)
     test.prepare()
-    (test.folder / "metrics.json").write_text('{"pascal_voc/mAP": 0.5}')
-    assert test.curve() == {1: 50.0}
+    values = {"pascal_voc/mAP": 0.5}
+    (test.folder / "metrics.json").write_text(json.dumps(values))
+    assert test.curve() == {1: 50.0} and test.curve(AP) == {}
+    values["pascal_voc_50_95/mAP"] = 0.25
+    (test.folder / "metrics.json").write_text(json.dumps(values))
+    assert test.curve() == {1: 50.0} and test.curve(AP) == {1: 25.0}
     assert mmdet.search(test.made_with()["software"])
 
 
@@ -338,7 +346,8 @@ def test_mmengine_validates_the_last_epoch_whatever_the_interval(make):
     assert run.curve() == {2: 80.0, 3: 81.0}
     assert run.checkpoint.is_file()
     run.process = Ended(0)
-    assert run.finish() == 81.0
+    run.finish()
+    assert run.outcome().endswith(" 81.00")
 
 
 def test_the_network_for_its_own_library(make):

@@ -28,7 +28,7 @@ class FakeRun:
 
     epochs, epochs_before = 10, 0
     started, ended = 0.0, 7.0
-    process = None
+    process, verb = None, "trained"
     metric = TOP1
 
     def __init__(self, name, after=None, fails=False, finished=False):
@@ -44,8 +44,12 @@ class FakeRun:
     def epochs_done(self):
         return 10 * self.is_finished
 
-    def curve(self):
-        return {10: 70.0}
+    @property
+    def needs(self):
+        return [] if self.after is None else [self.after]
+
+    def outcome(self):
+        return f"{self.metric.name} 70.00"
 
     def prepare(self, fresh):
         self.fresh = fresh
@@ -59,7 +63,6 @@ class FakeRun:
         if self.fails:
             raise ExperimentError(f"why {self} failed")
         self.is_finished = True
-        return 70.0
 
     def stop(self):
         self.stopped = True

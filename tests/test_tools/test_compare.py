@@ -8,9 +8,11 @@ import time
 
 import pytest
 
-from pckd_mm.analysis import report
-from pckd_mm.experiments import Run, TeacherTest, comparison
+from pckd_mm.analysis import Picture, pictures
+from pckd_mm.analysis.inspection import write_inspection
+from pckd_mm.experiments import Inspection, Run, TeacherTest, comparison
 from tests.builders import ROOT
+from tests.test_analysis.finished import PNG, inspected
 
 sys.path.insert(0, str(ROOT / "tools"))
 import compare  # noqa: E402
@@ -142,11 +144,11 @@ def trainings(monkeypatch):
         run.process = FakeProcess()
 
     def draw(path, *args):
-        path.write_bytes(b"a picture")
+        path.write_bytes(PNG)
 
     monkeypatch.setattr(Run, "start", start)
-    monkeypatch.setattr(report, "plot_curves", draw)
-    monkeypatch.setattr(report, "plot_preview", draw)
+    monkeypatch.setattr(pictures, "plot_curves", draw)
+    monkeypatch.setattr(pictures, "plot_preview", draw)
     return started
 
 
@@ -169,6 +171,35 @@ def test_teacher_first_and_each_run_once(tmp_path, trainings, capsys):
     args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1, 5), "--jobs=1")
     assert compare.main(args) == 0
     assert trainings == ["student alone, seed 5", "PCKD, seed 5"]
+
+
+def test_networks_are_looked_into_when_all_are_trained(
+    tmp_path, trainings, monkeypatch, capsys
+):
+    def look(inspection, threads=None):
+        trainings.append(str(inspection))
+        inspection.process, inspection.started = FakeProcess(), time.monotonic()
+        write_inspection(inspection.folder, inspected())
+
+    monkeypatch.setattr(Inspection, "start", look)
+    monkeypatch.setattr(pictures, "plot_centers", pictures.plot_curves)
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1), "--jobs=2", "--inspect")
+    assert compare.main(args) == 0
+    assert len(trainings) == 6 and trainings[-1] == "inspection"
+    assert "inspection: of 3 networks, 0 s  [6/6 runs]" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    assert "What the student still confuses" in page
+    assert compare.main(args) == 0 and len(trainings) == 6
+    # A network that is trained anew is looked into anew.
+    teacher = tmp_path / "teacher"
+    (teacher / "finished.json").unlink()
+    assert compare.main(args) == 0
+    assert trainings[6:] == ["teacher", "PCKD, seed 0", "PCKD, seed 1", "inspection"]
+    # One that cannot be trained is not.
+    trainings.fail = ["PCKD, seed 0"]
+    assert compare.main([args[0], args[1], "--fresh", *args[2:]]) == 1
+    assert "inspection was not made: PCKD, seed 0 failed." in capsys.readouterr().err
+    assert "still confuses" not in (tmp_path / "report.html").read_text()
 
 
 def test_changed_settings_train_anew_and_keep_what_was_there(
@@ -247,6 +278,7 @@ def test_a_method_its_options_and_its_seeds():
         (["--run=alone"], "expected NAME=CONFIG"),
         (["--run=a=x.py", "--run=a=y.py"], "expected different names"),
         (["--run=teacher=x.py"], "expected different names"),
+        (["--run=inspection=x.py"], "expected different names"),
         (["--run=a=x.py", "--jobs=0"], "--jobs is 0; expected 1 or more"),
         (["--run=a=x.py", "--seeds", "1", "1"], "names a seed twice"),
         (["--run=a=x.py", "--threads=0"], "--threads is 0; expected 1 or more"),
@@ -293,6 +325,7 @@ def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
     for config in [args.teacher, *(run.split("=")[1] for run in args.run)]:
         assert (ROOT / config).is_file()
         assert "letters_" in config
+    assert args.inspect
     # The report tells how the letters were chosen.
     assert any("No quarter turn of a letter" in note for note in settings["notes"])
 
@@ -315,12 +348,13 @@ def test_an_appendix_is_asked_for_once_in_the_end(tmp_path, trainings):
 
     def appendix(planned):
         asked.append([run.is_finished for run in planned[0].runs()])
-        return ["## More", "what is more"]
+        (tmp_path / "more.png").write_bytes(PNG)
+        return [Picture("More", "more.png", "a dot", "what is more")]
 
     args = command(tmp_path, "--teacher", ALONE, *seeds(0), "--jobs=1")
     assert compare.main(args, appendix=appendix) == 0
     assert asked == [[True, True, True]]
-    assert "## More\n\nwhat is more\n\n## Made by" in (
+    assert "## More\n\nwhat is more\n\n![a dot](more.png)\n\n[report.html]" in (
         (tmp_path / "report.md").read_text()
     )
     # Nothing is finished, nothing is shown.
@@ -402,7 +436,7 @@ def test_a_teacher_that_is_there_is_tested_and_not_trained(clone, trainings):
     assert table["teacher"]["runs"][0]["tested"] == "zoo/cifar100_resnet20_60e.pth"
     # Twelve epochs have no published value.
     assert [m["published"] for m in table["methods"]] == [None, None]
-    assert "published" not in (compare.WORK_DIR / "report.md").read_text()
+    assert "published |" not in (compare.WORK_DIR / "report.md").read_text()
 
 
 def test_other_runs_go_on_when_one_fails(clone, trainings, capsys):

@@ -98,9 +98,11 @@ def test_what_was_found_is_drawn_and_shown(tmp_path, monkeypatch):
     table = PlannedTable("", lines, Line("teacher", [teacher]))
     monkeypatch.setattr(demo_det, "WORK_DIR", work)
 
-    parts = demo_det.detections([table])
-    assert parts[0] == "## Detections" and parts[-1] == "![Detections](detections.png)"
-    assert "The first 3 scenes" in parts[1] and "above 0.3" in parts[1]
+    (picture,) = demo_det.detections([table])
+    assert (picture.headline, picture.file) == ("Detections", "detections.png")
+    assert "The first 3 scenes" in picture.text and "above 0.3" in picture.text
+    # The one image with objects has two.
+    assert picture.alt.startswith("Boxes in 3 scenes: ground truth 2, teacher ")
     # Three images; what is there, the teacher, the student alone and PCKD.
     assert cv2.imread(str(work / "detections.png")).shape == (1080, 1440, 3)
 
@@ -112,9 +114,9 @@ def test_what_was_found_is_drawn_and_shown(tmp_path, monkeypatch):
         "pckd_mm.experiments.comparison.Scheduler.train", lambda self: {}
     )
     shown, _ = compare.compare(request, "Title", appendix=demo_det.detections)
-    assert "mAP@0.5 mean +- std" in shown and "| 50.00 +- -" in shown
+    assert "mAP@0.5 last, mean +- std" in shown and "| 50.00 +- -" in shown
     text = (work / "report.md").read_text()
-    assert "\n\n![Detections](detections.png)\n\n## Made by" in text
+    assert "(detections.png)\n\n[report.html]" in text
     assert cv2.imread(str(work / "detections.png")).shape == (1080, 1080, 3)
 
     for run in (teacher, alone):
@@ -149,7 +151,7 @@ def test_the_whole_demo_on_few_scenes(tmp_path, monkeypatch, capsys):
     for line in ("| teacher ", "| student alone ", "| PCKD "):
         assert line in table
     report = (tmp_path / "work_dirs" / "demo_det" / "report.md").read_text()
-    assert "mAP@0.5" in report and "![Detections](detections.png)" in report
+    assert "mAP@0.5" in report and "(detections.png)" in report
     # Four scenes; what is there, the teacher, the student alone and PCKD.
     picture = tmp_path / "work_dirs" / "demo_det" / "detections.png"
     assert cv2.imread(str(picture)).shape == (1440, 1440, 3)

@@ -3,6 +3,7 @@
 _base_ = [
     "mmdet::_base_/models/faster-rcnn_r50_fpn.py",
     "mmdet::_base_/default_runtime.py",
+    "../evaluators/iou_50_95.py",
 ]
 
 classes = (
@@ -80,9 +81,10 @@ test_dataloader = dict(
     ),
 )
 val_dataloader = test_dataloader
-test_evaluator = dict(type="VOCMetric", metric="mAP", eval_mode="area")
+evaluator = dict(type="VOCMetric", metric="mAP", eval_mode="area")
+test_evaluator = [evaluator, dict(evaluator, **_base_.iou_50_95)]
 val_evaluator = test_evaluator
-del dataset, pipeline, classes
+del dataset, pipeline, classes, evaluator
 
 default_hooks = dict(
     # A head of other categories than the data's ends the run.

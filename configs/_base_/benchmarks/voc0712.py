@@ -1,8 +1,12 @@
 # Pascal VOC 07+12 by MMDetection's recipe, Faster R-CNN with ResNet-50 and FPN: 4
 # epochs of three passes each, 8 GPUs x 2 images; mAP@0.5 on VOC 2007 test. What
-# differs: errors in the data are told in words, and the random numbers of an epoch's
-# workers depend on (seed, epoch), so that a run can be resumed exactly.
-_base_ = "mmdet::pascal_voc/faster-rcnn_r50_fpn_1x_voc0712.py"
+# differs: errors in the data are told in words, the random numbers of an epoch's
+# workers depend on (seed, epoch), so that a run can be resumed exactly, and AP over
+# IoU 0.5 to 0.95 stands beside mAP@0.5.
+_base_ = [
+    "mmdet::pascal_voc/faster-rcnn_r50_fpn_1x_voc0712.py",
+    "../evaluators/iou_50_95.py",
+]
 
 train_dataloader = dict(
     _base_.train_dataloader,
@@ -13,6 +17,11 @@ for dataset in _base_.train_dataloader.dataset.dataset.datasets:
     dataset.type = "pckd_mm.CheckedVOCDataset"
 del dataset
 val_dataloader = dict(dataset=dict(type="pckd_mm.CheckedVOCDataset"))
+val_evaluator = [
+    _base_.val_evaluator,
+    dict(_base_.val_evaluator, **_base_.iou_50_95),
+]
+test_evaluator = val_evaluator
 
 default_hooks = dict(
     # A head of other categories than the data's ends the run.

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from pckd_mm.engine.image_previews import ImagePreviews
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.wrappers import unwrap
@@ -39,7 +40,9 @@ class PreviewRecordHook(Hook):
     weight below 1) and ``histogram`` (counts of weights in equal bins over [0, 1]),
     and shows threshold and share in the log. Counts stay on the device meanwhile, so
     that no step waits for them. Lines from that epoch on, which a run that was cut off
-    or an earlier one in the folder left, are removed.
+    or an earlier one in the folder left, are removed. Of each training image
+    ``preview_images.npz`` has how often it was previewed (:class:`ImagePreviews`),
+    where the instances of the distiller are images.
 
     Args:
         bins (int): Bins of the histogram. Defaults to 20.
@@ -49,9 +52,12 @@ class PreviewRecordHook(Hook):
         self.bins = bins
         self._counts: Union[Tensor, int] = 0
         self._steps = 0
+        self._images = ImagePreviews()
 
     def before_train(self, runner: Runner) -> None:
         self._counts = self._steps = 0
+        self._images = ImagePreviews()
+        self._images.is_off = not unwrap(runner.model).instances_are_images
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
@@ -65,13 +71,16 @@ class PreviewRecordHook(Hook):
         counts = torch.cat([counts, (weight < 1).sum()[None]]).double()
         self._counts = self._counts + counts
         self._steps += 1
+        self._images.take((data_batch or {}).get("data_samples"), weight)
         steps = len(runner.train_dataloader)
         if (runner.iter + 1) % steps:
             return
         counts, recorded = self._counts, self._steps
         self._counts = self._steps = 0
         if recorded < steps:
+            self._images.begin()
             return  # resumed in the middle of this pass
+        self._images.end(runner, (runner.iter + 1) // steps)
         all_reduce(counts)
         *histogram, previewed = counts.tolist()
         record = dict(

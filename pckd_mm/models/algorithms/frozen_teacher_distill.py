@@ -136,6 +136,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     # Images that one process needs in a batch to compare them with each other.
     min_images = 1
+    # Whether the distiller's instances are whole images, one weight each.
+    instances_are_images = True
     # What prepares batches where the config of it has no type.
     preprocessor_type = "mmpretrain.ClsDataPreprocessor"
 

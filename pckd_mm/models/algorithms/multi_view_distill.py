@@ -2,7 +2,6 @@
 
 from typing import Any, Dict, List, Optional, Sequence, Union
 
-import torch
 from mmengine.model import BaseModel
 from mmpretrain.models import (
     BaseClassifier,
@@ -15,7 +14,7 @@ from mmpretrain.models import (
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from pckd_mm.datasets.whole_batch import is_whole_batch, one_each
+from pckd_mm.datasets.whole_batch import is_whole_batch, one_each, places_of
 from pckd_mm.models.classifiers import PlainClassifier, keep_as_built
 from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
@@ -273,11 +272,11 @@ def _weigh(losses: Dict[str, Tensor], share: float) -> Dict[str, Tensor]:
 
 
 def _sample_idx(data_samples: List[DataSample]) -> Tensor:
-    places = [sample.get("sample_idx") for sample in data_samples]
-    if any(place is None for place in places):
+    places = places_of(data_samples)
+    if places is None:
         raise ValueError(
             "A loss asks for sample_idx, which the data samples do not have; expected "
             "the place of each image in the training set: leave sample_idx among the "
             "meta_keys of PackInputs."
         )
-    return torch.cat([torch.as_tensor(place).reshape(-1) for place in places])
+    return places

@@ -72,6 +72,7 @@ class RoIDistill(FrozenTeacherDistill):
     """
 
     preprocessor_type = "mmdet.DetDataPreprocessor"
+    instances_are_images = False
 
     def __init__(
         self,

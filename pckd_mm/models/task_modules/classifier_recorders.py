@@ -14,13 +14,14 @@ from torch.utils.hooks import RemovableHandle
 
 from pckd_mm.registry import TASK_UTILS
 
-from .classifier import ClassifierLayer
+from .classifier import Classifier, ClassifierLayer
 
 __all__ = [
     "ClassifierBiasRecorder",
     "ClassifierCentersRecorder",
     "ClassifierFeatureRecorder",
     "ClassifierLogitsRecorder",
+    "category_centers",
 ]
 
 
@@ -186,3 +187,18 @@ class ClassifierBiasRecorder(_ParameterRecorder):
             if layer.has_bias:
                 bias = bias + layer.factor * module.bias
         return bias
+
+
+def category_centers(network: nn.Module, classifier: Classifier) -> Tensor:
+    """The category centers of a network, as ``source="classifier.weight"`` has them.
+
+    Args:
+        network (nn.Module): The network.
+        classifier (Classifier): Its classifier, which has layers.
+
+    Returns:
+        Tensor: Shape (C, D), without gradient.
+    """
+    recorder = ClassifierCentersRecorder("classifier.weight", classifier.layers)
+    recorder.prepare_from_model(network)
+    return recorder.get_record_data().detach()

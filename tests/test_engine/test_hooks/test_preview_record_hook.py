@@ -15,6 +15,7 @@ from tests.builders import image_folder, run_config
 
 class Model(nn.Module):
     progress = 0.5
+    instances_are_images = True
 
     def __init__(self, weights):
         super().__init__()

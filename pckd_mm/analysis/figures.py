@@ -1,0 +1,241 @@
+"""Pictures of a comparison of methods over seeds."""
+
+import math
+from pathlib import Path
+from statistics import mean
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .methods import Curve, Method
+from .metric import TOP1, Metric
+
+
+def spread(curves: Sequence[Curve]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and standard deviation over runs, at the steps that all of them have.
+
+    Args:
+        curves (Sequence[dict[int, float]]): A value for each step, of each run.
+
+    Returns:
+        tuple[ndarray, ndarray, ndarray]: Steps, means and sample standard deviations
+        (0 for a single run), each of shape (steps,).
+    """
+    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    values = np.array([[curve[step] for step in steps] for curve in curves])
+    deviation = np.zeros(len(steps))
+    if len(curves) > 1:
+        deviation = values.std(axis=0, ddof=1)
+    return np.array(steps), values.mean(axis=0), deviation
+
+
+def new_figure(width: float, height: float):
+    """An empty figure, without matplotlib's global state.
+
+    Args:
+        width (float): Width, inches of 120 pixels.
+        height (float): Height, inches.
+
+    Returns:
+        matplotlib.figure.Figure: The figure.
+
+    Raises:
+        ImportError: Where matplotlib is missing.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "The pictures are drawn by matplotlib, which is not installed: "
+            "pip install matplotlib"
+        ) from error
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _curve_axes(columns: int, widths: Optional[Sequence[float]] = None):
+    """Figure and axes side by side, over epochs."""
+    widths = widths or [1] * columns
+    figure = new_figure(4.6 * sum(widths), 3.8)
+    from matplotlib.ticker import MaxNLocator
+
+    axes = figure.subplots(1, columns, width_ratios=widths, squeeze=False)[0]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure, axes
+
+
+def _draw_spread(axis, curves: Sequence[Curve], label: str, color: str) -> None:
+    steps, middle, deviation = spread(curves)
+    # Not every epoch need be validated.
+    marker = "." if len(steps) < steps[-1] else None
+    axis.plot(steps, middle, color=color, label=label, linewidth=1.5, marker=marker)
+    axis.fill_between(
+        steps,
+        middle - deviation,
+        middle + deviation,
+        color=color,
+        alpha=0.2,
+        linewidth=0,
+    )
+
+
+def plot_curves(
+    path: Path,
+    methods: Sequence[Method],
+    teacher: Optional[Method] = None,
+    metric: Metric = TOP1,
+) -> None:
+    """Draw the metric over epochs: the whole run, and its last part closer.
+
+    Args:
+        path (Path): The picture.
+        methods (Sequence[Method]): The methods; the first is drawn in grey, one
+            without a finished run not at all.
+        teacher (Method, optional): The teacher, whose last value is drawn.
+        metric (Metric): What the curves are of. Defaults to top-1.
+
+    Raises:
+        ImportError: Where matplotlib is missing.
+    """
+    figure, (whole, last) = _curve_axes(2)
+    for index, method in enumerate(methods):
+        if not method.curves:
+            continue
+        color = "0.35" if index == 0 else f"C{(index - 1) % 10}"
+        for axis in (whole, last):
+            _draw_spread(axis, list(method.curves.values()), method.name, color)
+    shown = [method for method in methods if method.curves]
+    if teacher is not None and not teacher.curves:
+        teacher = None
+    if teacher is not None:
+        for axis in (whole, last):
+            axis.axhline(
+                mean(teacher.finals),
+                color="0.35",
+                linestyle="--",
+                linewidth=1,
+                label=f"{teacher.name}, last epoch",
+            )
+    several = any(len(method.curves) > 1 for method in shown)
+    whole.set_ylabel(f"{metric.label} (%)")
+    whole.set_title("Mean and standard deviation over seeds" if several else "One seed")
+    handles, labels = whole.get_legend_handles_labels()
+    size = "medium" if len(labels) < 7 else "x-small"
+    whole.legend(handles, labels, loc="lower right", frameon=False, fontsize=size)
+
+    epochs = max(max(curve) for m in shown for curve in m.curves.values())
+    begin = 1 + math.floor(0.7 * epochs)
+    low, high = [], [mean(teacher.finals)] if teacher is not None else []
+    for method in shown:
+        steps, middle, deviation = spread(list(method.curves.values()))
+        late = steps >= begin
+        low.extend(middle[late] - deviation[late])
+        high.extend(middle[late] + deviation[late])
+    margin = 0.05 * (max(high) - min(low)) + 0.05
+    last.set_ylim(min(low) - margin, max(high) + margin)
+    last.set_xlim(begin, max(epochs, begin + 1))
+    last.set_title(f"From epoch {begin} on")
+    figure.savefig(path)
+
+
+def plot_preview(path: Path, methods: Sequence[Method]) -> None:
+    """Draw the preview's curriculum: threshold, share of previewed images, weights.
+
+    Args:
+        path (Path): The picture.
+        methods (Sequence[Method]): Methods with a preview.
+
+    Raises:
+        ImportError: Where matplotlib is missing.
+    """
+    from matplotlib.colors import LogNorm
+
+    figure, (threshold, share, *weights) = _curve_axes(
+        2 + len(methods), [0.9, 0.9, *[1.2] * len(methods)]
+    )
+    for index, method in enumerate(methods):
+        for axis, key in ((threshold, "threshold"), (share, "share")):
+            factor = 100 if key == "share" else 1
+            curves = [
+                {record["epoch"]: factor * record[key] for record in records}
+                for records in method.previews.values()
+            ]
+            _draw_spread(axis, curves, method.name, f"C{index % 10}")
+    threshold.set_title("Threshold")
+    threshold.set_ylabel("difficulty that still counts in full")
+    share.set_title("Previewed images")
+    share.set_ylabel("share of the training images (%)")
+    share.set_ylim(bottom=0)
+    if len(methods) > 1:
+        share.legend(frameon=False)
+
+    for axis, method in zip(weights, methods, strict=True):
+        epochs, shares = _weight_shares(list(method.previews.values()))
+        shown = axis.pcolormesh(
+            np.append(epochs, epochs[-1] + 1) - 0.5,
+            np.linspace(0, 1, len(shares) + 1),
+            np.ma.masked_equal(100 * shares, 0),
+            norm=LogNorm(vmin=0.1, vmax=100),
+            cmap="viridis_r",
+        )
+        axis.grid(False)
+        axis.set_ylabel("preview weight")
+        name = f" of {method.name}" if len(methods) > 1 else ""
+        axis.set_title(f"Weights{name}")
+        bar = figure.colorbar(shown, ax=axis, label="images in the bin (%)")
+        bar.ax.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    figure.savefig(path)
+
+
+def _weight_shares(previews: Sequence[List[dict]]) -> Tuple[np.ndarray, np.ndarray]:
+    """Epochs, and the share of images in each bin of weights in each of them."""
+    counts: Dict[int, np.ndarray] = {}
+    for records in previews:
+        for record in records:
+            histogram = np.asarray(record["histogram"], dtype=float)
+            counts[record["epoch"]] = counts.get(record["epoch"], 0) + histogram
+    epochs = np.array(sorted(counts))
+    table = np.stack([counts[epoch] for epoch in epochs.tolist()], axis=1)
+    return epochs, table / table.sum(axis=0)
+
+
+def plot_centers(
+    path: Path, matrices: Dict[str, np.ndarray], likeness: Dict[str, float]
+) -> None:
+    """Draw correlations between the category centers of networks side by side.
+
+    Args:
+        path (Path): The picture.
+        matrices (dict[str, np.ndarray]): A matrix of shape (C, C) for each network.
+        likeness (dict[str, float]): How alike those of a network are to the teacher's,
+            for its title; not every network need have one.
+
+    Raises:
+        ImportError: Where matplotlib is missing.
+    """
+    columns = min(4, len(matrices))
+    rows = math.ceil(len(matrices) / columns)
+    figure = new_figure(2.9 * columns + 0.6, 3.1 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    beside = [matrix[~np.eye(len(matrix), dtype=bool)] for matrix in matrices.values()]
+    limit = max(np.percentile(np.abs(values), 99.5) for values in beside)
+    for axis, (name, matrix) in zip(axes, matrices.items(), strict=False):
+        # A center's correlation with itself is 1, and would be all that is seen.
+        shown = np.ma.array(matrix, mask=np.eye(len(matrix), dtype=bool))
+        drawn = axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        title = name
+        if name in likeness:
+            title += f"\nlike the teacher: {likeness[name]:.3f}"
+        axis.set_title(title, fontsize="medium")
+    for axis in axes[len(matrices) :]:
+        axis.set_visible(False)
+    figure.colorbar(drawn, ax=axes.tolist(), label="correlation", shrink=0.8)
+    figure.savefig(path)

@@ -1,0 +1,158 @@
+"""Finished runs of methods that are compared with each other."""
+
+from dataclasses import dataclass, field
+from statistics import mean, stdev
+from typing import Dict, List, Optional, Tuple
+
+from .inspection import Inspected
+from .metric import TOP1, Metric
+
+Curve = Dict[int, float]
+
+
+def format_number(value: Optional[float], form: str = ".2f") -> str:
+    """Write a number, or a dash for one that is not known.
+
+    Args:
+        value (float, optional): The number.
+        form (str): How to write it. Defaults to two decimals.
+
+    Returns:
+        str: The number or '-'.
+    """
+    return "-" if value is None else format(value, form)
+
+
+@dataclass
+class Method:
+    """Finished runs of one method.
+
+    Args:
+        name (str): Name of the method in table and pictures.
+        curves (dict[int, dict[int, float]]): The metric in percent after each epoch
+            that was validated, of the run of each seed; empty before any is finished.
+        previews (dict[int, list[dict]]): Records of the preview of each seed's run;
+            empty for a method without preview.
+        notes (dict[int, dict]): What else is known of each seed's run, such as its
+            commit; ``tested`` where it is no training, but the test of a checkpoint.
+        config (str): Path of the config; empty where unknown.
+        command (str): What gives this line of the table; empty where unknown.
+        published (float, optional): The metric in percent that is published for this
+            very setting.
+        further (dict[Metric, dict[int, dict[int, float]]]): Curves as ``curves`` of the
+            metrics that stand beside the main one, where runs have them.
+    """
+
+    name: str
+    curves: Dict[int, Curve]
+    previews: Dict[int, List[dict]] = field(default_factory=dict)
+    notes: Dict[int, dict] = field(default_factory=dict)
+    config: str = ""
+    command: str = ""
+    published: Optional[float] = None
+    further: Dict[Metric, Dict[int, Curve]] = field(default_factory=dict)
+
+    @property
+    def finals(self) -> List[float]:
+        """list[float]: The metric after the last epoch of each run."""
+        return list(self.score().finals)
+
+    def score(self, metric: Optional[Metric] = None) -> "Score":
+        """Its values of a metric.
+
+        Args:
+            metric (Metric, optional): One of ``further``; None for the main one.
+
+        Returns:
+            Score: The values, none where not all of its runs have the metric.
+        """
+        curves = self.curves if metric is None else self.further.get(metric, {})
+        if len(curves) < len(self.curves):  # a mean over other runs than the main one's
+            curves = {}
+        return Score(
+            tuple(curve[max(curve)] for curve in curves.values()),
+            tuple(
+                max(curve.values())
+                for seed, curve in curves.items()
+                if "tested" not in self.notes.get(seed, {})
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Score:
+    """Values of a metric over the runs of a method, in percent.
+
+    Args:
+        finals (tuple[float]): After the last epoch of each run.
+        bests (tuple[float]): After the best epoch of each run, of those that were
+            validated; what was tested but not trained here has none.
+    """
+
+    finals: Tuple[float, ...] = ()
+    bests: Tuple[float, ...] = ()
+
+    @property
+    def mean(self) -> Optional[float]:
+        """float, optional: Mean of the last epochs; None without a run."""
+        return mean(self.finals) if self.finals else None
+
+    @property
+    def std(self) -> Optional[float]:
+        """float, optional: Their sample standard deviation; None for one seed."""
+        return stdev(self.finals) if len(self.finals) > 1 else None
+
+    @property
+    def best(self) -> Optional[float]:
+        """float, optional: Mean of the best epochs; None where none is known."""
+        return mean(self.bests) if self.bests else None
+
+    def __str__(self) -> str:
+        if self.mean is None:
+            return "-"
+        return f"{self.mean:.2f} +- {format_number(self.std)}"
+
+
+@dataclass
+class Table:
+    """Methods that are compared with each other.
+
+    Args:
+        methods (list[Method]): The methods, the student alone first.
+        teacher (Method, optional): The teacher.
+        name (str): Name of the pair of networks; empty for the only table.
+        metric (Metric): What they are compared by. Defaults to top-1.
+        inspected (Inspected, optional): What a look into the networks of the first
+            seeds found.
+    """
+
+    methods: List[Method]
+    teacher: Optional[Method] = None
+    name: str = ""
+    metric: Metric = TOP1
+    inspected: Optional[Inspected] = None
+
+    @property
+    def everything(self) -> List[Method]:
+        """list[Method]: The teacher, if there is one, and the methods."""
+        return [*([self.teacher] if self.teacher else []), *self.methods]
+
+    @property
+    def further(self) -> List[Metric]:
+        """list[Metric]: The metrics beside the main one that any method has."""
+        return [
+            metric
+            for metric in self.metric.beside
+            if any(method.further.get(metric) for method in self.everything)
+        ]
+
+    def picture(self, kind: str) -> str:
+        """Name of the file of one of its pictures.
+
+        Args:
+            kind (str): What it shows: 'preview', 'centers', or the metric's ``slug``.
+
+        Returns:
+            str: The name.
+        """
+        return f"{kind}_{self.name}.png" if self.name else f"{kind}.png"

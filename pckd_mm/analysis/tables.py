@@ -1,0 +1,168 @@
+"""Tables of a comparison of methods over seeds."""
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Sequence
+
+from .methods import Score, Table, format_number
+from .metric import TOP1, Metric
+
+
+@dataclass
+class Row:
+    """One line of the table.
+
+    Args:
+        name (str): Name of the method.
+        score (Score): Its values of the main metric.
+        gain (float, optional): Mean of the last epochs over that of the baseline; None
+            for the baseline.
+        n (int): Number of runs, one a seed.
+        published (float, optional): Published value; None where there is none.
+        command (str): What gives this line.
+        further (dict[Metric, Score]): Its values of the metrics beside the main one.
+    """
+
+    name: str
+    score: Score
+    gain: Optional[float]
+    n: int = 1
+    published: Optional[float] = None
+    command: str = ""
+    further: Dict[Metric, Score] = field(default_factory=dict)
+
+
+def summarise(table: Table) -> List[Row]:
+    """Mean, spread and gain after the last epoch, and the best epoch.
+
+    Args:
+        table (Table): The table; gains are over its first method.
+
+    Returns:
+        list[Row]: A line for each method, the teacher first.
+    """
+    baseline = table.methods[0]
+    reference = baseline.score().mean
+    rows = []
+    for method in table.everything:
+        score = method.score()
+        has_gain = method is not baseline and None not in (score.mean, reference)
+        rows.append(
+            Row(
+                method.name,
+                score,
+                score.mean - reference if has_gain else None,
+                len(score.finals),
+                method.published,
+                method.command,
+                {metric: method.score(metric) for metric in table.further},
+            )
+        )
+    return rows
+
+
+def format_table(cells: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown, with columns in line for a terminal.
+
+    Args:
+        cells (Sequence[Sequence[str]]): Its lines, the headline first.
+
+    Returns:
+        str: The table, without a line break at the end.
+    """
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
+        for line in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def table_cells(rows: Sequence[Row], metric: Metric = TOP1) -> List[List[str]]:
+    """Write the numbers of a table.
+
+    Args:
+        rows (Sequence[Row]): Its lines. Where no line has a published value or no
+            command, that column is left out; of commands only their number is shown.
+        metric (Metric): What the numbers are. Defaults to top-1.
+
+    Returns:
+        list[list[str]]: The cells of its lines, the headline first.
+    """
+    columns = [["method", *(row.name for row in rows)]]
+    columns += _columns_of(metric, "best epoch", [row.score for row in rows])
+    for further in rows[0].further:
+        scores = [row.further[further] for row in rows]
+        columns += _columns_of(further, f"{further.name} best", scores)
+    columns += [
+        ["n", *(str(row.n) for row in rows)],
+        ["gain", *(format_number(row.gain, "+.2f") for row in rows)],
+    ]
+    if any(row.published is not None for row in rows):
+        columns.append(["published", *(format_number(row.published) for row in rows)])
+    if any(row.command for row in rows):
+        numbers = (f"[{k}]" if row.command else "-" for k, row in enumerate(rows, 1))
+        columns.append(["command", *numbers])
+    return [list(line) for line in zip(*columns, strict=True)]
+
+
+def _columns_of(metric: Metric, best: str, scores: Sequence[Score]) -> List[List[str]]:
+    """The columns of a metric, the last epoch and the best."""
+    return [
+        [f"{metric.name} last, mean +- std", *map(str, scores)],
+        [best, *(format_number(score.best) for score in scores)],
+    ]
+
+
+def caption(table: Table) -> str:
+    """Say what the numbers of a table are.
+
+    Args:
+        table (Table): The table.
+
+    Returns:
+        str: Some sentences.
+    """
+    curves = [curve for m in table.methods for curve in m.curves.values()]
+    if not curves:
+        return "No run is finished yet."
+    epochs = " or ".join(map(str, sorted({max(curve) for curve in curves})))
+    seeds = {
+        method.name: ", ".join(map(str, sorted(method.curves)))
+        for method in table.methods
+        if method.curves
+    }
+    text = (
+        f"{capital(table.metric.label)} in percent on the test set after the last "
+        f"epoch ({epochs}); mean and sample standard deviation over n seeds: "
+    )
+    if len(set(seeds.values())) == 1:
+        text += f"{next(iter(seeds.values()))}."
+    else:
+        text += "; ".join(f"{name} {mine}" for name, mine in seeds.items()) + "."
+    for metric in table.further:
+        text += f" {metric.name} is the {metric.label}."
+    return (
+        f"{text} The gain is that of the last epoch over {table.methods[0].name}. The "
+        "best epoch is the mean over seeds of each run's best validated epoch. It is "
+        "chosen on the test set itself: it is there to compare with published values, "
+        "which often are of the best epoch, and no gain is of it."
+    )
+
+
+def command_list(rows: Sequence[Row]) -> str:
+    """The commands that the table refers to.
+
+    Args:
+        rows (Sequence[Row]): Lines of the table.
+
+    Returns:
+        str: A block of shell commands, each behind its number; empty without any.
+    """
+    lines = [f"{row.command}  # [{k}]" for k, row in enumerate(rows, 1) if row.command]
+    return "\n".join(["```sh", *lines, "```"]) if lines else ""
+
+
+def capital(text: str) -> str:
+    """The text as it begins a sentence."""
+    return text[0].upper() + text[1:]

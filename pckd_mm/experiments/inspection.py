@@ -1,0 +1,82 @@
+"""A look into the networks of a table, once they are trained."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from pckd_mm.analysis.inspection import RESULT, Inspected, read_inspection
+
+from .job import Job, Settings
+from .run import Run, digest
+
+INSPECTION = "inspection"
+
+
+@dataclass(eq=False)
+class Inspection(Job):
+    """One process that tests the networks of a table and looks into them.
+
+    ``FOLDER.json`` beside the folder names them, with hashes of their checkpoints.
+
+    Args:
+        folder (Path): Where it is written.
+        settings (Settings): What it shares with the runs.
+        networks (dict[str, Run]): Names in the table and the runs that gave the
+            networks, the teacher's first.
+        teacher (str, optional): Which of the names is the teacher's.
+        group (str): What the user is told in front of its name.
+    """
+
+    verb = "made"
+    made_of = "its networks have"
+
+    folder: Path
+    settings: Settings
+    networks: Dict[str, Run]
+    teacher: Optional[str] = None
+    group: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.group} {INSPECTION}".strip()
+
+    @property
+    def config_file(self) -> Path:
+        """Path: What is to be inspected."""
+        return self.folder.with_name(f"{self.folder.name}.json")
+
+    @property
+    def needs(self) -> Sequence[Job]:
+        """Sequence[Job]: The runs that give its networks."""
+        return list(self.networks.values())
+
+    def text(self) -> str:
+        """What ``FOLDER.json`` holds; the same text means the same networks."""
+        networks = {
+            name: dict(
+                config=str(run.config_file),
+                checkpoint=str(run.checkpoint),
+                sha256=digest(str(run.checkpoint)),
+                folder=str(run.folder),
+            )
+            for name, run in self.networks.items()
+        }
+        request = dict(teacher=self.teacher, networks=networks)
+        return json.dumps(request, indent=2) + "\n"
+
+    def command(self) -> List[str]:
+        """Command line of the process, without the interpreter."""
+        module = "pckd_mm.analysis.inspect_networks"
+        return ["-m", module, str(self.config_file), str(self.folder)]
+
+    def outcome(self) -> Optional[str]:
+        """Of how many networks it is."""
+        if not (self.folder / RESULT).is_file():
+            return None
+        return f"of {len(self.networks)} networks"
+
+    def found(self) -> Optional[Inspected]:
+        """What was found; None before it is finished, and where networks changed."""
+        if self.is_finished and not self.is_changed():
+            return read_inspection(self.folder)
+        return None

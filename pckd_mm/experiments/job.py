@@ -1,0 +1,220 @@
+"""Work in a process and a folder of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from pckd_mm.utils.endings import ending, last_lines
+from pckd_mm.utils.files import write_whole
+from pckd_mm.utils.precision import AMP_OPTIONS
+
+
+class ExperimentError(Exception):
+    """What ends an experiment or one of its runs, in words for the user."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the runs of an experiment share.
+
+    Args:
+        root (Path): The repository, whose tools train and test.
+        options (dict): Settings that override those of every config.
+        amp (str, optional): "auto" for mixed precision where it is fast, "force" for
+            it everywhere. Defaults to None.
+        val_share (float, optional): Share of the training images that is held out to
+            validate on, in place of the test set. Defaults to None.
+    """
+
+    root: Path
+    options: Dict[str, Any] = field(default_factory=dict)
+    amp: Optional[str] = None
+    val_share: Optional[float] = None
+
+    def option_list(self) -> List[str]:
+        """The options as on a command line."""
+        return [f"{key}={value}" for key, value in self.options.items()]
+
+    def amp_option(self) -> List[str]:
+        """What asks for mixed precision, as on a command line."""
+        return [AMP_OPTIONS[self.amp]] if self.amp is not None else []
+
+    def val_option(self) -> List[str]:
+        """What holds training images out, as on a command line."""
+        return ["--val-share", str(self.val_share)] if self.val_share else []
+
+
+class Job(ABC):
+    """Work in a process and a folder of its own, done once.
+
+    A file beside the folder says what is to be done; ``finished.json`` in the folder
+    says that it was. A subclass has the attributes ``folder`` and ``settings``
+    (:class:`Settings`), and is a text for the user.
+    """
+
+    # What it is that is done, and what a change of it is of.
+    verb = "done"
+    made_of = "its settings have"
+
+    folder: Path
+    settings: Settings
+    epochs = 1
+    process: Optional[subprocess.Popen] = None
+    started = 0.0
+    ended = 0.0
+    epochs_before = 0
+
+    @property
+    def log(self) -> Path:
+        """Path: What the process printed."""
+        return self.folder / "output.log"
+
+    @property
+    def config_file(self) -> Path:
+        """Path: What is to be done."""
+        return self.folder.parent / f"{self.folder.name}.py"
+
+    @property
+    def needs(self) -> Sequence["Job"]:
+        """Sequence[Job]: What must be finished before."""
+        return ()
+
+    @property
+    def is_finished(self) -> bool:
+        """bool: Whether it came to its end."""
+        return (self.folder / "finished.json").is_file()
+
+    @property
+    def is_begun(self) -> bool:
+        """bool: Whether anything is in its folder."""
+        return self.folder.is_dir() and any(self.folder.iterdir())
+
+    @property
+    def who(self) -> str:
+        """str: It with what it is made of, for messages on a process that died."""
+        return str(self)
+
+    @abstractmethod
+    def text(self) -> str:
+        """What the file beside the folder holds; the same text means the same work."""
+
+    @abstractmethod
+    def command(self) -> List[str]:
+        """Command line of the process, without the interpreter."""
+
+    @abstractmethod
+    def outcome(self) -> Optional[str]:
+        """What came of it, in words; None where the result is not there."""
+
+    def epochs_done(self) -> int:
+        """How far it has come, of ``epochs``."""
+        return self.epochs if self.is_finished else 0
+
+    def result(self) -> Dict[str, Any]:
+        """What ``finished.json`` holds."""
+        return {}
+
+    def is_changed(self) -> bool:
+        """Whether other work was begun in its folder."""
+        return (
+            self.config_file.is_file()
+            and self.config_file.read_text(encoding="utf-8") != self.text()
+        )
+
+    def check_folder(self) -> None:
+        """Refuse a folder that was not made by this tool.
+
+        Raises:
+            ExperimentError: Where it is one.
+        """
+        if self.is_begun and not self.config_file.is_file():
+            raise ExperimentError(
+                f"{self.folder} is there and was not made by this tool; expected no "
+                "such folder: give another --work-dir."
+            )
+
+    def prepare(self, fresh: bool = False) -> None:
+        """Write what is to be done; make room where something else was.
+
+        Args:
+            fresh (bool): Whether to remove what was done before.
+        """
+        if self.is_begun and fresh:
+            shutil.rmtree(self.folder)
+        elif self.is_begun and self.is_changed():
+            print(f"{self}: {self.made_of} changed; {self.verb} anew.")
+            set_aside(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Half a text would be one that has changed, and all be done anew.
+        write_whole(str(self.config_file), self.text().encode())
+
+    def start(
+        self,
+        threads: Optional[int] = None,
+        place: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        """Start the process.
+
+        Args:
+            threads (int, optional): Threads that it may use; None for what the
+                environment says, else one.
+            place (Mapping, optional): What its environment says of the device.
+        """
+        environment = {"OMP_NUM_THREADS": "1", **os.environ, **(place or {})}
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        self.epochs_before = self.epochs_done()
+        self.started = time.monotonic()
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.command()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+
+    def finish(self) -> None:
+        """Check that the process did its work, and note it.
+
+        Raises:
+            ExperimentError: With the end of the log.
+        """
+        self.ended = time.monotonic()
+        status = self.process.returncode
+        if status or self.outcome() is None:
+            who = f"{self} failed (exit status {status})"
+            if status < 0:  # it could not say anything itself
+                who = f"{self.who} {ending(status)}"
+            lines = last_lines(self.log.read_text(errors="replace"))
+            raise ExperimentError(
+                "\n".join(lines) + f"\n\n{who}; the end of its log, {self.log}, is "
+                "above. The same command goes on from here."
+            )
+        text = json.dumps(self.result()) + "\n"
+        write_whole(str(self.folder / "finished.json"), text.encode())
+
+    def stop(self) -> None:
+        """End the process, if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def set_aside(folder: Path) -> None:
+    """Rename a folder to NAME.old, or NAME.old2 and so on."""
+    number = 1
+    while (new := Path(f"{folder}.old{number if number > 1 else ''}")).exists():
+        number += 1
+    folder.rename(new)

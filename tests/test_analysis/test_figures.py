@@ -1,0 +1,36 @@
+"""Pictures from numbers made by hand."""
+
+import pytest
+
+from pckd_mm.analysis import MAP50, Method, figures
+from pckd_mm.analysis.figures import spread
+from tests.test_analysis.finished import ALONE, TEACHER
+
+
+def test_spread_over_runs():
+    steps, mean, deviation = spread([{1: 1.0, 2: 4.0}, {1: 3.0, 2: 4.0, 3: 5.0}])
+    assert steps.tolist() == [1, 2]
+    assert mean.tolist() == [2.0, 4.0]
+    assert deviation.tolist() == [pytest.approx(2**0.5), 0.0]
+    assert spread([{1: 1.0}])[2].tolist() == [0.0]
+
+
+def axes_of(monkeypatch, *args):
+    """What plot_curves draws."""
+    drawn, new = [], figures.new_figure
+    monkeypatch.setattr(
+        figures, "new_figure", lambda *size: drawn.append(new(*size)) or drawn[-1]
+    )
+    figures.plot_curves(*args)
+    return drawn[0].axes
+
+
+def test_axes_name_the_metric_and_gaps_are_marked(tmp_path, monkeypatch):
+    methods = [ALONE, Method("gaps", {0: {2: 91.0, 4: 92.0}})]
+    whole, last = axes_of(monkeypatch, tmp_path / "a.png", methods, None, MAP50)
+    assert whole.get_ylabel() == "mean average precision at IoU 0.5 (%)"
+    assert [line.get_marker() for line in last.lines] == ["None", "."]
+    assert last.lines[1].get_xdata().tolist() == [2, 4]
+    monkeypatch.undo()
+    whole, _ = axes_of(monkeypatch, tmp_path / "b.png", [ALONE], TEACHER)
+    assert whole.get_ylabel() == "top-1 accuracy (%)"
