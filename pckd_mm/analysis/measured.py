@@ -11,6 +11,8 @@ from .metric import AP, MAP50, TOP1, Metric
 
 # What runs are compared by, by the name of its field.
 METRICS = {"top1": TOP1, "map50": MAP50}
+# The option of values that are of training images, held out, and not of the test set.
+VAL_SHARE = "val_share"
 BY_SEED = (*METRICS, "best", "ap")
 HEADER = (
     "# Measured by this project, in percent, by seed. top1 (map50, mAP@0.5, of a\n"
@@ -200,34 +202,39 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
             "one of plain configs."
         )
     # A student of two pairs, or one that is a teacher too, is in several tables.
-    rows: Dict[str, dict] = {}
-    runs: Dict[str, Dict[int, dict]] = {}
-    fields: Dict[str, str] = {}
+    rows: Dict[tuple, dict] = {}
+    runs: Dict[tuple, Dict[int, dict]] = {}
+    fields: Dict[tuple, str] = {}
     for table in report["tables"]:
-        key = _field_of(table.get("metric", TOP1.name))
+        kind = _field_of(table.get("metric", TOP1.name))
+        held_out = table.get("held_out")
+        shared = [f"{VAL_SHARE}={held_out}"] if held_out else []
         for row in [*filter(None, [table["teacher"]]), *table["methods"]]:
-            rows.setdefault(row["config"], row)
-            fields[row["config"]] = key
+            key = row["config"], (*row.get("options", ()), *shared)
+            rows.setdefault(key, row)
+            fields[key] = kind
             for run in row["runs"]:
                 if "tested" not in run:
-                    runs.setdefault(row["config"], {})[run["seed"]] = run
+                    runs.setdefault(key, {})[run["seed"]] = run
 
-    def values(config: str, key: str) -> str:
-        of_runs = (run.get(key) for run in runs[config].values())
+    def values(of_row: tuple, key: str) -> str:
+        of_runs = (run.get(key) for run in runs[of_row].values())
         return ", ".join(sorted({v or report.get(key) or "unknown" for v in of_runs}))
 
     return [
         Measurement(
-            config=config,
-            **_by_seed(fields[config], by_seed),
-            command=rows[config]["command"] or report["command"],
+            config=key[0],
+            **_by_seed(fields[key], by_seed),
+            command=rows[key]["command"] or report["command"],
             **{
-                key: values(config, key)
-                for key in ("commit", "hardware", "software", "precision")
+                name: values(key, name)
+                for name in ("commit", "hardware", "software", "precision")
             },
             date=max(run.get("date", "unknown") for run in by_seed.values()),
+            options=list(key[1]),
+            name=rows[key]["name"] if key[1] else "",
         )
-        for config, by_seed in runs.items()
+        for key, by_seed in runs.items()
     ]
 
 

@@ -41,6 +41,8 @@ class Method:
             very setting.
         further (dict[Metric, dict[int, dict[int, float]]]): Curves as ``curves`` of the
             metrics that stand beside the main one, where runs have them.
+        options (list[str]): Settings of its own, beside those of its config, as on a
+            command line.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Method:
     command: str = ""
     published: Optional[float] = None
     further: Dict[Metric, Dict[int, Curve]] = field(default_factory=dict)
+    options: List[str] = field(default_factory=list)
 
     @property
     def finals(self) -> List[float]:
@@ -124,6 +127,8 @@ class Table:
         metric (Metric): What they are compared by. Defaults to top-1.
         inspected (Inspected, optional): What a look into the networks of the first
             seeds found.
+        held_out (float, optional): Share of the training images that the values are
+            of; None for the test set.
     """
 
     methods: List[Method]
@@ -131,6 +136,7 @@ class Table:
     name: str = ""
     metric: Metric = TOP1
     inspected: Optional[Inspected] = None
+    held_out: Optional[float] = None
 
     @property
     def everything(self) -> List[Method]:

@@ -110,6 +110,7 @@ def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
         dict(
             name=row.name,
             config=method.config,
+            options=method.options,
             **_score_entry(row.score),
             n=row.n,
             gain=row.gain,
@@ -122,7 +123,11 @@ def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
     ]
     teacher = entries.pop(0) if table.teacher else None
     entry = dict(
-        name=table.name, metric=table.metric.name, teacher=teacher, methods=entries
+        name=table.name,
+        metric=table.metric.name,
+        held_out=table.held_out,
+        teacher=teacher,
+        methods=entries,
     )
     if table.inspected is not None:
         entry["inspected"] = dict(

@@ -132,8 +132,11 @@ def caption(table: Table) -> str:
         for method in table.methods
         if method.curves
     }
+    images = "the test set"
+    if table.held_out is not None:
+        images = f"{100 * table.held_out:g} % of the training images, held out,"
     text = (
-        f"{capital(table.metric.label)} in percent on the test set after the last "
+        f"{capital(table.metric.label)} in percent on {images} after the last "
         f"epoch ({epochs}); mean and sample standard deviation over n seeds: "
     )
     if len(set(seeds.values())) == 1:
@@ -142,11 +145,15 @@ def caption(table: Table) -> str:
         text += "; ".join(f"{name} {mine}" for name, mine in seeds.items()) + "."
     for metric in table.further:
         text += f" {metric.name} is the {metric.label}."
+    text += (
+        f" The gain is that of the last epoch over {table.methods[0].name}. The best "
+        "epoch is the mean over seeds of each run's best validated epoch. "
+    )
+    if table.held_out is not None:
+        return f"{text}It is chosen on these images themselves, and no gain is of it."
     return (
-        f"{text} The gain is that of the last epoch over {table.methods[0].name}. The "
-        "best epoch is the mean over seeds of each run's best validated epoch. It is "
-        "chosen on the test set itself: it is there to compare with published values, "
-        "which often are of the best epoch, and no gain is of it."
+        f"{text}It is chosen on the test set itself: it is there to compare with "
+        "published values, which often are of the best epoch, and no gain is of it."
     )
 
 

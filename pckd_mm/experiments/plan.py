@@ -94,6 +94,7 @@ class Line:
             self.command,
             self.published,
             {metric: curves for metric, curves in further.items() if curves},
+            [f"{key}={value}" for key, value in self.runs[0].options.items()],
         )
 
 
@@ -127,7 +128,9 @@ class PlannedTable:
         teacher = self.teacher.method() if self.teacher else None
         methods = [line.method() for line in self.lines]
         inspected = self.inspection.found() if self.inspection else None
-        return Table(methods, teacher, self.name, self.runs()[0].metric, inspected)
+        first = self.runs()[0]
+        held_out = first.settings.val_share
+        return Table(methods, teacher, self.name, first.metric, inspected, held_out)
 
     def inspected_by(self, settings: Settings, folder: Path) -> "PlannedTable":
         """The table with a look into the networks of the first seeds.

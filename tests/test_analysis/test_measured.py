@@ -141,6 +141,21 @@ def test_the_best_epoch_is_that_of_the_curve(tmp_path):
     assert over_seeds(entry.best) == "62.80 +- 0.28"
 
 
+def test_lines_with_settings_of_their_own_are_entries():
+    rows = [row("a.py", [run(1, 60.0)]), row("a.py", [run(1, 61.0)])]
+    rows[1].update(name="PCKD, loss_kd=4", options=["model.x=4"])
+    tables = [dict(teacher=None, methods=rows)]
+    plain, changed = from_report(dict(REPORT, tables=tables))
+    assert (plain.options, plain.name, plain.top1) == ([], "", {1: 60.0})
+    assert changed.options == ["model.x=4"] and changed.name == "PCKD, loss_kd=4"
+    assert changed.top1 == {1: 61.0}
+    # What was held out of the training is no result of the config.
+    tables[0]["held_out"] = 0.1
+    plain, changed = from_report(dict(REPORT, tables=tables))
+    assert plain.options == ["val_share=0.1"] and plain.name == rows[0]["name"]
+    assert changed.options == ["model.x=4", "val_share=0.1"]
+
+
 def test_a_best_epoch_of_some_runs_alone_is_none():
     runs = [run(1, 60.0, accuracy={"1": 61.0, "2": 60.0}), run(2, 62.0)]
     tables = [dict(teacher=None, methods=[row("a.py", runs)])]

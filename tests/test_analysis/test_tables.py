@@ -94,3 +94,10 @@ def test_the_caption_says_what_the_best_epoch_is_for():
     assert "of the last epoch over alone." in text
     assert "chosen on the test set itself" in text and "published values" in text
     assert caption(Table([Method("alone", {})])) == "No run is finished yet."
+
+
+def test_the_caption_says_which_images_were_held_out():
+    text = caption(Table([ALONE, PCKD], held_out=0.1))
+    assert " in percent on 10 % of the training images, held out, after the" in text
+    assert "chosen on these images themselves" in text
+    assert "test set" not in text and "published" not in text

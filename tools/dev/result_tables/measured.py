@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from pckd_mm.analysis import TOP1, format_number, format_table, published
-from pckd_mm.analysis.measured import Measurement, over_seeds
+from pckd_mm.analysis.measured import VAL_SHARE, Measurement
+
+from .cells import by_seed, is_held_out, last_and_best
 
 CAPTION = (
     "*Last* is after the last epoch of a run. It is what counts: gains are of it.\n"
@@ -37,19 +39,6 @@ DEMOS = {
     ),
 }
 GAINING = published.METHODS.values()
-
-
-def last_and_best(entry: Optional[Measurement]) -> List[str]:
-    """Cells of a measurement; dashes where there is none."""
-    if entry is None:
-        return ["-", "-"]
-    ap = f" (AP {over_seeds(entry.ap)})" if entry.ap else ""
-    return [over_seeds(entry.last) + ap, over_seeds(entry.best)]
-
-
-def by_seed(values: Mapping[int, float]) -> str:
-    """Cell of the values of each seed."""
-    return ", ".join(f"{seed}: {v:.2f}" for seed, v in values.items()) or "-"
 
 
 class MeasuredTables:
@@ -223,11 +212,22 @@ class MeasuredTables:
         """What is measured and stands in no other table."""
         lines = [["config", "what", "metric", *LAST_BEST, "n"]]
         for entry in self.entries.values():
-            if entry in self.used:
+            if entry in self.used or is_held_out(entry):
                 continue
             config = f"[{entry.config}](../{entry.config})"
             what = [config, entry.name or "-", entry.metric.name]
             lines.append([*what, *last_and_best(entry), str(len(entry.last))])
+        return format_table(lines) if len(lines) > 1 else "None yet."
+
+    def search(self) -> str:
+        """What settings were chosen by, on images that were held out."""
+        lines = [["method", "config", "settings of its own", *LAST_BEST, "n"]]
+        found = [entry for entry in self.entries.values() if is_held_out(entry)]
+        for entry in sorted(found, key=lambda entry: -entry.mean):
+            config = f"[{entry.config}](../{entry.config})"
+            settings = [o for o in entry.options if not o.startswith(VAL_SHARE)]
+            cells = [entry.name, config, ", ".join(f"`{o}`" for o in settings) or "-"]
+            lines.append([*cells, *last_and_best(entry), str(len(entry.last))])
         return format_table(lines) if len(lines) > 1 else "None yet."
 
     def sources(self) -> str:
@@ -288,6 +288,7 @@ class MeasuredTables:
             "cross-family": pairs(published.CROSS_FAMILY),
             "imagenet": self.imagenet(),
             "transfer": self.transfer(),
+            "search": self.search(),
             "others": self.others(),
             "sources": self.sources(),
         }
