@@ -88,6 +88,9 @@ def parse_args() -> argparse.Namespace:
         help="as in tools/train.py",
     )
     parser.add_argument(
+        "--data-on-device", action="store_true", help="as in tools/train.py"
+    )
+    parser.add_argument(
         "--device",
         default="cuda" if torch.cuda.is_available() else "cpu",
         choices=["cpu", "cuda"],
@@ -145,7 +148,7 @@ class Pair:
         cfg = load_config(path)
         if self.args.amp is not None:
             use_mixed_precision(cfg, self.args.amp)
-        use_speed_up(cfg, self.args.fast, self.args.compile)
+        use_speed_up(cfg, self.args.fast, self.args.compile, self.args.data_on_device)
         for name in ("dataloader", "evaluator", "cfg"):
             for split in ("val", "test"):
                 cfg.pop(f"{split}_{name}", None)
@@ -332,6 +335,7 @@ def summary(pair: Pair, found: Dict[str, Any], peaks: Dict[str, float]) -> dict:
         precision=str(dtype_of(args))[6:],
         fast=args.fast,
         compile=args.compile,
+        data_on_device=args.data_on_device,
         device=hardware(),
         commit=commit(Path(CONFIGS)),
         torch=torch.__version__,
@@ -383,6 +387,7 @@ def table(result: dict) -> str:
     options = [result["precision"]]
     options += ["--fast"] * result["fast"]
     options += [f"--compile {result['compile']}"] * bool(result["compile"])
+    options += ["--data-on-device"] * result["data_on_device"]
     lines = [
         f"{result['teacher']} -> {result['student']}, {result['batch']} images, "
         f"{', '.join(options)}; {result['device']}, "
