@@ -27,7 +27,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any, Dict, List
 
 import torch
@@ -37,6 +36,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from measure import (
+    made_by,
     matrix_rate,
     memory_as_by_default,
     peak_mib,
@@ -50,7 +50,6 @@ from pckd_mm.engine.speed_options import (
     use_mixed_precision,
     use_speed_up,
 )
-from pckd_mm.experiments.facts import commit, hardware
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.cpu_memory import keep_freed_memory
@@ -336,9 +335,7 @@ def summary(pair: Pair, found: Dict[str, Any], peaks: Dict[str, float]) -> dict:
         fast=args.fast,
         compile=args.compile,
         data_on_device=args.data_on_device,
-        device=hardware(),
-        commit=commit(Path(CONFIGS)),
-        torch=torch.__version__,
+        **made_by(),
         **ms,
         images_per_s={
             name: round(1000 * args.batch / ms[f"{name}_ms"], 1) for name in NAMES
