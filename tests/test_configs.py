@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 from pckd_mm.models import ContrastiveRepresentationLoss
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
+from pckd_mm.utils.config import load_config
 from tests.builders import CONFIGS, ROOT
 
 RUNS = sorted(
@@ -52,6 +53,16 @@ def build(cfg: Config):
         model = MODELS.build(model)
         model.init_weights()
     return model
+
+
+# One config of each data set, of detectors too.
+OF_DATA = {path.stem.split("_")[0]: path for path in CONFIGS.glob("[a-z]*/*_*.py")}
+
+
+@pytest.mark.parametrize("data", [*DATA, "voc", "digit"])
+def test_cudnn_tries_its_algorithms_where_images_have_one_size(data):
+    env_cfg = load_config(OF_DATA[data]).env_cfg
+    assert env_cfg.cudnn_benchmark is (data in DATA)
 
 
 # One config of each method, data set and network.

@@ -69,6 +69,11 @@ def parse_args() -> argparse.Namespace:
         "graphs on a GPU; write it behind the config [default]",
     )
     parser.add_argument(
+        "--data-on-device",
+        action="store_true",
+        help="keep small images, which are in memory anyway, on the GPU if they fit",
+    )
+    parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
         help="scale the learning rate to the batch size of all processes",
@@ -151,7 +156,7 @@ def main() -> None:
                 )
         if args.amp is not None:
             use_mixed_precision(cfg, args.amp)
-        use_speed_up(cfg, args.fast, args.compile)
+        use_speed_up(cfg, args.fast, args.compile, args.data_on_device)
         use_guards(cfg)
         if args.skip_broken:
             skip_broken_files(cfg)

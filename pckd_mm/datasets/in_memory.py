@@ -1,6 +1,5 @@
 """Small images that stay in memory, and batches of them without work per image."""
 
-import os
 import random
 import sys
 from typing import Any, List, Optional, Union
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pckd_mm.registry import DATASETS
+from pckd_mm.utils.devices import free_memory, send
 from pckd_mm.utils.printable import printable
 from pckd_mm.utils.randomness import isolated_randomness
 
@@ -24,22 +24,6 @@ from .file_pipeline import FilePipeline
 _MANY = 4000
 # Images between two steps of the bar, so that a log file does not fill with it.
 _STEP = 1000
-
-
-def _available_memory() -> Optional[int]:
-    """Bytes of memory that can still be had, None where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
-    try:
-        # All there is: the pages that are free leave out what caches would give back.
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def _random_states() -> tuple:
@@ -119,6 +103,7 @@ class InMemoryDataset(Dataset):
         self._labels: Optional[Tensor] = None  # for training
         self._places: Optional[Tensor] = None
         self._samples: List[DataSample] = []  # for testing
+        self.device = torch.device("cpu")
 
     @property
     def metainfo(self) -> dict:
@@ -155,7 +140,7 @@ class InMemoryDataset(Dataset):
             in training of one sample for all images, in testing of one for each.
         """
         self.full_init()
-        rows = torch.tensor(indices, dtype=torch.long)
+        rows = send(torch.tensor(indices, dtype=torch.long), self.device)
         inputs = self._images.index_select(0, rows)
         if self._samples:
             # New ones, since predictions are written into them.
@@ -174,7 +159,7 @@ class InMemoryDataset(Dataset):
         """
         if self._labels is None:  # not read yet, or not one of each image
             return self.dataset.get_gt_labels()
-        return self._labels.numpy().copy()
+        return self._labels.cpu().numpy().copy()
 
     def get_cat_ids(self, idx: int) -> List[int]:
         """Categories of an image, as MMEngine's ``ClassBalancedDataset`` asks for them.
@@ -197,6 +182,33 @@ class InMemoryDataset(Dataset):
             dict: As the data set gives it.
         """
         return self.dataset.get_data_info(idx)
+
+    def to(self, device: torch.device) -> "InMemoryDataset":
+        """Let the images lie on a device, so that a batch is a look-up there.
+
+        Batches have the same numbers. The data loader must have no workers, and
+        ``pin_memory=False``, which is for tensors on the host.
+
+        Args:
+            device (torch.device): The device, on which there must be room.
+
+        Returns:
+            InMemoryDataset: The data set itself.
+        """
+        self.full_init()
+        self._images = self._images.to(device)
+        if self._labels is not None:
+            self._labels, self._places = (
+                tensor.to(device) for tensor in (self._labels, self._places)
+            )
+        self.device = self._images.device
+        return self
+
+    @property
+    def nbytes(self) -> int:
+        """int: Bytes of all images, which are read for it."""
+        self.full_init()
+        return self._images.nbytes
 
     def full_init(self) -> None:
         """Read all images, once; later calls do nothing.
@@ -234,7 +246,7 @@ class InMemoryDataset(Dataset):
         if not torch.equal(first, again):
             raise self._is_random()
         self._check_random(states)
-        needed, available = total * first.numel(), _available_memory()
+        needed, available = total * first.numel(), free_memory(self.device)
         if available is not None and needed > available:
             raise ValueError(
                 f"InMemoryDataset found {total} images of {_shape(first)}, "

@@ -1,4 +1,4 @@
-"""What --amp, --fast and --compile make of a config."""
+"""What --amp, --fast, --compile and --data-on-device make of a config."""
 
 from typing import Optional
 
@@ -49,7 +49,12 @@ def use_mixed_precision(cfg: Config, wanted: str = "auto") -> None:
             cfg.optim_wrapper.force = True
 
 
-def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
+def use_speed_up(
+    cfg: Config,
+    fast: bool,
+    compile_mode: Optional[str],
+    data_on_device: bool = False,
+) -> None:
     """Add :class:`pckd_mm.engine.SpeedUpHook`, with its options.
 
     Args:
@@ -58,6 +63,8 @@ def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
             teacher's BatchNorm is folded and the optimizer fused.
         compile_mode (str, optional): Mode of :func:`torch.compile`, by which networks
             are compiled.
+        data_on_device (bool): Whether images in memory lie on the device. Defaults to
+            False.
 
     Raises:
         ValueError: For a detector that would be compiled.
@@ -72,6 +79,8 @@ def use_speed_up(cfg: Config, fast: bool, compile_mode: Optional[str]) -> None:
         options.update(channels_last=AUTO, fold_teacher=True, fused_optimizer=True)
     if compile_mode is not None:
         options.update(compile=dict(mode=compile_mode))
+    if data_on_device:
+        options.update(data_on_device=True)
     if "default_hooks" not in cfg:
         cfg.default_hooks = {}
     if "speed_up" not in cfg.default_hooks:

@@ -16,6 +16,7 @@ from mmpretrain.structures import DataSample
 from pckd_mm.datasets import InMemoryDataset, collate_batches, in_memory
 from pckd_mm.registry import DATASETS
 from tests.builders import image_folder, run_config
+from tests.fake_device import fake_device
 
 LOAD = dict(type="mmpretrain.LoadImageFromFile")
 PACK = dict(type="mmpretrain.PackInputs")
@@ -358,16 +359,42 @@ def test_names_other_faults(images, monkeypatch):
     with pytest.raises(ValueError, match="found no images in CustomDataset; expected"):
         kept(images, indices=0, serialize_data=False).full_init()
     # 24 x 3 x 16 x 16 = 18432 bytes.
-    monkeypatch.setattr(in_memory, "_available_memory", lambda: 18432)
+    monkeypatch.setattr(in_memory, "free_memory", lambda device: 18432)
     kept(images).full_init()
-    monkeypatch.setattr(in_memory, "_available_memory", lambda: 18431)
+    monkeypatch.setattr(in_memory, "free_memory", lambda device: 18431)
     message = "found 24 images of 3x16x16, 1.84e-05 GB, for 1.84e-05 GB of memory that"
     with pytest.raises(ValueError, match=message):
         kept(images).full_init()
 
 
-def test_the_machine_tells_its_memory():
-    assert 1e8 < in_memory._available_memory() < 1e15
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_a_batch_on_a_device_has_the_same_numbers(images, test_mode):
+    places = [5, 0, 23, 5]
+    expected = kept(images, test_mode=test_mode).__getitems__(places)
+    moved = kept(images, test_mode=test_mode).to(torch.device("cpu"))
+    found = moved.__getitems__(places)
+    assert moved.device.type == "cpu" and moved.nbytes == 24 * 3 * 16 * 16
+    assert torch.equal(found["inputs"], expected["inputs"])
+    pairs = zip(found["data_samples"], expected["data_samples"], strict=True)
+    for ours, theirs in pairs:
+        assert torch.equal(ours.gt_label, theirs.gt_label)
+        if not test_mode:
+            assert torch.equal(ours.sample_idx, theirs.sample_idx)
+
+
+@pytest.mark.device
+def test_a_batch_on_a_gpu_is_a_look_up_there(images):
+    dataset = kept(images)
+    dataset.full_init()
+    with fake_device() as device:
+        dataset.to(torch.device("cuda"))
+        device.waits.clear()
+        batch = dataset.__getitems__([5, 0, 23, 5])
+        (sample,) = batch["data_samples"]
+        assert batch["inputs"].shape == (4, 3, 16, 16)
+        tensors = (batch["inputs"], sample.gt_label, sample.sample_idx)
+        assert all(tensor.is_cuda for tensor in tensors)
+        assert device.waits == []
 
 
 def test_long_reading_shows_its_progress(images, monkeypatch, capsys):

@@ -76,12 +76,14 @@ def test_speed_up_adds_to_what_the_config_has():
     assert cfg.default_hooks.speed_up == dict(type="pckd_mm.SpeedUpHook")
     use_speed_up(cfg, fast=True, compile_mode=None)
     use_speed_up(cfg, fast=False, compile_mode="reduce-overhead")
+    use_speed_up(cfg, fast=False, compile_mode=None, data_on_device=True)
     assert cfg.default_hooks.speed_up == dict(
         type="pckd_mm.SpeedUpHook",
         channels_last="auto",
         fold_teacher=True,
         fused_optimizer=True,
         compile=dict(mode="reduce-overhead"),
+        data_on_device=True,
     )
     cfg.default_hooks.speed_up = dict(type="Mine", keep_memory=False)
     use_speed_up(cfg, fast=True, compile_mode=None)

@@ -73,6 +73,15 @@ def test_contrast(monkeypatch, capsys):
     assert float(long[2]) > 0
 
 
+def test_histories(monkeypatch, capsys):
+    options = ["--repeats", "2", "--block", "5"]
+    run("histories.py", monkeypatch, "--steps", "300000", *options)
+    ((steps, plain, growing, ratio),) = rows(capsys.readouterr().out)
+    assert steps == "300000"
+    # A copy of 4.8 MB for each of four scalars, or none.
+    assert float(plain) > 3 * float(growing) and float(ratio) > 3
+
+
 def test_detection_step():
     pytest.importorskip("mmdet.models", exc_type=ImportError)
     config = "configs/pckd/digit_scenes_frcnn_r18w32_r18w8.py"

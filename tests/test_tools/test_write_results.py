@@ -31,6 +31,10 @@ def sandbox(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "docs" / "measured.yml").write_text("")
+    parts = json.loads((ROOT / "docs" / "speed_gpu.json").read_text())
+    for part in parts.values():
+        part["result"] = None
+    (tmp_path / "docs" / "speed_gpu.json").write_text(json.dumps(parts))
     for page in (*(f"docs/{name}.md" for name in PAGES), "README.md"):
         (tmp_path / page).write_text((ROOT / page).read_text())
     return tmp_path
@@ -181,3 +185,61 @@ def test_demos_have_their_tables(sandbox):
 def test_a_missing_marker_is_named():
     with pytest.raises(ValueError, match="has not one <!-- begin short -->"):
         write_results.fill("no markers", {"short": "a table"})
+
+
+STEP = dict(
+    **dict(plain_ms=60.0, floor_ms=20.25, project_ms=21.0, kd_ms=6.0),
+    **dict(plain_over_project=2.857, project_over_floor=1.037, own_share=0.0345),
+    **dict(arithmetic_ms=12.0, device="Some GPU", commit="0123456789", torch="2.11.0"),
+)
+DETECTOR = dict(
+    ms=dict(plain=100.0, pckd=102.0, kd=101.0),
+    over_plain=dict(plain=1.0, pckd=1.021, kd=1.01),
+    **dict(device="Some GPU", commit="0123456789"),
+)
+CONTRAST = dict(
+    rows=[dict(anchors=512, blocks_ms=0.25, blocks_peak_mb=15.2)], device="Some GPU"
+)
+GPU = "<!-- begin speed-gpu -->"
+
+
+def test_what_was_measured_on_a_gpu_is_entered_at_once(sandbox):
+    write_results.main([], sandbox)
+    for page in ("README.md", "docs/speed.md"):
+        _, *rows = lines_of(sandbox, GPU, page)
+        assert len(rows) == 7 and {cell for row in rows for cell in row[3:]} == {"-"}
+    folder = sandbox / "gpu"
+    (folder / "short").mkdir(parents=True)
+    for name, found in dict(fast=STEP, detector=DETECTOR, contrast=CONTRAST).items():
+        (folder / f"{name}.json").write_text(json.dumps(found))
+    assert write_results.main(["--add-gpu", str(folder)], sandbox) == 0
+    _, *rows = lines_of(sandbox, GPU, "docs/speed.md")
+    measured = {row[0] + row[2]: row[3:] for row in rows if row[5] != "-"}
+    assert measured == {
+        "resnet56 -> resnet20bfloat16, `--fast --amp`": [
+            *("60.0", "20.2", "21.0", "6.0", "2.86", "1.037", "3.5 %", "12.0"),
+            *("Some GPU", "0123456"),
+        ],
+        "Faster R-CNN R101 -> R50float32": [
+            *("-", "100.0", "102.0", "101.0", "-", "1.021", "-", "-"),
+            *("Some GPU", "0123456"),
+        ],
+    }
+    (row,) = lines_of(sandbox, "<!-- begin contrast-gpu -->", "docs/speed.md")[1:]
+    assert row == ["512", "-", "0.2", "-", "15"]
+    assert write_results.main(["--check"], sandbox) == 0
+
+
+@pytest.mark.parametrize(
+    "name, device, why",
+    [
+        ("other", "Some GPU", "other.json is no part of docs/speed_gpu.json"),
+        ("fast", "Some CPU, 1 core", "measured on Some CPU, 1 core; expected a GPU"),
+    ],
+)
+def test_what_is_no_part_of_the_gpus_is_refused(sandbox, capsys, name, device, why):
+    (sandbox / f"{name}.json").write_text(json.dumps(dict(STEP, device=device)))
+    before = (sandbox / "docs" / "speed_gpu.json").read_text()
+    assert write_results.main(["--add-gpu", str(sandbox)], sandbox) == 1
+    assert why in capsys.readouterr().err
+    assert (sandbox / "docs" / "speed_gpu.json").read_text() == before

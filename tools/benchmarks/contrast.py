@@ -8,13 +8,15 @@ fit.
 """
 
 import argparse
+import json
 import statistics
 from typing import Callable
 
 import torch
 from torch import Tensor
 
-from measure import MIB, peak_mib, reset_peak, say, seconds
+from measure import MIB, made_by, peak_mib, reset_peak, say, seconds
+from pckd_mm.analysis import format_number
 from pckd_mm.models.losses.category_contrastive_loss import supervised_contrast
 
 
@@ -43,6 +45,7 @@ def parse_args() -> argparse.Namespace:
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="[cuda if there is one, else cpu]",
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 
 
@@ -61,8 +64,7 @@ def dense_contrast(
 def main() -> None:
     args = parse_args()
     torch.manual_seed(0)
-    print("| anchors | dense ms | blocks ms | blocks / dense | blocks, peak MiB |")
-    print("|---|---|---|---|---|")
+    found = []
     for number in args.anchors:
         anchors = torch.randn(number, args.categories, device=args.device)
         anchors.requires_grad_()
@@ -89,13 +91,26 @@ def main() -> None:
                 taken = seconds(lambda form=form: step(form), args.device)
                 times[name].append(taken)
             say(f"{number} anchors, repeat {repeat + 1}: {1000 * taken:.1f} ms")
-        blocks = 1000 * statistics.median(times["blocks"])
-        dense = ratio = "-"
+        row = dict(anchors=number, blocks_ms=1000 * statistics.median(times["blocks"]))
         if is_dense:
-            dense = f"{1000 * statistics.median(times['dense']):.1f}"
             pairs = zip(times["blocks"], times["dense"], strict=True)
-            ratio = f"{statistics.median(b / d for b, d in pairs):.2f}"
-        print(f"| {number} | {dense} | {blocks:.1f} | {ratio} | {peak:.0f} |")
+            row.update(
+                dense_ms=1000 * statistics.median(times["dense"]),
+                blocks_over_dense=statistics.median(b / d for b, d in pairs),
+            )
+        found.append(dict(row, blocks_peak_mb=peak))
+    if args.json:
+        print(json.dumps(dict(rows=found, **made_by())))
+        return
+    print("| anchors | dense ms | blocks ms | blocks / dense | blocks, peak MiB |")
+    print("|---|---|---|---|---|")
+    for row in found:
+        dense = format_number(row.get("dense_ms"), ".1f")
+        ratio = format_number(row.get("blocks_over_dense"))
+        print(
+            f"| {row['anchors']} | {dense} | {row['blocks_ms']:.1f} | {ratio} | "
+            f"{row['blocks_peak_mb']:.0f} |"
+        )
 
 
 if __name__ == "__main__":

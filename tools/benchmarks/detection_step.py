@@ -26,7 +26,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
 
-from measure import peak_mib, reset_peak, say, seconds
+from measure import made_by, peak_mib, reset_peak, say, seconds
 from pckd_mm.registry import MODELS, OPTIM_WRAPPERS
 from pckd_mm.utils.config import load_config
 
@@ -234,7 +234,7 @@ def main() -> None:
         MMLogger.get_instance("benchmark", log_level="WARNING")
         found = measure(args, cfgs)
     if args.json:
-        print(json.dumps(found))
+        print(json.dumps(dict(found, **made_by())))
         return
     print(f"{args.config}, {args.images} images of {args.size[0]} x {args.size[1]}")
     print("| step | ms | over the first | peak MiB | over the first |")

@@ -6,9 +6,12 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from typing import Callable, Dict, List
+from pathlib import Path
+from typing import Callable, Dict, List, Optional
 
 import torch
+
+from pckd_mm.experiments.facts import commit, hardware
 
 MIB = 2**20
 
@@ -16,6 +19,13 @@ MIB = 2**20
 def say(progress: str) -> None:
     """Tell the user how far it is, apart from the results."""
     print(progress, file=sys.stderr, flush=True)
+
+
+def made_by() -> Dict[str, Optional[str]]:
+    """What measured values are of: device, commit and torch."""
+    return dict(
+        device=hardware(), commit=commit(Path(__file__).parent), torch=torch.__version__
+    )
 
 
 def seconds(function: Callable[[], object], device: str) -> float:

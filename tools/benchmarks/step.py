@@ -27,7 +27,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any, Dict, List
 
 import torch
@@ -37,6 +36,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from measure import (
+    made_by,
     matrix_rate,
     memory_as_by_default,
     peak_mib,
@@ -50,7 +50,6 @@ from pckd_mm.engine.speed_options import (
     use_mixed_precision,
     use_speed_up,
 )
-from pckd_mm.experiments.facts import commit, hardware
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.cpu_memory import keep_freed_memory
@@ -86,6 +85,9 @@ def parse_args() -> argparse.Namespace:
         choices=COMPILE_MODES,
         metavar="MODE",
         help="as in tools/train.py",
+    )
+    parser.add_argument(
+        "--data-on-device", action="store_true", help="as in tools/train.py"
     )
     parser.add_argument(
         "--device",
@@ -145,7 +147,7 @@ class Pair:
         cfg = load_config(path)
         if self.args.amp is not None:
             use_mixed_precision(cfg, self.args.amp)
-        use_speed_up(cfg, self.args.fast, self.args.compile)
+        use_speed_up(cfg, self.args.fast, self.args.compile, self.args.data_on_device)
         for name in ("dataloader", "evaluator", "cfg"):
             for split in ("val", "test"):
                 cfg.pop(f"{split}_{name}", None)
@@ -332,9 +334,8 @@ def summary(pair: Pair, found: Dict[str, Any], peaks: Dict[str, float]) -> dict:
         precision=str(dtype_of(args))[6:],
         fast=args.fast,
         compile=args.compile,
-        device=hardware(),
-        commit=commit(Path(CONFIGS)),
-        torch=torch.__version__,
+        data_on_device=args.data_on_device,
+        **made_by(),
         **ms,
         images_per_s={
             name: round(1000 * args.batch / ms[f"{name}_ms"], 1) for name in NAMES
@@ -383,6 +384,7 @@ def table(result: dict) -> str:
     options = [result["precision"]]
     options += ["--fast"] * result["fast"]
     options += [f"--compile {result['compile']}"] * bool(result["compile"])
+    options += ["--data-on-device"] * result["data_on_device"]
     lines = [
         f"{result['teacher']} -> {result['student']}, {result['batch']} images, "
         f"{', '.join(options)}; {result['device']}, "

@@ -1,8 +1,9 @@
-"""Write the tables of README.md and of pages in docs/: results.md, standing.md.
+"""Write the tables of README.md and of pages in docs/: results, standing, speed.
 
 python tools/dev/write_results.py                      # renew the tables
 python tools/dev/write_results.py --check              # fail if that would change them
 python tools/dev/write_results.py --add REPORT.json    # first record what was measured
+python tools/dev/write_results.py --add-gpu FOLDER     # first record all of gpu.sh's
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pckd_mm.analysis.measured import (
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from result_tables import MeasuredTables, standing  # noqa: E402
+from result_tables import MeasuredTables, SpeedTables, standing  # noqa: E402
 
 
 def fill(text: str, parts: Dict[str, str]) -> str:
@@ -71,11 +72,22 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
         metavar="REPORT.json",
         help="reports of tools/compare.py to record in docs/measured.yml",
     )
+    parser.add_argument(
+        "--add-gpu",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of tools/benchmarks/gpu.sh: steps to record in "
+        "docs/speed_gpu.json, and reports of compare.py",
+    )
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args(argv)
     record = root / "docs" / "measured.yml"
     try:
-        entries = read_measured(record)
+        entries, speed = read_measured(record), SpeedTables(root)
+        if args.add_gpu is not None:
+            args.add += sorted(args.add_gpu.glob("*/report.json"))
+            for path in sorted(args.add_gpu.glob("*.json")):
+                speed.add(path)
         for path in args.add:
             report = json.loads(path.read_text(encoding="utf-8"))
             entries = merge(entries, from_report(report))
@@ -83,7 +95,8 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
         parts = {
             root / "docs" / "results.md": tables.results(),
             root / "docs" / "standing.md": standing.parts(root),
-            root / "README.md": tables.readme(),
+            root / "docs" / "speed.md": speed.speed(),
+            root / "README.md": {**tables.readme(), **speed.readme()},
         }
         before = {page: page.read_text(encoding="utf-8") for page in parts}
         after = {page: fill(text, parts[page]) for page, text in before.items()}
@@ -101,6 +114,8 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
         return int(before != after)
     if args.add:
         write_measured(record, entries)
+    if args.add_gpu is not None:
+        speed.write()
     for page, text in after.items():
         page.write_text(text, encoding="utf-8")
     print("Metafiles hold results too: run tools/dev/write_metafiles.py.")

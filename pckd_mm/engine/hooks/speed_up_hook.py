@@ -17,6 +17,7 @@ from pckd_mm.engine.channels_last import (
     unsafe_convolution,
     use_channels_last,
 )
+from pckd_mm.engine.data_on_device import put_data_on_device
 from pckd_mm.engine.run_networks import RunNetworks, slower_fused
 from pckd_mm.engine.trial import first_line
 from pckd_mm.registry import HOOKS
@@ -68,6 +69,9 @@ class SpeedUpHook(Hook):
             classifiers only: a detector's images have many sizes, and each would be
             compiled for. On a CPU networks with an unsafe convolution are not compiled,
             since torch gives compiled networks channels last there. Defaults to False.
+        data_on_device (bool): Whether the images of
+            :class:`pckd_mm.datasets.InMemoryDataset` lie on the device of the networks,
+            where they fit. Batches are the same. Defaults to False.
 
     Raises:
         ValueError: For another ``channels_last``.
@@ -84,6 +88,7 @@ class SpeedUpHook(Hook):
         fold_teacher: bool = False,
         fused_optimizer: bool = False,
         compile: Union[bool, dict] = False,
+        data_on_device: bool = False,
     ) -> None:
         if channels_last not in (True, False, AUTO):
             raise ValueError(
@@ -95,6 +100,7 @@ class SpeedUpHook(Hook):
         self.fold_teacher = fold_teacher
         self.fused_optimizer = fused_optimizer
         self.compile = compile
+        self.data_on_device = data_on_device
 
     def before_train(self, runner: Runner) -> None:
         """Change networks and optimizer in place."""
@@ -104,6 +110,7 @@ class SpeedUpHook(Hook):
         # In this order: a compiled network is not changed any more.
         done = {
             "keep_memory": self._keep_memory(run),
+            "data_on_device": self._put_data(run),
             "channels_last": self._use_channels_last(run),
             "fold_teacher": self._fold_teacher(run),
             "fused_optimizer": self._fuse_optimizer(run),
@@ -120,6 +127,11 @@ class SpeedUpHook(Hook):
         if not run.on_cpu:
             return f"off, the networks are on {run.device.type}"
         return "on" if keep_freed_memory() else "off, the C library is not glibc"
+
+    def _put_data(self, run: RunNetworks) -> str:
+        if not self.data_on_device:
+            return _NOT_ASKED
+        return put_data_on_device(run.runner, run.device)
 
     def _use_channels_last(self, run: RunNetworks) -> str:
         if not self.channels_last:

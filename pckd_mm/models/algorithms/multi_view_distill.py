@@ -22,6 +22,7 @@ from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
 from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.find_classifier import find_classifier
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.devices import send
 from pckd_mm.utils.processes import process_count, process_scope, share_of_rows
 
 from .frozen_teacher_distill import FrozenTeacherDistill
@@ -230,7 +231,7 @@ class MultiViewDistill(FrozenTeacherDistill):
         asked = self._asked_for(lambda: difficulty(head, logits, targets, kind))
         if self.distiller.asks_for(SAMPLE_IDX):
             places = _sample_idx(data_samples)
-            asked["sample_idx"] = places.to(batch_inputs.device, non_blocking=True)
+            asked["sample_idx"] = send(places, batch_inputs.device)
         self.distiller.record_batch(targets.labels, num_views, **asked)
         return losses
 

@@ -237,10 +237,10 @@ class RoIDistill(FrozenTeacherDistill):
             self.teacher.roi_head._bbox_forward(features, rois)
 
         logits, labels = self._targets(rois)
-        background = self.num_classes
         foreground = slice(None)
-        if not self.with_background:
-            foreground = (labels != background).nonzero().squeeze(1)
+        # To find them waits for the device.
+        if self.distiller.asks_for_foreground and not self.with_background:
+            foreground = (labels != self.num_classes).nonzero().squeeze(1)
         self.distiller.record_batch(
             labels,
             num_views=1,

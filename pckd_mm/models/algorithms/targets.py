@@ -14,6 +14,7 @@ from pckd_mm.datasets.whole_batch import is_whole_batch
 from pckd_mm.models.distillers import PCKDDistiller
 from pckd_mm.models.distillers.pckd_distiller import LABELS
 from pckd_mm.models.losses import ContrastiveRepresentationLoss, PreviewKLDivergence
+from pckd_mm.utils.devices import send
 
 __all__ = ["LabelKind", "Targets", "check_losses", "difficulty", "read_targets"]
 
@@ -100,7 +101,7 @@ def _multi_hot(labels: Sequence[Tensor], classes: int) -> Tensor:
     """Which of the classes each image has, shape (B, C)."""
     images = [index for index, of_image in enumerate(labels) for _ in of_image]
     places = torch.cat(list(labels))
-    rows = torch.tensor(images, device=places.device)
+    rows = send(torch.tensor(images, dtype=torch.long), places.device)
     return places.new_zeros(len(labels), classes).index_put_(
         (rows, places), places.new_ones(())
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pckd_mm.datasets.whole_batch import is_whole_batch, one_each
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.devices import send
 
 
 def random_flip(images: Tensor, prob: float) -> Tensor:
@@ -206,10 +207,8 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
         if self.to_onehot and is_whole_batch(samples, one_label=True):
             # One sample for all images would be taken for an image of many labels.
             samples, sizes = one_each(samples, one_label=True), [1] * len(labels)
-        if self.device.type == "cuda" and not labels.is_cuda:
-            labels = labels.pin_memory()  # else the copy may wait after all
-        labels = labels.to(self.device, non_blocking=True)
-        for sample, label in zip(samples, labels.split(sizes), strict=True):
+        labels = send(labels, self.device).split(sizes)
+        for sample, label in zip(samples, labels, strict=True):
             sample.set_gt_label(label)
         return samples
 

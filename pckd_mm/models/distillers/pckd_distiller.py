@@ -279,6 +279,15 @@ class PCKDDistiller(ConfigurableDistiller):
             for taken in mapping.values()
         )
 
+    @property
+    def asks_for_foreground(self) -> bool:
+        """bool: Whether a loss takes the foreground instances only."""
+        return any(
+            taken.get("foreground", False)
+            for mapping in self.loss_forward_mappings.values()
+            for taken in mapping.values()
+        )
+
     def _hook(self, who: str, manager: RecorderManager, model: nn.Module) -> None:
         for name, recorder in manager.recorders.items():
             targets = [model]
@@ -301,6 +310,8 @@ class PCKDDistiller(ConfigurableDistiller):
                 targets = [known[recorder.source]]
             hooked = [ref() for ref in self._hooked.get(f"{who}.{name}", [])]
             if [id(module) for module in hooked] != [id(module) for module in targets]:
+                # A recorder of a parameter would keep the one before in front of it.
+                recorder.data_buffer.clear()
                 recorder.initialize(model)
                 self._hooked[f"{who}.{name}"] = [weakref.ref(x) for x in targets]
 

@@ -10,13 +10,12 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
-from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
 from pckd_mm.engine.hooks import DeferredRuntimeInfoHook
-from pckd_mm.engine.hooks.deferred_runtime_info_hook import extend_scalar
 from pckd_mm.utils.checkpoint import read_checkpoint
 from tests.builders import CONFIGS
 
@@ -380,23 +379,6 @@ def test_an_output_that_is_no_scalar_is_named(value):
 def test_max_steps_must_be_positive():
     with pytest.raises(ValueError, match="max_steps=0"):
         DeferredRuntimeInfoHook(max_steps=0)
-
-
-@pytest.mark.filterwarnings("error::UserWarning")  # of a history that is too long
-def test_extended_scalar_is_the_updated_one():
-    hub = MessageHub.get_instance(f"deferred_{next(names)}")
-    hub.log_scalars["long"] = HistoryBuffer([1, 2], [1, 1], max_length=4)
-    held = hub.get_scalar("long")
-    expected = HistoryBuffer([1, 2], [1, 1], max_length=4)
-    for values in ([3], [4, 5, True], [0.5, 7], [1, 2, 3, 4, 5, 6.0]):
-        extend_scalar(hub, "long", values)
-        for value in values:
-            expected.update(value)
-        for found, wanted in zip(held.data, expected.data, strict=True):
-            assert found.dtype == wanted.dtype
-            assert found.tolist() == wanted.tolist()
-    assert held is hub.get_scalar("long")
-    assert held.max_length == 4
 
 
 @pytest.mark.parametrize(

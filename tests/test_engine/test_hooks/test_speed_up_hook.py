@@ -68,6 +68,7 @@ def plain(images, teacher, tmp_path_factory):
     [
         (dict(), 0),
         (dict(keep_memory=True), 0),
+        (dict(data_on_device=True), 0),
         (dict(channels_last=True), 1e-3),
         (dict(channels_last="auto"), 1e-3),
         (dict(fold_teacher=True), 1e-3),
@@ -167,10 +168,12 @@ def test_the_log_says_what_is_on(monkeypatch):
         fused_optimizer=True,
         fold_teacher=True,
         compile=dict(backend="eager"),
+        data_on_device=True,
     )
     assert before_train(pair(), hook) == (
-        "Speed-ups: keep_memory: off, not asked for; channels_last: on in the student "
-        "(a pass takes 200 ms with it, 250 without), on in the teacher (a pass takes "
+        "Speed-ups: keep_memory: off, not asked for; data_on_device: off in training, "
+        "the images of list are not in memory; channels_last: on in the student (a "
+        "pass takes 200 ms with it, 250 without), on in the teacher (a pass takes "
         "200 ms with it, 250 without); fold_teacher: on, 15 BatchNorms of the teacher "
         "folded; fused_optimizer: on in SGD; compile: on in backbone of the student, "
         "on in backbone of the teacher; precision: float32, by OptimWrapper."
@@ -182,13 +185,14 @@ def test_the_log_says_what_is_not_on_and_why():
     rmsprop = OptimWrapper(torch.optim.RMSprop(model.parameters()))
     hook = SpeedUpHook(keep_memory=False, fold_teacher=True, fused_optimizer=True)
     assert before_train(model, hook, rmsprop) == (
-        "Speed-ups: keep_memory: off, not asked for; channels_last: off, not asked "
-        "for; fold_teacher: off, there is no teacher to fold; fused_optimizer: off in "
-        "RMSprop, of which torch has no fused kernel on cpu; compile: off, not asked "
-        "for; precision: float32, by OptimWrapper."
+        "Speed-ups: keep_memory: off, not asked for; data_on_device: off, not asked "
+        "for; channels_last: off, not asked for; fold_teacher: off, there is no "
+        "teacher to fold; fused_optimizer: off in RMSprop, of which torch has no fused "
+        "kernel on cpu; compile: off, not asked for; precision: float32, by "
+        "OptimWrapper."
     )
     line = before_train(model, SpeedUpHook(keep_memory=False))
-    assert line.count("off, not asked for") == 5
+    assert line.count("off, not asked for") == 6
 
 
 def test_the_log_says_what_is_slower(monkeypatch):

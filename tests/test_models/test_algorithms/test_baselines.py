@@ -8,7 +8,7 @@ from torch import nn
 
 from pckd_mm.models.losses import ContrastiveRepresentationLoss
 from pckd_mm.registry import MODELS
-from tests.builders import batch, classifier, method
+from tests.builders import batch, classifier, small_method
 
 METHODS = dict(
     kd={"loss_kd"},
@@ -37,15 +37,11 @@ PAIRS = {
 
 
 def settings(name: str, student: dict, teacher: dict) -> dict:
-    """The shipped method for small images and a small training set."""
-    model = method(name)
-    if "input_shape" in model:
-        model["input_shape"] = (3, 16, 16)
-    if name == "crd":
-        model["distiller"]["distill_losses"]["loss_crd"].update(sample_n=40, neg_num=9)
+    """The shipped method, for small images and a small training set."""
+    model = small_method(name, student, teacher)
     # As a pair of unlike classifiers' widths has it.
     model["distiller"]["distill_losses"]["loss_ca"] = None
-    return dict(model, architecture=student, teacher=teacher)
+    return model
 
 
 def build(name: str, student: dict, teacher: dict):

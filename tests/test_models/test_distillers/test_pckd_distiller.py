@@ -362,3 +362,13 @@ def test_only_alignment_is_optional():
     cfg["distiller"]["distill_losses"]["loss_fa"]["optional"] = True
     with pytest.raises(ValueError, match="loss_fa .*optional=True, which only a"):
         MODELS.build(cfg)
+
+
+def test_a_parameter_that_was_replaced_is_recorded_anew():
+    # As by torch.nn.Module.to_empty, and by libraries that shard parameters.
+    model = build_pckd(STUDENT, TEACHER)
+    head = model.student.head.fc
+    head.weight = torch.nn.Parameter(2 * head.weight.detach())
+    model.train()
+    record = model.distiller.get_record("centers", from_student=True)
+    assert record is head.weight

@@ -2,5 +2,6 @@
 
 from . import standing
 from .measured import CAPTION, MeasuredTables
+from .speed import SpeedTables
 
-__all__ = ["CAPTION", "MeasuredTables", "standing"]
+__all__ = ["CAPTION", "MeasuredTables", "SpeedTables", "standing"]
