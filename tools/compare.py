@@ -38,8 +38,11 @@ from pckd_mm.experiments import (
     ExperimentError,
     Request,
     Settings,
+    all_runs,
+    check_buildable,
     compare,
     describe,
+    find_places,
     folder_name,
     make_plan,
 )
@@ -112,7 +115,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         "--threads", type=int, help="threads of a run [cores / runs at a time]"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print what would be trained, and stop"
+        "--dry-run",
+        action="store_true",
+        help="build the networks of each run, print what would be trained where, and "
+        "stop; a misspelt setting is named",
     )
     parser.add_argument(
         "--val-share",
@@ -234,7 +240,10 @@ def main(
     before = signal.signal(signal.SIGTERM, end)
     try:
         if args.dry_run:
-            print(describe(make_plan(request)))
+            plan = make_plan(request)
+            check_buildable([run for run in all_runs(plan) if run.is_left])
+            places, _ = find_places(args.jobs, args.per_gpu, args.threads)
+            print(describe(plan, places))
             return 0
         tables, failures = compare(
             request,

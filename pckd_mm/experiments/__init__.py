@@ -1,8 +1,10 @@
 """Comparisons of methods: what is to be trained, when, and how it went."""
 
+from .buildable import check_buildable
 from .comparison import Appendix, compare
+from .forecast import describe
 from .places import Place, find_places
-from .plan import PlannedTable, Request, all_runs, describe, folder_name, make_plan
+from .plan import PlannedTable, Request, all_runs, folder_name, make_plan
 from .run import ExperimentError, Run, Settings, TeacherTest
 from .scheduler import Scheduler
 
@@ -17,6 +19,7 @@ __all__ = [
     "Settings",
     "TeacherTest",
     "all_runs",
+    "check_buildable",
     "compare",
     "describe",
     "find_places",

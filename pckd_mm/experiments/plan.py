@@ -148,14 +148,6 @@ def all_runs(tables: Sequence[PlannedTable]) -> List[Run]:
     return list(dict.fromkeys(run for table in tables for run in table.runs()))
 
 
-def describe(tables: Sequence[PlannedTable]) -> str:
-    """What would be trained, with which config, and what is done already."""
-    states = {run: run.state() for run in all_runs(tables)}
-    lines = [f"{run}: {state}  [{run.made_from}]" for run, state in states.items()]
-    done = sum(state.startswith("finished") for state in states.values())
-    return "\n".join([*lines, f"{len(states)} runs, {done} finished"])
-
-
 class _Planner:
     """Make tables; runs of the same folder are one."""
 

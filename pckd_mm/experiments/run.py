@@ -26,6 +26,8 @@ from .facts import made_with, precision
 from .hold_out import hold_out
 
 TEACHER = "teacher"
+# What the time that a run took is noted as, in finished.json.
+SECONDS = "seconds_per_epoch"
 _from_file = functools.lru_cache(None)(load_config)
 
 
@@ -201,6 +203,11 @@ class Run:
         return (self.folder / "finished.json").is_file()
 
     @property
+    def is_left(self) -> bool:
+        """bool: Whether there is anything to be done."""
+        return not self.is_finished or self.is_changed()
+
+    @property
     def is_begun(self) -> bool:
         """bool: Whether anything is in its folder."""
         return self.folder.is_dir() and any(self.folder.iterdir())
@@ -218,6 +225,10 @@ class Run:
         # step of a resumed run may lie behind the one that it was cut off at.
         done = max(max(self.curve(), default=0), read_epoch(self.folder) - 1)
         return min(done, self.epochs)
+
+    def epochs_kept(self) -> int:
+        """Epochs that need not be trained again when it is started next."""
+        return 0 if self.is_changed() else self.epochs_done()
 
     def text(self) -> str:
         """What ``FOLDER.py`` holds; the same text means the same training."""
@@ -326,6 +337,9 @@ class Run:
                 "above. The same command goes on from here."
             )
         note = {self.metric.slug: curve[self.epochs], **self.made_with()}
+        trained = self.epochs - self.epochs_before
+        if trained > 0:  # else the last one was validated, and nothing else
+            note[SECONDS] = round((self.ended - self.started) / trained, 3)
         text = json.dumps(note) + "\n"
         write_whole(str(self.folder / "finished.json"), text.encode())
         return curve[self.epochs]
@@ -350,7 +364,8 @@ class Run:
     def note(self) -> Dict[str, Any]:
         """What :meth:`made_with` was when it finished."""
         note = json.loads((self.folder / "finished.json").read_text())
-        return {key: value for key, value in note.items() if key != self.metric.slug}
+        left_out = (self.metric.slug, SECONDS)
+        return {key: value for key, value in note.items() if key not in left_out}
 
     def stop(self) -> None:
         """End the process, if it runs."""

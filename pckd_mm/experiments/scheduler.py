@@ -21,6 +21,19 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def time_left(seconds: Sequence[float], jobs: int) -> float:
+    """How long runs take, so many at a time.
+
+    Args:
+        seconds (Sequence[float]): Seconds of each of the runs, of which there is one.
+        jobs (int): Runs at a time.
+
+    Returns:
+        float: Seconds. No run is shared out, so the longest one is a lower bound.
+    """
+    return max(sum(seconds) / jobs, max(seconds))
+
+
 class Progress:
     """Lines of finished runs, and one live line where the output is a terminal.
 
@@ -51,8 +64,7 @@ class Progress:
             (run.epochs - epochs_done) * mean.get(run.folder.parent, unknown)
             for run, epochs_done in zip(self.runs, done, strict=True)
         ]
-        # No run is shared out, so the longest one is a lower bound.
-        return max(sum(left) / self.jobs, max(left))
+        return time_left(left, self.jobs)
 
     def finished(self, run: Run, value: float, before: bool = False) -> None:
         """Print the line of a run."""

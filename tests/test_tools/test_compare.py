@@ -118,7 +118,7 @@ def trainings(monkeypatch):
     monkeypatch.chdir(ROOT)
     started = Started()
 
-    def start(run, threads=None):
+    def start(run, threads=None, place=None):
         started.append(str(run))
         if str(run) in started.fail:
             run.log.write_text(f"why {run} failed\n")
@@ -222,7 +222,7 @@ def test_an_interrupted_run_is_continued(tmp_path, trainings):
 
 
 def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
-    def stop_early(run, threads=None):
+    def stop_early(run, threads=None, place=None):
         run.log.write_text("the end of the log\n")
         run.process = FakeProcess()
 
@@ -268,6 +268,37 @@ def test_missing_files(args, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     assert compare.main([*args, f"--work-dir={tmp_path}"]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_dry_run_builds_and_tells_what_would_be_done(tmp_path, trainings, capsys):
+    trainings.fail = ["PCKD, seed 0"]
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0), "--jobs=1")
+    assert compare.main(args) == 1
+    for note in tmp_path.glob("**/finished.json"):
+        content = json.loads(note.read_text())
+        note.write_text(json.dumps({**content, "seconds_per_epoch": 30}))
+    capsys.readouterr()
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1), "--jobs=1", "--dry-run")
+    trainings.clear()
+    assert compare.main(args) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not trainings and not (tmp_path / "PCKD" / "seed_1.py").exists()
+    assert lines[0].startswith("teacher: finished, top-1 82.00")
+    folder = tmp_path / "student_alone" / "seed_1"
+    assert lines[4:6] == [
+        f"student alone, seed 1: to do, on CPU, about 60 s  [{ALONE}]",
+        f"    python {ROOT}/tools/train.py {folder}.py --work-dir {folder} --resume",
+    ]
+    assert lines[6].startswith("PCKD, seed 1: to do, on CPU  [")
+    assert lines[-1] == "5 runs, 2 finished"
+
+    wrong = ["optim_wrapper.optimizer.momentun=0.5", "model.distiller.previev=1"]
+    for misspelt, meant in zip(wrong, ("momentum", "preview"), strict=True):
+        assert compare.main([*args, misspelt]) == 1
+        printed = capsys.readouterr()
+        name = misspelt.partition("=")[0]
+        assert name in printed.err and f"did you mean {meant}?" in printed.err
+        assert not printed.out
 
 
 def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
