@@ -42,9 +42,13 @@ from pckd_mm.experiments import (
     check_buildable,
     compare,
     describe,
-    find_places,
     folder_name,
     make_plan,
+)
+from pckd_mm.experiments.engine_options import (
+    add_engine_options,
+    check_engine_options,
+    make_executor,
 )
 from pckd_mm.experiments.plan import DATASET, WORK_DIR
 from pckd_mm.experiments.run import TEACHER
@@ -103,17 +107,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         default=WORK_DIR,
         help=f"folder of all runs and of the report [{WORK_DIR}]",
     )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        help="runs at a time [1 on each GPU; without a GPU 2, if cores allow]",
-    )
-    parser.add_argument(
-        "--per-gpu", type=int, metavar="N", help="runs at a time on each GPU [1]"
-    )
-    parser.add_argument(
-        "--threads", type=int, help="threads of a run [cores / runs at a time]"
-    )
+    add_engine_options(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -139,11 +133,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     args.argv = list(sys.argv[1:] if argv is None else argv)
-    for option in ("jobs", "per_gpu", "threads"):
-        value = getattr(args, option)
-        if value is not None and value < 1:
-            option = option.replace("_", "-")
-            parser.error(f"--{option} is {value}; expected 1 or more")
+    check_engine_options(parser, args)
     if len(set(args.seeds)) < len(args.seeds):
         parser.error("--seeds names a seed twice; expected different ones")
     if bool(args.methods) != bool(args.pairs):
@@ -223,7 +213,7 @@ def main(
     command = command or shlex.join(["python", "tools/compare.py", *args.argv])
 
     request = Request(
-        Settings(ROOT, args.cfg_options, args.amp, args.val_share),
+        Settings(ROOT, args.cfg_options, args.amp, args.val_share, args.gpus_per_run),
         args.methods,
         args.pairs,
         dict(run.split("=", 1) for run in args.run),
@@ -239,23 +229,15 @@ def main(
     # The runs must not outlive this process.
     before = signal.signal(signal.SIGTERM, end)
     try:
-        if args.dry_run:
-            plan = make_plan(request)
-            check_buildable([run for run in all_runs(plan) if run.is_left])
-            places, _ = find_places(args.jobs, args.per_gpu, args.threads)
-            print(describe(plan, places))
-            return 0
-        tables, failures = compare(
-            request,
-            title,
-            notes,
-            command,
-            args.jobs,
-            args.per_gpu,
-            args.threads,
-            args.fresh,
-            appendix,
-        )
+        with make_executor(args) as executor:
+            if args.dry_run:
+                plan = make_plan(request)
+                check_buildable([run for run in all_runs(plan) if run.is_left])
+                print(describe(plan, executor.places))
+                return 0
+            tables, failures = compare(
+                request, title, notes, command, executor, args.fresh, appendix
+            )
     except ExperimentError as error:
         print(error, file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 from .buildable import check_buildable
 from .comparison import Appendix, compare
+from .executor import Executor, LocalExecutor, train_here
 from .forecast import describe
 from .places import Place, find_places
 from .plan import PlannedTable, Request, all_runs, folder_name, make_plan
@@ -10,7 +11,9 @@ from .scheduler import Scheduler
 
 __all__ = [
     "Appendix",
+    "Executor",
     "ExperimentError",
+    "LocalExecutor",
     "Place",
     "PlannedTable",
     "Request",
@@ -25,4 +28,5 @@ __all__ = [
     "find_places",
     "folder_name",
     "make_plan",
+    "train_here",
 ]

@@ -402,7 +402,9 @@ class _Planner:
             command += ["--teacher", request.teacher]
         if request.work_dir != WORK_DIR:
             command += ["--work-dir", str(request.work_dir)]
-        command += request.settings.amp_option() + request.settings.val_option()
+        settings = request.settings
+        command += settings.amp_option() + settings.val_option()
+        command += settings.gpus_option()
         if request.settings.options:
             command += ["--cfg-options", *request.settings.option_list()]
         return shlex.join(command)

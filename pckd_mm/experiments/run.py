@@ -17,6 +17,7 @@ from mmengine.config import Config
 
 from pckd_mm.analysis import metric_of, read_curve, read_epoch
 from pckd_mm.utils.checkpoint import student_beside
+from pckd_mm.utils.children import end_with_parent
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.endings import ending, last_lines, networks_of
 from pckd_mm.utils.files import write_whole
@@ -64,12 +65,14 @@ class Settings:
             it everywhere. Defaults to None.
         val_share (float, optional): Share of the training images that is held out to
             validate on, in place of the test set. Defaults to None.
+        gpus_per_run (int): GPUs of a run, each with a process. Defaults to 1.
     """
 
     root: Path
     options: Dict[str, Any] = field(default_factory=dict)
     amp: Optional[str] = None
     val_share: Optional[float] = None
+    gpus_per_run: int = 1
 
     def option_list(self) -> List[str]:
         """The options as on a command line."""
@@ -78,6 +81,11 @@ class Settings:
     def amp_option(self) -> List[str]:
         """What asks for mixed precision, as on a command line."""
         return [AMP_OPTIONS[self.amp]] if self.amp is not None else []
+
+    def gpus_option(self) -> List[str]:
+        """What gives a run several GPUs, as on a command line."""
+        several = self.gpus_per_run > 1
+        return ["--gpus-per-run", str(self.gpus_per_run)] if several else []
 
     def val_option(self) -> List[str]:
         """What holds training images out, as on a command line."""
@@ -158,6 +166,10 @@ class Run:
             except ValueError as error:
                 raise ExperimentError(f"{self.config}: {error}") from None
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """What another machine needs: not the processes of this one."""
+        return {**self.__dict__, "process": None, "after": None}
+
     @property
     def header(self) -> str:
         """str: Name and seed."""
@@ -235,7 +247,8 @@ class Run:
         precision = {None: "", "auto": ", mixed precision"}.get(
             self.settings.amp, ", mixed precision on any CPU"
         )
-        text = f"# {self.header}{precision}\n"
+        processes = f", {self.processes} processes" if self.processes > 1 else ""
+        text = f"# {self.header}{precision}{processes}\n"
         if self.distils:
             text += f"# The teacher: {digest(self.cfg.model.teacher_ckpt)}\n"
         return text + self.cfg.pretty_text
@@ -283,11 +296,29 @@ class Run:
         # Half a config would be one that has changed, and the run be trained anew.
         write_whole(str(self.config_file), self.text().encode())
 
+    @property
+    def processes(self) -> int:
+        """int: Processes that train it, each on a GPU of its own."""
+        return self.settings.gpus_per_run
+
+    @property
+    def interpreter(self) -> str:
+        """str: What runs its :meth:`command`."""
+        return "bash" if self.processes > 1 else sys.executable
+
     def command(self) -> List[str]:
         """Command line of the process, without the interpreter."""
-        command = [str(self.settings.root / "tools" / "train.py")]
-        command += [str(self.config_file), "--work-dir", str(self.folder), "--resume"]
+        tools, several = self.settings.root / "tools", self.processes > 1
+        command = [str(tools / ("dist_train.sh" if several else "train.py"))]
+        command += [str(self.config_file)]
+        command += [str(self.processes)] if several else []
+        command += ["--work-dir", str(self.folder), "--resume"]
         return command + self.settings.amp_option()
+
+    def begin(self) -> None:
+        """Note when it is started, and how far it is."""
+        self.epochs_before = self.epochs_done()
+        self.started = time.monotonic()
 
     def start(
         self,
@@ -302,21 +333,22 @@ class Run:
             place (Mapping, optional): What its environment says of the device.
         """
         environment = {"OMP_NUM_THREADS": "1", **os.environ, **(place or {})}
+        environment["PYTHON"] = sys.executable  # for the shell script
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
-        self.epochs_before = self.epochs_done()
-        self.started = time.monotonic()
+        self.begin()
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self.command()],
+                [self.interpreter, *self.command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                preexec_fn=end_with_parent,
             )
 
     def finish(self) -> float:
-        """Check that the process did its work, and note it.
+        """Check that the process did its work, and note it, if that was not done.
 
         Returns:
             float: The metric in percent after the last epoch.
@@ -336,6 +368,8 @@ class Run:
                 "\n".join(lines) + f"\n\n{who}; the end of its log, {self.log}, is "
                 "above. The same command goes on from here."
             )
+        if self.is_finished:  # noted by the machine that it was trained on
+            return curve[self.epochs]
         note = {self.metric.slug: curve[self.epochs], **self.made_with()}
         trained = self.epochs - self.epochs_before
         if trained > 0:  # else the last one was validated, and nothing else
@@ -388,6 +422,7 @@ class TeacherTest(Run):
 
     tested: Path = Path()
     split = "test"
+    processes = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 from pckd_mm.utils.endings import ending
 
+from .executor import PAUSE, Executor
 from .places import Place
 from .run import ExperimentError, Run
 
@@ -119,9 +120,8 @@ class Scheduler:
     Args:
         runs (Sequence[Run]): The runs, in this order; each waits for the one that
             trains its teacher.
-        places (Sequence[Place]): Where runs are trained; the first that is free is
+        executor (Executor): What trains them; of its places the first that is free is
             taken.
-        threads (int, optional): Threads of a run.
         fresh (bool): Whether to repeat finished runs.
         refresh (callable, optional): Called with each run that was trained.
     """
@@ -129,16 +129,14 @@ class Scheduler:
     def __init__(
         self,
         runs: Sequence[Run],
-        places: Sequence[Place],
-        threads: Optional[int] = None,
+        executor: Executor,
         fresh: bool = False,
         refresh: Optional[Callable[[Run], object]] = None,
     ) -> None:
-        self.places = list(places)
-        self.threads = threads
+        self.executor = executor
         self.fresh = fresh
         self.refresh = refresh
-        self.progress = Progress(runs, len(places))
+        self.progress = Progress(runs, len(executor.places))
         self.waiting = list(runs)
         self.running: Dict[Run, Place] = {}
         self.failures: Dict[str, str] = {}
@@ -154,17 +152,16 @@ class Scheduler:
                 self._collect()
                 self._start()
                 self.progress.tick()
-                if self.running:
-                    time.sleep(1 if self.progress.live else 0.3)
+                if self.waiting or self.running:
+                    time.sleep(1 if self.progress.live else PAUSE)
         finally:
             self.progress.clear()
-            for run in self.running:
-                run.stop()
+            self.executor.stop(self.running)
         return self.failures
 
     def _collect(self) -> None:
         """Take note of the runs that have ended."""
-        for run in [run for run in self.running if run.process.poll() is not None]:
+        for run in [run for run in self.running if self.executor.has_ended(run)]:
             del self.running[run]
             try:
                 value = run.finish()
@@ -179,7 +176,7 @@ class Scheduler:
     def _start(self) -> None:
         """Start what may start: there is room, and its teacher is trained."""
         for run in list(self.waiting):
-            free = [p for p in self.places if p not in self.running.values()]
+            free = [p for p in self.executor.places if p not in self.running.values()]
             if run.after is not None and str(run.after) in self.failures:
                 self.waiting.remove(run)
                 reason = f"{run} was not trained: {run.after} failed."
@@ -192,5 +189,5 @@ class Scheduler:
             if run.is_finished:
                 self.progress.finished(run, run.curve()[run.epochs], before=True)
                 continue
-            run.start(self.threads, free[0].environment)
+            self.executor.start(run, free[0])
             self.running[run] = free[0]

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -78,6 +79,29 @@ def test_the_config_is_written_as_it_is_trained(make, tmp_path):
         "--resume",
         "--amp",
     ]
+
+
+def test_a_run_on_several_gpus_has_a_process_on_each(make, tmp_path):
+    run = make()
+    run.settings = replace(run.settings, gpus_per_run=8)
+    assert run.text().startswith("# KD, seed 1, 8 processes\n")
+    folder = tmp_path / "work" / "seed_1"
+    assert [run.interpreter, *run.command()] == [
+        "bash",
+        str(ROOT / "tools" / "dist_train.sh"),
+        f"{folder}.py",
+        "8",
+        "--work-dir",
+        str(folder),
+        "--resume",
+    ]
+    # A test of a teacher is one process.
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    test = make(kind=TeacherTest, tested=weights)
+    test.settings = run.settings
+    assert test.interpreter == sys.executable
+    assert test.command()[0].endswith("test.py")
 
 
 def test_the_teacher_is_known_by_its_content(make, tmp_path):

@@ -243,6 +243,8 @@ def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
         (["--run=a=x.py", "--jobs=0"], "--jobs is 0; expected 1 or more"),
         (["--run=a=x.py", "--seeds", "1", "1"], "names a seed twice"),
         (["--run=a=x.py", "--threads=0"], "--threads is 0; expected 1 or more"),
+        (["--run=a=x.py", "--retries=-1"], "--retries is -1; expected 0 or more"),
+        (["--run=a=x.py", "--gpus-per-run=0"], "--gpus-per-run is 0; expected 1"),
         ([], "nothing to compare"),
         (["--methods=kd"], "expected --methods and --pairs together"),
         (["--methods=kd:x", "--pairs=p"], "expected METHOD or METHOD:SEED"),
