@@ -24,6 +24,7 @@ epoch: top-1, or the mAP@0.5 of mmdet's VOCMetric. So detectors are compared by
 """
 
 import argparse
+import contextlib
 import re
 import shlex
 import signal
@@ -109,6 +110,25 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     add_engine_options(parser)
     parser.add_argument(
+        "--submit",
+        choices=["slurm"],
+        help="hand each run to Slurm as a job, and stop; --collect makes the report",
+    )
+    parser.add_argument(
+        "--slurm",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="with --submit: options of sbatch, such as partition=gpu time=12:00:00 "
+        "[time=1-00:00:00]",
+    )
+    parser.add_argument(
+        "--collect",
+        action="store_true",
+        help="make the report of the runs that are finished, and stop",
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="build the networks of each run, print what would be trained where, and "
@@ -134,6 +154,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.argv = list(sys.argv[1:] if argv is None else argv)
     check_engine_options(parser, args)
+    if args.submit and args.ray is not None:
+        parser.error("--submit and --ray are two ways to train; expected one of them")
     if len(set(args.seeds)) < len(args.seeds):
         parser.error("--seeds names a seed twice; expected different ones")
     if bool(args.methods) != bool(args.pairs):
@@ -188,6 +210,25 @@ def parse_method(text: str) -> Tuple[str, Optional[List[int]]]:
     return found[1], seeds
 
 
+def hand_over(request: Request, args: argparse.Namespace) -> None:
+    """Check the runs, hand them to Slurm, and say as which jobs.
+
+    Raises:
+        ExperimentError: Where one cannot be built, or Slurm takes none.
+    """
+    from pckd_mm.experiments import slurm  # its library is not needed otherwise
+
+    runs = all_runs(make_plan(request))
+    slurm.check_slurm()
+    check_buildable([run for run in runs if run.is_left])
+    parameters = slurm.job_parameters(
+        args.slurm, ROOT, args.gpus_per_run, args.jobs, args.threads
+    )
+    folder = args.work_dir / "slurm"
+    print(*slurm.submit(runs, folder, parameters, args.threads, args.fresh), sep="\n")
+    print("The same command with --collect in place of --submit makes the report.")
+
+
 def main(
     argv: Optional[Sequence[str]] = None,
     title: str = "Comparison",
@@ -229,11 +270,15 @@ def main(
     # The runs must not outlive this process.
     before = signal.signal(signal.SIGTERM, end)
     try:
-        with make_executor(args) as executor:
+        if args.submit and not args.dry_run:
+            hand_over(request, args)
+            return 0
+        waits = not (args.submit or args.collect)
+        with make_executor(args) if waits else contextlib.nullcontext() as executor:
             if args.dry_run:
                 plan = make_plan(request)
                 check_buildable([run for run in all_runs(plan) if run.is_left])
-                print(describe(plan, executor.places))
+                print(describe(plan, executor.places if waits else ()))
                 return 0
             tables, failures = compare(
                 request, title, notes, command, executor, args.fresh, appendix

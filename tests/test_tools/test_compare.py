@@ -245,6 +245,7 @@ def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
         (["--run=a=x.py", "--threads=0"], "--threads is 0; expected 1 or more"),
         (["--run=a=x.py", "--retries=-1"], "--retries is -1; expected 0 or more"),
         (["--run=a=x.py", "--gpus-per-run=0"], "--gpus-per-run is 0; expected 1"),
+        (["--run=a=x.py", "--submit=slurm", "--ray"], "are two ways to train"),
         ([], "nothing to compare"),
         (["--methods=kd"], "expected --methods and --pairs together"),
         (["--methods=kd:x", "--pairs=p"], "expected METHOD or METHOD:SEED"),
@@ -301,6 +302,49 @@ def test_a_dry_run_builds_and_tells_what_would_be_done(tmp_path, trainings, caps
         name = misspelt.partition("=")[0]
         assert name in printed.err and f"did you mean {meant}?" in printed.err
         assert not printed.out
+
+
+def test_collecting_reports_what_is_finished_and_trains_nothing(
+    tmp_path, trainings, capsys
+):
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0), "--jobs=1")
+    assert compare.main([*args[:3], "--collect", *args[3:]]) == 0
+    assert not trainings and not (tmp_path / "report.md").exists()
+    assert f"0 of 3 runs are finished, in {tmp_path}" in capsys.readouterr().out
+    trainings.fail = ["PCKD, seed 0"]
+    assert compare.main(args) == 1
+    (tmp_path / "report.md").unlink()
+    trainings.clear()
+    assert compare.main([*args[:3], "--collect", *args[3:]]) == 0
+    printed = capsys.readouterr().out
+    assert f"2 of 3 runs are finished, in {tmp_path}" in printed
+    assert "| student alone | 82.00" in printed and not trainings
+    assert (tmp_path / "report.md").is_file()
+
+
+def test_runs_are_handed_to_slurm_after_a_check(
+    tmp_path, trainings, monkeypatch, capsys
+):
+    slurm = pytest.importorskip("pckd_mm.experiments.slurm")
+    handed = []
+
+    def submit(runs, folder, parameters, threads, fresh):
+        handed.append((len(runs), folder, parameters["partition"], threads, fresh))
+        return ["a line"]
+
+    monkeypatch.setattr(slurm, "submit", submit)
+    args = command(
+        tmp_path,
+        *("--teacher", ALONE, *seeds(0)),
+        *("--submit=slurm", "--slurm", "partition=gpu", "--threads=2"),
+    )
+    assert compare.main(args) == 0
+    assert handed == [(3, tmp_path / "slurm", "gpu", 2, False)] and not trainings
+    assert capsys.readouterr().out.startswith(
+        "a line\nThe same command with --collect "
+    )
+    assert compare.main([*args, "optim_wrapper.optimizer.momentun=0.5"]) == 1
+    assert "did you mean momentum?" in capsys.readouterr().err and len(handed) == 1
 
 
 def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
