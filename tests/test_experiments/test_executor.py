@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import signal
 import sys
 import threading
 import time
@@ -64,6 +65,23 @@ def test_stopping_ends_a_run(run):
     assert not executor.has_ended(run)
     executor.stop([run])
     assert executor.has_ended(run)
+
+
+# What the system sends to a process whose parent ends, as PR_GET_PDEATHSIG tells.
+SIGNAL = """
+import ctypes
+number = ctypes.c_int()
+ctypes.CDLL(None).prctl(2, ctypes.byref(number))
+print(number.value)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="is so on Linux alone")
+def test_a_run_ends_with_what_started_it(run):
+    run.code = SIGNAL
+    run.start()
+    run.process.wait()
+    assert run.log.read_text() == f"{int(signal.SIGTERM)}\n"
 
 
 def test_a_run_is_trained_and_noted_where_it_is_sent(run, monkeypatch):
