@@ -27,6 +27,7 @@ stands beside it, to compare with published values. So detectors are compared by
 """
 
 import argparse
+import contextlib
 import re
 import shlex
 import signal
@@ -41,10 +42,17 @@ from pckd_mm.experiments import (
     ExperimentError,
     Request,
     Settings,
+    all_runs,
+    check_buildable,
     compare,
     describe,
     folder_name,
     make_plan,
+)
+from pckd_mm.experiments.engine_options import (
+    add_engine_options,
+    check_engine_options,
+    make_executor,
 )
 from pckd_mm.experiments.inspection import INSPECTION
 from pckd_mm.experiments.plan import DATASET, WORK_DIR
@@ -104,19 +112,31 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         default=WORK_DIR,
         help=f"folder of all runs and of the report [{WORK_DIR}]",
     )
+    add_engine_options(parser)
     parser.add_argument(
-        "--jobs",
-        type=int,
-        help="runs at a time [1 on each GPU; without a GPU 2, if cores allow]",
+        "--submit",
+        choices=["slurm"],
+        help="hand each run to Slurm as a job, and stop; --collect makes the report",
     )
     parser.add_argument(
-        "--per-gpu", type=int, metavar="N", help="runs at a time on each GPU [1]"
+        "--slurm",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="with --submit: options of sbatch, such as partition=gpu time=12:00:00 "
+        "[time=1-00:00:00]",
     )
     parser.add_argument(
-        "--threads", type=int, help="threads of a run [cores / runs at a time]"
+        "--collect",
+        action="store_true",
+        help="make the report of the runs that are finished, and stop",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print what would be trained, and stop"
+        "--dry-run",
+        action="store_true",
+        help="build the networks of each run, print what would be trained where, and "
+        "stop; a misspelt setting is named",
     )
     parser.add_argument(
         "--val-share",
@@ -144,11 +164,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     args.argv = list(sys.argv[1:] if argv is None else argv)
-    for option in ("jobs", "per_gpu", "threads"):
-        value = getattr(args, option)
-        if value is not None and value < 1:
-            option = option.replace("_", "-")
-            parser.error(f"--{option} is {value}; expected 1 or more")
+    check_engine_options(parser, args)
+    if args.submit and args.ray is not None:
+        parser.error("--submit and --ray are two ways to train; expected one of them")
     if len(set(args.seeds)) < len(args.seeds):
         parser.error("--seeds names a seed twice; expected different ones")
     if bool(args.methods) != bool(args.pairs):
@@ -204,6 +222,25 @@ def parse_method(text: str) -> Tuple[str, Optional[List[int]]]:
     return found[1], seeds
 
 
+def hand_over(request: Request, args: argparse.Namespace) -> None:
+    """Check the runs, hand them to Slurm, and say as which jobs.
+
+    Raises:
+        ExperimentError: Where one cannot be built, or Slurm takes none.
+    """
+    from pckd_mm.experiments import slurm  # its library is not needed otherwise
+
+    runs = all_runs(make_plan(request))
+    slurm.check_slurm()
+    check_buildable([run for run in runs if run.is_left])
+    parameters = slurm.job_parameters(
+        args.slurm, ROOT, args.gpus_per_run, args.jobs, args.threads
+    )
+    folder = args.work_dir / "slurm"
+    print(*slurm.submit(runs, folder, parameters, args.threads, args.fresh), sep="\n")
+    print("The same command with --collect in place of --submit makes the report.")
+
+
 def main(
     argv: Optional[Sequence[str]] = None,
     title: str = "Comparison",
@@ -229,7 +266,7 @@ def main(
     command = command or shlex.join(["python", "tools/compare.py", *args.argv])
 
     request = Request(
-        Settings(ROOT, args.cfg_options, args.amp, args.val_share),
+        Settings(ROOT, args.cfg_options, args.amp, args.val_share, args.gpus_per_run),
         args.methods,
         args.pairs,
         dict(run.split("=", 1) for run in args.run),
@@ -246,20 +283,19 @@ def main(
     # The runs must not outlive this process.
     before = signal.signal(signal.SIGTERM, end)
     try:
-        if args.dry_run:
-            print(describe(make_plan(request)))
+        if args.submit and not args.dry_run:
+            hand_over(request, args)
             return 0
-        tables, failures = compare(
-            request,
-            title,
-            notes,
-            command,
-            args.jobs,
-            args.per_gpu,
-            args.threads,
-            args.fresh,
-            appendix,
-        )
+        waits = not (args.submit or args.collect)
+        with make_executor(args) if waits else contextlib.nullcontext() as executor:
+            if args.dry_run:
+                plan = make_plan(request)
+                check_buildable([run for run in all_runs(plan) if run.is_left])
+                print(describe(plan, executor.places if waits else ()))
+                return 0
+            tables, failures = compare(
+                request, title, notes, command, executor, args.fresh, appendix
+            )
     except ExperimentError as error:
         print(error, file=sys.stderr)
         return 1

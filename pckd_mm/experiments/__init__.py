@@ -1,6 +1,9 @@
 """Comparisons of methods: what is to be trained, when, and how it went."""
 
+from .buildable import check_buildable
 from .comparison import Appendix, compare
+from .executor import Executor, LocalExecutor, train_here
+from .forecast import describe
 from .inspection import Inspection
 from .job import ExperimentError, Settings
 from .places import Place, find_places
@@ -9,7 +12,6 @@ from .plan import (
     Request,
     all_jobs,
     all_runs,
-    describe,
     folder_name,
     make_plan,
 )
@@ -18,8 +20,10 @@ from .scheduler import Scheduler
 
 __all__ = [
     "Appendix",
+    "Executor",
     "ExperimentError",
     "Inspection",
+    "LocalExecutor",
     "Place",
     "PlannedTable",
     "Request",
@@ -29,9 +33,11 @@ __all__ = [
     "TeacherTest",
     "all_jobs",
     "all_runs",
+    "check_buildable",
     "compare",
     "describe",
     "find_places",
     "folder_name",
     "make_plan",
+    "train_here",
 ]

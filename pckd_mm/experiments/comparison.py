@@ -7,9 +7,9 @@ from typing import Callable, Dict, Optional, Sequence, Tuple
 from pckd_mm.analysis import Picture, write_report
 from pckd_mm.utils.precision import NO_BFLOAT16
 
+from .executor import Executor
 from .facts import made_with_together
 from .job import ExperimentError, Job
-from .places import find_places
 from .plan import PlannedTable, Request, all_jobs, all_runs, make_plan
 from .run import Run, TeacherTest
 from .scheduler import Scheduler
@@ -22,9 +22,7 @@ def compare(
     title: str,
     notes: Sequence[str] = (),
     command: str = "",
-    jobs: Optional[int] = None,
-    per_gpu: Optional[int] = None,
-    threads: Optional[int] = None,
+    executor: Optional[Executor] = None,
     fresh: bool = False,
     appendix: Optional[Appendix] = None,
 ) -> Tuple[str, Dict[str, str]]:
@@ -35,9 +33,8 @@ def compare(
         title (str): Headline of the report.
         notes (Sequence[str]): Paragraphs of the report that explain it.
         command (str): What was called, for the report.
-        jobs (int, optional): Runs at a time.
-        per_gpu (int, optional): Runs at a time on each GPU.
-        threads (int, optional): Threads of a run.
+        executor (Executor, optional): What trains the runs. Defaults to None: nothing
+            is trained, and the report is of what is finished.
         fresh (bool): Whether to repeat finished runs.
         appendix (callable, optional): Called with the tables when no run is left to
             train, if any is finished; gives further pictures of the report.
@@ -56,15 +53,6 @@ def compare(
         )
     plan = make_plan(request)
     runs, work = all_runs(plan), all_jobs(plan)
-    try:
-        places, threads = find_places(jobs, per_gpu, threads)
-    except ValueError as error:
-        raise ExperimentError(str(error)) from None
-    devices = ", ".join(dict.fromkeys(map(str, places)))
-    at_a_time = f"{len(places)} at a time on {devices}"
-    print(f"{len(work)} runs, {at_a_time}, in {request.work_dir}", flush=True)
-    if request.settings.amp is not None:
-        _say_where_it_stays_float32(runs)
 
     def report(job: Optional[Job] = None, ended: bool = False) -> str:
         done = [other.note() for other in runs if other.is_finished]
@@ -82,7 +70,17 @@ def compare(
         folder = request.work_dir
         return write_report(folder, title, tables, notes, facts, renewed, more)
 
-    failures = Scheduler(work, places, threads, fresh, report).train()
+    if executor is None:
+        done = sum(run.is_finished for run in runs)
+        print(f"{done} of {len(runs)} runs are finished, in {request.work_dir}")
+        return report(ended=True), {}
+    places = executor.places
+    devices = ", ".join(dict.fromkeys(map(str, places)))
+    at_a_time = f"{len(places)} at a time on {devices}"
+    print(f"{len(work)} runs, {at_a_time}, in {request.work_dir}", flush=True)
+    if request.settings.amp is not None:
+        _say_where_it_stays_float32(runs)
+    failures = Scheduler(work, executor, fresh, report).train()
     return report(ended=True), failures
 
 

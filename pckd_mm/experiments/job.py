@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from pckd_mm.utils.children import end_with_parent
 from pckd_mm.utils.endings import ending, last_lines
 from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.precision import AMP_OPTIONS
@@ -31,12 +32,14 @@ class Settings:
             it everywhere. Defaults to None.
         val_share (float, optional): Share of the training images that is held out to
             validate on, in place of the test set. Defaults to None.
+        gpus_per_run (int): GPUs of a run, each with a process. Defaults to 1.
     """
 
     root: Path
     options: Dict[str, Any] = field(default_factory=dict)
     amp: Optional[str] = None
     val_share: Optional[float] = None
+    gpus_per_run: int = 1
 
     def option_list(self) -> List[str]:
         """The options as on a command line."""
@@ -45,6 +48,11 @@ class Settings:
     def amp_option(self) -> List[str]:
         """What asks for mixed precision, as on a command line."""
         return [AMP_OPTIONS[self.amp]] if self.amp is not None else []
+
+    def gpus_option(self) -> List[str]:
+        """What gives a run several GPUs, as on a command line."""
+        several = self.gpus_per_run > 1
+        return ["--gpus-per-run", str(self.gpus_per_run)] if several else []
 
     def val_option(self) -> List[str]:
         """What holds training images out, as on a command line."""
@@ -71,6 +79,10 @@ class Job(ABC):
     ended = 0.0
     epochs_before = 0
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """What another machine needs: not the processes of this one."""
+        return {**self.__dict__, "process": None}
+
     @property
     def log(self) -> Path:
         """Path: What the process printed."""
@@ -95,6 +107,21 @@ class Job(ABC):
     def is_begun(self) -> bool:
         """bool: Whether anything is in its folder."""
         return self.folder.is_dir() and any(self.folder.iterdir())
+
+    @property
+    def is_left(self) -> bool:
+        """bool: Whether there is anything to be done."""
+        return not self.is_finished or self.is_changed()
+
+    @property
+    def processes(self) -> int:
+        """int: Processes that do it, each on a GPU of its own."""
+        return 1
+
+    @property
+    def interpreter(self) -> str:
+        """str: What runs its :meth:`command`."""
+        return "bash" if self.processes > 1 else sys.executable
 
     @property
     def who(self) -> str:
@@ -155,6 +182,11 @@ class Job(ABC):
         # Half a text would be one that has changed, and all be done anew.
         write_whole(str(self.config_file), self.text().encode())
 
+    def begin(self) -> None:
+        """Note when it is started, and how far it is."""
+        self.epochs_before = self.epochs_done()
+        self.started = time.monotonic()
+
     def start(
         self,
         threads: Optional[int] = None,
@@ -168,21 +200,22 @@ class Job(ABC):
             place (Mapping, optional): What its environment says of the device.
         """
         environment = {"OMP_NUM_THREADS": "1", **os.environ, **(place or {})}
+        environment["PYTHON"] = sys.executable  # for the shell script
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
-        self.epochs_before = self.epochs_done()
-        self.started = time.monotonic()
+        self.begin()
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self.command()],
+                [self.interpreter, *self.command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                preexec_fn=end_with_parent,
             )
 
     def finish(self) -> None:
-        """Check that the process did its work, and note it.
+        """Check that the process did its work, and note it, if that was not done.
 
         Raises:
             ExperimentError: With the end of the log.
@@ -198,6 +231,8 @@ class Job(ABC):
                 "\n".join(lines) + f"\n\n{who}; the end of its log, {self.log}, is "
                 "above. The same command goes on from here."
             )
+        if self.is_finished:  # noted by the machine that did it
+            return
         text = json.dumps(self.result()) + "\n"
         write_whole(str(self.folder / "finished.json"), text.encode())
 

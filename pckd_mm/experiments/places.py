@@ -16,8 +16,8 @@ class Place:
     """Room for one run at a time.
 
     Args:
-        device (str): The GPU, as CUDA_VISIBLE_DEVICES names it; empty for whatever the
-            environment says.
+        device (str): The GPU, or several, as CUDA_VISIBLE_DEVICES names them; empty
+            for whatever the environment says.
         number (int): Which of several places on the same device.
     """
 
@@ -47,6 +47,7 @@ def find_places(
     jobs: Optional[int] = None,
     per_gpu: Optional[int] = None,
     threads: Optional[int] = None,
+    gpus_per_run: int = 1,
 ) -> Tuple[List[Place], Optional[int]]:
     """Places for runs, and threads of each, where the user left them open.
 
@@ -57,6 +58,7 @@ def find_places(
             as many as ``jobs`` asks for.
         threads (int, optional): Threads of a run. Defaults to None: what the
             environment says, else an equal share of the cores.
+        gpus_per_run (int): GPUs of a run, with a process each. Defaults to 1.
 
     Returns:
         tuple[list[Place], int | None]: The places, each GPU's first before any GPU's
@@ -64,9 +66,17 @@ def find_places(
 
     Raises:
         ValueError: For runs on each GPU of a machine without one, and for fewer of them
-            than ``jobs`` asks for.
+            than ``jobs`` or ``gpus_per_run`` asks for.
     """
     gpus = visible_gpus()
+    if gpus_per_run > 1:
+        if len(gpus) < gpus_per_run or per_gpu is not None:
+            raise ValueError(
+                f"--gpus-per-run is {gpus_per_run}, and there are {len(gpus)} GPUs; "
+                "expected at least as many, and no --per-gpu."
+            )
+        begins = range(0, len(gpus) - gpus_per_run + 1, gpus_per_run)
+        gpus = [",".join(gpus[begin : begin + gpus_per_run]) for begin in begins]
     if per_gpu is not None and not gpus:
         raise ValueError(
             f"--per-gpu is {per_gpu}, and there is no GPU; expected --jobs for runs on "
@@ -84,5 +94,5 @@ def find_places(
         )
     places = places[:jobs]
     if threads is None and "OMP_NUM_THREADS" not in os.environ:
-        threads = max(1, cores() // len(places))
+        threads = max(1, cores() // len(places) // gpus_per_run)
     return places, threads

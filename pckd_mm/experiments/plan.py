@@ -202,14 +202,6 @@ def all_jobs(tables: Sequence[PlannedTable]) -> List[Job]:
     return [*all_runs(tables), *inspections]
 
 
-def describe(tables: Sequence[PlannedTable]) -> str:
-    """What would be trained, with which config, and what is done already."""
-    states = {run: run.state() for run in all_runs(tables)}
-    lines = [f"{run}: {state}  [{run.made_from}]" for run, state in states.items()]
-    done = sum(state.startswith("finished") for state in states.values())
-    return "\n".join([*lines, f"{len(states)} runs, {done} finished"])
-
-
 class _Planner:
     """Make tables; runs of the same folder are one."""
 
@@ -464,7 +456,9 @@ class _Planner:
             command += ["--teacher", request.teacher]
         if request.work_dir != WORK_DIR:
             command += ["--work-dir", str(request.work_dir)]
-        command += request.settings.amp_option() + request.settings.val_option()
+        settings = request.settings
+        command += settings.amp_option() + settings.val_option()
+        command += settings.gpus_option()
         if request.settings.options:
             command += ["--cfg-options", *request.settings.option_list()]
         return shlex.join(command)

@@ -20,6 +20,8 @@ from .hold_out import hold_out
 from .job import ExperimentError, Job, Settings
 
 TEACHER = "teacher"
+# What the time that a run took is noted as, in finished.json.
+SECONDS = "seconds_per_epoch"
 _from_file = functools.lru_cache(None)(load_config)
 
 
@@ -113,6 +115,10 @@ class Run(Job):
             except ValueError as error:
                 raise ExperimentError(f"{self.config}: {error}") from None
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """What another machine needs: not the processes of this one."""
+        return {**self.__dict__, "process": None, "after": None}
+
     @property
     def header(self) -> str:
         """str: Name and seed."""
@@ -175,6 +181,10 @@ class Run(Job):
         done = max(max(self.curve(), default=0), read_epoch(self.folder) - 1)
         return min(done, self.epochs)
 
+    def epochs_kept(self) -> int:
+        """Epochs that need not be trained again when it is started next."""
+        return 0 if self.is_changed() else self.epochs_done()
+
     def outcome(self) -> Optional[str]:
         """The metric in percent after the last epoch, with its name."""
         curve = self.curve()
@@ -184,14 +194,19 @@ class Run(Job):
 
     def result(self) -> Dict[str, Any]:
         """What ``finished.json`` holds."""
-        return {self.metric.slug: self.curve()[self.epochs], **self.made_with()}
+        result = {self.metric.slug: self.curve()[self.epochs], **self.made_with()}
+        trained = self.epochs - self.epochs_before
+        if trained > 0:  # else the last one was validated, and nothing else
+            result[SECONDS] = round((self.ended - self.started) / trained, 3)
+        return result
 
     def text(self) -> str:
         """What ``FOLDER.py`` holds; the same text means the same training."""
         precision = {None: "", "auto": ", mixed precision"}.get(
             self.settings.amp, ", mixed precision on any CPU"
         )
-        text = f"# {self.header}{precision}\n"
+        processes = f", {self.processes} processes" if self.processes > 1 else ""
+        text = f"# {self.header}{precision}{processes}\n"
         if self.distils:
             text += f"# The teacher: {digest(self.cfg.model.teacher_ckpt)}\n"
         return text + self.cfg.pretty_text
@@ -205,10 +220,18 @@ class Run(Job):
         done = self.epochs_done()
         return f"continued after epoch {done}" if done else "to do"
 
+    @property
+    def processes(self) -> int:
+        """int: Processes that train it, each on a GPU of its own."""
+        return self.settings.gpus_per_run
+
     def command(self) -> List[str]:
         """Command line of the process, without the interpreter."""
-        command = [str(self.settings.root / "tools" / "train.py")]
-        command += [str(self.config_file), "--work-dir", str(self.folder), "--resume"]
+        tools, several = self.settings.root / "tools", self.processes > 1
+        command = [str(tools / ("dist_train.sh" if several else "train.py"))]
+        command += [str(self.config_file)]
+        command += [str(self.processes)] if several else []
+        command += ["--work-dir", str(self.folder), "--resume"]
         return command + self.settings.amp_option()
 
     def precision(self) -> str:
@@ -231,7 +254,8 @@ class Run(Job):
     def note(self) -> Dict[str, Any]:
         """What :meth:`made_with` was when it finished."""
         note = json.loads((self.folder / "finished.json").read_text())
-        return {key: value for key, value in note.items() if key != self.metric.slug}
+        left_out = (self.metric.slug, SECONDS)
+        return {key: value for key, value in note.items() if key not in left_out}
 
 
 @dataclass(eq=False)
@@ -244,6 +268,7 @@ class TeacherTest(Run):
 
     tested: Path = Path()
     split = "test"
+    processes = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 from pckd_mm.utils.endings import ending
 
+from .executor import PAUSE, Executor
 from .job import ExperimentError, Job
 from .places import Place
 
@@ -19,6 +20,19 @@ def duration(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def time_left(seconds: Sequence[float], jobs: int) -> float:
+    """How long runs take, so many at a time.
+
+    Args:
+        seconds (Sequence[float]): Seconds of each of the runs, of which there is one.
+        jobs (int): Runs at a time.
+
+    Returns:
+        float: Seconds. No run is shared out, so the longest one is a lower bound.
+    """
+    return max(sum(seconds) / jobs, max(seconds))
 
 
 class Progress:
@@ -51,8 +65,7 @@ class Progress:
             (run.epochs - epochs_done) * mean.get(run.folder.parent, unknown)
             for run, epochs_done in zip(self.runs, done, strict=True)
         ]
-        # No run is shared out, so the longest one is a lower bound.
-        return max(sum(left) / self.jobs, max(left))
+        return time_left(left, self.jobs)
 
     def finished(self, run: Job, before: bool = False) -> None:
         """Print the line of a run."""
@@ -107,9 +120,8 @@ class Scheduler:
     Args:
         runs (Sequence[Job]): The runs, in this order; each waits for those that it
             needs, such as the one that trains its teacher.
-        places (Sequence[Place]): Where runs are trained; the first that is free is
+        executor (Executor): What trains them; of its places the first that is free is
             taken.
-        threads (int, optional): Threads of a run.
         fresh (bool): Whether to repeat finished runs.
         refresh (callable, optional): Called with each run that was trained.
     """
@@ -117,16 +129,14 @@ class Scheduler:
     def __init__(
         self,
         runs: Sequence[Job],
-        places: Sequence[Place],
-        threads: Optional[int] = None,
+        executor: Executor,
         fresh: bool = False,
         refresh: Optional[Callable[[Job], object]] = None,
     ) -> None:
-        self.places = list(places)
-        self.threads = threads
+        self.executor = executor
         self.fresh = fresh
         self.refresh = refresh
-        self.progress = Progress(runs, len(places))
+        self.progress = Progress(runs, len(executor.places))
         self.waiting = list(runs)
         self.running: Dict[Job, Place] = {}
         self.failures: Dict[str, str] = {}
@@ -142,17 +152,16 @@ class Scheduler:
                 self._collect()
                 self._start()
                 self.progress.tick()
-                if self.running:
-                    time.sleep(1 if self.progress.live else 0.3)
+                if self.waiting or self.running:
+                    time.sleep(1 if self.progress.live else PAUSE)
         finally:
             self.progress.clear()
-            for run in self.running:
-                run.stop()
+            self.executor.stop(self.running)
         return self.failures
 
     def _collect(self) -> None:
         """Take note of the runs that have ended."""
-        for run in [run for run in self.running if run.process.poll() is not None]:
+        for run in [run for run in self.running if self.executor.has_ended(run)]:
             del self.running[run]
             try:
                 run.finish()
@@ -167,7 +176,7 @@ class Scheduler:
     def _start(self) -> None:
         """Start what may start: there is room, and what it needs is there."""
         for run in list(self.waiting):
-            free = [p for p in self.places if p not in self.running.values()]
+            free = [p for p in self.executor.places if p not in self.running.values()]
             failed = [need for need in run.needs if str(need) in self.failures]
             if failed:
                 self.waiting.remove(run)
@@ -182,5 +191,5 @@ class Scheduler:
             if run.is_finished:
                 self.progress.finished(run, before=True)
                 continue
-            run.start(self.threads, free[0].environment)
+            self.executor.start(run, free[0])
             self.running[run] = free[0]

@@ -6,7 +6,14 @@ from collections import Counter
 import pytest
 import torch
 
-from pckd_mm.experiments import Place, Scheduler, find_places, places, scheduler
+from pckd_mm.experiments import (
+    LocalExecutor,
+    Place,
+    Scheduler,
+    find_places,
+    places,
+    scheduler,
+)
 from tests.test_experiments.test_scheduler import FakeProcess, FakeRun
 
 
@@ -36,6 +43,9 @@ def machine(monkeypatch):
         (2, None, dict(jobs=3), list("010")),
         (2, None, dict(per_gpu=3), list("010101")),
         (2, None, dict(per_gpu=3, jobs=5), list("01010")),
+        (8, None, dict(gpus_per_run=4), ["0,1,2,3", "4,5,6,7"]),
+        (3, "7,5,3", dict(gpus_per_run=2), ["7,5"]),
+        (8, None, dict(gpus_per_run=2, jobs=3), ["0,1", "2,3", "4,5"]),
         (2, "5,3", {}, list("53")),
         (2, "GPU-a1, GPU-b2", {}, ["GPU-a1", "GPU-b2"]),
         (1, "5,99,3", {}, ["5"]),  # CUDA stops at the one that is not there
@@ -60,6 +70,7 @@ def test_one_run_on_each_gpu_unless_told_otherwise(
         (0, None, dict(jobs=16), 1),
         (1, None, {}, 8),
         (4, None, {}, 2),
+        (4, None, dict(gpus_per_run=2), 2),
         (0, "1", {}, None),
         (0, "1", dict(threads=5), 5),
     ],
@@ -73,6 +84,8 @@ def test_runs_share_the_cores(gpus, omp, given, expected, machine):
     "gpus, given, message",
     [
         (0, dict(per_gpu=2), "--per-gpu is 2, and there is no GPU; expected --jobs"),
+        (2, dict(gpus_per_run=4), "--gpus-per-run is 4, and there are 2 GPUs; exp"),
+        (8, dict(gpus_per_run=4, per_gpu=2), "expected at least as many, and no --per"),
         (2, dict(per_gpu=2, jobs=5), "--jobs is 5, and --per-gpu 2 on 2 GPUs makes 4"),
     ],
 )
@@ -107,7 +120,7 @@ def test_twenty_runs_on_eight_gpus(per_gpu, machine, monkeypatch):
 
     monkeypatch.setattr(FakeRun, "start", begin)
     monkeypatch.setattr(FakeProcess, "poll", ended)
-    assert Scheduler(runs, found).train() == {}
+    assert Scheduler(runs, LocalExecutor(found)).train() == {}
     assert len(busy) == 20
     assert max(max(count.values()) for count in busy) == per_gpu
     # A second run comes to a GPU when each has one.

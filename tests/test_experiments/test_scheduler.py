@@ -6,11 +6,17 @@ from pathlib import Path
 import pytest
 
 from pckd_mm.analysis import MAP50, TOP1
-from pckd_mm.experiments import ExperimentError, Place, Scheduler, scheduler
+from pckd_mm.experiments import (
+    ExperimentError,
+    LocalExecutor,
+    Place,
+    Scheduler,
+    scheduler,
+)
 from pckd_mm.experiments.scheduler import Progress, duration
 
-ONE = [Place()]
-TWO = [Place(number=0), Place(number=1)]
+ONE = LocalExecutor([Place()])
+TWO = LocalExecutor([Place(number=0), Place(number=1)])
 
 
 class FakeProcess:

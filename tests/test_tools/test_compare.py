@@ -120,7 +120,7 @@ def trainings(monkeypatch):
     monkeypatch.chdir(ROOT)
     started = Started()
 
-    def start(run, threads=None):
+    def start(run, threads=None, place=None):
         started.append(str(run))
         if str(run) in started.fail:
             run.log.write_text(f"why {run} failed\n")
@@ -253,7 +253,7 @@ def test_an_interrupted_run_is_continued(tmp_path, trainings):
 
 
 def test_a_run_without_its_last_epoch_has_failed(tmp_path, trainings, capsys):
-    def stop_early(run, threads=None):
+    def stop_early(run, threads=None, place=None):
         run.log.write_text("the end of the log\n")
         run.process = FakeProcess()
 
@@ -282,6 +282,9 @@ def test_a_method_its_options_and_its_seeds():
         (["--run=a=x.py", "--jobs=0"], "--jobs is 0; expected 1 or more"),
         (["--run=a=x.py", "--seeds", "1", "1"], "names a seed twice"),
         (["--run=a=x.py", "--threads=0"], "--threads is 0; expected 1 or more"),
+        (["--run=a=x.py", "--retries=-1"], "--retries is -1; expected 0 or more"),
+        (["--run=a=x.py", "--gpus-per-run=0"], "--gpus-per-run is 0; expected 1"),
+        (["--run=a=x.py", "--submit=slurm", "--ray"], "are two ways to train"),
         ([], "nothing to compare"),
         (["--methods=kd"], "expected --methods and --pairs together"),
         (["--methods=kd:x", "--pairs=p"], "expected METHOD or METHOD:SEED"),
@@ -308,6 +311,80 @@ def test_missing_files(args, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     assert compare.main([*args, f"--work-dir={tmp_path}"]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_dry_run_builds_and_tells_what_would_be_done(tmp_path, trainings, capsys):
+    trainings.fail = ["PCKD, seed 0"]
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0), "--jobs=1")
+    assert compare.main(args) == 1
+    for note in tmp_path.glob("**/finished.json"):
+        content = json.loads(note.read_text())
+        note.write_text(json.dumps({**content, "seconds_per_epoch": 30}))
+    capsys.readouterr()
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0, 1), "--jobs=1", "--dry-run")
+    trainings.clear()
+    assert compare.main(args) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not trainings and not (tmp_path / "PCKD" / "seed_1.py").exists()
+    assert lines[0].startswith("teacher: finished, top-1 82.00")
+    folder = tmp_path / "student_alone" / "seed_1"
+    assert lines[4:6] == [
+        f"student alone, seed 1: to do, on CPU, about 60 s  [{ALONE}]",
+        f"    python {ROOT}/tools/train.py {folder}.py --work-dir {folder} --resume",
+    ]
+    assert lines[6].startswith("PCKD, seed 1: to do, on CPU  [")
+    assert lines[-1] == "5 runs, 2 finished"
+
+    wrong = ["optim_wrapper.optimizer.momentun=0.5", "model.distiller.previev=1"]
+    for misspelt, meant in zip(wrong, ("momentum", "preview"), strict=True):
+        assert compare.main([*args, misspelt]) == 1
+        printed = capsys.readouterr()
+        name = misspelt.partition("=")[0]
+        assert name in printed.err and f"did you mean {meant}?" in printed.err
+        assert not printed.out
+
+
+def test_collecting_reports_what_is_finished_and_trains_nothing(
+    tmp_path, trainings, capsys
+):
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0), "--jobs=1")
+    assert compare.main([*args[:3], "--collect", *args[3:]]) == 0
+    assert not trainings and not (tmp_path / "report.md").exists()
+    assert f"0 of 3 runs are finished, in {tmp_path}" in capsys.readouterr().out
+    trainings.fail = ["PCKD, seed 0"]
+    assert compare.main(args) == 1
+    (tmp_path / "report.md").unlink()
+    trainings.clear()
+    assert compare.main([*args[:3], "--collect", *args[3:]]) == 0
+    printed = capsys.readouterr().out
+    assert f"2 of 3 runs are finished, in {tmp_path}" in printed
+    assert "| student alone | 82.00" in printed and not trainings
+    assert (tmp_path / "report.md").is_file()
+
+
+def test_runs_are_handed_to_slurm_after_a_check(
+    tmp_path, trainings, monkeypatch, capsys
+):
+    slurm = pytest.importorskip("pckd_mm.experiments.slurm")
+    handed = []
+
+    def submit(runs, folder, parameters, threads, fresh):
+        handed.append((len(runs), folder, parameters["partition"], threads, fresh))
+        return ["a line"]
+
+    monkeypatch.setattr(slurm, "submit", submit)
+    args = command(
+        tmp_path,
+        *("--teacher", ALONE, *seeds(0)),
+        *("--submit=slurm", "--slurm", "partition=gpu", "--threads=2"),
+    )
+    assert compare.main(args) == 0
+    assert handed == [(3, tmp_path / "slurm", "gpu", 2, False)] and not trainings
+    assert capsys.readouterr().out.startswith(
+        "a line\nThe same command with --collect "
+    )
+    assert compare.main([*args, "optim_wrapper.optimizer.momentun=0.5"]) == 1
+    assert "did you mean momentum?" in capsys.readouterr().err and len(handed) == 1
 
 
 def test_demo_compares_three_methods_over_three_seeds(monkeypatch):

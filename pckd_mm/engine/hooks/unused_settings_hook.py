@@ -10,7 +10,7 @@ from pckd_mm.models.algorithms.settings import NAMED, USED, check_settings
 from pckd_mm.registry import HOOKS
 
 # Read by MMEngine beside the arguments of its runner.
-_READ = (
+READ = (
     "activation_checkpointing",
     "compile",
     "custom_imports",
@@ -31,7 +31,7 @@ def misspelt(names: Iterable[str]) -> List[Tuple[str, str]]:
     Returns:
         list[tuple[str, str]]: Each of them with the one that it looks like.
     """
-    known = (*USED[""], *_READ)
+    known = (*USED[""], *READ)
     found = []
     for name in names:
         if name not in known and name not in NAMED[""]:

@@ -1,0 +1,80 @@
+"""What a comparison would do, before it does anything."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from .places import Place
+from .plan import PlannedTable, all_runs
+from .run import SECONDS, Run
+from .scheduler import duration, time_left
+
+__all__ = ["describe", "expected_seconds"]
+
+
+def expected_seconds(run: Run) -> Optional[float]:
+    """How long the epochs that a run lacks took runs of other seeds in its folder.
+
+    Args:
+        run (Run): The run.
+
+    Returns:
+        float, optional: Seconds; None where no other seed is finished.
+    """
+    notes = sorted(run.folder.parent.glob("*/finished.json"))
+    found = [_seconds_per_epoch(path) for path in notes]
+    known = [seconds for seconds in found if seconds is not None]
+    if not known:
+        return None
+    return sum(known) / len(known) * (run.epochs - run.epochs_kept())
+
+
+def _seconds_per_epoch(path: Path) -> Optional[float]:
+    return json.loads(path.read_text()).get(SECONDS)
+
+
+def describe(tables: Sequence[PlannedTable], places: Sequence[Place] = ()) -> str:
+    """What would be trained, where, with which command, and what is done already.
+
+    Args:
+        tables (Sequence[PlannedTable]): What is planned.
+        places (Sequence[Place]): Where runs would be trained. Defaults to none.
+
+    Returns:
+        str: Two lines for each run that is not finished, one for others, and a sum.
+    """
+    runs = all_runs(tables)
+    left = [run for run in runs if run.is_left]
+    free = list(places)
+    lines: List[str] = []
+    for run in runs:
+        words = [run.state()]
+        if run in left:
+            waits = run.after in left
+            words += [_where(places, None if waits or not free else free.pop(0))]
+            words += [f"after {run.after}"] if waits else []
+            seconds = expected_seconds(run)
+            words += [f"about {duration(seconds)}"] if seconds is not None else []
+        text = ", ".join(filter(None, words))
+        lines.append(f"{run}: {text}  [{run.made_from}]")
+        if run in left:
+            # The name alone, as one types it.
+            interpreter = "python" if run.interpreter == sys.executable else "bash"
+            lines.append(f"    {shlex.join([interpreter, *run.command()])}")
+    total = f"{len(runs)} runs, {len(runs) - len(left)} finished"
+    seconds = [expected_seconds(run) for run in left]
+    if left and places and None not in seconds:
+        total += f", about {duration(time_left(seconds, len(places)))} for the others"
+    return "\n".join([*lines, total])
+
+
+def _where(places: Sequence[Place], place: Optional[Place]) -> str:
+    """The place of a run: its own, or whichever comes free."""
+    kinds = list(dict.fromkeys(map(str, places)))
+    if len(kinds) == 1:
+        return f"on {kinds[0]}"
+    if place is not None:
+        return f"on {place}"
+    return f"on the first that is free of {', '.join(kinds)}" if kinds else ""
