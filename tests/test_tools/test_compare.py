@@ -176,7 +176,7 @@ def test_teacher_first_and_each_run_once(tmp_path, trainings, capsys):
 def test_networks_are_looked_into_when_all_are_trained(
     tmp_path, trainings, monkeypatch, capsys
 ):
-    def look(inspection, threads=None):
+    def look(inspection, threads=None, place=None):
         trainings.append(str(inspection))
         inspection.process, inspection.started = FakeProcess(), time.monotonic()
         write_inspection(inspection.folder, inspected())
