@@ -49,13 +49,14 @@ from pckd_mm.experiments import (
     folder_name,
     make_plan,
 )
+from pckd_mm.experiments.catalogue import DATASET
 from pckd_mm.experiments.engine_options import (
     add_engine_options,
     check_engine_options,
     make_executor,
 )
 from pckd_mm.experiments.inspection import INSPECTION
-from pckd_mm.experiments.plan import DATASET, WORK_DIR
+from pckd_mm.experiments.plan import WORK_DIR
 from pckd_mm.experiments.run import TEACHER
 from pckd_mm.utils.precision import add_amp_options
 

@@ -1,20 +1,15 @@
 """Comparisons of methods: what is to be trained, when, and how it went."""
 
 from .buildable import check_buildable
+from .catalogue import folder_name
 from .comparison import Appendix, compare
 from .executor import Executor, LocalExecutor, train_here
 from .forecast import describe
 from .inspection import Inspection
 from .job import ExperimentError, Settings
 from .places import Place, find_places
-from .plan import (
-    PlannedTable,
-    Request,
-    all_jobs,
-    all_runs,
-    folder_name,
-    make_plan,
-)
+from .plan import Request, make_plan
+from .planned import PlannedTable, all_jobs, all_runs
 from .run import Run, TeacherTest
 from .scheduler import Scheduler
 

@@ -10,7 +10,8 @@ from pckd_mm.utils.precision import NO_BFLOAT16
 from .executor import Executor
 from .facts import made_with_together
 from .job import ExperimentError, Job
-from .plan import PlannedTable, Request, all_jobs, all_runs, make_plan
+from .plan import Request, make_plan
+from .planned import PlannedTable, all_jobs, all_runs
 from .run import Run, TeacherTest
 from .scheduler import Scheduler
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from .places import Place
-from .plan import PlannedTable, all_runs
+from .planned import PlannedTable, all_runs
 from .run import SECONDS, Run
 from .scheduler import duration, time_left
 

@@ -1,26 +1,29 @@
 """From methods, pairs of networks and seeds to runs, teachers and tables."""
 
-import argparse
-import difflib
-import re
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from mmengine.config import DictAction
+from pckd_mm.analysis import published
 
-from pckd_mm.analysis import TOP1, Method, Table, published, read_preview
-
-from .inspection import INSPECTION, Inspection
-from .job import ExperimentError, Job, Settings
+from .catalogue import (
+    CONFIGS,
+    DATASET,
+    VANILLA,
+    all_methods,
+    config_path,
+    folder_name,
+    method_options,
+    pairs_of,
+    student_config,
+)
+from .inspection import INSPECTION
+from .job import ExperimentError, Settings
+from .planned import Line, PlannedTable, all_jobs, all_runs
 from .run import TEACHER, Run, TeacherTest, read_config
 
-# Of the working directory, as the paths inside of the configs are.
-CONFIGS = Path("configs")
-VANILLA = "vanilla"
 WORK_DIR = Path("work_dirs/compare")
-DATASET = "cifar100"
 
 
 @dataclass
@@ -53,112 +56,6 @@ class Request:
     inspect: bool = False
 
 
-@dataclass
-class Line:
-    """A line of a table and its runs, which have one config.
-
-    Args:
-        name (str): Name of the method in the table.
-        runs (list[Run]): A run for each seed.
-        command (str): What gives this line; empty where no command does so alone.
-    """
-
-    name: str
-    runs: List[Run]
-    command: str = ""
-
-    @property
-    def published(self) -> Optional[float]:
-        """float, optional: The published value of this very setting."""
-        run = self.runs[0]
-        epochs = run.cfg.train_cfg.max_epochs
-        changed = run.options or run.settings.options or run.settings.val_share
-        if changed or epochs != published.EPOCHS:
-            return None
-        return published.published_of(run.config)
-
-    def method(self) -> Method:
-        """Read back what is finished."""
-        done = [run for run in self.runs if run.is_finished]
-        previews = {run.seed: read_preview(run.folder) for run in done}
-        further = {
-            metric: {run.seed: c for run in done if (c := run.curve(metric))}
-            for metric in self.runs[0].metric.beside
-        }
-        return Method(
-            self.name,
-            {run.seed: run.curve() for run in done},
-            {seed: records for seed, records in previews.items() if records},
-            {run.seed: run.note() for run in done},
-            self.runs[0].config,
-            self.command,
-            self.published,
-            {metric: curves for metric, curves in further.items() if curves},
-            [f"{key}={value}" for key, value in self.runs[0].options.items()],
-        )
-
-
-@dataclass
-class PlannedTable:
-    """A table before its runs are trained.
-
-    Args:
-        name (str): Name of the table; empty for the only one.
-        lines (list[Line]): Its lines, the student alone first.
-        teacher (Line, optional): The teacher.
-        inspection (Inspection, optional): The look into its networks.
-    """
-
-    name: str
-    lines: List[Line]
-    teacher: Optional[Line] = None
-    inspection: Optional[Inspection] = None
-
-    def runs(self) -> List[Run]:
-        """Its runs, the teacher's first, then seed by seed."""
-        students = [run for line in self.lines for run in line.runs]
-        teachers = list(self.teacher.runs) if self.teacher else []
-        teachers += [run.after for run in students if run.after is not None]
-        seeds = dict.fromkeys(run.seed for run in students)
-        by_seed = [run for seed in seeds for run in students if run.seed == seed]
-        return list(dict.fromkeys([*teachers, *by_seed]))
-
-    def table(self) -> Table:
-        """Read back what is finished."""
-        teacher = self.teacher.method() if self.teacher else None
-        methods = [line.method() for line in self.lines]
-        inspected = self.inspection.found() if self.inspection else None
-        first = self.runs()[0]
-        held_out = first.settings.val_share
-        return Table(methods, teacher, self.name, first.metric, inspected, held_out)
-
-    def inspected_by(self, settings: Settings, folder: Path) -> "PlannedTable":
-        """The table with a look into the networks of the first seeds.
-
-        Args:
-            settings (Settings): What all runs share.
-            folder (Path): Where it is written.
-
-        Returns:
-            PlannedTable: The table.
-
-        Raises:
-            ExperimentError: Where they are no classifiers of images.
-        """
-        lines = [*([self.teacher] if self.teacher else []), *self.lines]
-        networks = {line.name: line.runs[0] for line in lines}
-        for run in networks.values():
-            if run.metric is not TOP1:
-                raise ExperimentError(
-                    f"--inspect found {run.config}, which is measured by "
-                    f"{run.metric.name}; expected classifiers of images: leave "
-                    "--inspect out."
-                )
-        teacher = self.teacher.name if self.teacher else None
-        inspection = Inspection(folder, settings, networks, teacher, self.name)
-        return replace(self, inspection=inspection)
-
-
 def make_plan(request: Request) -> List[PlannedTable]:
     """Make the tables that are asked for; nothing is written.
 
@@ -189,17 +86,6 @@ def make_plan(request: Request) -> List[PlannedTable]:
                 f"by {run.metric.name}; expected one metric: compare them apart."
             )
     return tables
-
-
-def all_runs(tables: Sequence[PlannedTable]) -> List[Run]:
-    """Each run of some tables once, table by table."""
-    return list(dict.fromkeys(run for table in tables for run in table.runs()))
-
-
-def all_jobs(tables: Sequence[PlannedTable]) -> List[Job]:
-    """The runs of some tables, then what looks into their networks."""
-    inspections = [table.inspection for table in tables if table.inspection]
-    return [*all_runs(tables), *inspections]
 
 
 class _Planner:
@@ -462,88 +348,3 @@ class _Planner:
         if request.settings.options:
             command += ["--cfg-options", *request.settings.option_list()]
         return shlex.join(command)
-
-
-def method_options(method: str, config: str) -> Dict[str, Any]:
-    """The settings that a method of the command line changes.
-
-    ``pckd@loss_kd=4@loss_cc.tau=1@optim_wrapper.optimizer.lr=0.1`` is PCKD with other
-    weight and temperature of two of its losses, and another learning rate.
-
-    Args:
-        method (str): METHOD[@OPTION=VALUE...]. An option is a setting of the config, or
-            a setting of one of its distillation losses, or the name of such a loss for
-            its weight.
-        config (str): Path of its config.
-
-    Returns:
-        dict: Settings by their names in the config.
-
-    Raises:
-        ExperimentError: For a loss that the config does not have.
-    """
-    _, *options = method.split("@")
-    if not options:
-        return {}
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--options", nargs="+", action=DictAction)
-    found = parser.parse_args(["--options", *options]).options
-    return {_full_name(key, method, config): value for key, value in found.items()}
-
-
-def _full_name(option: str, method: str, config: str) -> str:
-    """Name of a setting in the config."""
-    loss, _, setting = option.partition(".")
-    if not loss.startswith("loss_"):
-        return option
-    distiller = read_config(config, method).model.get("distiller", {})
-    losses = distiller.get("distill_losses", {})
-    if loss not in losses:
-        nearest = difflib.get_close_matches(loss, losses, 1, 0)
-        meant = f": did you mean {nearest[0]}?" if nearest else "."
-        raise ExperimentError(
-            f"{method}: {config} has no {loss}; expected one of its losses, "
-            f"{', '.join(losses) or 'none'}{meant}"
-        )
-    return f"model.distiller.distill_losses.{loss}.{setting or 'loss_weight'}"
-
-
-def folder_name(name: str) -> str:
-    """The name of a method as that of a folder."""
-    return re.sub(r"[^\w.-]+", "_", name)
-
-
-def config_path(method: str, name: str) -> Path:
-    """Path of a run config."""
-    return CONFIGS / method / f"{name}.py"
-
-
-def student_config(dataset: str, pair: str) -> Optional[Path]:
-    """The config of a pair's student alone.
-
-    Args:
-        dataset (str): What the configs' names begin with.
-        pair (str): The pair, TEACHER_STUDENT, where a name may hold underscores.
-
-    Returns:
-        Path, optional: The config of configs/vanilla; None where there is none.
-    """
-    parts = pair.split("_")
-    students = ("_".join(parts[begin:]) for begin in range(1, len(parts)))
-    paths = (config_path(VANILLA, f"{dataset}_{student}") for student in students)
-    return next((path for path in paths if path.is_file()), None)
-
-
-def pairs_of(method: str, dataset: str) -> List[str]:
-    """The pairs that a method has configs of."""
-    paths = sorted((CONFIGS / method).glob(f"{dataset}_*.py"))
-    pairs = [path.stem.removeprefix(f"{dataset}_") for path in paths]
-    return [pair for pair in pairs if student_config(dataset, pair)]
-
-
-def all_methods(dataset: str = DATASET) -> List[str]:
-    """The methods that have configs, in the order of tables."""
-    folders = [path.name for path in sorted(CONFIGS.glob("[!_]*")) if path.is_dir()]
-    found = [name for name in folders if name != VANILLA and pairs_of(name, dataset)]
-    known = [name for name in published.METHODS if name in found]
-    return list(dict.fromkeys([*known, *found]))

@@ -106,8 +106,8 @@ class RayExecutor(Executor):
     ) -> None:
         if ray is None:
             raise ExperimentError(
-                "--ray needs Ray, which is not installed: pip install "
-                "'pckd_mm[scale]', on each machine of the cluster."
+                "--ray needs Ray, which is not installed: pip install -e "
+                ".[scale], on each machine of the cluster."
             )
         _connect(address)
         self.jobs = jobs

@@ -6,7 +6,7 @@ import pytest
 
 from pckd_mm.experiments import Place, PlannedTable, Run, Settings, describe
 from pckd_mm.experiments.forecast import expected_seconds
-from pckd_mm.experiments.plan import Line
+from pckd_mm.experiments.planned import Line
 from tests.builders import ROOT
 
 CONFIG = """

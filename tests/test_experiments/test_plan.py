@@ -15,7 +15,7 @@ from pckd_mm.experiments import (
     describe,
     make_plan,
 )
-from pckd_mm.experiments.plan import all_methods, pairs_of, student_config
+from pckd_mm.experiments.catalogue import all_methods, pairs_of, student_config
 from tests.builders import ROOT
 
 MEASURED = "val_evaluator = test_evaluator = dict(type='Accuracy')\n"

@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from pckd_mm.experiments import Run, Settings
-from pckd_mm.experiments.plan import Line, PlannedTable
+from pckd_mm.experiments.planned import Line, PlannedTable
 from tests.builders import ROOT
 from tests.test_analysis.tiny_detector import detector, write_devkit
 

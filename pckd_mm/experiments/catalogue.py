@@ -1,0 +1,104 @@
+"""The methods, pairs and students that have configs, and settings of their own."""
+
+import argparse
+import difflib
+import re
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from mmengine.config import DictAction
+
+from pckd_mm.analysis import published
+
+from .job import ExperimentError
+from .run import read_config
+
+# Of the working directory, as the paths inside of the configs are.
+CONFIGS = Path("configs")
+VANILLA = "vanilla"
+DATASET = "cifar100"
+
+
+def method_options(method: str, config: str) -> Dict[str, Any]:
+    """The settings that a method of the command line changes.
+
+    ``pckd@loss_kd=4@loss_cc.tau=1@optim_wrapper.optimizer.lr=0.1`` is PCKD with other
+    weight and temperature of two of its losses, and another learning rate.
+
+    Args:
+        method (str): METHOD[@OPTION=VALUE...]. An option is a setting of the config, or
+            a setting of one of its distillation losses, or the name of such a loss for
+            its weight.
+        config (str): Path of its config.
+
+    Returns:
+        dict: Settings by their names in the config.
+
+    Raises:
+        ExperimentError: For a loss that the config does not have.
+    """
+    _, *options = method.split("@")
+    if not options:
+        return {}
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--options", nargs="+", action=DictAction)
+    found = parser.parse_args(["--options", *options]).options
+    return {_full_name(key, method, config): value for key, value in found.items()}
+
+
+def _full_name(option: str, method: str, config: str) -> str:
+    """Name of a setting in the config."""
+    loss, _, setting = option.partition(".")
+    if not loss.startswith("loss_"):
+        return option
+    distiller = read_config(config, method).model.get("distiller", {})
+    losses = distiller.get("distill_losses", {})
+    if loss not in losses:
+        nearest = difflib.get_close_matches(loss, losses, 1, 0)
+        meant = f": did you mean {nearest[0]}?" if nearest else "."
+        raise ExperimentError(
+            f"{method}: {config} has no {loss}; expected one of its losses, "
+            f"{', '.join(losses) or 'none'}{meant}"
+        )
+    return f"model.distiller.distill_losses.{loss}.{setting or 'loss_weight'}"
+
+
+def folder_name(name: str) -> str:
+    """The name of a method as that of a folder."""
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
+def config_path(method: str, name: str) -> Path:
+    """Path of a run config."""
+    return CONFIGS / method / f"{name}.py"
+
+
+def student_config(dataset: str, pair: str) -> Optional[Path]:
+    """The config of a pair's student alone.
+
+    Args:
+        dataset (str): What the configs' names begin with.
+        pair (str): The pair, TEACHER_STUDENT, where a name may hold underscores.
+
+    Returns:
+        Path, optional: The config of configs/vanilla; None where there is none.
+    """
+    parts = pair.split("_")
+    students = ("_".join(parts[begin:]) for begin in range(1, len(parts)))
+    paths = (config_path(VANILLA, f"{dataset}_{student}") for student in students)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def pairs_of(method: str, dataset: str) -> List[str]:
+    """The pairs that a method has configs of."""
+    paths = sorted((CONFIGS / method).glob(f"{dataset}_*.py"))
+    pairs = [path.stem.removeprefix(f"{dataset}_") for path in paths]
+    return [pair for pair in pairs if student_config(dataset, pair)]
+
+
+def all_methods(dataset: str = DATASET) -> List[str]:
+    """The methods that have configs, in the order of tables."""
+    folders = [path.name for path in sorted(CONFIGS.glob("[!_]*")) if path.is_dir()]
+    found = [name for name in folders if name != VANILLA and pairs_of(name, dataset)]
+    known = [name for name in published.METHODS if name in found]
+    return list(dict.fromkeys([*known, *found]))

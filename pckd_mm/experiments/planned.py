@@ -1,0 +1,128 @@
+"""Tables before their runs are trained."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from pckd_mm.analysis import TOP1, Method, Table, published, read_preview
+
+from .inspection import Inspection
+from .job import ExperimentError, Job, Settings
+from .run import Run
+
+
+@dataclass
+class Line:
+    """A line of a table and its runs, which have one config.
+
+    Args:
+        name (str): Name of the method in the table.
+        runs (list[Run]): A run for each seed.
+        command (str): What gives this line; empty where no command does so alone.
+    """
+
+    name: str
+    runs: List[Run]
+    command: str = ""
+
+    @property
+    def published(self) -> Optional[float]:
+        """float, optional: The published value of this very setting."""
+        run = self.runs[0]
+        epochs = run.cfg.train_cfg.max_epochs
+        changed = run.options or run.settings.options or run.settings.val_share
+        if changed or epochs != published.EPOCHS:
+            return None
+        return published.published_of(run.config)
+
+    def method(self) -> Method:
+        """Read back what is finished."""
+        done = [run for run in self.runs if run.is_finished]
+        previews = {run.seed: read_preview(run.folder) for run in done}
+        further = {
+            metric: {run.seed: c for run in done if (c := run.curve(metric))}
+            for metric in self.runs[0].metric.beside
+        }
+        return Method(
+            self.name,
+            {run.seed: run.curve() for run in done},
+            {seed: records for seed, records in previews.items() if records},
+            {run.seed: run.note() for run in done},
+            self.runs[0].config,
+            self.command,
+            self.published,
+            {metric: curves for metric, curves in further.items() if curves},
+            [f"{key}={value}" for key, value in self.runs[0].options.items()],
+        )
+
+
+@dataclass
+class PlannedTable:
+    """A table before its runs are trained.
+
+    Args:
+        name (str): Name of the table; empty for the only one.
+        lines (list[Line]): Its lines, the student alone first.
+        teacher (Line, optional): The teacher.
+        inspection (Inspection, optional): The look into its networks.
+    """
+
+    name: str
+    lines: List[Line]
+    teacher: Optional[Line] = None
+    inspection: Optional[Inspection] = None
+
+    def runs(self) -> List[Run]:
+        """Its runs, the teacher's first, then seed by seed."""
+        students = [run for line in self.lines for run in line.runs]
+        teachers = list(self.teacher.runs) if self.teacher else []
+        teachers += [run.after for run in students if run.after is not None]
+        seeds = dict.fromkeys(run.seed for run in students)
+        by_seed = [run for seed in seeds for run in students if run.seed == seed]
+        return list(dict.fromkeys([*teachers, *by_seed]))
+
+    def table(self) -> Table:
+        """Read back what is finished."""
+        teacher = self.teacher.method() if self.teacher else None
+        methods = [line.method() for line in self.lines]
+        inspected = self.inspection.found() if self.inspection else None
+        first = self.runs()[0]
+        held_out = first.settings.val_share
+        return Table(methods, teacher, self.name, first.metric, inspected, held_out)
+
+    def inspected_by(self, settings: Settings, folder: Path) -> "PlannedTable":
+        """The table with a look into the networks of the first seeds.
+
+        Args:
+            settings (Settings): What all runs share.
+            folder (Path): Where it is written.
+
+        Returns:
+            PlannedTable: The table.
+
+        Raises:
+            ExperimentError: Where they are no classifiers of images.
+        """
+        lines = [*([self.teacher] if self.teacher else []), *self.lines]
+        networks = {line.name: line.runs[0] for line in lines}
+        for run in networks.values():
+            if run.metric is not TOP1:
+                raise ExperimentError(
+                    f"--inspect found {run.config}, which is measured by "
+                    f"{run.metric.name}; expected classifiers of images: leave "
+                    "--inspect out."
+                )
+        teacher = self.teacher.name if self.teacher else None
+        inspection = Inspection(folder, settings, networks, teacher, self.name)
+        return replace(self, inspection=inspection)
+
+
+def all_runs(tables: Sequence[PlannedTable]) -> List[Run]:
+    """Each run of some tables once, table by table."""
+    return list(dict.fromkeys(run for table in tables for run in table.runs()))
+
+
+def all_jobs(tables: Sequence[PlannedTable]) -> List[Job]:
+    """The runs of some tables, then what looks into their networks."""
+    inspections = [table.inspection for table in tables if table.inspection]
+    return [*all_runs(tables), *inspections]
