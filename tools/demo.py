@@ -48,10 +48,13 @@ def begin(description: str) -> List[str]:
     parser.add_argument(
         "--fresh", action="store_true", help="train again what is finished"
     )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="[0 1 2]"
+    )
     args = parser.parse_args()
     # Paths of configs and results are relative to the repository.
     os.chdir(ROOT)
-    return ["--seeds", "0", "1", "2", *["--fresh"] * args.fresh]
+    return ["--seeds", *map(str, args.seeds), *["--fresh"] * args.fresh]
 
 
 def run() -> int:

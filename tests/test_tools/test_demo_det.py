@@ -128,6 +128,8 @@ def test_both_demos_share_their_options(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["x.py", "--fresh"])
     assert demo.begin("what it is") == ["--seeds", "0", "1", "2", "--fresh"]
+    monkeypatch.setattr(sys, "argv", ["x.py", "--seeds", "10", "11"])
+    assert demo.begin("what it is") == ["--seeds", "10", "11"]
     monkeypatch.setattr(sys, "argv", ["x.py", "--help"])
     with pytest.raises(SystemExit):
         demo.begin("what it is")
