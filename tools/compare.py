@@ -144,7 +144,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=float,
         metavar="SHARE",
         help="hold out this share of each category of the training images, such as "
-        "0.1, and validate on it; the test set is not read: to choose settings by",
+        "0.1, and validate on it; the test set is not read: to choose settings by; a "
+        "teacher's checkpoint that is there has seen these images",
     )
     parser.add_argument(
         "--inspect",
@@ -168,6 +169,17 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     check_engine_options(parser, args)
     if args.submit and args.ray is not None:
         parser.error("--submit and --ray are two ways to train; expected one of them")
+    if args.submit and args.collect:
+        parser.error("--collect is for what --submit has trained; expected one of them")
+    if args.slurm and not args.submit:
+        parser.error("--slurm is for --submit slurm; expected both")
+    if args.inspect and (args.submit or args.collect):
+        parser.error(
+            "--inspect tests networks here, where --submit and --collect do no work; "
+            "expected it in a call without them, when the runs are finished"
+        )
+    if args.collect and (args.fresh or args.ray is not None):
+        parser.error("--collect trains nothing; expected no --fresh and no --ray")
     if len(set(args.seeds)) < len(args.seeds):
         parser.error("--seeds names a seed twice; expected different ones")
     if bool(args.methods) != bool(args.pairs):
@@ -301,7 +313,8 @@ def main(
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        same = "the same command without --fresh" if args.fresh else "the same command"
+        print(f"Stopped; {same} goes on from here.", file=sys.stderr)
         return 130
     finally:
         signal.signal(signal.SIGTERM, before)

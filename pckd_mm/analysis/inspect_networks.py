@@ -78,7 +78,9 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
     for name, cfg in configs.items():
         key = Config(dict(loader=cfg.test_dataloader)).pretty_text
         if key not in loaders:
-            loaders[key] = Runner.build_dataloader(cfg.test_dataloader, seed=0)
+            scope = cfg.get("default_scope") or "mmpretrain"
+            with DefaultScope.overwrite_default_scope(scope):
+                loaders[key] = Runner.build_dataloader(cfg.test_dataloader, seed=0)
         checkpoint = request["networks"][name]["checkpoint"]
         answers[name] = answers_of(load_network(cfg, checkpoint), loaders[key], name)
     first = next(iter(answers.values()))

@@ -201,6 +201,11 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
             f"The report is of configs with the settings {report['options']}; expected "
             "one of plain configs."
         )
+    if report.get("gpus_per_run"):
+        raise ValueError(
+            f"The report is of runs on {report['gpus_per_run']} GPUs each, with as "
+            "many times the batch; expected one of configs as they are."
+        )
     # A student of two pairs, or one that is a teacher too, is in several tables.
     rows: Dict[tuple, dict] = {}
     runs: Dict[tuple, Dict[int, dict]] = {}

@@ -150,7 +150,10 @@ def caption(table: Table) -> str:
         "epoch is the mean over seeds of each run's best validated epoch. "
     )
     if table.held_out is not None:
-        return f"{text}It is chosen on these images themselves, and no gain is of it."
+        return (
+            f"{text}It is chosen on these images themselves, and no gain is of it. A "
+            "teacher that was there before has seen these images."
+        )
     return (
         f"{text}It is chosen on the test set itself: it is there to compare with "
         "published values, which often are of the best epoch, and no gain is of it."

@@ -56,11 +56,13 @@ def compare(
     runs, work = all_runs(plan), all_jobs(plan)
 
     def report(job: Optional[Job] = None, ended: bool = False) -> str:
-        done = [other.note() for other in runs if other.is_finished]
+        done = [other.note() for other in runs if not other.is_left]
         if not done:
             return ""
         settings = request.settings
         facts = {"command": command, **made_with_together(done)}
+        if settings.gpus_per_run > 1:
+            facts["gpus_per_run"] = settings.gpus_per_run
         if settings.options:
             facts["options"] = shlex.join(settings.option_list())
         renewed = None
@@ -72,7 +74,7 @@ def compare(
         return write_report(folder, title, tables, notes, facts, renewed, more)
 
     if executor is None:
-        done = sum(run.is_finished for run in runs)
+        done = sum(not run.is_left for run in runs)
         print(f"{done} of {len(runs)} runs are finished, in {request.work_dir}")
         return report(ended=True), {}
     places = executor.places

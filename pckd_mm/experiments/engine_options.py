@@ -32,7 +32,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "one of them [1]",
     )
     parser.add_argument(
-        "--threads", type=int, help="threads of a run [cores / runs at a time]"
+        "--threads",
+        type=int,
+        help="threads of a run [cores / runs at a time; of a job of Slurm 1]",
     )
     parser.add_argument(
         "--ray",

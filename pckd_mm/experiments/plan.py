@@ -143,8 +143,14 @@ class _Planner:
             config = str(config_path(folder, group))
             changes = method_options(method, config)
             entries.append((label, method, config, seeds, command, changes))
+        labels = [entry[0] for entry in entries]
         for label, config in added.items():
             name = folder_name(label)
+            if label in labels:
+                raise ExperimentError(
+                    f"--run {label} would be a second line of that name; expected "
+                    "another name."
+                )
             if name in map(folder_name, methods):
                 raise ExperimentError(
                     f"--run {label} would share a folder with the method {name}; "
@@ -249,7 +255,9 @@ class _Planner:
                 "randomness.seed=0",
                 *request.settings.option_list(),
             ]
-            return Line(label, [trained], shlex.join(command))
+            # What it is trained on, or how, no command line of that tool says.
+            other = request.settings.val_share or request.settings.gpus_per_run > 1
+            return Line(label, [trained], "" if other else shlex.join(command))
         if own and "://" in own:
             return None
         raise ExperimentError(
@@ -292,7 +300,13 @@ class _Planner:
         seeds_of_others = methods.pop("all", None)
         everything = all_methods(request.dataset)
         for method in methods:
-            folder = CONFIGS / method.split("@")[0]
+            name = method.split("@")[0]
+            if name in (VANILLA, "all"):
+                raise ExperimentError(
+                    f"{method}: settings of its own are for a method; expected --run "
+                    "NAME=CONFIG for another student alone, or --cfg-options for all."
+                )
+            folder = CONFIGS / name
             if not folder.is_dir():
                 raise ExperimentError(
                     f"There is no folder {folder}; expected a method of "

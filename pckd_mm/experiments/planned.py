@@ -31,13 +31,14 @@ class Line:
         run = self.runs[0]
         epochs = run.cfg.train_cfg.max_epochs
         changed = run.options or run.settings.options or run.settings.val_share
+        changed = changed or run.processes > 1  # the batch is so many times as large
         if changed or epochs != published.EPOCHS:
             return None
         return published.published_of(run.config)
 
     def method(self) -> Method:
         """Read back what is finished."""
-        done = [run for run in self.runs if run.is_finished]
+        done = [run for run in self.runs if not run.is_left]
         previews = {run.seed: read_preview(run.folder) for run in done}
         further = {
             metric: {run.seed: c for run in done if (c := run.curve(metric))}

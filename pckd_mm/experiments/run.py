@@ -119,6 +119,11 @@ class Run(Job):
         """What another machine needs: not the processes of this one."""
         return {**self.__dict__, "process": None, "after": None}
 
+    @functools.cached_property
+    def settled(self) -> str:
+        """str: The config as it is trained; writing it takes a while."""
+        return self.cfg.pretty_text
+
     @property
     def header(self) -> str:
         """str: Name and seed."""
@@ -181,6 +186,11 @@ class Run(Job):
         done = max(max(self.curve(), default=0), read_epoch(self.folder) - 1)
         return min(done, self.epochs)
 
+    @property
+    def is_left(self) -> bool:
+        """bool: Whether there is anything to be done, by it or its teacher's run."""
+        return super().is_left or (self.after is not None and self.after.is_left)
+
     def epochs_kept(self) -> int:
         """Epochs that need not be trained again when it is started next."""
         return 0 if self.is_changed() else self.epochs_done()
@@ -209,7 +219,7 @@ class Run(Job):
         text = f"# {self.header}{precision}{processes}\n"
         if self.distils:
             text += f"# The teacher: {digest(self.cfg.model.teacher_ckpt)}\n"
-        return text + self.cfg.pretty_text
+        return text + self.settled
 
     def state(self) -> str:
         """What is to be done, in words."""
@@ -287,7 +297,7 @@ class TeacherTest(Run):
     def text(self) -> str:
         """What ``FOLDER.py`` holds; the same text means the same test."""
         digested = digest(str(self.tested))
-        return f"# {self}, test of {digested}\n{self.cfg.pretty_text}"
+        return f"# {self}, test of {digested}\n{self.settled}"
 
     def command(self) -> List[str]:
         """Command line of the process, without the interpreter."""
@@ -316,4 +326,11 @@ def digest(path: str) -> str:
     """What tells one checkpoint from another: a hash of a file, else its name."""
     if not Path(path).is_file():
         return path
+    found = Path(path).stat()
+    return _digest(path, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(None)
+def _digest(path: str, changed: int, size: int) -> str:
+    """The hash of a file, read once while it stays as it is."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()

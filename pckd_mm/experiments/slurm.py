@@ -42,6 +42,8 @@ class Errand:
             ExperimentError: Where it did not come to its end, so that the job fails,
                 and those with it that wait for it.
         """
+        # It was written before the teacher was there, whose hash is in it.
+        write_whole(str(run.config_file), run.text().encode())
         status = train_here(run, self.threads)
         if not run.is_finished:
             raise ExperimentError(
@@ -90,7 +92,13 @@ def job_parameters(
         ExperimentError: For a time that is none.
     """
     known = submitit.SlurmExecutor._valid_parameters()
-    named = {name.replace("-", "_"): value for name, value in given.items()}
+    # A list of the command line is one of sbatch's, such as partition=gpu,long.
+    named = {
+        name.replace("-", "_"): ",".join(map(str, value))
+        if isinstance(value, (list, tuple))
+        else value
+        for name, value in given.items()
+    }
     parameters: Dict[str, Any] = dict(
         job_name="pckd",
         time=MINUTES,

@@ -120,6 +120,8 @@ def test_entries_of_a_report():
     assert entry.date == "2026-01-02"
     with pytest.raises(ValueError, match="expected one of plain configs"):
         from_report(dict(REPORT, options="train_cfg.max_epochs=2"))
+    with pytest.raises(ValueError, match="of runs on 4 GPUs each"):
+        from_report(dict(REPORT, gpus_per_run=4))
 
 
 def test_the_best_epoch_is_that_of_the_curve(tmp_path):

@@ -198,6 +198,28 @@ def test_a_value_of_other_settings_is_not_the_published_one():
     assert [line.published for line in table.lines] == [69.06, 70.66, None]
 
 
+def test_finished_runs_of_other_settings_are_in_no_table():
+    request = dict(methods={"vanilla": None}, pairs=["resnet56_wide_8"])
+    (table,) = ask(**request)
+    (run,) = table.runs()
+    run.prepare()
+    folder = run.folder / "1" / "vis_data"
+    folder.mkdir(parents=True)
+    (folder / "scalars.json").write_text('{"accuracy/top1": 61.0, "step": 12}')
+    (run.folder / "finished.json").write_text("{}")
+    assert table.table().methods[0].curves == {0: {12: 61.0}}
+    (table,) = ask(**request, options={"train_cfg.val_interval": 3})
+    assert table.table().methods[0].curves == {}
+
+
+def test_a_batch_of_several_gpus_is_not_the_published_setting():
+    settings = Settings(ROOT, gpus_per_run=4)
+    request = Request(settings, {"kd": None}, ["resnet56_resnet20"])
+    (table,) = make_plan(request)
+    assert [line.published for line in table.lines] == [None, None]
+    assert table.teacher.command == ""
+
+
 def test_training_images_are_held_out(configs):
     data = """
 pipeline = []
@@ -350,6 +372,15 @@ def test_a_loss_that_is_misspelt_is_guessed(configs):
         (
             dict(methods={"kd@a=1": None, "kd@a@1": None}, pairs=PAIR),
             "kd@a=1 and kd@a@1 would share the folder kd_a_1; expected one",
+        ),
+        (dict(methods={"vanilla@a=1": None}, pairs=PAIR), "vanilla@a=1: settings of"),
+        (
+            dict(methods={"all@a=1": None}, pairs=PAIR),
+            "are for a method; expected --run",
+        ),
+        (
+            dict(methods=KD, pairs=PAIR, runs={"KD": "a.py"}),
+            "--run KD would be a second line of that name",
         ),
         (dict(methods=KD, pairs=PAIR, val_share=2), "hold out is 2; expected one betw"),
     ],

@@ -157,6 +157,20 @@ def test_another_training_is_set_aside_and_fresh_removes(make, capsys):
     assert not list(run.folder.iterdir()) and (work / "seed_1.old").is_dir()
 
 
+def test_a_student_is_left_while_its_teacher_is(make, tmp_path):
+    teacher, student = make(seed=7), make(DISTILS, seed=8)
+    student.after = teacher
+    for run in (student, teacher):
+        assert run.is_left
+        run.prepare()
+        (run.folder / "finished.json").write_text("{}")
+        assert run.is_left == (run is student)
+    assert not student.is_left
+    # A teacher that is to be trained anew makes another student.
+    teacher.config_file.write_text("changed")
+    assert student.is_left and not student.is_changed()
+
+
 def test_a_foreign_folder_is_refused(make):
     run = make()
     run.folder.mkdir(parents=True)

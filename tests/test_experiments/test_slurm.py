@@ -188,6 +188,28 @@ def test_a_job_trains_its_run_and_fails_with_it(cluster, runs, tmp_path):
     assert not runs[1].is_finished and "alone, seed 0 failed (exit s" in done.stderr
 
 
+def test_what_a_job_has_trained_is_as_asked_for(tmp_path):
+    """It is handed over before its teacher is there, whose hash its config has."""
+    text = CONFIG.replace("type='Any'", "type='Any', teacher_ckpt='t.pth'")
+    (tmp_path / "distils.py").write_text(text)
+    teacher, folder = tmp_path / "teacher.pth", tmp_path / "work" / "seed_0"
+    more = dict(settings=Settings(ROOT), teacher=teacher)
+    run = Pretended("KD", str(tmp_path / "distils.py"), 0, folder, **more)
+    run.prepare()
+    teacher.write_text("weights")
+    slurm.Errand()(run)
+    assert run.is_finished and not run.is_changed() and not run.is_left
+    teacher.write_text("other weights")
+    assert run.is_left
+
+
+def test_lists_of_the_command_line_are_sbatchs():
+    given = dict(partition=["gpu", "long"], exclude=("n1", 2), gres="gpu:a100:1")
+    parameters = slurm.job_parameters(given, ROOT)
+    assert parameters["partition"] == "gpu,long" and parameters["exclude"] == "n1,2"
+    assert parameters["gres"] == "gpu:a100:1"
+
+
 def test_a_job_whose_time_is_up_is_the_same_again(runs):
     errand = slurm.Errand(threads=2)
     again = errand.checkpoint(runs[0])
