@@ -165,7 +165,10 @@ class MeasuredTables:
         rows = {
             "teacher": f"configs/vanilla/{teacher}.py",
             "student alone": alone,
-            **{published.METHODS[m]: f"configs/{m}/{pair}.py" for m in ("kd", "pckd")},
+            **{
+                published.METHODS[m]: f"configs/{m}/{pair}.py"
+                for m in ("kd", "dist", "pckd")
+            },
         }
         rows = {name: config for name, config in rows.items() if self.is_there(config)}
         return format_table(self.comparison(rows, alone))
