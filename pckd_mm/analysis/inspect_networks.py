@@ -9,7 +9,7 @@ with its config and checkpoint, and which of them is the teacher.
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, ContextManager, Dict, List, NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -78,8 +78,7 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
     for name, cfg in configs.items():
         key = Config(dict(loader=cfg.test_dataloader)).pretty_text
         if key not in loaders:
-            scope = cfg.get("default_scope") or "mmpretrain"
-            with DefaultScope.overwrite_default_scope(scope):
+            with _scope_of(cfg):
                 loaders[key] = Runner.build_dataloader(cfg.test_dataloader, seed=0)
         checkpoint = request["networks"][name]["checkpoint"]
         answers[name] = answers_of(load_network(cfg, checkpoint), loaders[key], name)
@@ -95,7 +94,9 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
     folders = {n: Path(e["folder"]) for n, e in request["networks"].items()}
     recorded = {n: f for n, f in folders.items() if (f / PREVIEW_IMAGES).is_file()}
     for name, folder in recorded.items():
-        dataset = build_dataset(configs[name].train_dataloader.dataset)
+        with _scope_of(configs[name]):
+            train = DATASETS.build(configs[name].train_dataloader.dataset)
+        dataset = next(inner_datasets(train))
         with np.load(folder / PREVIEW_IMAGES) as counts:
             passes[name] = int(counts["epochs"])
             most = max(1, THUMBNAILS // len(recorded))
@@ -171,10 +172,10 @@ def images_of(loader: Any) -> Dataset:
     return next(inner_datasets(loader.dataset))
 
 
-def build_dataset(cfg: dict) -> Dataset:
-    """The data set of a config, without its wrappers."""
-    with DefaultScope.overwrite_default_scope("mmpretrain"):
-        return next(inner_datasets(DATASETS.build(cfg)))
+def _scope_of(cfg: Config) -> ContextManager:
+    """Where a config's names without a scope are looked up."""
+    scope = cfg.get("default_scope") or "mmpretrain"
+    return DefaultScope.overwrite_default_scope(scope)
 
 
 def category_names(dataset: Dataset, total: int) -> List[str]:

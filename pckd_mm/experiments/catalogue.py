@@ -1,15 +1,15 @@
 """The methods, pairs and students that have configs, and settings of their own."""
 
 import argparse
-import difflib
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.config import DictAction
 
 from pckd_mm.analysis import published
 
+from .accepted import nearest
 from .job import ExperimentError
 from .run import read_config
 
@@ -17,6 +17,12 @@ from .run import read_config
 CONFIGS = Path("configs")
 VANILLA = "vanilla"
 DATASET = "cifar100"
+
+
+def split_method(method: str) -> Tuple[str, List[str]]:
+    """The folder of configs/ and the options of METHOD[@OPTION=VALUE...]."""
+    folder, *options = method.split("@")
+    return folder, options
 
 
 def method_options(method: str, config: str) -> Dict[str, Any]:
@@ -37,7 +43,7 @@ def method_options(method: str, config: str) -> Dict[str, Any]:
     Raises:
         ExperimentError: For a loss that the config does not have.
     """
-    _, *options = method.split("@")
+    _, options = split_method(method)
     if not options:
         return {}
     parser = argparse.ArgumentParser()
@@ -54,8 +60,8 @@ def _full_name(option: str, method: str, config: str) -> str:
     distiller = read_config(config, method).model.get("distiller", {})
     losses = distiller.get("distill_losses", {})
     if loss not in losses:
-        nearest = difflib.get_close_matches(loss, losses, 1, 0)
-        meant = f": did you mean {nearest[0]}?" if nearest else "."
+        likely = nearest(loss, losses, 0)
+        meant = f": did you mean {likely}?" if likely else "."
         raise ExperimentError(
             f"{method}: {config} has no {loss}; expected one of its losses, "
             f"{', '.join(losses) or 'none'}{meant}"

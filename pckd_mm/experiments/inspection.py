@@ -77,6 +77,4 @@ class Inspection(Job):
 
     def found(self) -> Optional[Inspected]:
         """What was found; None before it is finished, and where networks changed."""
-        if self.is_finished and not self.is_changed():
-            return read_inspection(self.folder)
-        return None
+        return None if self.is_left else read_inspection(self.folder)

@@ -16,6 +16,7 @@ from .catalogue import (
     folder_name,
     method_options,
     pairs_of,
+    split_method,
     student_config,
 )
 from .inspection import INSPECTION
@@ -33,7 +34,7 @@ class Request:
     Args:
         settings (Settings): What all runs share.
         methods (dict[str, list[int] | None]): Folders of configs/, with options as
-            :func:`split_method` reads them, or 'all' (others than those named), each
+            :func:`method_options` reads them, or 'all' (others than those named), each
             with seeds of its own or None.
         pairs (Sequence[str]): Pairs of networks as in the configs' names, or 'all'.
         runs (dict[str, str]): Further runs: their names and configs.
@@ -137,7 +138,7 @@ class _Planner:
         group = f"{request.dataset}_{pair}"
         entries = []
         for method, seeds in methods.items():
-            folder, *options = method.split("@")
+            folder, options = split_method(method)
             label = ", ".join([published.METHODS.get(folder, folder), *options])
             command = self._command(method, pair, seeds)
             config = str(config_path(folder, group))
@@ -283,7 +284,7 @@ class _Planner:
                 )
             result[pair] = {}
             for method, seeds in seeds_of.items():
-                path = config_path(method.split("@")[0], f"{dataset}_{pair}")
+                path = config_path(split_method(method)[0], f"{dataset}_{pair}")
                 if path.is_file():
                     result[pair][method] = seeds
                 elif method in request.methods and pair in request.pairs:
@@ -300,7 +301,7 @@ class _Planner:
         seeds_of_others = methods.pop("all", None)
         everything = all_methods(request.dataset)
         for method in methods:
-            name = method.split("@")[0]
+            name, _ = split_method(method)
             if name in (VANILLA, "all"):
                 raise ExperimentError(
                     f"{method}: settings of its own are for a method; expected --run "
