@@ -1,12 +1,13 @@
 """A report as one HTML file that needs nothing beside it."""
 
-import base64
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pckd_mm.utils.data_uri import data_uri
 
 from .methods import Table
 from .pictures import Picture
@@ -67,8 +68,7 @@ def html_page(
     def inlined(picture: Picture) -> Dict[str, Any]:
         content = (folder / picture.file).read_bytes()
         width, height = struct.unpack(">II", content[16:24])  # of a PNG file
-        uri = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-        return dict(uri=uri, width=width, height=height)
+        return dict(uri=data_uri(content), width=width, height=height)
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

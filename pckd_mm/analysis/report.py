@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, Collection, Dict, List, Optional, Sequence
 
+from pckd_mm.utils.files import write_whole
+
 from .methods import Method, Score, Table
 from .metric import Metric
 from .page import Section, html_page
@@ -98,10 +100,7 @@ def _markdown(
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that is never seen in part."""
-    part = path.with_name(f"{path.name}.tmp")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_whole(str(path), text.encode())
 
 
 def _table_entry(table: Table, rows: Sequence[Row]) -> dict:

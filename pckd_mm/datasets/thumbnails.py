@@ -1,11 +1,11 @@
 """Small pictures of the images of a data set, for pages."""
 
-import base64
-
 import cv2
 import mmcv
 import numpy as np
 from torch.utils.data import Dataset
+
+from pckd_mm.utils.data_uri import data_uri
 
 from .image_format import channel_order
 
@@ -62,4 +62,4 @@ def png_uri(image: np.ndarray) -> str:
         str: A PNG file.
     """
     _, content = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
-    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+    return data_uri(content)
