@@ -3,64 +3,22 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from pckd_mm.experiments import ExperimentError
 from tests.builders import ROOT
 
 pytest.importorskip("ray")
 
-from pckd_mm.experiments import ray_executor  # noqa: E402
-from pckd_mm.experiments.ray_executor import (  # noqa: E402
-    RayExecutor,
-    RayProcess,
-    share,
-)
+from pckd_mm.experiments import ray_cluster, ray_executor  # noqa: E402
+from pckd_mm.experiments.ray_executor import RayExecutor, RayProcess  # noqa: E402
 
 EIGHT = {"CPU": 64.0, "GPU": 8.0}
 ONE = {"CPU": 4.0, "GPU": 1.0}
 NONE = {"CPU": 16.0}
-
-
-@pytest.fixture(autouse=True)
-def threads_are_open(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-
-
-@pytest.mark.parametrize(
-    "machines, given, expected",
-    [
-        ([EIGHT], {}, (1, 8)),
-        ([EIGHT, ONE], {}, (1, 4)),  # fits both
-        ([EIGHT, NONE], {}, (1, 8)),
-        ([EIGHT], dict(per_gpu=4), (0.25, 2)),
-        ([EIGHT], dict(threads=3), (1, 3)),
-        ([EIGHT, ONE], dict(gpus_per_run=4), (4, 32)),
-        ([EIGHT], dict(gpus_per_run=8, threads=2), (8, 16)),
-        ([NONE], {}, (0, 8)),
-        ([NONE, {"CPU": 1.0}], {}, (0, 1)),
-        ([{}, NONE], {}, (0, 8)),  # the head may train nothing
-    ],
-)
-def test_what_a_run_gets(machines, given, expected):
-    assert share(machines, **given) == expected
-
-
-def test_threads_that_the_environment_says(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert share([EIGHT]) == (1, 5) and share([EIGHT], threads=2) == (1, 2)
-
-
-def test_runs_on_gpus_that_are_not_there():
-    with pytest.raises(ExperimentError, match="--per-gpu is 2, and the Ray cluster ha"):
-        share([NONE], per_gpu=2)
-    with pytest.raises(ExperimentError, match="--gpus-per-run is 8, which no machine"):
-        share([ONE, ONE], gpus_per_run=8)
 
 
 class PretendedRay:
@@ -85,7 +43,9 @@ class PretendedRay:
 
 def connect(monkeypatch, *machines, **settings):
     pretended = PretendedRay([(True, machine) for machine in machines])
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(ray_executor, "ray", pretended)
+    monkeypatch.setattr(ray_cluster, "ray", pretended)
     monkeypatch.setattr(ray_executor, "MEMORY", 0)
     return RayExecutor(**settings), pretended
 
@@ -103,11 +63,6 @@ def test_there_are_as_many_places_as_machines_have_room_for(monkeypatch):
     assert len(executor.places) == 3
     executor, _ = connect(monkeypatch, NONE)
     assert [str(place) for place in executor.places] == ["a CPU of the Ray cluster"] * 2
-
-
-def test_a_run_that_fits_on_no_machine_is_refused(monkeypatch):
-    with pytest.raises(ExperimentError, match="no machine with 1 GPU and 9 CPUs f"):
-        connect(monkeypatch, ONE, threads=9)
 
 
 class Task:
@@ -166,22 +121,6 @@ def test_a_task_in_the_form_of_a_process(monkeypatch, tmp_path, result, status, 
     done.append("task")
     assert process.poll() == process.returncode == status
     assert said in log.read_text() and bool(said) == bool(log.read_text())
-
-
-def test_no_cluster_at_an_address_is_said_at_once():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # which nothing listens at
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(
-            ExperimentError, match=f"no Ray cluster at {address} .*start"
-        ):
-            RayExecutor(address)
-
-
-def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(ray_executor, "ray", None)
-    with pytest.raises(ExperimentError, match=r"pip install -e .\[scale\]"):
-        RayExecutor()
 
 
 # In a process of its own, with which all of Ray's end.
