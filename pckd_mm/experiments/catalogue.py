@@ -49,11 +49,24 @@ def method_options(method: str, config: str) -> Dict[str, Any]:
     parser = argparse.ArgumentParser()
     parser.add_argument("--options", nargs="+", action=DictAction)
     found = parser.parse_args(["--options", *options]).options
-    return {_full_name(key, method, config): value for key, value in found.items()}
+    return {full_name(key, method, config): value for key, value in found.items()}
 
 
-def _full_name(option: str, method: str, config: str) -> str:
-    """Name of a setting in the config."""
+def full_name(option: str, method: str, config: str) -> str:
+    """Name of a setting in the config.
+
+    Args:
+        option (str): ``loss_kd`` for the weight of a distillation loss, ``loss_kd.tau``
+            for another setting of it, else the name itself.
+        method (str): What needs it, for the message.
+        config (str): Path of the config.
+
+    Returns:
+        str: The name, with dots.
+
+    Raises:
+        ExperimentError: For a loss that the config does not have.
+    """
     loss, _, setting = option.partition(".")
     if not loss.startswith("loss_"):
         return option

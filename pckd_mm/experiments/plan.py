@@ -89,6 +89,28 @@ def make_plan(request: Request) -> List[PlannedTable]:
     return tables
 
 
+def teacher_of(request: Request, name: str, config: str) -> Optional[Line]:
+    """The teacher of a config, trained or tested once.
+
+    It is, in this order, the checkpoint or the config that the user named, what was
+    begun in the work dir, the config's teacher_ckpt where that file is, and what is
+    trained with its teacher_config.
+
+    Args:
+        request (Request): What all runs share.
+        name (str): What needs it, for messages.
+        config (str): Path of the config.
+
+    Returns:
+        Line, optional: The teacher; None for a config without one, and where a
+        checkpoint is there and images are held out, which it has seen.
+
+    Raises:
+        ExperimentError: Where there is nothing to make it from.
+    """
+    return _Planner(request).teacher(name, config)
+
+
 class _Planner:
     """Make tables; runs of the same folder are one."""
 
@@ -160,7 +182,7 @@ class _Planner:
             entries.append((label, name, config, request.seeds, "", {}))
         lines, teachers = [], []
         for label, name, config, seeds, command, changes in entries:
-            teacher = self._teacher(name, config)
+            teacher = self.teacher(name, config)
             folder = Path(group, folder_name(name))
             runs = self._seeds(name, config, seeds, folder, group, teacher, changes)
             lines.append(Line(label, runs, command))
@@ -219,13 +241,8 @@ class _Planner:
             self.runs[folder] = kind(name, config, seed, folder, settings, **more)
         return self.runs[folder]
 
-    def _teacher(self, name: str, config: str) -> Optional[Line]:
-        """The teacher of a config, trained or tested once; None where neither is due.
-
-        It is, in this order, the checkpoint or the config that the user named, what
-        was begun here, the config's teacher_ckpt where that file is, and what is
-        trained with its teacher_config.
-        """
+    def teacher(self, name: str, config: str) -> Optional[Line]:
+        """The teacher of a config, see :func:`teacher_of`."""
         request, model = self.request, read_config(config, name).model
         source = self.teacher_config or model.get("teacher_config")
         if "teacher_ckpt" not in model or source is None:
