@@ -251,8 +251,8 @@ def _winner(tuning: Tuning, found: Found, facts: Mapping[str, Any]) -> List[str]
     share = f"{100 * tuning.settings.val_share:g} %"
     lines = [
         f"Found by a search of {len(found.trials)} trials over {tuning.config}:",
-        f"trial {best.number}, {found.metric} {best.value:.2f} on {share} of the training",
-        "images, which were held out of the training"
+        f"trial {best.number}, {found.metric} {best.value:.2f} on {share} of the",
+        "training images, which were held out of the training"
         + (f"; the values of the config: {first.value:.2f}." if first else "."),
         *(f"  {name} = {value}" for name, value in changes.items()),
         *(f"{key}: {facts[key]}" for key in ("command", "commit") if key in facts),
