@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import socket
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .facts import cores
 from .job import ExperimentError
@@ -52,10 +52,11 @@ class RayCluster:
                 "Ray is needed, and is not installed: pip install -e .[scale], on each "
                 "machine of the cluster."
             )
-        if address is None:
-            _begin()
-        else:
-            _connect(address)
+        with _own_sigterm():
+            if address is None:
+                _begin()
+            else:
+                _connect(address)
         machines = self._machines()
         try:
             self.gpus, self.cpus = share(machines, per_gpu, threads, gpus_per_run)
@@ -148,6 +149,17 @@ def share(
     return gpus, max(1, int(min(shares, default=1)))
 
 
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep what SIGTERM does; Ray's would end the process without a word."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(TypeError, ValueError):  # in another thread
+            signal.signal(signal.SIGTERM, handler)
+
+
 def _begin() -> None:
     """Begin a cluster of this machine alone."""
     ray.init(
@@ -166,7 +178,6 @@ def _connect(address: str) -> None:
     Raises:
         ExperimentError: Where there is none.
     """
-    handler = signal.getsignal(signal.SIGTERM)
     try:
         _reach(address)
         ray.init(address, log_to_driver=False, logging_level="error")
@@ -177,9 +188,6 @@ def _connect(address: str) -> None:
             "one: start it by ray start --head, and by ray start --address=ADDRESS on "
             "each further machine."
         ) from None
-    finally:  # Ray's own would end the process without a word
-        with contextlib.suppress(TypeError, ValueError):  # in another thread
-            signal.signal(signal.SIGTERM, handler)
 
 
 def _reach(address: str) -> None:

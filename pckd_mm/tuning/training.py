@@ -40,8 +40,14 @@ class TrialTraining(tune.Trainable):
         self._start(config)
 
     def reset_config(self, new_config: Dict[str, Any]) -> bool:
-        """Start another trial in this place; a new process of Ray's takes longer."""
+        """Start another trial in this place; a new process of Ray's takes longer.
+
+        Of one that was stopped, nothing reads the checkpoints any more.
+        """
         self.cleanup()
+        if not self.job.is_finished:
+            for checkpoint in self.job.folder.glob("*.pth"):
+                checkpoint.unlink()
         self._start(new_config)
         return True
 

@@ -129,16 +129,12 @@ class Ledger:
     def end(self, trial: Trial, how: str) -> None:
         """Write down that a trial is not trained any further.
 
-        Its checkpoints, which nothing reads any more, are removed.
-
         Args:
             trial (Trial): The trial.
             how (str): "stopped" or "failed".
         """
         trial.ended = how
         self._write(trial)
-        for checkpoint in trial.job.folder.glob("*.pth"):
-            checkpoint.unlink()
 
     def _write(self, trial: Trial) -> None:
         entry = dict(values=trial.values, ended=trial.ended)

@@ -40,18 +40,17 @@ def test_the_value_of_a_trial_is_that_of_its_last_epoch(tmp_path):
     assert max(read.curve()) == EPOCHS
 
 
-def test_a_stopped_trial_keeps_its_curve_and_no_checkpoint(tmp_path):
+def test_a_stopped_trial_keeps_its_curve(tmp_path):
     trials = ledger(tmp_path)
     trial = trials.add(VALUES)
     folder = trial.job.folder
     (folder / "0" / "vis_data").mkdir(parents=True)
     line = json.dumps({"step": 2, "accuracy/top1": 0.25})
     (folder / "0" / "vis_data" / "scalars.json").write_text(line)
-    (folder / "epoch_2.pth").touch()
     trials.end(trial, "stopped")
     (read,) = ledger(tmp_path).trials()
     assert read.is_over and not read.is_finished and read.value == 25
-    assert read.state() == "stopped after epoch 2" and not list(folder.glob("*.pth"))
+    assert read.state() == "stopped after epoch 2"
     trials.end(trial, "failed")
     assert "failed, see" in ledger(tmp_path).trials()[0].state()
 
