@@ -87,12 +87,9 @@ class Ledger:
     what: Dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        path = self.folder.parent / "search.json"
-        text = json.dumps(self.what, indent=2) + "\n"
-        if not path.is_file():
-            write_whole(str(path), text.encode())
-        elif path.read_text() != text:
-            before = json.loads(path.read_text())
+        path = self._note
+        before = json.loads(path.read_text()) if path.is_file() else self.what
+        if before != self.what:
             names = [*before, *self.what]
             changed = [n for n in names if before.get(n) != self.what.get(n)]
             raise ExperimentError(
@@ -100,6 +97,10 @@ class Ledger:
                 f"({', '.join(dict.fromkeys(changed))}); expected the same, to go on "
                 "with it, or another --work-dir."
             )
+
+    @property
+    def _note(self) -> Path:
+        return self.folder.parent / "search.json"
 
     def trials(self) -> List[Trial]:
         """The trials so far, by their numbers."""
@@ -120,6 +121,9 @@ class Ledger:
         Returns:
             Trial: The trial.
         """
+        if not self._note.is_file():
+            text = json.dumps(self.what, indent=2) + "\n"
+            write_whole(str(self._note), text.encode())
         numbers = [int(path.stem) for path in self.folder.glob("[0-9]*.json")]
         number = max(numbers, default=-1) + 1
         trial = Trial(number, dict(values), self.make_job(number, values))

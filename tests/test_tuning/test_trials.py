@@ -67,7 +67,8 @@ def test_more_than_a_thousand_trials_stay_in_order(tmp_path):
 
 
 def test_a_folder_has_one_search(tmp_path):
-    ledger(tmp_path, config="a.py", seed=0)
+    ledger(tmp_path, config="b.py")  # which came to no trial
+    ledger(tmp_path, config="a.py", seed=0).add(VALUES)
     ledger(tmp_path, config="a.py", seed=0)
     with pytest.raises(ExperimentError, match=r"other settings \(seed, share\); expec"):
         ledger(tmp_path, config="a.py", seed=1, share=0.1)
