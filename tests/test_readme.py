@@ -113,7 +113,8 @@ def write_cifar100(data: Path) -> None:
     for split in ("train", "test"):
         content = {
             "data": rng.randint(0, 256, (12, 3072)).astype(np.uint8),
-            "fine_labels": rng.randint(0, 100, 12).tolist(),
+            # Two of each, one of which can be held out.
+            "fine_labels": rng.randint(0, 100, 6).tolist() * 2,
         }
         (official / split).write_bytes(pickle.dumps(content))
     (official / "meta").write_bytes(pickle.dumps({"fine_label_names": []}))
@@ -151,6 +152,7 @@ def shortened(command: str) -> str:
     if "converters" in command:
         return command
     command = re.sub(r"(\.py|\.pth) 8\b", r"\1 2", command)  # processes
+    command = command.replace("--trials 30", "--trials 1")
     if "benchmarks/step" in command:
         return f"{command} --batch 2 --repeats 1 --block 1 --workers 0"
     if "benchmarks" in command:

@@ -67,7 +67,8 @@ def held_out_part(
         BaseDataset: The data set, of its own class, with that part of its images.
 
     Raises:
-        ValueError: For another part or share, and for images without one label each.
+        ValueError: For another part or share, for images without one label each, and
+            where none can be held out.
     """
     if part not in PARTS:
         raise ValueError(
@@ -87,5 +88,10 @@ def held_out_part(
             )
         labels.append(label)
     parts = stratified_split(labels, share, seed)
+    if not len(parts[1]):
+        raise ValueError(
+            f"held_out_part found {len(labels)} images, no two of one category; "
+            "expected a category with two or more, of which one can be held out."
+        )
     dataset.get_subset_(parts[PARTS.index(part)].tolist())
     return dataset

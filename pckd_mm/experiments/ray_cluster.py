@@ -162,6 +162,8 @@ def _own_sigterm() -> Iterator[None]:
 
 def _begin() -> None:
     """Begin a cluster of this machine alone."""
+    # Where others leave little memory, Ray would end runs before any is missing.
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     ray.init(
         "local",
         num_cpus=cores(),

@@ -15,9 +15,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.ray_cluster import RayCluster
 
 from .space import Range
@@ -211,6 +213,9 @@ def search(
             machine. Defaults to 3.
         tell (callable): Called with each trial that is over, and the reason where it
             failed.
+
+    Raises:
+        ExperimentError: Where Ray ends the search.
     """
     left = count - sum(trial.is_over for trial in ledger.trials())
     if left <= 0:
@@ -247,6 +252,12 @@ def search(
                     verbose=0,
                 ),
             ).fit()
+        except (RuntimeError, TuneError) as error:
+            # What befalls one of Ray's processes, such as too little memory.
+            raise ExperimentError(
+                f"Ray ended the search: {' '.join(str(error).split())[:300]} The same "
+                "command goes on from here."
+            ) from error
         finally:
             shutil.rmtree(storage, ignore_errors=True)
 

@@ -69,3 +69,10 @@ def test_labels_that_are_not_one_each_are_refused(tmp_path):
     config = dict(type="held_out_part", dataset=unlabelled, part="val")
     with pytest.raises(ValueError, match="gt_label=None of image 0; expected one"):
         DATASETS.build(config)
+
+
+@pytest.mark.parametrize("which", ["train", "val"])
+def test_a_single_image_of_each_category_cannot_be_held_out(which):
+    letters = dict(type="LettersDataset", per_class=1, seed=3)
+    with pytest.raises(ValueError, match="found 92 images, no two of one category; ex"):
+        part_of(which, dataset=letters)

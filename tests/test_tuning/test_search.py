@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pckd_mm.experiments import ExperimentError
 from tests.builders import ROOT
 from tests.toy_job import EPOCHS, FIRST, OPTIMUM, maker
 
@@ -152,6 +153,16 @@ def test_nothing_is_started_where_nothing_is_left(tmp_path, monkeypatch):
     trials = ledger(tmp_path)
     train(trials.add(FIRST))
     module.search(trials, RANGES, 1, EPOCHS, cluster=None)
+
+
+def test_what_befalls_ray_is_said_in_a_sentence(tmp_path, monkeypatch):
+    def tuner(*args, **settings):
+        raise RuntimeError("a worker was\nkilled")
+
+    monkeypatch.setattr(module.tune, "Tuner", tuner)
+    cluster = SimpleNamespace(cpus=1, gpus=0, threads=1, room=lambda: 2)
+    with pytest.raises(ExperimentError, match="ended the search: a worker was killed"):
+        module.search(ledger(tmp_path), RANGES, 1, EPOCHS, cluster)
 
 
 def call(folder, count, pause):
