@@ -30,7 +30,7 @@ def beside_configs(path: Union[str, Path]) -> str:
         nothing of that name; else where it is in the package.
     """
     shipped = osp.join(MIM, path)
-    return shipped if osp.exists(shipped) and not osp.exists(path) else str(path)
+    return shipped if osp.isfile(shipped) and not osp.exists(path) else str(path)
 
 
 def config_names() -> List[str]:

@@ -140,8 +140,8 @@ def test_published_values_stand_beside_their_very_setting_alone():
 def test_commands_tell_what_is_not_the_default(tmp_path):
     methods, pairs = {"kd": [0, 1]}, ["resnet56_resnet20"]
     (table,) = ask(methods=methods, pairs=pairs)
-    command = "python tools/compare.py --methods {} --pairs resnet56_resnet20"
-    teach = f"python tools/train.py {TEACHER}"
+    command = "pckd compare --methods {} --pairs resnet56_resnet20"
+    teach = f"pckd train {TEACHER}"
     assert [line.command for line in table.lines] == [
         f"{command.format('vanilla')} --seeds 0 1",
         f"{command.format('kd')} --seeds 0 1",
@@ -188,7 +188,7 @@ def test_a_method_with_settings_of_its_own_is_a_line(configs):
     assert kd.runs[0].cfg.model.z == 1  # its own, before what all share
     folder = "pckd_loss_kd_4_loss_cc.tau_0.5_train_cfg.x_1_2_model.y_None"
     assert run.folder.parent.name == folder
-    command = "python tools/compare.py --methods '{}' --pairs resnet56_wide_8 --seeds 5"
+    command = "pckd compare --methods '{}' --pairs resnet56_wide_8 --seeds 5"
     assert line.command == command.format(changed) + " --cfg-options model.z=3"
 
 
@@ -267,7 +267,7 @@ def test_which_teacher(configs):
         f"cifar100_resnet56 teacher: to do  [zoo/resnet56.pth, tested with {TEACHER}]"
     )
     assert line in describe([table]).splitlines()
-    assert table.teacher.command == f"python tools/test.py {TEACHER} zoo/resnet56.pth"
+    assert table.teacher.command == f"pckd test {TEACHER} zoo/resnet56.pth"
 
     (table,) = ask(**request, teacher="mine.pth")
     assert str(table.teacher.runs[0].tested) == "mine.pth"
