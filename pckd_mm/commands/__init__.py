@@ -62,7 +62,7 @@ def add_commands(
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(run=module.run, parser=command)
+        command.set_defaults(run_command=module.run, parser=command)
         module.add_arguments(command)
 
 
@@ -84,7 +84,7 @@ def make_parser(chosen: Optional[str] = None) -> argparse.ArgumentParser:
             all.
 
     Returns:
-        ArgumentParser: The parser, which gives a ``run`` and its ``parser``.
+        ArgumentParser: The parser, see :func:`parse` for what it gives.
     """
     parser = argparse.ArgumentParser(
         prog="pckd",
@@ -110,8 +110,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         argv (Sequence[str]): The command line, from the subcommand on.
 
     Returns:
-        Namespace: The subcommand's arguments, with its ``run`` and its ``parser``, and
-        the command line as ``argv``.
+        Namespace: The subcommand's arguments, with its parser, the function that runs
+        it, and the command line as ``argv``.
 
     Raises:
         SystemExit: After --help, and for a wrong command line.
@@ -144,4 +144,4 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         make_parser(chosen="").print_help()
         return 2
     args = parse(words)
-    return args.run(args) or 0
+    return args.run_command(args) or 0

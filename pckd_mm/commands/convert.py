@@ -3,6 +3,8 @@
   pckd convert repdistiller_to_pckd ckpt_epoch_240.pth teacher.pth --arch resnet56
   pckd convert to_mmpretrain resnet50-0676ba61.pth teacher.pth \\
       --config mmpretrain::resnet/resnet50_8xb32_in1k.py --network torchvision/resnet50
+
+No code in a checkpoint runs. What is written serves as teacher_ckpt.
 """
 
 import argparse

@@ -1,6 +1,9 @@
-"""Write the student of a distillation's checkpoint alone, for plain MMPretrain.
+"""Write the student of a distillation's checkpoint alone.
 
-pckd export work_dirs/pckd/letters_resnet20_resnet8_thin/epoch_25.pth student.pth
+  pckd export work_dirs/pckd/letters_resnet20_resnet8_thin/epoch_25.pth student.pth
+
+Plain MMPretrain and MMDetection load what is written. Training writes such a file too,
+beside each checkpoint.
 """
 
 import argparse

@@ -1,9 +1,12 @@
 """Train a network: a teacher, a student alone, or a student from a teacher.
 
-pckd train vanilla/letters_resnet20                 a teacher
-pckd train pckd/letters_resnet20_resnet8_thin       a student from it
-pckd train pckd/cifar100_resnet56_resnet20 --fast --amp --resume
-pckd train my_config.py --cfg-options train_cfg.max_epochs=2 randomness.seed=0
+  pckd train vanilla/letters_resnet20                 a teacher
+  pckd train pckd/letters_resnet20_resnet8_thin       a student from it
+  pckd train pckd/cifar100_resnet56_resnet20 --fast --amp --resume
+  pckd train my_config.py --cfg-options train_cfg.max_epochs=2 randomness.seed=0
+
+Paths in configs, such as those of data and of teachers, are of the working directory.
+What is not there is looked up beside the package's configs.
 """
 
 import argparse

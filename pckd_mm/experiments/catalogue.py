@@ -91,17 +91,13 @@ def has_config(path: Union[str, Path]) -> bool:
 
 def has_method(method: str) -> bool:
     """Whether there is a folder of configs of that name."""
-    return any(path.is_dir() for path in _all_configs(method))
+    return _folder(method).is_dir()
 
 
-def _all_configs(pattern: str) -> List[Path]:
-    """What is in the folders of configs, the user's and the package's."""
-    found = {
-        path.relative_to(folder): path
-        for folder in (shipped.CONFIGS, CONFIGS)
-        for path in folder.glob(pattern)
-    }
-    return [found[name] for name in sorted(found)]
+def _folder(method: str = "") -> Path:
+    """The user's folder of configs if it is there, else the package's."""
+    mine = CONFIGS / method
+    return mine if mine.is_dir() else shipped.CONFIGS / method
 
 
 def student_config(dataset: str, pair: str) -> Optional[Path]:
@@ -122,14 +118,14 @@ def student_config(dataset: str, pair: str) -> Optional[Path]:
 
 def pairs_of(method: str, dataset: str) -> List[str]:
     """The pairs that a method has configs of."""
-    paths = _all_configs(f"{method}/{dataset}_*.py")
+    paths = sorted(_folder(method).glob(f"{dataset}_*.py"))
     pairs = [path.stem.removeprefix(f"{dataset}_") for path in paths]
     return [pair for pair in pairs if student_config(dataset, pair)]
 
 
 def all_methods(dataset: str = DATASET) -> List[str]:
     """The methods that have configs, in the order of tables."""
-    folders = [path.name for path in _all_configs("[!_]*") if path.is_dir()]
+    folders = [path.name for path in sorted(_folder().glob("[!_]*")) if path.is_dir()]
     found = [name for name in folders if name != VANILLA and pairs_of(name, dataset)]
     known = [name for name in published.METHODS if name in found]
     return list(dict.fromkeys([*known, *found]))

@@ -391,6 +391,7 @@ def test_runs_are_handed_to_slurm_after_a_check(
 
 
 def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
     import demo
 
     calls = []
@@ -483,7 +484,7 @@ def test_methods_and_pairs_share_students_and_teachers(clone, trainings, capsys)
     assert table["teacher"]["published"] == 72.34
     assert [m["published"] for m in table["methods"]] == [69.06, 70.66, 72.21]
     assert table["methods"][2]["command"] == (
-        "python tools/compare.py --methods pckd --pairs resnet56_resnet20 --seeds 1"
+        "pckd compare --methods pckd --pairs resnet56_resnet20 --seeds 1"
     )
     (run,) = table["methods"][2]["runs"]
     assert run["hardware"] and run["precision"] == "float32" and run["commit"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -61,6 +62,20 @@ def test_what_configs_holds():
     alone = student_config("cifar100", "resnet56_wide_8")
     assert str(alone) == "configs/vanilla/cifar100_wide_8.py"
     assert student_config("cifar100", "resnet56_none") is None
+
+
+def test_what_is_not_here_is_the_packages(configs, monkeypatch):
+    shutil.rmtree(configs / "configs" / "kd")
+    (table,) = ask(methods={"kd": None}, pairs=["resnet56_resnet20"], seeds=[0])
+    assert table.lines[1].runs[0].cfg.train_cfg.max_epochs == 240
+    assert "resnet110_resnet32" in pairs_of("kd", "cifar100")
+    assert all_methods() == ["pckd", "zzz"]
+    shutil.rmtree(configs / "configs")
+    assert {"pckd", "pckd_focal", "crd"} < set(all_methods())
+    request = dict(methods={"pckd": None}, pairs=["resnet20_resnet8_30e"], seeds=[0])
+    (table,) = ask(**request)
+    assert isinstance(table.teacher.runs[0], TeacherTest)
+    assert table.teacher.runs[0].tested.name == "cifar100_resnet20_60e.pth"
 
 
 def test_all_and_seeds_of_its_own():
@@ -364,7 +379,10 @@ def test_a_loss_that_is_misspelt_is_guessed(configs):
             dict(methods=KD, pairs=["all"], runs={"a": "a.py"}),
             "holds none of the pairs",
         ),
-        (dict(methods=KD, pairs=PAIR, runs={"a": "a.py"}), "no config a.py for a"),
+        (
+            dict(methods=KD, pairs=PAIR, runs={"a": "a.py"}),
+            "^a: There is no config a.py; expected a file",
+        ),
         (
             dict(methods={"zzz@loss_kb=4": None}, pairs=PAIR),
             "wide_8.py has no loss_kb; expected one of its losses, none.",
