@@ -17,7 +17,7 @@ import os
 import sys
 from typing import List
 
-from compare import ROOT, main
+from pckd_mm.commands.compare import ROOT, main
 
 NOTES = [
     "The data are 92 letters of the Latin, Greek and Cyrillic alphabets, 16x16 pixels, "

@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 from typing import List, Sequence
 
-from compare import main
 from dataset_converters.digits_to_voc import write_scenes
 from demo import begin
 from pckd_mm.analysis import Picture
 from pckd_mm.analysis.detections import detect, plot_detections
+from pckd_mm.commands.compare import main
 from pckd_mm.experiments import PlannedTable
 from pckd_mm.utils.dependencies import has_detection
 

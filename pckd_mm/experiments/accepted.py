@@ -1,12 +1,10 @@
 """Which settings the parts of a config take, without building them."""
 
-import difflib
 import inspect
 from inspect import Parameter
 from typing import (
     Any,
     Callable,
-    Iterable,
     Iterator,
     List,
     NamedTuple,
@@ -34,6 +32,8 @@ from mmengine.registry import (
 )
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
+
+from pckd_mm.utils.nearest import nearest
 
 __all__ = ["Unknown", "accepted", "names_of", "nearest", "unknown_settings"]
 
@@ -113,17 +113,6 @@ class Unknown(NamedTuple):
     def __str__(self) -> str:
         meant = f"; did you mean {self.meant}?" if self.meant else "."
         return f"{self.path}: {self.why}{meant}"
-
-
-def nearest(name: str, names: Iterable[str], alike: float = 0.6) -> Optional[str]:
-    """The name that another one looks like, None where none does.
-
-    Args:
-        name (str): The name.
-        names (Iterable[str]): Those that it may look like.
-        alike (float): How much, from 0 to 1. Defaults to 0.6.
-    """
-    return next(iter(difflib.get_close_matches(name, list(names), 1, alike)), None)
 
 
 def accepted(made_by: Callable) -> Tuple[Set[str], bool]:

@@ -1,19 +1,22 @@
 """The methods, pairs and students that have configs, and settings of their own."""
 
 import argparse
+import contextlib
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from mmengine.config import DictAction
 
 from pckd_mm.analysis import published
+from pckd_mm.utils import shipped
+from pckd_mm.utils.shipped import find_config
 
 from .accepted import nearest
 from .job import ExperimentError
 from .run import read_config
 
-# Of the working directory, as the paths inside of the configs are.
+# Of the working directory, as the paths inside of the configs are, or of the package.
 CONFIGS = Path("configs")
 VANILLA = "vanilla"
 DATASET = "cifar100"
@@ -92,6 +95,24 @@ def config_path(method: str, name: str) -> Path:
     return CONFIGS / method / f"{name}.py"
 
 
+def has_config(path: Union[str, Path]) -> bool:
+    """Whether a config is there, in the working directory or in the package."""
+    with contextlib.suppress(FileNotFoundError):
+        return bool(find_config(path))
+    return False
+
+
+def has_method(method: str) -> bool:
+    """Whether there is a folder of configs of that name."""
+    return _folder(method).is_dir()
+
+
+def _folder(method: str = "") -> Path:
+    """The user's folder of configs if it is there, else the package's."""
+    mine = CONFIGS / method
+    return mine if mine.is_dir() else shipped.CONFIGS / method
+
+
 def student_config(dataset: str, pair: str) -> Optional[Path]:
     """The config of a pair's student alone.
 
@@ -105,19 +126,19 @@ def student_config(dataset: str, pair: str) -> Optional[Path]:
     parts = pair.split("_")
     students = ("_".join(parts[begin:]) for begin in range(1, len(parts)))
     paths = (config_path(VANILLA, f"{dataset}_{student}") for student in students)
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if has_config(path)), None)
 
 
 def pairs_of(method: str, dataset: str) -> List[str]:
     """The pairs that a method has configs of."""
-    paths = sorted((CONFIGS / method).glob(f"{dataset}_*.py"))
+    paths = sorted(_folder(method).glob(f"{dataset}_*.py"))
     pairs = [path.stem.removeprefix(f"{dataset}_") for path in paths]
     return [pair for pair in pairs if student_config(dataset, pair)]
 
 
 def all_methods(dataset: str = DATASET) -> List[str]:
     """The methods that have configs, in the order of tables."""
-    folders = [path.name for path in sorted(CONFIGS.glob("[!_]*")) if path.is_dir()]
+    folders = [path.name for path in sorted(_folder().glob("[!_]*")) if path.is_dir()]
     found = [name for name in folders if name != VANILLA and pairs_of(name, dataset)]
     known = [name for name in published.METHODS if name in found]
     return list(dict.fromkeys([*known, *found]))

@@ -29,7 +29,13 @@ def cores() -> int:
 
 
 def commit(root: Path) -> Optional[str]:
-    """The commit of a repository, None where git does not know."""
+    """The commit of a repository, None where git does not know.
+
+    An installed package may lie inside of the user's repository, whose commit says
+    nothing about it.
+    """
+    if not (root / ".git").exists():
+        return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True)

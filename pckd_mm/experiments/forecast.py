@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -61,8 +60,7 @@ def describe(tables: Sequence[PlannedTable], places: Sequence[Place] = ()) -> st
         lines.append(f"{run}: {text}  [{run.made_from}]")
         if run in left:
             # The name alone, as one types it.
-            interpreter = "python" if run.interpreter == sys.executable else "bash"
-            lines.append(f"    {shlex.join([interpreter, *run.command()])}")
+            lines.append(f"    {shlex.join(['python', *run.command()])}")
     total = f"{len(runs)} runs, {len(runs) - len(left)} finished"
     seconds = [expected_seconds(run) for run in left]
     if left and places and None not in seconds:

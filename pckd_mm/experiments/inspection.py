@@ -65,7 +65,7 @@ class Inspection(Job):
         return json.dumps(request, indent=2) + "\n"
 
     def command(self) -> List[str]:
-        """Command line of the process, without the interpreter."""
+        """Command line of the process, behind ``python``."""
         module = "pckd_mm.analysis.inspect_networks"
         return ["-m", module, str(self.config_file), str(self.folder)]
 

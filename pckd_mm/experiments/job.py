@@ -26,7 +26,7 @@ class Settings:
     """What the runs of an experiment share.
 
     Args:
-        root (Path): The repository, whose tools train and test.
+        root (Path): The repository, whose commit is noted.
         options (dict): Settings that override those of every config.
         amp (str, optional): "auto" for mixed precision where it is fast, "force" for
             it everywhere. Defaults to None.
@@ -119,11 +119,6 @@ class Job(ABC):
         return 1
 
     @property
-    def interpreter(self) -> str:
-        """str: What runs its :meth:`command`."""
-        return "bash" if self.processes > 1 else sys.executable
-
-    @property
     def who(self) -> str:
         """str: It with what it is made of, for messages on a process that died."""
         return str(self)
@@ -134,7 +129,7 @@ class Job(ABC):
 
     @abstractmethod
     def command(self) -> List[str]:
-        """Command line of the process, without the interpreter."""
+        """Command line of the process, behind ``python``."""
 
     @abstractmethod
     def outcome(self) -> Optional[str]:
@@ -200,13 +195,12 @@ class Job(ABC):
             place (Mapping, optional): What its environment says of the device.
         """
         environment = {"OMP_NUM_THREADS": "1", **os.environ, **(place or {})}
-        environment["PYTHON"] = sys.executable  # for the shell script
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
         self.begin()
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
-                [self.interpreter, *self.command()],
+                [sys.executable, *self.command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from pckd_mm.analysis import published
+from pckd_mm.utils.shipped import beside_configs
 
 from .catalogue import (
     CONFIGS,
@@ -14,6 +15,8 @@ from .catalogue import (
     all_methods,
     config_path,
     folder_name,
+    has_config,
+    has_method,
     method_options,
     pairs_of,
     split_method,
@@ -226,7 +229,7 @@ class _Planner:
     @staticmethod
     def _require_teacher(name: str, config: str) -> None:
         """Refuse a distillation whose teacher is not there and will not be trained."""
-        own = read_config(config, name).model.get("teacher_ckpt")
+        own = beside_configs(read_config(config, name).model.get("teacher_ckpt") or "")
         if own and "://" not in own and not Path(own).is_file():
             raise ExperimentError(
                 f"There is no teacher_ckpt {own} for {config}; expected the file, or "
@@ -247,11 +250,11 @@ class _Planner:
         source = self.teacher_config or model.get("teacher_config")
         if "teacher_ckpt" not in model or source is None:
             return None
-        own, group = model.teacher_ckpt, Path(source).stem
+        own, group = beside_configs(model.teacher_ckpt or ""), Path(source).stem
         folder = request.work_dir / "teachers" / group
         label = f"teacher, {self._network(group)}"
         trained = None
-        if Path(source).is_file():
+        if has_config(source):
             trained = self._run(TEACHER, source, 0, folder, group=group)
         # Once begun, the teacher stays the one that is trained here.
         begun = trained is not None and trained.config_file.is_file()
@@ -264,9 +267,9 @@ class _Planner:
             folder = folder.with_name(f"{group}_test")
             more = dict(kind=TeacherTest, tested=tested, group=group)
             test = self._run(TEACHER, source, 0, folder, **more)
-            return Line(label, [test], f"python tools/test.py {source} {tested}")
+            return Line(label, [test], f"pckd test {source} {tested}")
         if trained is not None:
-            command = ["python", "tools/train.py", source]
+            command = ["pckd", "train", source]
             command += request.settings.amp_option()
             command += [
                 "--cfg-options",
@@ -302,7 +305,7 @@ class _Planner:
             result[pair] = {}
             for method, seeds in seeds_of.items():
                 path = config_path(split_method(method)[0], f"{dataset}_{pair}")
-                if path.is_file():
+                if has_config(path):
                     result[pair][method] = seeds
                 elif method in request.methods and pair in request.pairs:
                     raise ExperimentError(
@@ -324,11 +327,10 @@ class _Planner:
                     f"{method}: settings of its own are for a method; expected --run "
                     "NAME=CONFIG for another student alone, or --cfg-options for all."
                 )
-            folder = CONFIGS / name
-            if not folder.is_dir():
+            if not has_method(name):
                 raise ExperimentError(
-                    f"There is no folder {folder}; expected a method of "
-                    f"{', '.join(everything)}, and to be called in the repository."
+                    f"There is no folder {CONFIGS / name}; expected a method of "
+                    f"{', '.join(everything)}."
                 )
         if seeds_of_others is not None:
             for method in everything:
@@ -366,7 +368,7 @@ class _Planner:
     def _command(self, method: str, pair: str, seeds: Sequence[int]) -> str:
         """What trains one line of a table, and what it needs."""
         request = self.request
-        command = ["python", "tools/compare.py", "--methods", method, "--pairs", pair]
+        command = ["pckd", "compare", "--methods", method, "--pairs", pair]
         command += ["--seeds", *map(str, seeds)]
         if request.dataset != DATASET:
             command += ["--dataset", request.dataset]

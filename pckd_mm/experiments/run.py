@@ -14,6 +14,7 @@ from pckd_mm.analysis import Metric, metric_of, read_curve, read_epoch
 from pckd_mm.utils.checkpoint import student_beside
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.endings import networks_of
+from pckd_mm.utils.shipped import beside_configs, find_config
 
 from .facts import made_with, precision
 from .hold_out import hold_out
@@ -29,7 +30,7 @@ def read_config(path: str, name: str) -> Config:
     """Read a config, once in a process.
 
     Args:
-        path (str): Its path.
+        path (str): Its path, or its name in a library.
         name (str): What needs it, for the message.
 
     Returns:
@@ -38,9 +39,11 @@ def read_config(path: str, name: str) -> Config:
     Raises:
         ExperimentError: Where there is none.
     """
-    if not Path(path).is_file():
-        raise ExperimentError(f"There is no config {path} for {name}; expected a file.")
-    return _from_file(Path(path).absolute())
+    try:
+        found = find_config(path)
+    except FileNotFoundError as error:
+        raise ExperimentError(f"{name}: {error}") from None
+    return _from_file(found if "::" in found else Path(found).absolute())
 
 
 @dataclass(eq=False)
@@ -236,16 +239,18 @@ class Run(Job):
         return self.settings.gpus_per_run
 
     def command(self) -> List[str]:
-        """Command line of the process, without the interpreter."""
-        tools, several = self.settings.root / "tools", self.processes > 1
-        command = [str(tools / ("dist_train.sh" if several else "train.py"))]
-        command += [str(self.config_file)]
-        command += [str(self.processes)] if several else []
+        """Command line of the process, behind ``python``."""
+        command = ["-m", "pckd_mm", "train", str(self.config_file)]
         command += ["--work-dir", str(self.folder), "--resume"]
-        return command + self.settings.amp_option()
+        command += self.settings.amp_option()
+        if self.processes == 1:
+            return command
+        launcher = ["-m", "torch.distributed.run", "--standalone"]
+        launcher += [f"--nproc_per_node={self.processes}"]
+        return [*launcher, *command, "--launcher=pytorch"]
 
     def precision(self) -> str:
-        """What it computes in on this machine, as tools/train.py trains it.
+        """What it computes in on this machine, as it is trained.
 
         Raises:
             ValueError: Where ``--amp`` is refused for its network.
@@ -300,9 +305,8 @@ class TeacherTest(Run):
         return f"# {self}, test of {digested}\n{self.settled}"
 
     def command(self) -> List[str]:
-        """Command line of the process, without the interpreter."""
-        command = [str(self.settings.root / "tools" / "test.py")]
-        command += [str(self.config_file), str(self.tested)]
+        """Command line of the process, behind ``python``."""
+        command = ["-m", "pckd_mm", "test", str(self.config_file), str(self.tested)]
         out = str(self.folder / "metrics.json")
         return [*command, "--work-dir", str(self.folder), "--out", out]
 
@@ -324,6 +328,7 @@ class TeacherTest(Run):
 
 def digest(path: str) -> str:
     """What tells one checkpoint from another: a hash of a file, else its name."""
+    path = beside_configs(path)
     if not Path(path).is_file():
         return path
     found = Path(path).stat()

@@ -8,6 +8,7 @@ from mmengine.hub import get_config
 from mmengine.utils import import_modules_from_strings
 
 from .printable import printable
+from .shipped import find_config
 
 __all__ = ["load_config"]
 
@@ -20,8 +21,10 @@ def load_config(
     MMEngine does not import them for configs that take their bases by ``read_base``.
 
     Args:
-        path (str | Path): Its path, or the name of one of a library, such as
-            ``mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py``.
+        path (str | Path): Its path; the name of one of this package, such as
+            ``pckd/cifar100_resnet56_resnet20``, see
+            :func:`~pckd_mm.utils.shipped.find_config`; or of one of another library,
+            such as ``mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py``.
         options (dict, optional): Settings that override the config's, by names such as
             ``train_cfg.max_epochs``. Defaults to None.
 
@@ -29,14 +32,16 @@ def load_config(
         Config: The config.
 
     Raises:
+        FileNotFoundError: Where there is no such config.
         ImportError: Where one of the modules cannot be imported.
         RuntimeError: Where one of them raises another error, which is its cause.
         ValueError: For ``custom_imports`` that name none.
     """
-    if "::" in str(path):
-        cfg = get_config(str(path))
+    found = find_config(path)
+    if "::" in found:
+        cfg = get_config(found)
     else:
-        cfg = Config.fromfile(path, import_custom_modules=False)
+        cfg = Config.fromfile(found, import_custom_modules=False)
     if options:
         cfg.merge_from_dict(options)
     _import_modules(cfg.get("custom_imports"), path)

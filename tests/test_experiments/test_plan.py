@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -61,6 +62,20 @@ def test_what_configs_holds():
     alone = student_config("cifar100", "resnet56_wide_8")
     assert str(alone) == "configs/vanilla/cifar100_wide_8.py"
     assert student_config("cifar100", "resnet56_none") is None
+
+
+def test_what_is_not_here_is_the_packages(configs, monkeypatch):
+    shutil.rmtree(configs / "configs" / "kd")
+    (table,) = ask(methods={"kd": None}, pairs=["resnet56_resnet20"], seeds=[0])
+    assert table.lines[1].runs[0].cfg.train_cfg.max_epochs == 240
+    assert "resnet110_resnet32" in pairs_of("kd", "cifar100")
+    assert all_methods() == ["pckd", "zzz"]
+    shutil.rmtree(configs / "configs")
+    assert {"pckd", "pckd_focal", "crd"} < set(all_methods())
+    request = dict(methods={"pckd": None}, pairs=["resnet20_resnet8_30e"], seeds=[0])
+    (table,) = ask(**request)
+    assert isinstance(table.teacher.runs[0], TeacherTest)
+    assert table.teacher.runs[0].tested.name == "cifar100_resnet20_60e.pth"
 
 
 def test_all_and_seeds_of_its_own():
@@ -140,8 +155,8 @@ def test_published_values_stand_beside_their_very_setting_alone():
 def test_commands_tell_what_is_not_the_default(tmp_path):
     methods, pairs = {"kd": [0, 1]}, ["resnet56_resnet20"]
     (table,) = ask(methods=methods, pairs=pairs)
-    command = "python tools/compare.py --methods {} --pairs resnet56_resnet20"
-    teach = f"python tools/train.py {TEACHER}"
+    command = "pckd compare --methods {} --pairs resnet56_resnet20"
+    teach = f"pckd train {TEACHER}"
     assert [line.command for line in table.lines] == [
         f"{command.format('vanilla')} --seeds 0 1",
         f"{command.format('kd')} --seeds 0 1",
@@ -188,7 +203,7 @@ def test_a_method_with_settings_of_its_own_is_a_line(configs):
     assert kd.runs[0].cfg.model.z == 1  # its own, before what all share
     folder = "pckd_loss_kd_4_loss_cc.tau_0.5_train_cfg.x_1_2_model.y_None"
     assert run.folder.parent.name == folder
-    command = "python tools/compare.py --methods '{}' --pairs resnet56_wide_8 --seeds 5"
+    command = "pckd compare --methods '{}' --pairs resnet56_wide_8 --seeds 5"
     assert line.command == command.format(changed) + " --cfg-options model.z=3"
 
 
@@ -267,7 +282,7 @@ def test_which_teacher(configs):
         f"cifar100_resnet56 teacher: to do  [zoo/resnet56.pth, tested with {TEACHER}]"
     )
     assert line in describe([table]).splitlines()
-    assert table.teacher.command == f"python tools/test.py {TEACHER} zoo/resnet56.pth"
+    assert table.teacher.command == f"pckd test {TEACHER} zoo/resnet56.pth"
 
     (table,) = ask(**request, teacher="mine.pth")
     assert str(table.teacher.runs[0].tested) == "mine.pth"
@@ -364,7 +379,10 @@ def test_a_loss_that_is_misspelt_is_guessed(configs):
             dict(methods=KD, pairs=["all"], runs={"a": "a.py"}),
             "holds none of the pairs",
         ),
-        (dict(methods=KD, pairs=PAIR, runs={"a": "a.py"}), "no config a.py for a"),
+        (
+            dict(methods=KD, pairs=PAIR, runs={"a": "a.py"}),
+            "^a: There is no config a.py; expected a file",
+        ),
         (
             dict(methods={"zzz@loss_kb=4": None}, pairs=PAIR),
             "wide_8.py has no loss_kb; expected one of its losses, none.",

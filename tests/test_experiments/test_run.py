@@ -73,7 +73,9 @@ def test_the_config_is_written_as_it_is_trained(make, tmp_path):
     assert str(run) == "pair KD, seed 1"
     assert run.checkpoint == tmp_path / "work" / "seed_1" / "epoch_2.pth"
     assert run.command() == [
-        str(ROOT / "tools" / "train.py"),
+        "-m",
+        "pckd_mm",
+        "train",
         str(tmp_path / "work" / "seed_1.py"),
         "--work-dir",
         str(tmp_path / "work" / "seed_1"),
@@ -87,22 +89,24 @@ def test_a_run_on_several_gpus_has_a_process_on_each(make, tmp_path):
     run.settings = replace(run.settings, gpus_per_run=8)
     assert run.text().startswith("# KD, seed 1, 8 processes\n")
     folder = tmp_path / "work" / "seed_1"
-    assert [run.interpreter, *run.command()] == [
-        "bash",
-        str(ROOT / "tools" / "dist_train.sh"),
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=8"]
+    assert run.command() == [
+        *launcher,
+        "-m",
+        "pckd_mm",
+        "train",
         f"{folder}.py",
-        "8",
         "--work-dir",
         str(folder),
         "--resume",
+        "--launcher=pytorch",
     ]
     # A test of a teacher is one process.
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"weights")
     test = make(kind=TeacherTest, tested=weights)
     test.settings = run.settings
-    assert test.interpreter == sys.executable
-    assert test.command()[0].endswith("test.py")
+    assert test.command()[:3] == ["-m", "pckd_mm", "test"]
 
 
 def test_the_teacher_is_known_by_its_content(make, tmp_path):
@@ -256,8 +260,8 @@ def test_the_test_of_a_teacher(make, tmp_path):
     run = make(kind=TeacherTest, tested=weights, amp="auto")
     run.prepare()
     command = run.command()
-    assert command[0] == str(ROOT / "tools" / "test.py")
-    assert command[2] == str(run.checkpoint) == str(weights)
+    assert command[:3] == ["-m", "pckd_mm", "test"]
+    assert command[4] == str(run.checkpoint) == str(weights)
     assert "--amp" not in command and run.epochs == 1
     first = run.text().splitlines()[0]
     assert first.endswith(f"test of {hashlib.sha256(b'weights').hexdigest()}")
@@ -413,5 +417,7 @@ def test_what_is_not_measured_is_refused_before_training(make, tmp_path):
 def test_configs_that_cannot_be_trained(make, tmp_path):
     with pytest.raises(ExperimentError, match="no train_cfg.max_epochs"):
         make(STUDENT.replace("max_epochs", "max_iters"))
-    with pytest.raises(ExperimentError, match="no config missing.py for KD"):
+    with pytest.raises(
+        ExperimentError, match="^KD: There is no config missing.py; expected"
+    ):
         Run("KD", "missing.py", 0, tmp_path, Settings(ROOT))

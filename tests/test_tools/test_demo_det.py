@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import pytest
 
+from pckd_mm.commands import compare
 from pckd_mm.experiments import Run, Settings
 from pckd_mm.experiments.planned import Line, PlannedTable
 from tests.builders import ROOT
 from tests.test_analysis.tiny_detector import detector, write_devkit
 
 sys.path.insert(0, str(ROOT / "tools"))
-import compare  # noqa: E402
 import demo  # noqa: E402
 import demo_det  # noqa: E402
 

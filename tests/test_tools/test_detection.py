@@ -388,12 +388,12 @@ ERRORS = {
         "ValueError: teacher_ckpt",
         "coco.pth does not fit",
         "fc_cls.weight is (81, 64) instead of (21, 64)",
-        "or train it: python tools/train.py",
+        "or train it: pckd train",
     ),
     "no teacher": (
         "FileNotFoundError: There is no teacher_ckpt",
         "no.pth; expected the teacher's weights",
-        f"train it: python tools/train.py {TEACHER}",
+        f"train it: pckd train {TEACHER}",
     ),
     "numbers of classes": (
         "ValueError: The student has 7 categories and the teacher 10, which loss_kd",

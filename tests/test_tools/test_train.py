@@ -213,7 +213,7 @@ def test_missing_teacher_ends_the_run_at_once(tmp_path):
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert "no.pth" in last
-    assert "python tools/train.py configs/vanilla/digits_resnet20.py" in last
+    assert "pckd train configs/vanilla/digits_resnet20.py" in last
 
 
 def test_slurm_scripts_ask_srun_for_what_they_are_told(tmp_path):

@@ -10,8 +10,7 @@ import pytest
 import torch
 from mmengine.runner import CheckpointLoader
 
-from pckd_mm import compat
-from pckd_mm.compat import weights_only_loading
+from pckd_mm.compat import checkpoints, weights_only_loading
 from pckd_mm.utils.checkpoint import read_checkpoint
 from tests.fuzz import payloads
 
@@ -160,9 +159,9 @@ def test_torch_is_left_as_it_was():
 @pytest.mark.parametrize("name", ["__init__", "__subclasses__", "__reduce__", "data"])
 def test_getattr_gives_statistics_only(name):
     with pytest.raises(pickle.UnpicklingError, match="builtins.getattr"):
-        compat._history_buffer_method(compat.HistoryBuffer, name)
+        checkpoints._history_buffer_method(checkpoints.HistoryBuffer, name)
     with pytest.raises(pickle.UnpicklingError, match="builtins.getattr"):
-        compat._history_buffer_method(torch, "mean")
+        checkpoints._history_buffer_method(torch, "mean")
 
 
 @pytest.mark.parametrize("content", [{1: torch.ones(1)}, {"state_dict": {2: 3}}])

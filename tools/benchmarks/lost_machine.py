@@ -28,10 +28,10 @@ import psutil
 import torch
 from ray.cluster_utils import Cluster
 
+from pckd_mm.commands import compare
+from pckd_mm.utils.children import end_with_parent
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-import compare  # noqa: E402
-from pckd_mm.utils.children import end_with_parent  # noqa: E402
 
 HERE = "127.0.0.1"
 ALONE = "alone"
@@ -153,7 +153,7 @@ def same(one: Dict[str, Any], other: Dict[str, Any]) -> bool:
 
 
 def command(folder: Path, seeds: int, epochs: int, methods: Sequence[str]) -> List[str]:
-    """Arguments of tools/compare.py."""
+    """Arguments of pckd compare."""
     teacher = [f"--teacher={TEACHER}"] if set(methods) > {ALONE} else []
     return [
         *(f"--run={name}={METHODS[name]}" for name in methods),
@@ -178,7 +178,7 @@ def main() -> int:
     }
     # Meanwhile, since a cluster's start and the loss of a machine are mostly waiting.
     local = subprocess.Popen(
-        [sys.executable, str(ROOT / "tools" / "compare.py"), *argv["local"]],
+        [sys.executable, "-m", "pckd_mm", "compare", *argv["local"]],
         preexec_fn=end_with_parent,
     )
     try:

@@ -8,6 +8,7 @@ from torch import nn
 
 from pckd_mm.utils.checkpoint import fitting_tensors, load_exactly, read_checkpoint
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.shipped import find_config
 
 __all__ = ["load_teacher", "read_teacher"]
 
@@ -34,17 +35,19 @@ def read_teacher(
             f"{algorithm} found no teacher; expected its config as teacher, or the "
             "path of the config that trains it as teacher_config."
         )
-    if "::" not in teacher_config and not osp.isfile(teacher_config):
+    try:
+        find_config(teacher_config)
+    except FileNotFoundError:
         raise FileNotFoundError(
             f"There is no teacher_config {teacher_config}; expected the config that "
-            "trains the teacher: name it as seen from the working directory, which "
-            "for the configs here is the repository."
-        )
+            "trains the teacher: a file, as seen from the working directory, or a "
+            "config of the package."
+        ) from None
     if teacher_ckpt is None:
         raise ValueError(
             f"{algorithm} found the teacher_config {teacher_config} and no "
             "teacher_ckpt; expected the checkpoint of the teacher: name it, or train "
-            f"it: python tools/train.py {teacher_config}."
+            f"it: pckd train {teacher_config}."
         )
     return load_config(teacher_config).model
 
@@ -70,7 +73,7 @@ def load_teacher(
         if osp.isdir(teacher_ckpt):
             how = "this is a folder, name the file in it"
         elif teacher_config is not None:
-            how = f"train it: python tools/train.py {teacher_config}"
+            how = f"train it: pckd train {teacher_config}"
         raise FileNotFoundError(
             f"There is no teacher_ckpt {teacher_ckpt}; expected the teacher's "
             f"weights: {how}."
@@ -78,7 +81,7 @@ def load_teacher(
     remedy = "change teacher_ckpt or the teacher's config"
     if teacher_config is not None:
         # Of other data, such as COCO, it has other categories, for one.
-        remedy += f", or train it: python tools/train.py {teacher_config}"
+        remedy += f", or train it: pckd train {teacher_config}"
     source = f"teacher_ckpt {teacher_ckpt}"
     fitted = fitting_tensors(checkpoint, teacher.state_dict(), source)
     load_exactly(teacher, fitted.tensors, source, remedy)

@@ -75,7 +75,7 @@ class LinearProbe(ImageClassifier):
         except FileNotFoundError:
             how = "set model.checkpoint to the weights of a network"
             if self.checkpoint_config is not None:
-                how += f", or train it: python tools/train.py {self.checkpoint_config}"
+                how += f", or train it: pckd train {self.checkpoint_config}"
             raise FileNotFoundError(
                 f"There is no checkpoint {self.checkpoint}; expected the weights to "
                 f"probe: {how}."

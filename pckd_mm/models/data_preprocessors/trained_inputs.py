@@ -1,7 +1,6 @@
 """What images a network was trained on, read off its configs and the network itself."""
 
 import logging
-import os.path as osp
 from dataclasses import dataclass
 from typing import Any, Optional, Sequence, Tuple, Union
 
@@ -17,6 +16,7 @@ from pckd_mm.datasets.image_format import (
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.example_inputs import only_input_size
 from pckd_mm.utils.input_size import InputSize, as_size, known_input_size
+from pckd_mm.utils.shipped import find_config
 
 from .network_cards import network_card
 from .normalisation import Normalisation, declared_normalisation, normalisation_of
@@ -177,7 +177,9 @@ def _of_run(config: Config, path: Optional[str]) -> Optional[Normalisation]:
 def _read_if_there(path: Optional[str]) -> Optional[Config]:
     if path is None:
         return None
-    if "::" not in path and not osp.isfile(path):
+    try:
+        find_config(path)
+    except FileNotFoundError:
         _warn(
             f"There is no teacher_config {path}: what images the teacher was trained "
             "on is not read from it, and it sees them normalised as the student's "

@@ -16,6 +16,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 
 from ..printable import printable
+from ..shipped import beside_configs
 from .fitting import STATE_DICTS
 
 # Full disks, and files of other users.
@@ -120,8 +121,9 @@ def read_checkpoint(path: str) -> dict:
     """Read a checkpoint on the CPU; no code from it runs.
 
     Args:
-        path (str): A file, a URL, an address that MMEngine knows (``torchvision://``,
-            ``open-mmlab://``) or the name of a model in MMPretrain's zoo.
+        path (str): A file, which may lie beside the package's configs, a URL, an
+            address that MMEngine knows (``torchvision://``, ``open-mmlab://``) or the
+            name of a model in MMPretrain's zoo.
 
     Returns:
         dict: What the file holds.
@@ -133,7 +135,7 @@ def read_checkpoint(path: str) -> dict:
     """
     try:
         checkpoint = CheckpointLoader.load_checkpoint(
-            _zoo_address(path), map_location="cpu", logger="silent"
+            _zoo_address(beside_configs(path)), map_location="cpu", logger="silent"
         )
     except FileNotFoundError:
         raise FileNotFoundError(

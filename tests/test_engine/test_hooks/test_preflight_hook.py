@@ -191,7 +191,7 @@ def test_recorder_that_is_never_called(images, tmp_path):
 
 def test_missing_teacher(images, tmp_path):
     cfg = pckd(images, tmp_path, **{"model.teacher_ckpt": str(tmp_path / "no.pth")})
-    fails_before_training(cfg, FileNotFoundError, "no.pth.*tools/train.py configs/")
+    fails_before_training(cfg, FileNotFoundError, "no.pth.*pckd train configs/")
 
 
 def test_a_good_run_draws_the_same_numbers_with_and_without_the_check(images, tmp_path):

@@ -404,7 +404,7 @@ def test_missing_teacher_checkpoint_names_the_config(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         model.init_weights()
     assert "none.pth" in str(error.value)
-    assert "tools/train.py configs/vanilla/cifar100_resnet20.py" in str(error.value)
+    assert "pckd train configs/vanilla/cifar100_resnet20.py" in str(error.value)
 
 
 def test_truncated_teacher_checkpoint(tmp_path):

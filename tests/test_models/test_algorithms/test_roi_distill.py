@@ -633,7 +633,7 @@ class TestErrors:
         with pytest.raises(FileNotFoundError, match="no teacher_config missing.py"):
             build(detector(), None, teacher_config="missing.py")
         config = str(CONFIGS / "vanilla" / "digit_scenes_frcnn_r18w8.py")
-        words = f"no teacher_ckpt; expected .* python tools/train.py {config}"
+        words = f"no teacher_ckpt; expected .* pckd train {config}"
         with pytest.raises(ValueError, match=words):
             build(detector(), None, teacher_config=config)
 
@@ -662,7 +662,7 @@ class TestErrors:
         torch.save(dict(state_dict=other.state_dict()), path)
         words = (
             r"coco.pth does not fit .* in 4 tensors: .*fc_cls.weight is \(10, 128\) "
-            r"instead of \(5, 128\).*or train it: python tools/train.py mine.py"
+            r"instead of \(5, 128\).*or train it: pckd train mine.py"
         )
         with pytest.raises(ValueError, match=words):
             build(

@@ -1,7 +1,7 @@
 """All networks of the CRD benchmark as the configs have them.
 
 Their outputs are compared with golden values where checkpoints are converted, in
-``test_tools/test_repdistiller_to_pckd.py``.
+``test_commands/test_repdistiller_to_pckd.py``.
 """
 
 import math

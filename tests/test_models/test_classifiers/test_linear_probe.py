@@ -171,7 +171,7 @@ def test_names_how_to_make_a_missing_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         loaded(tmp_path / "no.pth", checkpoint_config="configs/pckd/some.py")
     assert "no.pth; expected the weights to probe" in str(error.value)
-    assert "python tools/train.py configs/pckd/some.py" in str(error.value)
+    assert "pckd train configs/pckd/some.py" in str(error.value)
     with pytest.raises(FileNotFoundError) as error:
         loaded(tmp_path / "no.pth")
     assert str(error.value).endswith(

@@ -1,26 +1,16 @@
-"""Workarounds for library versions: the only module that holds any.
-
-Importing it (``import pckd_mm`` does) makes MMRazor 1.0.0 importable on torch >= 2.0
-and beside mmcv > 2.1.0, and lets weights-only loading read the checkpoints that
-MMEngine writes.
-"""
+"""Checkpoints are read without running code of theirs."""
 
 import contextlib
 import functools
-import gc
-import importlib
 import os
 import pickle
-import sys
 import tarfile
-import time
 import types
 from collections import Counter, OrderedDict
 from typing import Any, Callable, Dict, Iterator
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
@@ -30,53 +20,13 @@ from torch import nn
 from pckd_mm.utils.checkpoint import explaining_unreadable
 
 __all__ = [
-    "end_cpu_processes",
-    "end_process_group",
-    "prepare_cpu_processes",
+    "allow_mmengine_checkpoints",
+    "load_checkpoints_without_code",
     "weights_only_loading",
 ]
 
-_QUANTIZATION = "mmrazor.structures.quantization"
-# Seconds that gloo's threads get for the tensors of the last operation.
-_SETTLING = 0.2
 # Of the numbers that checkpoints hold beside tensors.
 _DTYPES = ("float64", "float32", "int64", "int32")
-
-
-def _disable_mmrazor_quantization() -> None:
-    """Let ``mmrazor.models`` import where torch lacks the names its quantizers use.
-
-    MMRazor 1.0.0 imports private quantization names that torch 2.0 removed. An empty
-    stand-in for the one module that needs them switches quantization off and leaves
-    the rest of MMRazor as it is.
-    """
-    if _QUANTIZATION in sys.modules:
-        return
-    stub = types.ModuleType(_QUANTIZATION, "Switched off by pckd_mm.compat.")
-    for name in ("BackendConfigs", "QConfigHandler", "QSchemeHandler"):
-        setattr(stub, name, type(name, (), {"__module__": _QUANTIZATION}))
-    sys.modules[_QUANTIZATION] = stub
-
-
-def _import_mmrazor() -> None:
-    """Import ``mmrazor`` beside an mmcv that is newer than 2.1.0.
-
-    MMRazor 1.0.0 asserts mmcv <= 2.1.0 when it is imported and works with the newer
-    ones of the maintained line (the ``onedl-*`` distributions), so the version is
-    another one just for this moment.
-    """
-    try:
-        import mmcv
-    except ImportError:  # reports of what was measured need neither
-        return
-    newest = "2.1.0"
-    version = mmcv.__version__
-    if digit_version(version) > digit_version(newest):
-        mmcv.__version__ = newest
-    try:
-        importlib.import_module("mmrazor")
-    finally:
-        mmcv.__version__ = version
 
 
 def _history_buffer_method(owner: Any, name: str) -> Callable:
@@ -184,7 +134,7 @@ def _restricted_load(file: Any, **kwargs) -> Any:
     return _RestrictedUnpickler(file, **kwargs).load()
 
 
-def _allow_mmengine_checkpoints() -> None:
+def allow_mmengine_checkpoints() -> None:
     """Extend the allow-list of ``torch.load(..., weights_only=True)``."""
     allowed = _harmless_globals()
     if hasattr(torch.serialization, "add_safe_globals"):
@@ -266,11 +216,11 @@ def weights_only_loading() -> Iterator[None]:
         )
 
 
-def _load_checkpoints_without_code() -> None:
+def load_checkpoints_without_code() -> None:
     """Make MMEngine's one entrance for checkpoints, whatever their address, safe.
 
     The maintained line's loader allows more for the moment, ``getattr`` of anything
-    among it, and forbids afterwards what :func:`_allow_mmengine_checkpoints` allows;
+    among it, and forbids afterwards what :func:`allow_mmengine_checkpoints` allows;
     where a file is refused it says that it runs its code then. Torch's own takes its
     place.
 
@@ -292,57 +242,3 @@ def _load_checkpoints_without_code() -> None:
         return checkpoint
 
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
-
-
-def prepare_cpu_processes(cfg: Config) -> None:
-    """Let torchrun's processes work together where there is no GPU, over gloo.
-
-    MMEngine's start-up selects a CUDA device first, whatever the backend, which it
-    skips for a process group that exists; and it names a device to DDP, which refuses
-    that for a model on the CPU.
-
-    Args:
-        cfg (Config): Config of the run, changed in place: its ``model_wrapper_cfg``.
-    """
-    if cfg.launcher == "none" or torch.cuda.is_available():
-        return
-    if cfg.launcher == "pytorch" and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo")
-    wrapper = dict(
-        type="MMDistributedDataParallel",
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get("find_unused_parameters", False),
-    )
-    wrapper.update(cfg.get("model_wrapper_cfg") or {})
-    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
-
-
-def end_cpu_processes() -> None:
-    """End what :func:`prepare_cpu_processes` began, once all processes are done.
-
-    The runner must be out of use.
-    """
-    if torch.distributed.is_initialized() and not torch.cuda.is_available():
-        end_process_group()
-
-
-def end_process_group() -> None:
-    """End gloo's process group in all processes, whose DDP must be out of use.
-
-    Its threads free tensors, for which they need the interpreter: a process that ends
-    with them alive is aborted now and then, and one that waits for their end with the
-    interpreter in its hands, as torch does, hangs if one of them needs it then. They
-    get a moment before, after which that is very unlikely.
-    """
-    torch.distributed.barrier()
-    # DDP keeps the group, and the runner's hooks and loops, which refer to each other,
-    # keep DDP.
-    gc.collect()
-    time.sleep(_SETTLING)
-    torch.distributed.destroy_process_group()
-
-
-_disable_mmrazor_quantization()
-_import_mmrazor()
-_allow_mmengine_checkpoints()
-_load_checkpoints_without_code()

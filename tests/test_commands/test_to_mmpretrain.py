@@ -9,14 +9,14 @@ import torch
 from mmengine.config import Config
 from torchvision.models import get_model, mobilenet_v3_small
 
+from pckd_mm.commands import main
 from pckd_mm.utils.checkpoint import load_exactly, read_checkpoint
 from pckd_mm.utils.conversion import build_classifier
 from tests import conversions, zoo
 from tests.builders import ROOT
 from tests.zoo import TIMM, TORCHVISION
 
-sys.path.insert(0, str(ROOT / "tools" / "model_converters"))
-import to_mmpretrain  # noqa: E402
+COMMAND = ["convert", "to_mmpretrain"]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def convert(tmp_path, capsys):
         state = conversions.randomised(case).state_dict() if state is None else state
         torch.save(state, tmp_path / "published.pth")
         paths = [str(tmp_path / name) for name in ("published.pth", "out.pth")]
-        to_mmpretrain.main([*paths, "--config", str(tmp_path / "network.py"), *args])
+        main([*COMMAND, *paths, "--config", str(tmp_path / "network.py"), *args])
         return capsys.readouterr().out
 
     return run
@@ -84,7 +84,7 @@ def test_config_of_a_library(tmp_path, capsys):
     paths = [str(tmp_path / name) for name in ("published.pth", "out.pth")]
     torch.save({"model": published.state_dict(), "epoch": 3}, paths[0])
     name = "mmpretrain::mobilenet_v3/mobilenet-v3-small_8xb128_in1k.py"
-    to_mmpretrain.main([*paths, "--config", name])
+    main([*COMMAND, *paths, "--config", name])
     out = capsys.readouterr().out
     assert out.startswith(f"{paths[1]}: taken from model in the file; names, shapes ")
 
@@ -203,7 +203,7 @@ def test_network_of_a_library_that_is_not_there(refuse, monkeypatch):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ("none.py", "There is no config none.py; expected a file, or the name of one"),
+        ("none.py", "There is no config none.py; expected a file, or a config of the"),
         ("mmpretrain::none.py", "config mmpretrain::none.py cannot be built"),
         ("empty.py", "cannot be built .*no attribute 'model'"),
         ("wrong.py", "The network of the config wrong.py cannot be built .*ResNat"),
@@ -219,7 +219,7 @@ def test_wrong_config(config, words, tmp_path, monkeypatch, capsys):
     (tmp_path / "other.py").write_text("model = dict(type='GlobalAveragePooling')\n")
     torch.save(dict(a=torch.ones(1)), "a.pth")
     with pytest.raises(SystemExit) as stop:
-        to_mmpretrain.main(["a.pth", "out.pth", "--config", config])
+        main([*COMMAND, "a.pth", "out.pth", "--config", config])
     assert stop.value.code == 1
     assert re.search(words, capsys.readouterr().err)
 
@@ -239,6 +239,6 @@ def test_commands_of_the_docs(command, tmp_path, monkeypatch, capsys):
     _, checkpoint, *args = shlex.split(command)
     network = get_model(args[-1].removeprefix("torchvision/"), weights=None)
     torch.save(network.state_dict(), checkpoint)
-    to_mmpretrain.main([checkpoint, *args])
+    main([*COMMAND, checkpoint, *args])
     assert f"{args[0]}: the logits are those of {args[-1]}" in capsys.readouterr().out
     assert (tmp_path / args[0]).is_file()

@@ -1,29 +1,17 @@
-"""What tools/test.py takes: configs and checkpoints of students and distillations."""
-
-import runpy
-import sys
+"""What pckd test takes: configs and checkpoints of students and distillations."""
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from pckd_mm.commands import test
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import export_student
-from tests.builders import CONFIGS, ROOT
+from tests.builders import CONFIGS
 
 ALONE = "vanilla/digits_resnet8_thin.py"
 PCKD, KD = (f"{method}/digits_resnet20_resnet8_thin.py" for method in ("pckd", "kd"))
-
-
-@pytest.fixture(scope="module")
-def tool():
-    """The tool's functions, by name."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        yield runpy.run_path(str(ROOT / "tools" / "test.py"), run_name="tool")
-    finally:
-        sys.path.remove(str(ROOT / "tools"))
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +34,17 @@ def checkpoints(tmp_path_factory):
     return folder
 
 
-def run(tool, tmp_path, config: str, checkpoint) -> dict:
+def run(tmp_path, config: str, checkpoint) -> dict:
     cfg = Config.fromfile(CONFIGS / config)
     cfg.test_dataloader.dataset.dataset.indices = 90
     cfg.work_dir, cfg.load_from = str(tmp_path), str(checkpoint)
     cfg.experiment_name = f"{config}{checkpoint}".replace("/", "_")
-    return tool["test"](cfg)
+    return test.test(cfg)
 
 
-def test_any_config_tests_the_student_of_any_checkpoint(tool, checkpoints, tmp_path):
+def test_any_config_tests_the_student_of_any_checkpoint(checkpoints, tmp_path):
     found = {
-        (config, name): run(tool, tmp_path, config, checkpoints / f"{name}.pth")
+        (config, name): run(tmp_path, config, checkpoints / f"{name}.pth")
         for config, name in [
             (ALONE, "student"),
             (ALONE, "epoch_1"),
@@ -80,7 +68,7 @@ def test_any_config_tests_the_student_of_any_checkpoint(tool, checkpoints, tmp_p
 
 
 @pytest.mark.parametrize("config", [ALONE, PCKD])
-def test_a_checkpoint_that_fits_neither(tool, tmp_path, config):
+def test_a_checkpoint_that_fits_neither(tmp_path, config):
     """The teacher's: the tensors are named, and what to do."""
     teacher = tmp_path / "teacher.pth"
     with DefaultScope.overwrite_default_scope("mmpretrain"):
@@ -91,5 +79,5 @@ def test_a_checkpoint_that_fits_neither(tool, tmp_path, config):
         r"tensors: .*backbone\..*: test it with the config that trained it\.$"
     )
     with pytest.raises(ValueError, match=r"^" + expected) as caught:
-        run(tool, tmp_path, config, teacher)
+        run(tmp_path, config, teacher)
     assert "\n" not in str(caught.value)

@@ -3,23 +3,21 @@
 import argparse
 import json
 import re
-import sys
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from pckd_mm.commands import main
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import load_exactly, model_state_dict, read_checkpoint
 from pckd_mm.utils.conversion import published_state_dict
 from pckd_mm.utils.repdistiller import convert_state_dict
-from tests.builders import CONFIGS, ROOT, SHARED
+from tests.builders import CONFIGS, SHARED
 from tests.reference import assert_golden_outputs, golden_tensor
 
-sys.path.insert(0, str(ROOT / "tools" / "model_converters"))
-import repdistiller_to_pckd  # noqa: E402
-
+COMMAND = ["convert", "repdistiller_to_pckd"]
 GOLDEN = SHARED / "golden" / "crd_networks.json"
 # The benchmark's spelling.
 NETWORKS = [
@@ -63,7 +61,7 @@ def convert(content, folder, arch="resnet8", out="out.pth"):
     """Write a checkpoint, convert it and read the result."""
     torch.save(content, folder / "published.pth")
     args = [str(folder / "published.pth"), str(folder / out), "--arch", arch]
-    repdistiller_to_pckd.main(args)
+    main([*COMMAND, *args])
     return read_checkpoint(str(folder / out))
 
 
@@ -229,7 +227,7 @@ def test_a_file_that_is_none(tmp_path, capsys):
     (tmp_path / "published.pth").write_text("<html>Not found</html>")
     args = [str(tmp_path / "published.pth"), str(tmp_path / "out.pth"), "--arch=vgg8"]
     with pytest.raises(SystemExit) as stop:
-        repdistiller_to_pckd.main(args)
+        main([*COMMAND, *args])
     assert stop.value.code == 1
     assert "cannot be read" in capsys.readouterr().err
 
@@ -245,9 +243,8 @@ def test_a_file_that_is_none(tmp_path, capsys):
 def test_wrong_arguments(checkpoint, out, arch, message, tmp_path, capsys, resnet8):
     torch.save(resnet8, tmp_path / "there.pth")
     with pytest.raises(SystemExit) as stop:
-        repdistiller_to_pckd.main(
-            [str(tmp_path / checkpoint), str(tmp_path / out), "--arch", arch]
-        )
+        paths = [str(tmp_path / checkpoint), str(tmp_path / out)]
+        main([*COMMAND, *paths, "--arch", arch])
     assert stop.value.code == 1
     error = capsys.readouterr().err
     assert re.search(message, error)
@@ -266,7 +263,7 @@ def test_a_failed_write_leaves_the_old_file(resnet8, tmp_path, monkeypatch, caps
     monkeypatch.setattr(torch, "save", save)
     args = [str(tmp_path / "published.pth"), str(tmp_path / "out.pth")]
     with pytest.raises(SystemExit):
-        repdistiller_to_pckd.main([*args, "--arch=resnet8"])
+        main([*COMMAND, *args, "--arch=resnet8"])
     assert "No space left" in capsys.readouterr().err
     assert (tmp_path / "out.pth").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2

@@ -10,12 +10,10 @@ import pytest
 
 from pckd_mm.analysis import Picture, pictures
 from pckd_mm.analysis.inspection import write_inspection
+from pckd_mm.commands import compare
 from pckd_mm.experiments import Inspection, Run, TeacherTest, comparison
 from tests.builders import ROOT
 from tests.test_analysis.finished import PNG, inspected
-
-sys.path.insert(0, str(ROOT / "tools"))
-import compare  # noqa: E402
 
 ALONE = "configs/vanilla/digits_resnet8_thin.py"
 PCKD = "configs/pckd/digits_resnet20_resnet8_thin.py"
@@ -308,7 +306,7 @@ def test_wrong_arguments(args, message, capsys):
 @pytest.mark.parametrize(
     "args, message",
     [
-        (["--run=a=missing.py"], "There is no config missing.py for a"),
+        (["--run=a=missing.py"], "a: There is no config missing.py; expected a file"),
         ([f"--run=a={ALONE}", "--teacher=missing.pth"], "no teacher missing.pth"),
     ],
 )
@@ -335,7 +333,7 @@ def test_a_dry_run_builds_and_tells_what_would_be_done(tmp_path, trainings, caps
     folder = tmp_path / "student_alone" / "seed_1"
     assert lines[4:6] == [
         f"student alone, seed 1: to do, on CPU, about 60 s  [{ALONE}]",
-        f"    python {ROOT}/tools/train.py {folder}.py --work-dir {folder} --resume",
+        f"    python -m pckd_mm train {folder}.py --work-dir {folder} --resume",
     ]
     assert lines[6].startswith("PCKD, seed 1: to do, on CPU  [")
     assert lines[-1] == "5 runs, 2 finished"
@@ -393,6 +391,7 @@ def test_runs_are_handed_to_slurm_after_a_check(
 
 
 def test_demo_compares_three_methods_over_three_seeds(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
     import demo
 
     calls = []
@@ -485,7 +484,7 @@ def test_methods_and_pairs_share_students_and_teachers(clone, trainings, capsys)
     assert table["teacher"]["published"] == 72.34
     assert [m["published"] for m in table["methods"]] == [69.06, 70.66, 72.21]
     assert table["methods"][2]["command"] == (
-        "python tools/compare.py --methods pckd --pairs resnet56_resnet20 --seeds 1"
+        "pckd compare --methods pckd --pairs resnet56_resnet20 --seeds 1"
     )
     (run,) = table["methods"][2]["runs"]
     assert run["hardware"] and run["precision"] == "float32" and run["commit"]

@@ -1,0 +1,78 @@
+"""Options that training and testing share."""
+
+import argparse
+import os
+import os.path as osp
+
+from mmengine.config import Config, DictAction
+
+from pckd_mm.utils.config import load_config
+
+from .completion import CONFIG
+
+__all__ = ["add_config", "add_shared_options", "config_from"]
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the config.
+
+    Args:
+        parser (ArgumentParser): Of a subcommand.
+    """
+    parser.add_argument(
+        "config",
+        help="a file, one of the package as METHOD/CONFIG, such as "
+        "pckd/cifar100_resnet56_resnet20, or one of another library as "
+        "mmpretrain::FOLDER/CONFIG.py",
+    ).complete = CONFIG
+
+
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """Add what :func:`config_from` reads beside the config and ``--work-dir``.
+
+    Args:
+        parser (ArgumentParser): Of a subcommand.
+    """
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override settings of the config, such as randomness.seed=0",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="job launcher [none]",
+    )
+    # torch.distributed.launch passes the first or the second, torchrun neither.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def config_from(args: argparse.Namespace) -> Config:
+    """The config with the command line's settings merged in.
+
+    Args:
+        args (Namespace): What :func:`add_config` and :func:`add_shared_options` read,
+            and ``work_dir``.
+
+    Returns:
+        Config: The config, with a ``work_dir``.
+
+    Raises:
+        SystemExit: Where there is none that can be read.
+    """
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        # The folder tells KD from PCKD, whose configs have the same name.
+        folder, name = osp.split(osp.splitext(osp.abspath(cfg.filename))[0])
+        cfg.work_dir = osp.join("work_dirs", osp.basename(folder), name)
+    return cfg

@@ -1,0 +1,156 @@
+"""Train a network: a teacher, a student alone, or a student from a teacher.
+
+  pckd train vanilla/letters_resnet20                 a teacher
+  pckd train pckd/letters_resnet20_resnet8_thin       a student from it
+  pckd train pckd/cifar100_resnet56_resnet20 --fast --amp --resume
+  pckd train my_config.py --cfg-options train_cfg.max_epochs=2 randomness.seed=0
+
+Paths in configs, such as those of data and of teachers, are of the working directory.
+What is not there is looked up beside the package's configs.
+"""
+
+import argparse
+import logging
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from pckd_mm.compat import (
+    end_cpu_processes,
+    prepare_cpu_processes,
+    weights_only_loading,
+)
+from pckd_mm.engine.guards import use_guards
+from pckd_mm.engine.interruptions import (
+    ending_on_sigterm,
+    saying_where_resume_goes_on,
+)
+from pckd_mm.engine.skip_broken import skip_broken_files
+from pckd_mm.engine.speed_options import (
+    COMPILE_MODES,
+    use_mixed_precision,
+    use_speed_up,
+)
+from pckd_mm.utils.checkpoint import checkpoint_to_resume
+from pckd_mm.utils.endings import networks_of, trace_faults
+from pckd_mm.utils.precision import add_amp_options
+
+from .completion import DIRECTORY
+from .shared import add_config, add_shared_options, config_from
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options.
+
+    Args:
+        parser (ArgumentParser): Of the subcommand.
+    """
+    add_config(parser)
+    parser.add_argument(
+        "--work-dir",
+        help="folder of logs and checkpoints [work_dirs/METHOD/CONFIG, as in configs/]",
+    ).complete = DIRECTORY
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="PATH",
+        help="go on from a checkpoint, or from the newest whole one of a folder [the "
+        "work dir]",
+    )
+    add_amp_options(parser)
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="what only rounds differently: channels last where that is faster, the "
+        "teacher's BatchNorm folded into its convolutions, a fused optimizer",
+    )
+    parser.add_argument(
+        "--compile",
+        nargs="?",
+        const="default",
+        choices=COMPILE_MODES,
+        metavar="MODE",
+        help="compile the networks by torch.compile, which rounds differently too, "
+        f"in one of the modes {', '.join(COMPILE_MODES)}; reduce-overhead makes CUDA "
+        "graphs on a GPU; write it behind the config [default]",
+    )
+    parser.add_argument(
+        "--data-on-device",
+        action="store_true",
+        help="keep small images, which are in memory anyway, on the GPU if they fit",
+    )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate to the batch size of all processes",
+    )
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="go on without image files and annotations that are broken, and list them "
+        "in broken_files.txt in the work dir",
+    )
+    add_shared_options(parser)
+
+
+def train(cfg: Config) -> None:
+    """Train, and leave nothing of it in memory."""
+    with weights_only_loading():
+        runner = Runner.from_cfg(cfg)
+        runner.logger.info(
+            f"Networks: {networks_of(cfg.model)}. A fault in compiled code would print "
+            "Python's place in it to stderr, not to this log's file."
+        )
+        with saying_where_resume_goes_on(runner):
+            runner.train()
+
+
+@ending_on_sigterm()
+def run(args: argparse.Namespace) -> int:
+    """Train.
+
+    Args:
+        args (Namespace): What :func:`add_arguments` reads.
+
+    Returns:
+        int: Exit status.
+    """
+    trace_faults()
+    cfg = config_from(args)
+    try:
+        if args.resume is not None:
+            checkpoint = checkpoint_to_resume(cfg.work_dir, args.resume)
+            cfg.resume = checkpoint is not None
+            if cfg.resume:
+                cfg.load_from = checkpoint
+            else:  # the run begins, from load_from if the config has it
+                print_log(
+                    f"There is no checkpoint in {cfg.work_dir}: --resume begins anew.",
+                    logger="current",
+                    level=logging.WARNING,
+                )
+        if args.amp is not None:
+            use_mixed_precision(cfg, args.amp)
+        use_speed_up(cfg, args.fast, args.compile, args.data_on_device)
+        use_guards(cfg)
+        if args.skip_broken:
+            skip_broken_files(cfg)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+    if args.auto_scale_lr:
+        base = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
+        if not isinstance(base, int) or base < 1:
+            raise SystemExit(
+                f"{args.config} has auto_scale_lr={cfg.get('auto_scale_lr')}; expected "
+                "auto_scale_lr=dict(base_batch_size=...) for --auto-scale-lr, the "
+                "images that its learning rate is for, 1 or more."
+            )
+        cfg.auto_scale_lr.enable = True
+    prepare_cpu_processes(cfg)
+
+    train(cfg)
+    end_cpu_processes()
+
+    return 0

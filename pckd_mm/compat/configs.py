@@ -1,0 +1,78 @@
+"""MMEngine 0.10 finds this package's configs, and bases of either kind.
+
+MMEngine knows the names of OpenMMLab's own packages only, looks for an installed
+package where its metadata are, which for an editable install is elsewhere, and refuses
+a config with ``_base_`` whose base has ``read_base()``, and the other way round.
+"""
+
+import contextlib
+import functools
+from importlib import import_module
+from typing import Iterator, Optional, Tuple
+
+from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.utils import get_installed_path
+
+from pckd_mm.utils.shipped import MIM, PACKAGE, find_config
+
+__all__ = ["find_configs_of_this_package", "read_bases_of_either_kind"]
+
+
+def find_configs_of_this_package() -> None:
+    """Let ``pckd_mm::METHOD/CONFIG`` and ``pckd_mm.configs`` be found."""
+    MODULE2PACKAGE[PACKAGE] = PACKAGE
+
+    @functools.wraps(get_installed_path)
+    def installed_path(package: str) -> str:
+        return str(MIM.parent) if package == PACKAGE else get_installed_path(package)
+
+    for module in ("mmengine.config.config", "mmengine.hub.hub"):
+        import_module(module).get_installed_path = installed_path
+
+    inner = Config._get_cfg_path
+
+    @functools.wraps(inner)
+    def _get_cfg_path(cfg_path: str, filename: str) -> Tuple[str, Optional[str]]:
+        if cfg_path.startswith(f"{PACKAGE}::"):
+            # Without a scope: the names in these configs are those of their libraries.
+            return find_config(cfg_path), None
+        return inner(cfg_path, filename)
+
+    Config._get_cfg_path = staticmethod(_get_cfg_path)
+
+
+@contextlib.contextmanager
+def _laziness(lazy: bool) -> Iterator[None]:
+    """The state that MMEngine reads a config of the one or the other kind in."""
+    before = ConfigDict.lazy
+    ConfigDict.lazy = lazy
+    try:
+        yield
+    finally:
+        ConfigDict.lazy = before
+
+
+def read_bases_of_either_kind() -> None:
+    """Let configs with ``_base_`` have bases with ``read_base()``, and vice versa."""
+    with_base, with_read_base = Config._file2dict, Config._parse_lazy_import
+
+    @functools.wraps(with_base)
+    def _file2dict(filename: str, *args, **kwargs) -> Tuple[dict, str, dict]:
+        lazy_import = kwargs.get("lazy_import", (*args, None, None, None)[2])
+        if lazy_import is None and Config._is_lazy_import(filename):
+            with _laziness(False):
+                cfg = Config.fromfile(filename)
+            return cfg.to_dict(), cfg.text, {}
+        return with_base(filename, *args, **kwargs)
+
+    @functools.wraps(with_read_base)
+    def _parse_lazy_import(filename: str) -> Tuple[ConfigDict, set]:
+        if Config._is_lazy_import(filename) or not Config._get_base_files(filename):
+            return with_read_base(filename)
+        with _laziness(False):
+            cfg_dict = Config._file2dict(filename)[0]
+        return Config._dict_to_config_dict_lazy(cfg_dict), set()
+
+    Config._file2dict = staticmethod(_file2dict)
+    Config._parse_lazy_import = staticmethod(_parse_lazy_import)
