@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a network: a teacher, a student alone, or a student from a teacher",
     "test": "measure a checkpoint on the test set",
     "compare": "train several methods on the same networks, and write a report",
+    "tune": "find the weights of the losses on held-out training images",
     "export": "write the student of a distillation's checkpoint alone",
     "convert": "turn checkpoints of other projects into ones for here",
     "doctor": "say what is installed, and whether it works together",

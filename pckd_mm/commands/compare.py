@@ -30,7 +30,6 @@ import argparse
 import contextlib
 import re
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
@@ -62,9 +61,7 @@ from pckd_mm.utils.precision import add_amp_options
 
 from . import parse
 from .completion import CONFIG, DIRECTORY
-
-# The repository, or where the package is installed.
-ROOT = Path(__file__).resolve().parents[2]
+from .shared import ROOT, sigterm_stops
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -348,25 +345,21 @@ def compare_as_asked(
         args.inspect,
     )
 
-    def end(number, frame):
-        raise KeyboardInterrupt
-
-    # The runs must not outlive this process.
-    before = signal.signal(signal.SIGTERM, end)
     try:
-        if args.submit and not args.dry_run:
-            hand_over(request, args)
-            return 0
-        waits = not (args.submit or args.collect)
-        with make_executor(args) if waits else contextlib.nullcontext() as executor:
-            if args.dry_run:
-                plan = make_plan(request)
-                check_buildable([run for run in all_runs(plan) if run.is_left])
-                print(describe(plan, executor.places if waits else ()))
+        with sigterm_stops():
+            if args.submit and not args.dry_run:
+                hand_over(request, args)
                 return 0
-            tables, failures = compare(
-                request, title, notes, command, executor, args.fresh, appendix
-            )
+            waits = not (args.submit or args.collect)
+            with make_executor(args) if waits else contextlib.nullcontext() as executor:
+                if args.dry_run:
+                    plan = make_plan(request)
+                    check_buildable([run for run in all_runs(plan) if run.is_left])
+                    print(describe(plan, executor.places if waits else ()))
+                    return 0
+                tables, failures = compare(
+                    request, title, notes, command, executor, args.fresh, appendix
+                )
     except ExperimentError as error:
         print(error, file=sys.stderr)
         return 1
@@ -374,8 +367,6 @@ def compare_as_asked(
         same = "the same command without --fresh" if args.fresh else "the same command"
         print(f"Stopped; {same} goes on from here.", file=sys.stderr)
         return 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if tables:
         print(f"\n{tables}\n\nReport: {args.work_dir / 'report.html'}")
     if failures:

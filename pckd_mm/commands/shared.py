@@ -1,8 +1,12 @@
-"""Options that training and testing share."""
+"""What subcommands share."""
 
 import argparse
+import contextlib
 import os
 import os.path as osp
+import signal
+from pathlib import Path
+from typing import Iterator
 
 from mmengine.config import Config, DictAction
 
@@ -10,7 +14,10 @@ from pckd_mm.utils.config import load_config
 
 from .completion import CONFIG
 
-__all__ = ["add_config", "add_shared_options", "config_from"]
+__all__ = ["ROOT", "add_config", "add_shared_options", "config_from", "sigterm_stops"]
+
+# The repository, or where the package is installed.
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -76,3 +83,21 @@ def config_from(args: argparse.Namespace) -> Config:
         folder, name = osp.split(osp.splitext(osp.abspath(cfg.filename))[0])
         cfg.work_dir = osp.join("work_dirs", osp.basename(folder), name)
     return cfg
+
+
+@contextlib.contextmanager
+def sigterm_stops() -> Iterator[None]:
+    """Make SIGTERM what Ctrl-C is, so that no run outlives this process.
+
+    Yields:
+        None: Inside, SIGTERM raises KeyboardInterrupt.
+    """
+
+    def end(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -259,8 +259,8 @@ def _winner(tuning: Tuning, found: Found, facts: Mapping[str, Any]) -> List[str]
     ]
     header = "".join(f"# {line}\n" for line in lines)
     write_whole(str(path), (header + run.settled).encode())
-    train = ["python", "tools/train.py", str(path), *settings.amp_option()]
-    compare = ["python", "tools/compare.py"]
+    train = ["pckd", "train", str(path), *settings.amp_option()]
+    compare = ["pckd", "compare"]
     source = tuning.teacher or run.cfg.model.get("teacher_config")
     compare += ["--teacher", str(source)] if source else []
     compare += ["--run", f"as in the config={tuning.config}", "--run"]

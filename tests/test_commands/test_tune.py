@@ -14,10 +14,9 @@ from tests.builders import ROOT, image_folder, run_config
 pytest.importorskip("ray.tune")
 pytest.importorskip("optuna")
 
-sys.path.insert(0, str(ROOT / "tools"))
-import tune  # noqa: E402
+from pckd_mm.commands import main  # noqa: E402
 
-PCKD = "configs/pckd/digits_resnet20_resnet8_thin.py"
+PCKD = "pckd/digits_resnet20_resnet8_thin"
 
 
 @pytest.mark.parametrize(
@@ -31,19 +30,14 @@ PCKD = "configs/pckd/digits_resnet20_resnet8_thin.py"
 )
 def test_numbers_that_cannot_be(options, reason, capsys):
     with pytest.raises(SystemExit):
-        tune.main([PCKD, *options])
+        main(["tune", PCKD, *options])
     assert reason in capsys.readouterr().err
-
-
-def test_the_work_dir_is_named_after_method_and_config():
-    args = tune.parse_args([PCKD])
-    assert str(args.work_dir) == "work_dirs/tune/pckd/digits_resnet20_resnet8_thin"
 
 
 @pytest.mark.parametrize(
     "argv, reason",
     [
-        (["nowhere.py"], "There is no config nowhere.py for the search"),
+        (["nowhere.py"], "There is no config nowhere.py; expected a file, or"),
         ([PCKD, "--search", "loss_fb=1..2"], "has no loss_fb; expected one of its"),
         ([PCKD, "--cfg-options", "optim_wrapper.optimizer.lrr=1"], "did you mean"),
         ([PCKD, "--per-gpu", "2"], "--per-gpu is 2, and there is no GPU"),
@@ -58,7 +52,7 @@ def test_what_is_wrong_is_said_before_anything_is_trained(
 ):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert tune.main([*argv, "--work-dir", str(tmp_path / "work")]) == 1
+    assert main(["tune", *argv, "--work-dir", str(tmp_path / "work")]) == 1
     assert reason in capsys.readouterr().err
     assert not list(tmp_path.glob("work/trials/*"))
 
@@ -74,7 +68,14 @@ def test_a_search_where_there_is_no_test_set(tmp_path):
     shutil.rmtree(images / "test")  # whoever reads it fails
 
     def call(trials):
-        command = [sys.executable, "tools/tune.py", str(path), f"--trials={trials}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pckd_mm",
+            "tune",
+            str(path),
+            f"--trials={trials}",
+        ]
         command += ["--search", "optim_wrapper.optimizer.lr=0.0001..0.5", "--jobs=1"]
         command += ["--val-share=0.2", f"--work-dir={tmp_path / 'work'}"]
         return subprocess.run(
