@@ -6,6 +6,7 @@ classifiers and MMRazor's distillers.
 """
 
 import sys
+from typing import Any
 
 from pckd_mm.version import __version__
 
@@ -15,4 +16,13 @@ except Exception:
     if sys.argv[1:2] != ["doctor"]:  # which says what is wrong
         raise
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "distill"]
+
+
+def __getattr__(name: str) -> Any:
+    # With the models, which would be imported before the libraries that they are of.
+    if name == "distill":
+        from pckd_mm.from_code import distill
+
+        return distill
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

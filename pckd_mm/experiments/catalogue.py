@@ -10,9 +10,9 @@ from mmengine.config import DictAction
 
 from pckd_mm.analysis import published
 from pckd_mm.utils import shipped
+from pckd_mm.utils.setting_names import setting_name
 from pckd_mm.utils.shipped import find_config
 
-from .accepted import nearest
 from .job import ExperimentError
 from .run import read_config
 
@@ -70,19 +70,12 @@ def full_name(option: str, method: str, config: str) -> str:
     Raises:
         ExperimentError: For a loss that the config does not have.
     """
-    loss, _, setting = option.partition(".")
-    if not loss.startswith("loss_"):
-        return option
     distiller = read_config(config, method).model.get("distiller", {})
-    losses = distiller.get("distill_losses", {})
-    if loss not in losses:
-        likely = nearest(loss, losses, 0)
-        meant = f": did you mean {likely}?" if likely else "."
-        raise ExperimentError(
-            f"{method}: {config} has no {loss}; expected one of its losses, "
-            f"{', '.join(losses) or 'none'}{meant}"
-        )
-    return f"model.distiller.distill_losses.{loss}.{setting or 'loss_weight'}"
+    try:
+        name = setting_name(option, distiller.get("distill_losses", {}))
+    except ValueError as error:
+        raise ExperimentError(f"{method}: {config} {error}") from None
+    return option if name == option else f"model.{name}"
 
 
 def folder_name(name: str) -> str:

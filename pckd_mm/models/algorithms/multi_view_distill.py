@@ -1,6 +1,6 @@
 """Distillation of an image classifier over several views of each image."""
 
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.model import BaseModel
 from mmpretrain.models import (
@@ -199,6 +199,37 @@ class MultiViewDistill(FrozenTeacherDistill):
             if "gt_score" in sample and not sample.gt_score.is_floating_point():
                 sample.set_gt_score(sample.gt_score.float())
         return super().loss(batch_inputs, data_samples)
+
+    def losses_of(
+        self, images: Tensor, labels: Tensor, places: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """Compute the loss of a batch in a training loop of one's own.
+
+        MMEngine's Runner needs none of it. Set ``progress`` in each epoch.
+
+        Args:
+            images (Tensor): Images as the data loader gives them, shape (B, C, H, W).
+                The data preprocessor makes their views, on its device.
+            labels (Tensor): Label of each image, shape (B,), or scores of all
+                categories, shape (B, num_classes).
+            places (Tensor, optional): Place of each image in the training set, shape
+                (B,), which CRD asks for. Defaults to None.
+
+        Returns:
+            tuple[Tensor, dict[str, Tensor]]: The sum of all losses, and each of them.
+        """
+        samples = []
+        for index, label in enumerate(labels):
+            sample = DataSample()
+            sample = (sample.set_gt_score if labels.ndim > 1 else sample.set_gt_label)(
+                label
+            )
+            if places is not None:
+                sample.set_metainfo(dict(sample_idx=int(places[index])))
+            samples.append(sample)
+        batch = dict(inputs=images, data_samples=samples)
+        batch = self.data_preprocessor(batch, training=True)
+        return self.parse_losses(self(**batch, mode="loss"))
 
     @property
     def _has_one_label(self) -> bool:

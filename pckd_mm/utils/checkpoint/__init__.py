@@ -10,7 +10,7 @@ from .fitting import (
 )
 from .loading import fit_on_load, naming_source
 from .names import Fitted, fit_names, part_of, plain_names, without_ddp
-from .reading import explaining_unreadable, read_checkpoint
+from .reading import explaining_unreadable, read_checkpoint, zoo_model
 from .resuming import (
     checkpoint_to_resume,
     find_whole_checkpoint,
@@ -42,4 +42,5 @@ __all__ = [
     "tensors_of",
     "where_resume_goes_on",
     "without_ddp",
+    "zoo_model",
 ]

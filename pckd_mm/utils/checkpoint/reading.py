@@ -9,7 +9,7 @@ import errno
 import os.path as osp
 import re
 import zipfile
-from typing import Iterator, Optional
+from typing import Any, Iterator, Optional
 from urllib.error import URLError
 
 import torch
@@ -23,16 +23,30 @@ from .fitting import STATE_DICTS
 _NOT_OF_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 
 
-def _zoo_address(name: str) -> str:
-    """The address of the weights, for the name of a model in MMPretrain's zoo."""
+def zoo_model(name: str) -> Optional[Any]:
+    """A model of MMPretrain's zoo.
+
+    Args:
+        name (str): Its name, such as ``resnet18_8xb32_in1k``.
+
+    Returns:
+        modelindex.models.Model, optional: With its ``config`` and the address of its
+        ``weights``; None where the zoo has none of this name.
+    """
     if osp.isfile(name) or "/" in name:
-        return name
+        return None
     from mmpretrain.apis.model import ModelHub
 
     try:
-        return ModelHub.get(name).weights or name
+        return ModelHub.get(name)
     except ValueError:  # no model of the zoo has this name
-        return name
+        return None
+
+
+def _zoo_address(name: str) -> str:
+    """The address of the weights, for the name of a model in MMPretrain's zoo."""
+    found = zoo_model(name)
+    return found.weights or name if found is not None else name
 
 
 def damage_of(path: str) -> Optional[str]:

@@ -1,0 +1,174 @@
+"""Distillation from Python: an algorithm from two networks and the name of a method."""
+
+from typing import Any, Dict, Mapping, Optional, Union
+
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+from mmengine.model import BaseModel
+from torch import nn
+
+from pckd_mm.models.classifiers import PlainClassifier
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.checkpoint import zoo_model
+from pckd_mm.utils.config import load_config
+from pckd_mm.utils.dependencies import has_detection
+from pckd_mm.utils.nearest import nearest
+from pckd_mm.utils.setting_names import setting_name
+from pckd_mm.utils.shipped import BASES, CONFIGS
+
+__all__ = ["distill"]
+
+Network = Union[str, dict, nn.Module]
+
+# What a method for classifiers is called where it is for detectors.
+_OF_DETECTORS = "_roi"
+# Bases that are no method by themselves, and methods that only detectors have.
+_PARTS = ("pckd_terms", "single_view")
+_ONLY_OF_DETECTORS = ("pckd_fpn",)
+
+
+def distill(
+    student: Network,
+    teacher: Network,
+    method: str = "pckd",
+    teacher_ckpt: Optional[str] = None,
+    options: Optional[Mapping[str, Any]] = None,
+    **settings,
+) -> BaseModel:
+    """Build what trains a student from a teacher, for a Runner or a loop of one's own.
+
+    ::
+
+        model = pckd_mm.distill(torchvision.models.resnet18(num_classes=10), teacher)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        for epoch in range(epochs):
+            model.progress = (epoch + 1) / epochs
+            for images, labels in loader:
+                loss, log = model.losses_of(images, labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        torch.save(model.student.state_dict(), "student.pth")
+
+    Args:
+        student (str | dict | nn.Module): A classifier that gives logits, whatever
+            library it is of, or a two-stage detector of MMDetection: built, as the
+            config of a model, or by name. A name is that of a config,
+            ``vanilla/cifar100_resnet20``, ``my_config.py`` or
+            ``mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py``, whose model it is, or
+            of a model of MMPretrain, ``resnet18_8xb32_in1k``.
+        teacher (str | dict | nn.Module): Likewise. One that is built has its weights
+            already; a model of MMPretrain's or MMDetection's zoo brings its checkpoint.
+        method (str): Name of a file of ``configs/_base_/methods``, such as ``pckd``,
+            ``kd``, ``dkd`` or ``dist``. Defaults to ``'pckd'``.
+        teacher_ckpt (str, optional): The teacher's weights, a file or a URL. Defaults
+            to None.
+        options (Mapping, optional): Settings of the method: ``{"loss_kd": 2}`` for the
+            weight of a loss, ``{"loss_kd.tau": 2}`` for another setting of it. Defaults
+            to None.
+        **settings: Further arguments of :class:`MultiViewDistill` or, for detectors, of
+            :class:`RoIDistill`, such as ``data_preprocessor`` or ``input_shape``.
+
+    Returns:
+        MultiViewDistill | RoIDistill: The algorithm. ``model.student`` is the student.
+
+    Raises:
+        FileNotFoundError: For a config that is not there.
+        ValueError: For a method or a loss that is not there, and as the algorithm does.
+    """
+    architecture = _named(student, pretrained=False)["model"]
+    named = _named(teacher, pretrained=teacher_ckpt is None)
+    cfg = _method(method, detects=_is_detector(architecture))
+    for option, value in (options or {}).items():
+        try:
+            name = setting_name(option, cfg.model.distiller.distill_losses)
+        except ValueError as error:
+            raise ValueError(f"options: {method} {error}") from None
+        cfg.merge_from_dict({f"model.{name}": value})
+    model = cfg.model.to_dict()
+    if isinstance(architecture, nn.Module) and not isinstance(architecture, BaseModel):
+        # Such as one of torchvision, whose loader normalises the images.
+        model["data_preprocessor"] = {}
+    own = model.pop("architecture", {}).get("head", {})  # what KD sets of a student
+    model.update(
+        architecture=_with_loss(architecture, own.get("loss")),
+        teacher=named["model"],
+        teacher_config=named.get("config"),
+        teacher_ckpt=teacher_ckpt or named.get("checkpoint"),
+        **settings,
+    )
+    # Networks of MMDetection read their settings as attributes.
+    return MODELS.build(ConfigDict(model))
+
+
+def _named(network: Network, pretrained: bool) -> Dict[str, Any]:
+    """The ``model`` of a name, with the ``config`` and ``checkpoint`` that it has."""
+    if not isinstance(network, str):
+        return dict(model=network)
+    found: Dict[str, Any] = {}
+    zoo = zoo_model(network)
+    if zoo is not None:
+        cfg = zoo.config
+        found["checkpoint"] = zoo.weights if pretrained else None
+    elif "::" in network and pretrained:
+        cfg = get_config(network, pretrained=True)
+        found.update(checkpoint=cfg.model_path, config=network)
+    else:
+        cfg = load_config(network)
+        found["config"] = network
+    model = cfg.model.to_dict()
+    if cfg.get("data_preprocessor"):
+        model.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
+    return dict(found, model=model)
+
+
+def _is_detector(network: Union[dict, nn.Module]) -> bool:
+    if not has_detection():
+        return False
+    from mmdet.models import BaseDetector
+
+    kind = type(network)
+    if isinstance(network, dict):
+        kind = network.get("type")
+        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(kind, type) and issubclass(kind, BaseDetector)
+
+
+def _method(name: str, detects: bool) -> Config:
+    """A config with the ``model`` of a method, without networks."""
+    paths = (CONFIGS / BASES / "methods").glob("*.py")
+    files = {
+        path.stem.removesuffix(_OF_DETECTORS): path
+        for path in sorted(paths)
+        if _is_of_detectors(path.stem) == detects and path.stem not in _PARTS
+    }
+    if name not in files:
+        likely = nearest(name, files)
+        raise ValueError(
+            f"There is no method {name} for {'detectors' if detects else 'classifiers'}"
+            f"; expected one of {', '.join(files)}"
+            + (f": did you mean {likely}?" if likely else ".")
+        )
+    cfg = load_config(files[name])
+    return Config(dict(model=cfg.get("model") or cfg.method))
+
+
+def _is_of_detectors(stem: str) -> bool:
+    return stem.endswith(_OF_DETECTORS) or stem in _ONLY_OF_DETECTORS
+
+
+def _with_loss(
+    student: Union[dict, nn.Module], loss: Optional[dict]
+) -> Union[dict, nn.Module]:
+    """A student with the loss of its own that a method gives it, if it gives one."""
+    if loss is None:
+        return student
+    if isinstance(student, dict):
+        if "head" in student:
+            return dict(student, head=dict(student["head"], loss=loss))
+        return dict(student, loss=loss)
+    if not isinstance(student, BaseModel):
+        return PlainClassifier(student, loss=loss)
+    owner = student.head if getattr(student, "head", None) is not None else student
+    owner.loss_module = MODELS.build(loss)
+    return student
