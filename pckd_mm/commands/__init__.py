@@ -20,7 +20,8 @@ COMMANDS = {
     "test": "measure a checkpoint on the test set",
     "compare": "train several methods on the same networks, and write a report",
     "tune": "find the weights of the losses on held-out training images",
-    "export": "write the student of a distillation's checkpoint alone",
+    "export": "write a trained student for use: weights with a plain config, or ONNX",
+    "predict": "say what a trained network finds in images, and draw it",
     "convert": "turn checkpoints of other projects into ones for here",
     "doctor": "say what is installed, and whether it works together",
 }

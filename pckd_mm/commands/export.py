@@ -1,16 +1,34 @@
-"""Write the student of a distillation's checkpoint alone.
+"""Write a trained student for use: its weights with a plain config, or ONNX.
 
   pckd export work_dirs/pckd/letters_resnet20_resnet8_thin/epoch_25.pth student.pth
+  pckd export work_dirs/pckd/letters_resnet20_resnet8_thin/epoch_25.pth student.onnx \\
+      --preprocess --images photos/
 
-Plain MMPretrain and MMDetection load what is written. Training writes such a file too,
-beside each checkpoint.
+student.pth has the weights alone; student.py beside it is its config, with the data
+preprocessor, the steps from an image file to the network's input, and the names of the
+categories. Plain MMPretrain and MMDetection read both. Training writes such weights
+too, beside each checkpoint.
+
+student.onnx takes any number of images and gives scores. With --preprocess it
+normalises them itself. It is compared with torch in ONNX Runtime, on the images that
+you name, else on random ones.
 """
 
 import argparse
+import json
+import sys
+from pathlib import Path
+from typing import List, Tuple
+
+from mmengine.config import Config
+from torch import Tensor, nn
 
 from pckd_mm.utils.checkpoint import export_student
 
-from .completion import FILE
+from .completion import CONFIG, FILE
+
+# Images that ONNX is compared with torch on.
+_COMPARED = 7
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +38,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser (ArgumentParser): Of the subcommand.
     """
     parser.add_argument(
-        "checkpoint", help="checkpoint of a distillation run"
+        "checkpoint", help="checkpoint of a run, or a student alone"
     ).complete = FILE
-    parser.add_argument("out", help="file to write").complete = FILE
+    parser.add_argument("out", help="file to write, *.pth or *.onnx").complete = FILE
+    parser.add_argument(
+        "--config", help="what it was trained with [the config beside the checkpoint]"
+    ).complete = CONFIG
+    parser.add_argument(
+        "--preprocess",
+        action="store_true",
+        help="for *.onnx: normalise inside, for RGB images with pixels from 0 to 255",
+    )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="for *.onnx: images, or folders of them, to compare on [random ones]",
+    ).complete = FILE
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,9 +68,114 @@ def run(args: argparse.Namespace) -> int:
         int: Exit status.
     """
     try:
-        how_it_loads = export_student(args.checkpoint, args.out)
-    except (OSError, ValueError) as error:
-        args.parser.exit(1, f"{error}\n")
-    if how_it_loads is not None:
-        print(f"{args.out}: {how_it_loads}")
+        if args.out.endswith(".onnx"):
+            print(*_write_onnx(args), sep="\n")
+        else:
+            if args.preprocess or args.images:
+                args.parser.error("--preprocess and --images are for *.onnx")
+            print(*_write_weights(args), sep="\n")
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
+
+
+def _write_weights(args: argparse.Namespace) -> List[str]:
+    """Write weights and config; what there is to say of them."""
+    from pckd_mm.deployment.network import classes_of
+    from pckd_mm.deployment.plain_config import config_beside, write_plain_config
+    from pckd_mm.utils.checkpoint import read_checkpoint
+
+    how_it_loads = export_student(args.checkpoint, args.out)
+    said = [f"{args.out}: {how_it_loads}"] if how_it_loads is not None else []
+    try:
+        config = args.config or config_beside(args.checkpoint)
+    except FileNotFoundError as error:
+        return [*said, f"Without a config: {error}"]
+    beside = Path(args.out).with_suffix(".py")
+    write_plain_config(config, beside, classes_of(read_checkpoint(args.out)))
+    return [*said, f"{beside} is its config."]
+
+
+def _write_onnx(args: argparse.Namespace) -> List[str]:
+    """Write ONNX; what its user has to know."""
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        try:
+            __import__(package)
+        except ImportError:
+            raise ImportError(
+                f"ONNX needs {package}, which is not installed: pip install "
+                "'pckd_mm[export]'"
+            ) from None
+    from mmpretrain.models import BaseClassifier
+
+    from pckd_mm.datasets.image_format import channel_order
+    from pckd_mm.deployment.network import load_network
+    from pckd_mm.deployment.onnx_export import (
+        Normalise,
+        Scores,
+        add_facts,
+        compare_onnx,
+        export_onnx,
+    )
+    from pckd_mm.deployment.plain_config import config_beside
+
+    config = args.config or config_beside(args.checkpoint)
+    network, plain, classes = load_network(config, args.checkpoint)
+    if not isinstance(network, BaseClassifier):
+        raise RuntimeError(
+            f"{config} has a {type(network).__name__}, whose operators (RoIAlign, NMS) "
+            "torch does not write as ONNX; expected a classifier: write *.pth, which "
+            "MMDeploy takes with the config beside it."
+        )
+    images, whence = _inputs(args, network, plain)
+    order = channel_order(plain.test_dataloader.dataset)
+    normalise = Normalise(network.data_preprocessor)
+    if args.preprocess and order == "bgr":  # users have RGB
+        images, order = images.flip(1), "rgb"
+        normalise = Normalise(network.data_preprocessor, reversed_channels=True)
+    scores = Scores(network, normalise if args.preprocess else None).eval()
+    if not args.preprocess:
+        images = normalise(images)
+    how = export_onnx(scores, images, args.out)
+    size = " x ".join(map(str, images.shape[1:]))
+    given = "as data_preprocessor gives them"
+    facts = dict(
+        images=f"float32, N x {size}",
+        channels=(order or "not known").upper() if args.preprocess else given,
+        pixels="0 to 255" if args.preprocess else given,
+        classes=json.dumps(list(classes or [])),
+    )
+    add_facts(args.out, facts)
+    difference = compare_onnx(scores, images, args.out)
+    return [
+        f"{args.out}, written by {how}, gives the scores of the categories.",
+        *(f"  {name}: {facts[name]}" for name in ("images", "pixels", "channels")),
+        f"ONNX Runtime's scores of {len(images)} {whence} differ from torch's by at "
+        f"most {difference:.1e}, those of one alone too.",
+    ]
+
+
+def _inputs(
+    args: argparse.Namespace, network: nn.Module, plain: Config
+) -> Tuple[Tensor, str]:
+    """Images before they are normalised, and what they are."""
+    import torch
+
+    from pckd_mm.datasets.image_format import image_size
+    from pckd_mm.deployment.images import image_files, read_inputs
+    from pckd_mm.utils.example_inputs import input_channels
+
+    if args.images:
+        files = image_files(args.images, most=_COMPARED)
+        files = (files * _COMPARED)[:_COMPARED]
+        return read_inputs(files, plain.test_pipeline), "images"
+    size = image_size(plain.test_dataloader.dataset)
+    if size is None:
+        raise ValueError(
+            "The size of the network's images is not in its pipeline; expected images "
+            "to take it from: name some by --images."
+        )
+    generator = torch.Generator().manual_seed(0)
+    shape = (_COMPARED, input_channels(network), *size)
+    return torch.randint(256, shape, generator=generator).float(), "random images"

@@ -1,0 +1,97 @@
+"""Say what a trained network finds in images, and draw it.
+
+  pckd predict student.pth photos/
+  pckd predict work_dirs/pckd/voc_frcnn_r101_r50/epoch_4_student.pth street.jpg \\
+      --config pckd/voc_frcnn_r101_r50 --out drawn/
+
+A line for each image: of a classifier the likeliest categories, of a detector the
+objects, with their boxes (left, top, right, bottom, pixels).
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .completion import CONFIG, DIRECTORY, FILE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options.
+
+    Args:
+        parser (ArgumentParser): Of the subcommand.
+    """
+    parser.add_argument(
+        "checkpoint", help="checkpoint of a run, or a student alone"
+    ).complete = FILE
+    parser.add_argument(
+        "images", nargs="+", help="image files, or folders of them"
+    ).complete = FILE
+    parser.add_argument(
+        "--config", help="what it was trained with [the config beside the checkpoint]"
+    ).complete = CONFIG
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="draw the images there"
+    ).complete = DIRECTORY
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all of it into a file, too"
+    ).complete = FILE
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=3,
+        metavar="N",
+        help="how many categories of an image, of classifiers [3]",
+    )
+    parser.add_argument(
+        "--score",
+        type=float,
+        metavar="S",
+        help="least score of what is said [0.3 of detectors, 0 of classifiers]",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict.
+
+    Args:
+        args (Namespace): What :func:`add_arguments` reads.
+
+    Returns:
+        int: Exit status.
+    """
+    from mmpretrain.models import BaseClassifier
+
+    from pckd_mm.deployment.images import image_files
+    from pckd_mm.deployment.network import load_network
+    from pckd_mm.deployment.plain_config import config_beside
+    from pckd_mm.deployment.predict import predict
+
+    if args.top < 1:
+        args.parser.error(f"--top is {args.top}; expected 1 or more")
+    try:
+        files = image_files(args.images)
+        config = args.config or config_beside(args.checkpoint)
+        network, plain, classes = load_network(config, args.checkpoint)
+        least = args.score
+        if least is None:
+            least = 0.0 if isinstance(network, BaseClassifier) else 0.3
+        results = []
+        for result in predict(
+            network, plain, files, classes, args.top, least, args.out
+        ):
+            found = "; ".join(map(_in_words, result["found"])) or "nothing"
+            print(f"{result['file']}: {found}", flush=True)
+            results.append(result)
+    except (OSError, RuntimeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if args.json is not None:
+        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _in_words(entry: dict) -> str:
+    box = ", ".join(f"{side:g}" for side in entry.get("box", ()))
+    return f"{entry['label']} {entry['score']:.2f}" + (f" at {box}" if box else "")

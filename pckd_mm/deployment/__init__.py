@@ -1,0 +1,1 @@
+"""From a trained student to what it is used by: a plain config, ONNX, predictions."""

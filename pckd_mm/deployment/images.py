@@ -1,0 +1,59 @@
+"""Image files as a network's inputs."""
+
+from pathlib import Path
+from typing import List, Sequence, Union
+
+import torch
+from mmcv.transforms import Compose
+from torch import Tensor
+
+from pckd_mm.registry import TRANSFORMS
+
+__all__ = ["ENDINGS", "image_files", "read_inputs"]
+
+ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def image_files(paths: Sequence[Union[str, Path]], most: int = 0) -> List[str]:
+    """The image files that are named, and those below the folders that are.
+
+    Args:
+        paths (Sequence[str | Path]): Files and folders.
+        most (int): No more than so many; 0 for all. Defaults to 0.
+
+    Returns:
+        list[str]: Their paths, those of a folder in order.
+
+    Raises:
+        FileNotFoundError: For a path that is not there, and a folder without images.
+    """
+    found: List[str] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS)
+            if not inside:
+                raise FileNotFoundError(
+                    f"The folder {path} has no images; expected files named "
+                    f"*{', *'.join(ENDINGS)}."
+                )
+            found += map(str, inside)
+        elif path.is_file():
+            found.append(str(path))
+        else:
+            raise FileNotFoundError(f"There is no {path}; expected images or a folder.")
+    return found[:most] if most else found
+
+
+def read_inputs(files: Sequence[str], pipeline: Sequence[dict]) -> Tensor:
+    """What a pipeline makes of image files.
+
+    Args:
+        files (Sequence[str]): Their paths.
+        pipeline (Sequence[dict]): Configs of the steps, which give images of one size.
+
+    Returns:
+        Tensor: Images before they are normalised, shape (N, C, H, W), 0 to 255.
+    """
+    steps = Compose([TRANSFORMS.build(dict(step)) for step in pipeline])
+    images = [steps(dict(img_path=file, img_id=i)) for i, file in enumerate(files)]
+    return torch.stack([image["inputs"] for image in images]).float()

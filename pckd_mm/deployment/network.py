@@ -1,0 +1,48 @@
+"""A trained network for use: built from its config, with a checkpoint's weights."""
+
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple, Union
+
+from mmengine.config import Config
+from torch import nn
+
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.checkpoint import fitting_tensors, load_exactly, read_checkpoint
+from pckd_mm.utils.config import load_config
+
+from .plain_config import plain_config
+
+__all__ = ["classes_of", "load_network"]
+
+
+def classes_of(checkpoint: dict) -> Optional[List[str]]:
+    """Names of the categories that a checkpoint says."""
+    meta = (checkpoint.get("meta") or {}).get("dataset_meta") or {}
+    classes = meta.get("classes") or meta.get("CLASSES")
+    return None if classes is None or isinstance(classes, str) else list(classes)
+
+
+def load_network(
+    config: Union[str, Path], checkpoint: Union[str, Path]
+) -> Tuple[nn.Module, Config, Optional[Sequence[str]]]:
+    """Build the student of a run, with its weights, in eval mode.
+
+    Args:
+        config (str | Path): The config of a distillation or of a plain network.
+        checkpoint (str | Path): A checkpoint of either, or of the student alone.
+
+    Returns:
+        tuple[nn.Module, Config, Sequence[str] | None]: The network, its plain config,
+        and the names of its categories.
+
+    Raises:
+        FileNotFoundError: Where the config or the checkpoint is not there.
+        ValueError: Where one does not fit the other.
+    """
+    content = read_checkpoint(str(checkpoint))
+    plain = plain_config(load_config(config), classes_of(content))
+    network = MODELS.build(plain.model)
+    source = f"The checkpoint {checkpoint}"
+    state, _ = fitting_tensors(content, network.state_dict(), source)
+    load_exactly(network, state, source)
+    return network.eval(), plain, plain.get("classes")

@@ -1,0 +1,188 @@
+"""The config of a student alone, without anything of its training."""
+
+import os.path as osp
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from mmengine.config import Config
+
+from pckd_mm.datasets.image_format import inner_datasets
+from pckd_mm.models.data_preprocessors.defaults import PLAIN
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
+
+__all__ = ["config_beside", "file_pipeline", "plain_config", "write_plain_config"]
+
+# What a ClsDataPreprocessor takes of one that makes views.
+_KEPT = ("mean", "std", "to_rgb", "to_onehot", "num_classes", "pad_size_divisor")
+
+
+def config_beside(checkpoint: Union[str, Path]) -> str:
+    """The config of a checkpoint, which MMEngine writes into the run's folder.
+
+    Args:
+        checkpoint (str | Path): Path of the checkpoint. Of ``student.pth`` a config
+            ``student.py`` beside it comes first.
+
+    Returns:
+        str: Its path.
+
+    Raises:
+        FileNotFoundError: Where there is none, or several.
+    """
+    path = Path(checkpoint)
+    own = path.with_suffix(".py")
+    if own.is_file():
+        return str(own)
+    found = sorted(path.parent.glob("*.py"))
+    if len(found) == 1:
+        return str(found[0])
+    names = ", ".join(file.name for file in found) or "none"
+    raise FileNotFoundError(
+        f"The folder of {checkpoint} has several configs ({names}); expected one: name "
+        "it by --config."
+        if found
+        else f"There is no config beside {checkpoint}; expected the one that it was "
+        "trained with: name it by --config."
+    )
+
+
+def file_pipeline(cfg: Config) -> List[dict]:
+    """The steps from an image file to a network's input.
+
+    Args:
+        cfg (Config): Config of a run.
+
+    Returns:
+        list[dict]: The pipeline of its test data.
+
+    Raises:
+        ValueError: Where the config has none.
+    """
+    loader = cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}
+    place: Any = loader.get("dataset")
+    while place is not None and "pipeline" not in place and "dataset" in place:
+        place = place["dataset"]
+    if place is None or "pipeline" not in place:
+        raise ValueError(
+            f"{cfg.filename} has no test_dataloader with a pipeline; expected one, "
+            "which says what a network's input is made of a file by."
+        )
+    return [dict(step) for step in place["pipeline"]]
+
+
+def plain_config(cfg: Config, classes: Optional[Sequence[str]] = None) -> Config:
+    """The config of the student of a run, for MMPretrain or MMDetection alone.
+
+    Args:
+        cfg (Config): Config of a distillation, or of a plain network.
+        classes (Sequence[str], optional): Names of its categories. Defaults to None,
+            those that the config says.
+
+    Returns:
+        Config: ``model`` with its data preprocessor, ``test_pipeline``, a
+        ``test_dataloader`` with it, and ``classes`` where they are known. It imports
+        this package only where the network is one of it.
+    """
+    run = cfg.to_dict()
+    model = dict(run["model"].get("architecture") or run["model"])
+    own = model.get("data_preprocessor")
+    shared = run["model"].get("data_preprocessor") or run.get("data_preprocessor")
+    model["data_preprocessor"] = _plain_preprocessor(shared or own, model)
+    pipeline = file_pipeline(cfg)
+    dataset: Dict[str, Any] = dict(type="CustomDataset", data_root="", test_mode=True)
+    is_detector = "roi_head" in model or "bbox_head" in model
+    if is_detector:
+        dataset = _plain_dataset(run)
+    classes = classes if classes is not None else _classes(cfg)
+    if classes is not None:
+        classes = list(classes)
+        dataset.update(metainfo=dict(classes=classes))
+    plain = dict(
+        default_scope=run.get("default_scope") or "mmpretrain",
+        model=model,
+        test_pipeline=pipeline,
+        test_dataloader=dict(
+            batch_size=1,
+            num_workers=0,
+            sampler=dict(type="DefaultSampler", shuffle=False),
+            dataset=dict(dataset, pipeline=pipeline),
+        ),
+        test_evaluator=run.get("test_evaluator"),
+        test_cfg=dict(),
+    )
+    if is_detector:
+        plain["visualizer"] = dict(
+            type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")]
+        )
+    if _is_of_this_package(model):
+        plain["custom_imports"] = dict(imports=["pckd_mm"], allow_failed_imports=False)
+    if classes is not None:
+        plain["classes"] = classes
+    return Config(plain)
+
+
+def write_plain_config(
+    config: Union[str, Path],
+    out: Union[str, Path],
+    classes: Optional[Sequence[str]] = None,
+) -> Config:
+    """Write :func:`plain_config` of a config file.
+
+    Args:
+        config (str | Path): The config of a run.
+        out (str | Path): The file to write.
+        classes (Sequence[str], optional): Names of the categories.
+
+    Returns:
+        Config: What was written.
+    """
+    plain = plain_config(load_config(config), classes)
+    header = f"# The student of {osp.basename(str(config))} alone.\n"
+    Path(out).write_text(header + plain.pretty_text, encoding="utf-8")
+    return plain
+
+
+def _plain_preprocessor(given: Optional[dict], model: dict) -> Optional[dict]:
+    """What normalises images, without the views of the training."""
+    if given is None:
+        return None
+    kind = given.get("type")
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if kind is None or not kind.__module__.startswith("pckd_mm."):
+        return dict(given)
+    kept = {name: given[name] for name in _KEPT if name in given}
+    return dict(type=PLAIN, **kept)
+
+
+def _plain_dataset(run: dict) -> dict:
+    """A detector's test data, without what this package checks of it."""
+    dataset = dict(run["test_dataloader"]["dataset"])
+    kind = str(getattr(dataset["type"], "__name__", dataset["type"]))
+    if kind.rpartition(".")[2].startswith("Checked"):
+        dataset["type"] = kind.rpartition(".")[2].removeprefix("Checked")
+    return dataset
+
+
+def _classes(cfg: Config) -> Optional[Sequence[str]]:
+    """Names of the categories that the test data's config says."""
+    for dataset in inner_datasets((cfg.get("test_dataloader") or {}).get("dataset")):
+        metainfo = dataset.get("metainfo") or {}
+        classes = metainfo.get("classes") or dataset.get("classes")
+        if classes is not None and not isinstance(classes, str):
+            return classes
+    return None
+
+
+def _is_of_this_package(value: Any) -> bool:
+    """Whether anything in a model's config is made by this package."""
+    if isinstance(value, dict):
+        kind = value.get("type")
+        found = MODELS.get(kind) if isinstance(kind, str) else kind
+        module = getattr(found, "__module__", "")
+        if module.startswith("pckd_mm."):
+            return True
+        return any(map(_is_of_this_package, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_of_this_package, value))
+    return False

@@ -1,0 +1,130 @@
+"""What a trained network finds in image files."""
+
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+import torch
+from mmcv.image import imread
+from mmengine.config import Config
+from mmengine.registry import VISUALIZERS
+from mmpretrain.models import BaseClassifier
+from torch import nn
+
+from .images import read_inputs
+from .onnx_export import Normalise, Scores
+
+__all__ = ["predict"]
+
+# Images that are predicted at a time.
+_BATCH = 32
+# What MMEngine keeps the drawing tool as.
+_NAME = "pckd_predict"
+
+
+def predict(
+    network: nn.Module,
+    plain: Config,
+    files: Sequence[str],
+    classes: Optional[Sequence[str]] = None,
+    most: int = 3,
+    least: float = 0.0,
+    folder: Optional[Path] = None,
+) -> Iterator[Dict[str, Any]]:
+    """Predict images, one after the other.
+
+    Args:
+        network (nn.Module): A classifier of MMPretrain or a detector of MMDetection, in
+            eval mode.
+        plain (Config): Its plain config.
+        files (Sequence[str]): Paths of the images.
+        classes (Sequence[str], optional): Names of the categories.
+        most (int): How many categories of an image, the likeliest first; of detectors
+            all objects are given. Defaults to 3.
+        least (float): Least score of what is given. Defaults to 0.
+        folder (Path, optional): Where to draw them. Defaults to None.
+
+    Yields:
+        dict: ``file``, and ``found``, a list of dicts with ``label``, ``score`` and,
+        for detectors, ``box`` (left, top, right, bottom, pixels).
+    """
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    work = _classify if isinstance(network, BaseClassifier) else _detect
+    for file, sample, found in work(network, plain, files, most):
+        entries = [
+            dict(entry, label=classes[entry["label"]] if classes else entry["label"])
+            for entry in found
+            if entry["score"] >= least
+        ]
+        if folder is not None:
+            _draw(plain, file, sample, classes, least, folder)
+        yield dict(file=file, found=entries)
+
+
+def _classify(
+    network: nn.Module, plain: Config, files: Sequence[str], most: int
+) -> Iterator[tuple]:
+    """Each image, what the network gives for it, and its likeliest categories."""
+    from mmpretrain.structures import DataSample
+
+    scores = Scores(network, Normalise(network.data_preprocessor)).eval()
+    for begin in range(0, len(files), _BATCH):
+        part = files[begin : begin + _BATCH]
+        with torch.no_grad():
+            rows = scores(read_inputs(part, plain.test_pipeline))
+        for file, row in zip(part, rows, strict=True):
+            values, labels = row.topk(min(most, len(row)))
+            pairs = zip(labels.tolist(), values.tolist(), strict=True)
+            found = [dict(label=label, score=score) for label, score in pairs]
+            sample = DataSample().set_pred_score(row).set_pred_label(row.argmax())
+            yield file, sample, found
+
+
+def _detect(
+    network: nn.Module, plain: Config, files: Sequence[str], most: int
+) -> Iterator[tuple]:
+    """Each image, what the network gives for it, and its objects."""
+    from mmdet.apis import inference_detector
+
+    network.cfg = plain
+    for file in files:
+        sample = inference_detector(network, file)
+        instances = sample.pred_instances
+        found: List[Dict[str, Any]] = [
+            dict(label=label, score=score, box=[round(side, 1) for side in box])
+            for label, score, box in zip(
+                instances.labels.tolist(),
+                instances.scores.tolist(),
+                instances.bboxes.tolist(),
+                strict=True,
+            )
+        ]
+        yield file, sample, found
+
+
+def _draw(
+    plain: Config,
+    file: str,
+    sample: Any,
+    classes: Optional[Sequence[str]],
+    least: float,
+    folder: Path,
+) -> None:
+    """Draw what was found in an image, as its library does it."""
+    image = imread(file, channel_order="rgb")
+    out = str(folder / f"{Path(file).stem}.png")
+    if "visualizer" in plain:
+        visualizer = VISUALIZERS.build(
+            dict(type="mmdet.DetLocalVisualizer", name=_NAME)
+        )
+        visualizer.dataset_meta = dict(classes=classes or (), palette="random")
+        visualizer.add_datasample(
+            out, image, sample, draw_gt=False, pred_score_thr=least, out_file=out
+        )
+        return
+    visualizer = VISUALIZERS.build(
+        dict(type="mmpretrain.UniversalVisualizer", name=_NAME)
+    )
+    visualizer.visualize_cls(
+        image, sample, classes=classes, resize=224, draw_gt=False, out_file=out
+    )
