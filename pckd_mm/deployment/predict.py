@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import torch
 from mmcv.image import imread
 from mmengine.config import Config
-from mmengine.registry import VISUALIZERS
+from mmengine.registry import VISUALIZERS, DefaultScope
 from mmpretrain.models import BaseClassifier
 from torch import nn
 
@@ -88,7 +88,8 @@ def _detect(
 
     network.cfg = plain
     for file in files:
-        sample = inference_detector(network, file)
+        with DefaultScope.overwrite_default_scope(plain.default_scope):
+            sample = inference_detector(network, file)
         instances = sample.pred_instances
         found: List[Dict[str, Any]] = [
             dict(label=label, score=score, box=[round(side, 1) for side in box])

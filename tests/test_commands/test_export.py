@@ -1,0 +1,129 @@
+"""pckd export and pckd predict, as a user calls them."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pckd_mm.commands import main
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
+from tests.builders import detector
+
+NAME = "kd/cifar100_resnet20_resnet8_6e"
+CLASSES = [f"kind {index}" for index in range(100)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A folder with the config and a checkpoint of a distillation, and photos."""
+    folder = tmp_path_factory.mktemp("run")
+    cfg = load_config(NAME)
+    torch.manual_seed(0)
+    student = MODELS.build(cfg.model.architecture)
+    tensors = {f"architecture.{n}": t for n, t in student.state_dict().items()}
+    meta = dict(dataset_meta=dict(classes=CLASSES), epoch=6)
+    torch.save(dict(meta=meta, state_dict=tensors), folder / "epoch_6.pth")
+    cfg.dump(folder / "cifar100_resnet20_resnet8_6e.py")
+    rng = np.random.RandomState(0)
+    (folder / "photos").mkdir()
+    for index, size in enumerate([(40, 60), (32, 32), (90, 50)]):
+        image = rng.randint(0, 256, (*size, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / "photos" / f"{index}.png"), image)
+    return folder
+
+
+def test_weights_with_a_config(run, tmp_path, capsys):
+    out = tmp_path / "student.pth"
+    assert main(["export", str(run / "epoch_6.pth"), str(out)]) == 0
+    assert f"{tmp_path / 'student.py'} is its config" in capsys.readouterr().out
+    cfg = load_config(tmp_path / "student.py")
+    MODELS.build(cfg.model).load_state_dict(torch.load(out)["state_dict"])
+    assert cfg.classes == CLASSES
+
+    # The student alone goes on to ONNX, and says what it sees, without the run.
+    onnx = tmp_path / "student.onnx"
+    pytest.importorskip("onnxscript")
+    options = ["--preprocess", "--images", str(run / "photos")]
+    assert main(["export", str(out), str(onnx), *options]) == 0
+    said = capsys.readouterr().out
+    assert "images: float32, N x 3 x 32 x 32" in said and "channels: RGB" in said
+    assert "scores of 7 images differ from torch's by at most" in said
+
+    assert main(["predict", str(out), str(run / "photos"), "--top=100"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    # What ONNX Runtime gives for the first photo, read by other means.
+    import onnxruntime
+
+    image = cv2.cvtColor(cv2.imread(str(run / "photos" / "1.png")), cv2.COLOR_BGR2RGB)
+    session = onnxruntime.InferenceSession(str(onnx))
+    inputs = {"images": image.transpose(2, 0, 1)[None].astype(np.float32)}
+    (scores,) = session.run(None, inputs)[0]
+    best = int(scores.argmax())
+    _, _, found = lines[1].partition("1.png: ")
+    assert found.startswith(f"kind {best} {scores[best]:.2f}")
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["classes"]) == CLASSES
+
+
+def test_predictions_are_drawn_and_written(run, tmp_path, capsys):
+    out, file = tmp_path / "drawn", tmp_path / "found.json"
+    command = ["predict", str(run / "epoch_6.pth"), str(run / "photos")]
+    assert main([*command, "--out", str(out), "--json", str(file), "--top=2"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["0.png", "1.png", "2.png"]
+    found = json.loads(file.read_text())
+    assert [len(entry["found"]) for entry in found] == [2, 2, 2]
+    first, second = (entry["score"] for entry in found[0]["found"])
+    assert 1 > first >= second > 0
+    assert main([*command, "--score=1.1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("2.png: nothing")
+
+
+def test_a_detector(run, tmp_path, capsys):
+    pytest.importorskip("mmdet")
+    cfg = load_config("vanilla/digit_scenes_frcnn_r18w8")
+    cfg.model = detector(8)
+    torch.manual_seed(0)
+    network = MODELS.build(cfg.model)
+    meta = dict(dataset_meta=dict(classes=("a", "b", "c", "d")))
+    path = tmp_path / "epoch_1.pth"
+    torch.save(dict(meta=meta, state_dict=network.state_dict()), path)
+    cfg.dump(tmp_path / "run.py")
+    out, file = tmp_path / "drawn", tmp_path / "found.json"
+    command = ["predict", str(path), str(run / "photos" / "0.png"), "--score=0"]
+    assert main([*command, "--out", str(out), "--json", str(file)]) == 0
+    assert (out / "0.png").is_file()
+    (entry,) = json.loads(file.read_text())
+    assert entry["found"], "an untrained detector finds what is not there"
+    for found in entry["found"]:
+        left, top, right, bottom = found["box"]
+        assert found["label"] in "abcd" and 0 <= left <= right <= 60
+        assert 0 <= top <= bottom <= 40
+
+    assert main(["export", str(path), str(tmp_path / "a.onnx")]) == 1
+    assert "FasterRCNN, whose operators" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command, reason",
+    [
+        (["export", "nowhere.pth", "a.onnx"], "nowhere.pth"),
+        (["predict", "{run}/epoch_6.pth", "nowhere"], "There is no nowhere; expected"),
+        (["predict", "{run}/epoch_6.pth", "{empty}"], "has no images; expected files"),
+    ],
+)
+def test_what_is_not_there(command, reason, run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    words = [word.format(run=run, empty=tmp_path / "empty") for word in command]
+    assert main(words) == 1
+    assert reason in capsys.readouterr().err
+
+
+def test_options_of_onnx_alone(run, capsys):
+    with pytest.raises(SystemExit):
+        main(["export", str(run / "epoch_6.pth"), "a.pth", "--preprocess"])
+    assert "--preprocess and --images are for *.onnx" in capsys.readouterr().err

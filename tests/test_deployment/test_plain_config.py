@@ -1,0 +1,112 @@
+"""The config of a student alone."""
+
+import subprocess
+import sys
+
+import pytest
+from mmengine.config import Config
+
+from pckd_mm.deployment.plain_config import (
+    config_beside,
+    file_pipeline,
+    plain_config,
+    write_plain_config,
+)
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
+
+
+def test_of_a_distillation_the_student_is_left():
+    cfg = load_config("pckd/letters_resnet20_resnet8_thin")
+    plain = plain_config(cfg)
+    assert plain.model.backbone == cfg.model.architecture.backbone
+    # Views are the training's.
+    shared = cfg.data_preprocessor
+    assert plain.model.data_preprocessor == dict(
+        type="mmpretrain.ClsDataPreprocessor",
+        mean=shared.mean,
+        std=shared.std,
+        to_rgb=shared.to_rgb,
+    )
+    assert plain.test_pipeline == file_pipeline(cfg)
+    assert plain.test_dataloader.dataset.pipeline == plain.test_pipeline
+    assert plain.custom_imports.imports == ["pckd_mm"]  # whose network it is
+    assert "train_dataloader" not in plain and "optim_wrapper" not in plain
+    MODELS.build(plain.model)
+
+
+def test_of_a_plain_network_all_of_it_is():
+    cfg = load_config("vanilla/letters_resnet8_thin")
+    same = plain_config(load_config("pckd/letters_resnet20_resnet8_thin"))
+    assert plain_config(cfg).model == same.model
+
+
+def test_a_network_of_mmpretrain_needs_nothing_of_this_package():
+    plain = plain_config(load_config("pckd/imagenet_resnet34_resnet18"))
+    assert "pckd_mm" not in plain.pretty_text
+    assert plain.model.backbone.depth == 18 and plain.default_scope == "mmpretrain"
+
+
+def test_names_of_the_categories(tmp_path):
+    out = tmp_path / "student.py"
+    write_plain_config("kd/cifar100_resnet20_resnet8_6e", out, ["apple", "pear"])
+    text = out.read_text()
+    assert text.startswith("# The student of cifar100_resnet20_resnet8_6e alone.\n")
+    read = Config.fromfile(out)
+    assert read.classes == ["apple", "pear"]
+    assert read.test_dataloader.dataset.metainfo.classes == ["apple", "pear"]
+
+
+def test_of_a_detector():
+    pytest.importorskip("mmdet")
+    cfg = load_config("pckd/voc_frcnn_r101_r50")
+    plain = plain_config(cfg)
+    assert plain.model.type == "FasterRCNN" and plain.model.backbone.depth == 50
+    assert plain.default_scope == "mmdet" and "pckd_mm" not in plain.pretty_text
+    assert plain.model.data_preprocessor.type == "DetDataPreprocessor"
+    assert [step["type"].rpartition(".")[2] for step in plain.test_pipeline][0] == (
+        "LoadImageFromFile"
+    )
+    MODELS.build(plain.model)
+
+
+def test_a_config_without_test_data():
+    with pytest.raises(ValueError, match="no test_dataloader with a pipeline; exp"):
+        file_pipeline(Config(dict(model={})))
+
+
+def test_the_config_beside_a_checkpoint(tmp_path):
+    checkpoint = tmp_path / "epoch_3.pth"
+    with pytest.raises(FileNotFoundError, match="no config beside .*epoch_3.pth; exp"):
+        config_beside(checkpoint)
+    (tmp_path / "run.py").touch()
+    assert config_beside(checkpoint) == str(tmp_path / "run.py")
+    (tmp_path / "other.py").touch()
+    with pytest.raises(FileNotFoundError, match="several configs .other.py, run.py."):
+        config_beside(checkpoint)
+    (tmp_path / "epoch_3.py").touch()
+    assert config_beside(checkpoint) == str(tmp_path / "epoch_3.py")
+
+
+def test_plain_mmpretrain_reads_it(tmp_path):
+    """In a Python that knows nothing of this package."""
+    import torch
+
+    cfg = load_config("pckd/imagenet_resnet34_resnet18")
+    plain = plain_config(cfg, [f"kind {i}" for i in range(1000)])
+    plain.dump(tmp_path / "student.py")
+    network = MODELS.build(plain.model)
+    torch.save(dict(state_dict=network.state_dict()), tmp_path / "student.pth")
+    script = (
+        "import sys, numpy as np\n"
+        "from mmpretrain import ImageClassificationInferencer as Inferencer\n"
+        "found = Inferencer('student.py', pretrained='student.pth', device='cpu')\n"
+        "image = np.zeros((90, 70, 3), np.uint8)\n"
+        "print(found([image])[0]['pred_scores'].shape)\n"
+        "assert 'pckd_mm' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(1000,)" in done.stdout
