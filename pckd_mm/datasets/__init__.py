@@ -5,7 +5,7 @@ from .checked_cifar import CheckedCIFAR100
 from .checked_folders import CheckedCustomDataset, CheckedImageNet
 from .collate_batches import collate_batches
 from .digits import DigitsDataset
-from .held_out import held_out_part, stratified_split
+from .held_out import content_split, held_out_part, stratified_split
 from .in_memory import InMemoryDataset
 from .letters import LettersDataset
 from .seed_worker import seed_worker
@@ -27,6 +27,7 @@ __all__ = [
     "STL10",
     "TinyImageNet",
     "collate_batches",
+    "content_split",
     "held_out_part",
     "seed_worker",
     "stratified_split",

@@ -1,5 +1,8 @@
 """A part of the training images that is held out, to choose settings on."""
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Sequence, Tuple, Union
 
 import numpy as np
@@ -30,8 +33,7 @@ def stratified_split(
     Raises:
         ValueError: For a share that is not between 0 and 1.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"Found a share of {share}; expected one between 0 and 1.")
+    _check_share(share)
     labels = np.asarray(labels)
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(labels), dtype=bool)
@@ -42,12 +44,60 @@ def stratified_split(
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
+def content_split(
+    paths: Sequence[str], labels: Sequence[int], share: float
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Hold out images by a hash of their files' content.
+
+    An image stays in its part whatever it is renamed to, and whatever images are added
+    or removed.
+
+    Args:
+        paths (Sequence[str]): File of each image. One that cannot be read is taken by
+            its name.
+        labels (Sequence[int]): Label of each image. A category whose images would all
+            be held out keeps them.
+        share (float): Share to hold out, between 0 and 1, which is met by chance.
+
+    Returns:
+        tuple[ndarray, ndarray]: Places of the images that are kept and of those that
+        are held out, each in ascending order.
+
+    Raises:
+        ValueError: For a share that is not between 0 and 1.
+    """
+    _check_share(share)
+    with ThreadPoolExecutor() as pool:
+        held_out = np.array(list(pool.map(_place_of_content, paths))) < share
+    labels = np.asarray(labels)
+    for label in np.unique(labels):
+        if held_out[labels == label].all():
+            held_out[labels == label] = False
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _place_of_content(path: str) -> float:
+    """A number between 0 and 1 that is drawn by what a file holds."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError:  # whoever loads it says what is wrong
+        content = Path(path).name.encode(errors="surrogateescape")
+    digest = hashlib.blake2b(content, digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share < 1:
+        raise ValueError(f"Found a share of {share}; expected one between 0 and 1.")
+
+
 @DATASETS.register_module()
 def held_out_part(
     dataset: Union[dict, BaseDataset],
     part: str,
     share: float = 0.1,
     seed: int = 0,
+    by: str = "draw",
 ) -> BaseDataset:
     """A data set for classification with one part of its images.
 
@@ -62,6 +112,8 @@ def held_out_part(
         part (str): ``'train'``, what is kept, or ``'val'``, what is held out.
         share (float): Share of each category that is held out. Defaults to 0.1.
         seed (int): Seed of the draw. Defaults to 0.
+        by (str): ``'draw'`` for :func:`stratified_split`, or ``'content'`` for
+            :func:`content_split`, of data sets that read files. Defaults to 'draw'.
 
     Returns:
         BaseDataset: The data set, of its own class, with that part of its images.
@@ -74,12 +126,18 @@ def held_out_part(
         raise ValueError(
             f"held_out_part found part={part!r}; expected 'train' or 'val'."
         )
+    if by not in ("draw", "content"):
+        raise ValueError(
+            f"held_out_part found by={by!r}; expected 'draw' or 'content'."
+        )
     if isinstance(dataset, dict):
         dataset = DATASETS.build(dataset)
     dataset.full_init()
-    labels = []
+    labels, paths = [], []
     for index in range(len(dataset)):
-        label = dataset.get_data_info(index).get("gt_label")
+        info = dataset.get_data_info(index)
+        label = info.get("gt_label")
+        paths.append(info.get("img_path", ""))
         if not isinstance(label, (int, np.integer)):
             raise ValueError(
                 f"held_out_part found gt_label={label!r} of image {index}; expected "
@@ -87,11 +145,15 @@ def held_out_part(
                 "are held out in an annotation file of their own."
             )
         labels.append(label)
-    parts = stratified_split(labels, share, seed)
+    if by == "content":
+        parts = content_split(paths, labels, share)
+    else:
+        parts = stratified_split(labels, share, seed)
     if not len(parts[1]):
         raise ValueError(
-            f"held_out_part found {len(labels)} images, no two of one category; "
-            "expected a category with two or more, of which one can be held out."
+            f"held_out_part found {len(labels)} images, of which none can be held out "
+            f"as a share of {share}; expected two or more of a category, or a larger "
+            "share."
         )
     dataset.get_subset_(parts[PARTS.index(part)].tolist())
     return dataset

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from mmpretrain.datasets import CustomDataset
 
-from pckd_mm.datasets import LettersDataset, stratified_split
+from pckd_mm.datasets import LettersDataset, content_split, stratified_split
 from pckd_mm.registry import DATASETS
+
+PARTS = ("train", "val")
 
 
 def part_of(which, share=0.25, **settings):
@@ -74,5 +76,57 @@ def test_labels_that_are_not_one_each_are_refused(tmp_path):
 @pytest.mark.parametrize("which", ["train", "val"])
 def test_a_single_image_of_each_category_cannot_be_held_out(which):
     letters = dict(type="LettersDataset", per_class=1, seed=3)
-    with pytest.raises(ValueError, match="found 92 images, no two of one category; ex"):
+    with pytest.raises(ValueError, match="found 92 images, of which none can be held"):
         part_of(which, dataset=letters)
+
+
+def files(folder, count, begin=0):
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{index}.png" for index in range(begin, begin + count)]
+    for index, path in enumerate(paths, begin):
+        path.write_bytes(f"image {folder.name} {index}".encode())
+    return list(map(str, paths))
+
+
+def test_an_image_stays_in_its_part_by_what_it_holds(tmp_path):
+    paths = files(tmp_path / "a", 300)
+    kept, held = content_split(paths, [0] * 300, 0.2)
+    assert sorted([*kept, *held]) == list(range(300)) and 35 < len(held) < 85
+    before = {paths[i]: i in set(held.tolist()) for i in range(300)}
+    # Others come, go, and are renamed.
+    more = files(tmp_path / "a", 100, begin=300)
+    moved = str(tmp_path / "a" / "renamed.png")
+    (tmp_path / "a" / "7.png").rename(moved)
+    left = [path for path in paths if not path.endswith(("/7.png", "/9.png"))]
+    now = [*more, moved, *left]
+    _, held = content_split(now, [0] * len(now), 0.2)
+    parts = {now[i]: i in set(held.tolist()) for i in range(len(now))}
+    assert {path: parts[path] for path in left} == {p: before[p] for p in left}
+    assert parts[moved] == before[str(tmp_path / "a" / "7.png")]
+
+
+def test_a_category_is_never_held_out_as_a_whole(tmp_path):
+    paths = [*files(tmp_path / "a", 40), *files(tmp_path / "b", 1)]
+    labels = [0] * 40 + [1]
+    for share in (0.1, 0.5, 0.99):
+        kept, held = content_split(paths, labels, share)
+        assert {labels[i] for i in kept} == {0, 1} and 40 not in held
+    missing = [str(tmp_path / "nowhere.png"), *paths]
+    content_split(missing, [0, *labels], 0.5)  # who loads it says that it is not there
+
+
+def test_parts_of_a_data_set_by_content(tmp_path):
+    for label in ("a", "b"):
+        files(tmp_path / label, 30)
+    folder = dict(type="CheckedCustomDataset", data_root=str(tmp_path))
+    parts = {
+        which: part_of(which, 0.3, dataset=folder, by="content") for which in PARTS
+    }
+    names = {
+        which: {part.get_data_info(i)["img_path"] for i in range(len(part))}
+        for which, part in parts.items()
+    }
+    assert not names["train"] & names["val"] and len(names["val"]) > 5
+    assert len(names["train"]) + len(names["val"]) == 60
+    with pytest.raises(ValueError, match="by='size'; expected 'draw' or 'content'"):
+        part_of("train", dataset=folder, by="size")
