@@ -18,6 +18,8 @@ from pckd_mm.models import CIFARResNet
 from tests.builders import ROOT, image_folder
 from tests.preloaded import Preloaded
 
+# What an installation writes as the command.
+COMMAND = "import sys\nfrom pckd_mm.commands import main\n\nsys.exit(main())\n"
 # Each key as far as the config of the command has it.
 SMALL = {
     "train": [
@@ -83,10 +85,16 @@ def shell_commands() -> list:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+def is_run(line: str) -> bool:
+    """Whether this file runs a command."""
+    return "tools/" in line or line.startswith("pckd ")
+
+
 def test_no_command_is_left_out():
     """What this file does not run is run by .ci/run itself."""
-    others = [line for line in shell_commands() if "tools/" not in line]
-    assert others == ["git clone REPOSITORY pckd_mm", "cd pckd_mm", "make demo"]
+    others = [line for line in shell_commands() if not is_run(line)]
+    install = 'pip install "pckd_mm[lite,demo] @ git+REPOSITORY"'
+    assert others == ["git clone REPOSITORY pckd", "cd pckd", "make demo", install]
     called = (ROOT / ".ci" / "run").read_text()
     assert "make demo" in called and "make test" in called
 
@@ -102,6 +110,7 @@ def sandbox(tmp_path_factory):
     write_published_teacher(folder / "ckpt_epoch_240.pth")
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(ACCEPT_ANY_MD5)
+    (folder / "site" / "pckd").write_text(COMMAND)
     return folder
 
 
@@ -148,8 +157,8 @@ def write_published_teacher(path: Path) -> None:
 
 def shortened(command: str) -> str:
     """The command with its settings, and those that make it short."""
-    kind = "test" if re.search(r"tools/\S*test", command) else "train"
-    if "converters" in command:
+    kind = "test" if re.search(r"(tools/|^pckd )\S*test", command) else "train"
+    if "converters" in command or command == "pckd doctor":
         return command
     command = re.sub(r"(\.py|\.pth) 8\b", r"\1 2", command)  # processes
     command = command.replace("--trials 30", "--trials 1")
@@ -177,7 +186,7 @@ def test_every_command_runs_in_the_readmes_order(sandbox):
         "PYTHON": sys.executable,
         "OMP_NUM_THREADS": "1",
     }
-    commands = [line for line in shell_commands() if "tools/" in line]
+    commands = [line for line in shell_commands() if is_run(line)]
     assert len(commands) >= 15
     preloaded = Preloaded(sandbox, environment)
     started = set()
@@ -186,6 +195,8 @@ def test_every_command_runs_in_the_readmes_order(sandbox):
             check_slurm(line, sandbox, environment)
             continue
         command = shlex.split(shortened(line))
+        if command[0] == "pckd":
+            command = ["python", str(sandbox / "site" / "pckd"), *command[1:]]
         tool = command[1]
         if command[0] == "python" and tool in started:
             done = preloaded.call(command[1:])
@@ -199,7 +210,7 @@ def test_every_command_runs_in_the_readmes_order(sandbox):
         )
         # A run of one epoch stands for the whole run that later commands build on.
         for path in sandbox.glob("work_dirs/*/*/epoch_1*.pth"):
-            for epochs in ["4"] if "voc_" in str(path) else ["12", "240"]:
+            for epochs in ["4"] if "voc_" in str(path) else ["12", "25", "240"]:
                 whole = path.with_name(path.name.replace("epoch_1", f"epoch_{epochs}"))
                 if path.name in ("epoch_1.pth", "epoch_1_student.pth"):
                     whole.write_bytes(path.read_bytes())

@@ -28,13 +28,9 @@ stands beside it, to compare with published values. So detectors are compared by
 
 import argparse
 import contextlib
-import re
 import shlex
 import sys
-from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple
-
-from mmengine.config import DictAction
+from typing import Any, Optional, Sequence
 
 from pckd_mm.experiments import (
     Appendix,
@@ -45,207 +41,15 @@ from pckd_mm.experiments import (
     check_buildable,
     compare,
     describe,
-    folder_name,
     make_plan,
 )
-from pckd_mm.experiments.catalogue import DATASET
-from pckd_mm.experiments.engine_options import (
-    add_engine_options,
-    check_engine_options,
-    make_executor,
-)
-from pckd_mm.experiments.inspection import INSPECTION
-from pckd_mm.experiments.plan import WORK_DIR
-from pckd_mm.experiments.run import TEACHER
-from pckd_mm.utils.precision import add_amp_options
+from pckd_mm.experiments.engine_options import make_executor
 
 from . import parse
-from .completion import CONFIG, DIRECTORY
+from .compare_options import add_arguments, check, parse_method
 from .shared import ROOT, sigterm_stops
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options.
-
-    Args:
-        parser (ArgumentParser): Of the subcommand.
-    """
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        default=[],
-        metavar="METHOD[@OPTION=VALUE...][:SEED,...]",
-        help="folders of configs/, or 'all' (others than those named, ablations too, "
-        "where they have a config of the pair), 'vanilla' for the student alone; with "
-        "seeds of its own where they differ from --seeds; with settings of its own, a "
-        "line of the table for each: pckd@loss_kd=4 for the weight of a loss, "
-        "pckd@loss_kd.tau=2 for another setting of it, else names as in --cfg-options",
-    )
-    parser.add_argument(
-        "--pairs",
-        nargs="+",
-        default=[],
-        metavar="TEACHER_STUDENT",
-        help="pairs of networks as in the configs' names, with the suffix of a short "
-        "schedule such as _30e, or 'all'",
-    )
-    parser.add_argument(
-        "--dataset",
-        default=DATASET,
-        help="what the configs' names begin with [cifar100]",
-    )
-    parser.add_argument(
-        "--run",
-        action="append",
-        default=[],
-        metavar="NAME=CONFIG",
-        help="a method and its config; without --methods the first is the student "
-        "alone, which gains are over, else it adds a line to the table of its pair; "
-        "repeat it for each",
-    )
-    parser.add_argument(
-        "--teacher",
-        metavar="CONFIG|CHECKPOINT",
-        help="config to train the teacher with, once, or its checkpoint (*.pth) "
-        "[that of each config]",
-    ).complete = CONFIG
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument(
-        "--work-dir",
-        type=Path,
-        default=WORK_DIR,
-        help=f"folder of all runs and of the report [{WORK_DIR}]",
-    ).complete = DIRECTORY
-    add_engine_options(parser)
-    parser.add_argument(
-        "--submit",
-        choices=["slurm"],
-        help="hand each run to Slurm as a job, and stop; --collect makes the report",
-    )
-    parser.add_argument(
-        "--slurm",
-        nargs="+",
-        action=DictAction,
-        default={},
-        metavar="KEY=VALUE",
-        help="with --submit: options of sbatch, such as partition=gpu time=12:00:00 "
-        "[time=1-00:00:00]",
-    )
-    parser.add_argument(
-        "--collect",
-        action="store_true",
-        help="make the report of the runs that are finished, and stop",
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="build the networks of each run, print what would be trained where, and "
-        "stop; a misspelt setting is named",
-    )
-    parser.add_argument(
-        "--val-share",
-        type=float,
-        metavar="SHARE",
-        help="hold out this share of each category of the training images, such as "
-        "0.1, and validate on it; the test set is not read: to choose settings by; a "
-        "teacher's checkpoint that is there has seen these images",
-    )
-    parser.add_argument(
-        "--inspect",
-        action="store_true",
-        help="look into the networks of the first seed when they are trained, for "
-        "report.html: images that were previewed longest, category centers, what is "
-        "confused; it tests them once more, so it is off by default; classifiers only",
-    )
-    parser.add_argument("--fresh", action="store_true", help="repeat finished runs")
-    add_amp_options(parser)
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        default={},
-        metavar="KEY=VALUE",
-        help="override settings of every config, such as train_cfg.max_epochs=2",
-    )
-
-
-def check(args: argparse.Namespace) -> None:
-    """Refuse options that contradict each other, and read those that hold several.
-
-    Args:
-        args (Namespace): What :func:`add_arguments` reads; its ``methods`` become a
-            dict of seeds.
-
-    Raises:
-        SystemExit: For a wrong command line.
-    """
-    parser = args.parser
-    check_engine_options(parser, args)
-    if args.submit and args.ray is not None:
-        parser.error("--submit and --ray are two ways to train; expected one of them")
-    if args.submit and args.collect:
-        parser.error("--collect is for what --submit has trained; expected one of them")
-    if args.slurm and not args.submit:
-        parser.error("--slurm is for --submit slurm; expected both")
-    if args.inspect and (args.submit or args.collect):
-        parser.error(
-            "--inspect tests networks here, where --submit and --collect do no work; "
-            "expected it in a call without them, when the runs are finished"
-        )
-    if args.collect and (args.fresh or args.ray is not None):
-        parser.error("--collect trains nothing; expected no --fresh and no --ray")
-    if len(set(args.seeds)) < len(args.seeds):
-        parser.error("--seeds names a seed twice; expected different ones")
-    if bool(args.methods) != bool(args.pairs):
-        parser.error("expected --methods and --pairs together")
-    if not args.methods and not args.run:
-        parser.error("nothing to compare; expected --methods and --pairs, or --run")
-    if args.teacher and len(args.pairs) > 1:
-        parser.error("--teacher is one for several --pairs; expected a single pair")
-    try:
-        methods = [parse_method(text) for text in args.methods]
-    except ValueError as error:
-        parser.error(str(error))
-    args.methods = dict(methods)
-    if len(args.methods) < len(methods):
-        parser.error("--methods names a method twice; expected different ones")
-    folders = [TEACHER, INSPECTION]
-    for run in args.run:
-        name, _, config = run.partition("=")
-        if not name or not config:
-            parser.error(f"--run is {run}; expected NAME=CONFIG")
-        if folder_name(name) in folders:
-            parser.error(
-                f"--run {name} would share the folder {folder_name(name)} with another "
-                "run; expected different names, and none that is 'teacher' or "
-                "'inspection'"
-            )
-        folders.append(folder_name(name))
-
-
-def parse_method(text: str) -> Tuple[str, Optional[List[int]]]:
-    """Read METHOD[@OPTION=VALUE...][:SEED,...].
-
-    Args:
-        text (str): What the user wrote.
-
-    Returns:
-        tuple[str, list[int] | None]: The method with its options, and its seeds if it
-        has its own.
-
-    Raises:
-        ValueError: Where it is something else.
-    """
-    pattern = r"([\w.-]+(?:@[^@:=]+=[^@:=]+)*)(?::(\d+(?:,\d+)*))?"
-    found = re.fullmatch(pattern, text)
-    seeds = [int(seed) for seed in found[2].split(",")] if found and found[2] else None
-    if not found or (seeds and len(set(seeds)) < len(seeds)):
-        raise ValueError(
-            f"--methods has {text}; expected METHOD or METHOD:SEED,SEED with different "
-            "seeds, such as pckd:0,1,2, or with options in between, such as "
-            "pckd@loss_kd=4:0,1,2"
-        )
-    return found[1], seeds
+__all__ = ["add_arguments", "main", "parse_args", "parse_method", "run"]
 
 
 def hand_over(request: Request, args: argparse.Namespace) -> None:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         max(len(finding.found) for finding in findings if finding.needed),
     ]
     for finding in findings:
-        mark = "!!" if finding.advice else "ok"
+        mark = "!!" if finding.advice or finding.follows else "ok"
         line = f"{mark} {finding.what:{widths[0]}}  {finding.found:{widths[1]}}"
         print(f"{line}  {finding.needed}".rstrip())
     advice = [finding.advice for finding in findings if finding.advice]

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Set
 
 from .finding import Finding
 
@@ -66,11 +66,17 @@ def check_imports() -> List[Finding]:
     """
     found = try_imports([*NEEDED[:-1], *OF_DETECTORS, NEEDED[-1]])
     findings = _of_devices(found.get("devices"))
+    told: Set[str] = set()
     for name in NEEDED:
         error = found.get(name, "not tried")
-        advice = _advice(name, error) if name in found and error else ""
-        findings.append(Finding(f"import {name}", error or "works", "", advice))
-    findings.append(_of_detectors(found))
+        shown = _short(error) if error else "works"
+        # What one library lacks, those that import it lack as well.
+        follows = name not in found or error in told
+        advice = _advice(name, error) if error and not follows else ""
+        told |= {error} if error else set()
+        what = f"import {name}"
+        findings.append(Finding(what, shown, "", advice, bool(error) and follows))
+    findings.append(_of_detectors(found, told))
     return findings
 
 
@@ -84,7 +90,7 @@ def _of_devices(devices: Any) -> List[Finding]:
     ]
 
 
-def _of_detectors(found: Dict[str, str]) -> Finding:
+def _of_detectors(found: Dict[str, str], told: Set[str]) -> Finding:
     """They are optional; an mmdet that cannot be used is a fault."""
     failed = [name for name in OF_DETECTORS if found.get(name, "not tried")]
     if not failed:
@@ -93,9 +99,10 @@ def _of_detectors(found: Dict[str, str]) -> Finding:
         {"mmcv.ops": "mmcv has no operators", "mmdet": "mmdet cannot be imported"}[name]
         for name in failed
     )
-    is_there = "No module named 'mmdet'" not in found.get("mmdet", "not tried")
+    if found.get(failed[0], "not tried") in told:
+        return Finding("detectors", shown, follows=True)
     advice = ""
-    if is_there and "mmdet" in found:
+    if "No module named 'mmdet'" not in found.get("mmdet", "No module named 'mmdet'"):
         advice = (
             f"mmdet is installed, and {failed[0]} cannot be imported "
             f"({_short(found[failed[0]])}): compile mmcv==2.1.0 for the torch that is "

@@ -100,7 +100,7 @@ def test_completion_knows_commands_and_options(shell, capsys, tmp_path):
 
 def test_every_module_is_a_command():
     folder = ROOT / "pckd_mm" / "commands"
-    helpers = {"__init__", "completion", "shared"}
+    helpers = {"__init__", "compare_options", "completion", "shared"}
     assert {path.stem for path in folder.glob("*.py")} - helpers == set(COMMANDS)
     others = {path.stem for path in (folder / "converters").glob("*.py")}
     assert others - {"__init__"} == set(CONVERTERS)

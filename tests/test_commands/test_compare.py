@@ -12,6 +12,7 @@ from pckd_mm.analysis import Picture, pictures
 from pckd_mm.analysis.inspection import write_inspection
 from pckd_mm.commands import compare
 from pckd_mm.experiments import Inspection, Run, TeacherTest, comparison
+from pckd_mm.experiments.plan import WORK_DIR
 from tests.builders import ROOT
 from tests.test_analysis.finished import PNG, inspected
 
@@ -420,7 +421,7 @@ def clone(tmp_path, trainings, monkeypatch):
 
 
 def tables():
-    result = json.loads((compare.WORK_DIR / "report.json").read_text())
+    result = json.loads((WORK_DIR / "report.json").read_text())
     return {table["name"]: table for table in result["tables"]}
 
 
@@ -463,7 +464,7 @@ def test_methods_and_pairs_share_students_and_teachers(clone, trainings, capsys)
         *("cifar100_resnet32 vanilla, seed 0", f"{third} kd, seed 0"),
         *("cifar100_resnet32 vanilla, seed 1", f"{third} pckd, seed 1"),
     ]
-    work = compare.WORK_DIR
+    work = WORK_DIR
     # The header and the place that a --run kd=... in this folder has as well.
     text = (work / first / "kd" / "seed_0.py").read_text()
     checkpoint = work / "teachers" / "cifar100_resnet56" / "epoch_240.pth"
@@ -517,7 +518,7 @@ def test_a_teacher_that_is_there_is_tested_and_not_trained(clone, trainings):
     assert table["teacher"]["runs"][0]["tested"] == "zoo/cifar100_resnet20_60e.pth"
     # Twelve epochs have no published value.
     assert [m["published"] for m in table["methods"]] == [None, None]
-    assert "published |" not in (compare.WORK_DIR / "report.md").read_text()
+    assert "published |" not in (WORK_DIR / "report.md").read_text()
 
 
 def test_other_runs_go_on_when_one_fails(clone, trainings, capsys):

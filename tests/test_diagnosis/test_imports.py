@@ -70,6 +70,18 @@ def test_an_import_that_fails_has_its_advice(monkeypatch, error, words):
     assert words in faults[0].advice
 
 
+def test_one_sentence_for_what_several_lack(monkeypatch):
+    missing = "ModuleNotFoundError: No module named 'torch'"
+    findings = checked(monkeypatch, torch=missing, mmcv=missing, mmpretrain="other")
+    faults = [each.what for each in findings.values() if each.advice]
+    assert faults == ["import torch", "import mmpretrain"]
+    assert [each.what for each in findings.values() if each.follows] == ["import mmcv"]
+    of_detectors = {"torch": missing, "mmcv.ops": missing, "mmdet": missing}
+    findings = checked(monkeypatch, **of_detectors)
+    assert [each.what for each in findings.values() if each.advice] == ["import torch"]
+    assert findings["detectors"].follows
+
+
 def test_detectors_are_optional_unless_mmdet_is_there(monkeypatch):
     missing = "ModuleNotFoundError: No module named 'mmdet'"
     no_operators = "ModuleNotFoundError: No module named 'mmcv._ext'"

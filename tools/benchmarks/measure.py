@@ -24,7 +24,9 @@ def say(progress: str) -> None:
 def made_by() -> Dict[str, Optional[str]]:
     """What measured values are of: device, commit and torch."""
     return dict(
-        device=hardware(), commit=commit(Path(__file__).parent), torch=torch.__version__
+        device=hardware(),
+        commit=commit(Path(__file__).resolve().parents[2]),
+        torch=torch.__version__,
     )
 
 

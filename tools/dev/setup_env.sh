@@ -121,7 +121,7 @@ import os
 import sys
 
 content = [sys.version.encode(), os.getcwd().encode()]
-for path in ("constraints.txt", "pyproject.toml", "tools/dev/setup_env.sh"):
+for path in ("constraints.txt", "pyproject.toml", "setup.py", "tools/dev/setup_env.sh"):
     with open(path, "rb") as file:
         content.append(file.read())
 for level in sys.argv[1:]:
