@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, Mapping, Optional, Union
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmengine.hub import get_config
 from mmengine.model import BaseModel
 from torch import nn
@@ -12,19 +12,12 @@ from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.dependencies import has_detection
-from pckd_mm.utils.nearest import nearest
+from pckd_mm.utils.methods import load_method, with_loss
 from pckd_mm.utils.setting_names import setting_name
-from pckd_mm.utils.shipped import BASES, CONFIGS
 
 __all__ = ["distill"]
 
 Network = Union[str, dict, nn.Module]
-
-# What a method for classifiers is called where it is for detectors.
-_OF_DETECTORS = "_roi"
-# Bases that are no method by themselves, and methods that only detectors have.
-_PARTS = ("pckd_terms", "single_view")
-_ONLY_OF_DETECTORS = ("pckd_fpn",)
 
 
 def distill(
@@ -78,7 +71,7 @@ def distill(
     """
     architecture = _named(student, pretrained=False)["model"]
     named = _named(teacher, pretrained=teacher_ckpt is None)
-    cfg = _method(method, detects=_is_detector(architecture))
+    cfg = load_method(method, detects=_is_detector(architecture))
     for option, value in (options or {}).items():
         try:
             name = setting_name(option, cfg.model.distiller.distill_losses)
@@ -89,9 +82,9 @@ def distill(
     if isinstance(architecture, nn.Module) and not isinstance(architecture, BaseModel):
         # Such as one of torchvision, whose loader normalises the images.
         model["data_preprocessor"] = {}
-    own = model.pop("architecture", {}).get("head", {})  # what KD sets of a student
+    changes = model.pop("architecture", {})  # what KD sets of a student
     model.update(
-        architecture=_with_loss(architecture, own.get("loss")),
+        architecture=_with_loss(architecture, changes),
         teacher=named["model"],
         teacher_config=named.get("config"),
         teacher_ckpt=teacher_ckpt or named.get("checkpoint"),
@@ -134,39 +127,15 @@ def _is_detector(network: Union[dict, nn.Module]) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseDetector)
 
 
-def _method(name: str, detects: bool) -> Config:
-    """A config with the ``model`` of a method, without networks."""
-    paths = (CONFIGS / BASES / "methods").glob("*.py")
-    files = {
-        path.stem.removesuffix(_OF_DETECTORS): path
-        for path in sorted(paths)
-        if _is_of_detectors(path.stem) == detects and path.stem not in _PARTS
-    }
-    if name not in files:
-        likely = nearest(name, files)
-        raise ValueError(
-            f"There is no method {name} for {'detectors' if detects else 'classifiers'}"
-            f"; expected one of {', '.join(files)}"
-            + (f": did you mean {likely}?" if likely else ".")
-        )
-    cfg = load_config(files[name])
-    return Config(dict(model=cfg.get("model") or cfg.method))
-
-
-def _is_of_detectors(stem: str) -> bool:
-    return stem.endswith(_OF_DETECTORS) or stem in _ONLY_OF_DETECTORS
-
-
 def _with_loss(
-    student: Union[dict, nn.Module], loss: Optional[dict]
+    student: Union[dict, nn.Module], changes: Mapping[str, Any]
 ) -> Union[dict, nn.Module]:
-    """A student with the loss of its own that a method gives it, if it gives one."""
+    """A student, built or not, with the loss of its own that a method gives it."""
+    if isinstance(student, dict):
+        return with_loss(student, changes)
+    loss = changes.get("head", {}).get("loss")
     if loss is None:
         return student
-    if isinstance(student, dict):
-        if "head" in student:
-            return dict(student, head=dict(student["head"], loss=loss))
-        return dict(student, loss=loss)
     if not isinstance(student, BaseModel):
         return PlainClassifier(student, loss=loss)
     owner = student.head if getattr(student, "head", None) is not None else student

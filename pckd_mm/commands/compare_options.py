@@ -7,7 +7,9 @@ from typing import List, Optional, Tuple
 
 from mmengine.config import DictAction
 
+from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.catalogue import DATASET, folder_name
+from pckd_mm.experiments.derived import derive_runs
 from pckd_mm.experiments.engine_options import add_engine_options, check_engine_options
 from pckd_mm.experiments.inspection import INSPECTION
 from pckd_mm.experiments.plan import WORK_DIR
@@ -25,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): Of the subcommand.
     """
+    parser.add_argument(
+        "config",
+        nargs="?",
+        help="the config of a distillation: its teacher, its student alone, KD and it "
+        "are compared; --methods names others than KD",
+    ).complete = CONFIG
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -151,10 +159,14 @@ def check(args: argparse.Namespace) -> None:
         parser.error("--collect trains nothing; expected no --fresh and no --ray")
     if len(set(args.seeds)) < len(args.seeds):
         parser.error("--seeds names a seed twice; expected different ones")
+    if args.config:
+        take_config(args)
     if bool(args.methods) != bool(args.pairs):
         parser.error("expected --methods and --pairs together")
     if not args.methods and not args.run:
-        parser.error("nothing to compare; expected --methods and --pairs, or --run")
+        parser.error(
+            "nothing to compare; expected a config, --methods and --pairs, or --run"
+        )
     if args.teacher and len(args.pairs) > 1:
         parser.error("--teacher is one for several --pairs; expected a single pair")
     try:
@@ -176,6 +188,31 @@ def check(args: argparse.Namespace) -> None:
                 "'inspection'"
             )
         folders.append(folder_name(name))
+
+
+def take_config(args: argparse.Namespace) -> None:
+    """Make runs of the config of a distillation, and of what it is compared with.
+
+    Args:
+        args (Namespace): What :func:`add_arguments` reads; its ``run``, ``teacher`` and
+            ``work_dir`` are set.
+
+    Raises:
+        SystemExit: Where that cannot be, and beside options that say other runs.
+    """
+    if args.pairs:
+        args.parser.error("a config and --pairs say different runs; expected one")
+    if args.work_dir == WORK_DIR:
+        args.work_dir = WORK_DIR.parent / Path(args.config).stem
+    try:
+        teacher, runs = derive_runs(
+            args.config, args.methods or ["kd"], args.work_dir / "configs"
+        )
+    except ExperimentError as error:
+        args.parser.exit(1, f"{error}\n")
+    args.teacher = args.teacher or teacher
+    args.run = [*(f"{name}={path}" for name, path in runs.items()), *args.run]
+    args.methods = []
 
 
 def parse_method(text: str) -> Tuple[str, Optional[List[int]]]:

@@ -1,0 +1,119 @@
+"""What a distillation is compared with: teacher, student alone, other methods."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+
+from pckd_mm.analysis import published
+from pckd_mm.utils.config import load_config
+from pckd_mm.utils.methods import load_method, method_names, with_loss
+
+from .job import ExperimentError
+
+__all__ = ["ALONE", "derive_runs"]
+
+ALONE = "student alone"
+# Hooks that a distillation has, and plain training has not.
+_OF_DISTILLATION = ("ExportStudentHook", "PreviewRecordHook", "SampleLabelsHook")
+
+
+def derive_runs(
+    config: str, methods: Sequence[str], folder: Path
+) -> Tuple[Optional[str], Dict[str, str]]:
+    """Write the configs that a distillation's config is compared with.
+
+    Args:
+        config (str): The distillation's config, with ``teacher`` and ``architecture``.
+        methods (Sequence[str]): Other methods, such as ``kd``.
+        folder (Path): Where to write.
+
+    Returns:
+        tuple[str | None, dict[str, str]]: What the teacher is, a checkpoint that is
+        there or the config that trains it; and names and configs of the student alone,
+        the methods, and the config itself.
+
+    Raises:
+        ExperimentError: For a config of something else, and for a method that is not
+            there.
+    """
+    try:
+        cfg = load_config(config)
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        raise ExperimentError(str(error)) from None
+    model = cfg.model
+    if not {"teacher", "architecture"} <= model.keys():
+        raise ExperimentError(
+            f"{config} has no model with teacher and architecture; expected the config "
+            "of a distillation, such as pckd init writes: name others by --run."
+        )
+    own = _method_of(cfg)
+    runs = {ALONE: _write(folder, "student_alone", _plain(cfg, "architecture"))}
+    for method in methods:
+        if method == own:
+            continue
+        name = published.METHODS.get(method, method)
+        runs[name] = _write(folder, method, _with_method(cfg, method, config))
+    runs[published.METHODS.get(own, own) if own else Path(config).stem] = config
+    checkpoint = model.get("teacher_ckpt")
+    if checkpoint and Path(checkpoint).is_file():
+        return checkpoint, runs
+    return _write(folder, "teacher", _plain(cfg, "teacher")), runs
+
+
+def _write(folder: Path, name: str, cfg: Config) -> str:
+    """Write a config, unless the same lies there already."""
+    path = folder / f"{name}.py"
+    text = cfg.pretty_text
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def _plain(cfg: Config, who: str) -> Config:
+    """The config that trains one of the two networks by itself."""
+    values = cfg.to_dict()
+    values["model"] = values["model"][who]
+    values["custom_hooks"] = _other_hooks(values)
+    return Config(values)
+
+
+def _with_method(cfg: Config, method: str, config: str) -> Config:
+    """The config with another method for the same networks."""
+    try:
+        base = load_method(method)
+    except ValueError as error:
+        raise ExperimentError(f"{config}: {error}") from None
+    values = cfg.to_dict()
+    given = values["model"]
+    model = base.model.to_dict()
+    student = with_loss(given["architecture"], model.pop("architecture", {}))
+    kept = ("teacher", "teacher_ckpt", "teacher_config", "input_shape")
+    model.update({name: given[name] for name in kept if name in given})
+    values["model"] = dict(model, architecture=student)
+    values["custom_hooks"] = [*_other_hooks(values), *base.get("custom_hooks", [])]
+    return Config(values)
+
+
+def _other_hooks(values: Dict[str, Any]) -> List[Any]:
+    """The hooks that are not of a distillation."""
+    hooks = values.get("custom_hooks") or []
+    return [hook for hook in hooks if _name(hook["type"]) not in _OF_DISTILLATION]
+
+
+def _method_of(cfg: Config) -> Optional[str]:
+    """The method whose losses a config has, with whatever weights."""
+
+    def kinds(model: Any) -> Dict[str, str]:
+        losses = model.get("distiller", {}).get("distill_losses", {})
+        return {n: _name(loss["type"]) for n, loss in losses.items() if loss}
+
+    wanted = kinds(cfg.model)
+    found = [m for m in method_names() if kinds(load_method(m).model) == wanted]
+    # Of several that differ by more than their losses, the one that others vary.
+    return min(found, key=len, default=None)
+
+
+def _name(kind: Any) -> str:
+    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]

@@ -1,0 +1,109 @@
+"""Networks of MMPretrain's zoo by the names that people say."""
+
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from pckd_mm.utils.checkpoint import zoo_model
+from pckd_mm.utils.config import load_config
+from pckd_mm.utils.nearest import nearest_names
+from pckd_mm.utils.shipped import find_config
+
+__all__ = ["Named", "find_network"]
+
+# Seconds to wait for an answer of where checkpoints lie.
+_PATIENCE = 5
+
+
+@dataclass
+class Named:
+    """A network for the classes of a user.
+
+    Args:
+        name (str): Its name in the zoo, or the config that it is of.
+        model (dict): Its config.
+        weights (str, optional): Where its weights on ImageNet are, if they can be had.
+    """
+
+    name: str
+    model: Dict[str, Any]
+    weights: Optional[str] = None
+
+
+def find_network(name: str, classes: int, pretrained: bool = True) -> Named:
+    """Find a classifier, and fit its head to a number of classes.
+
+    Args:
+        name (str): ``resnet34``, ``mobilenet_v2``, the full name of a model of
+            MMPretrain's zoo, or the path of a config.
+        classes (int): Number of categories.
+        pretrained (bool): Whether to begin with the weights of the zoo, where they can
+            be reached now. Defaults to True.
+
+    Returns:
+        Named: The network.
+
+    Raises:
+        ValueError: Where there is none of that name, or its head has no
+            ``num_classes``.
+    """
+    if name.endswith(".py"):
+        cfg, full, weights = load_config(find_config(name)), Path(name).stem, None
+    else:
+        full = _full_name(name)
+        zoo = zoo_model(full)
+        cfg, weights = zoo.config, zoo.weights
+    model = cfg.model.to_dict()
+    head = model.get("head") or {}
+    if "num_classes" not in head:
+        raise ValueError(
+            f"{full} has no head with num_classes; expected a classifier, such as "
+            "resnet34."
+        )
+    head["num_classes"] = classes
+    head.pop("topk", None)
+    model.pop("data_preprocessor", None)
+    model.pop("train_cfg", None)  # mixed images, which not all losses are defined for
+    if "." not in model["type"]:
+        model["type"] = f"mmpretrain.{model['type']}"
+    if weights and pretrained and _answers(weights):
+        model["backbone"]["init_cfg"] = dict(
+            type="Pretrained", checkpoint=weights, prefix="backbone"
+        )
+        return Named(full, model, weights)
+    return Named(full, model)
+
+
+def _full_name(name: str) -> str:
+    """The name in the zoo that a short one stands for."""
+    if zoo_model(name) is not None:
+        return name
+    from mmpretrain.apis import ModelHub
+
+    names: List[str] = sorted(ModelHub._models_dict)
+    wanted = name.lower().replace("_", "-")
+    found = [
+        full
+        for full in names
+        if full.partition("_")[0].lower() == wanted and full.endswith("in1k")
+    ]
+    if found:
+        return min(found, key=len)
+    short = dict.fromkeys(full.partition("_")[0] for full in names)
+    likely = nearest_names(wanted, short)
+    meant = f": did you mean {' or '.join(likely)}?" if likely else "."
+    raise ValueError(
+        f"There is no network {name}; expected one of MMPretrain's zoo, such as "
+        f"resnet34 or mobilenet-v2, or the path of a config{meant}"
+    )
+
+
+def _answers(address: str) -> bool:
+    """Whether a file can be had from an address."""
+    try:
+        request = urllib.request.Request(address, method="HEAD")
+        with urllib.request.urlopen(request, timeout=_PATIENCE):
+            return True
+    except (OSError, ValueError):
+        return False
