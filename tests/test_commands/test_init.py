@@ -1,0 +1,117 @@
+"""pckd init and pckd compare CONFIG, as a user calls them."""
+
+import pytest
+
+from pckd_mm.commands import main, parse
+from pckd_mm.commands.compare_options import check
+from pckd_mm.starting import networks
+from pckd_mm.utils.config import load_config
+from tests.test_starting.test_folders import photos
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "_answers", lambda address: False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def data(tmp_path):
+    for name in ("cat", "dog"):
+        photos(tmp_path / "photos" / name, 12)
+    return tmp_path / "photos"
+
+
+def test_from_a_folder_to_what_is_compared(data, tmp_path, capsys):
+    assert main(["init", "--data", "photos", "--size=32", "--epochs=3"]) == 0
+    said = capsys.readouterr().out
+    assert "2 classes; .: 24 images, 12 of a class" in said
+    assert "begins with random weights: none can be had" in said
+    name = "photos_resnet34_mobilenet_v2"
+    assert said.endswith(f"Next:\n  pckd compare {name}.py\n")
+
+    args = parse(["compare", f"{name}.py", "--seeds", "0", "--methods", "kd", "dist"])
+    check(args)
+    folder = tmp_path / "work_dirs" / name / "configs"
+    assert args.teacher == str(folder.relative_to(tmp_path) / "teacher.py")
+    runs = dict(run.split("=") for run in args.run)
+    assert list(runs) == ["student alone", "KD", "DIST", "PCKD"]
+    assert runs["PCKD"] == f"{name}.py" and str(args.work_dir) == f"work_dirs/{name}"
+
+    pckd = load_config(f"{name}.py")
+    teacher, alone, kd = map(load_config, (args.teacher, *list(runs.values())[:2]))
+    assert teacher.model == pckd.model.teacher
+    assert alone.model == pckd.model.architecture
+    assert teacher.custom_hooks == [] and alone.train_cfg.max_epochs == 3
+    assert kd.model.architecture.head.loss.loss_weight == 0.1
+    assert kd.model.num_views == 1 and kd.model.teacher == pckd.model.teacher
+    assert list(kd.model.distiller.distill_losses) == ["loss_kd"]
+    assert kd.model.teacher_ckpt == pckd.model.teacher_ckpt
+    for cfg in (alone, kd):
+        assert cfg.train_dataloader == pckd.train_dataloader
+        assert cfg.optim_wrapper == pckd.optim_wrapper
+    # A second call writes nothing anew, so that nothing is trained anew.
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    check(parse(["compare", f"{name}.py", "--methods", "kd", "dist"]))
+    assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_a_teacher_that_is_there_is_taken(data, tmp_path):
+    main(["init", "--data", "photos", "--size=32", "--epochs=3", "--out=mine.py"])
+    checkpoint = tmp_path / "work_dirs" / "mine" / "teacher" / "epoch_3.pth"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    args = parse(["compare", "mine.py"])
+    check(args)
+    assert args.teacher == "work_dirs/mine/teacher/epoch_3.pth"
+
+
+def test_broken_files_and_classes_with_few_images_are_named(data, capsys):
+    (data / "cat" / "broken.jpg").write_bytes(b"no image")
+    photos(data / "cow", 1)
+    assert main(["init", "--data", "photos", "--size=32"]) == 0
+    said = capsys.readouterr().out
+    assert "1 files cannot be read, and are not counted:\n  photos/cat/broken" in said
+    assert "Fewer than 10 images to train on: cow." in said
+
+
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        (["--data", "nowhere"], "There is no folder nowhere"),
+        (["--data", "photos", "--student", "mobilnet"], "There is no network mobiln"),
+        (
+            ["--data", "photos", "--out", "there.py"],
+            "there.py is there already; expect",
+        ),
+    ],
+)
+def test_what_keeps_it_from_being_written(data, tmp_path, options, reason, capsys):
+    (tmp_path / "there.py").touch()
+    assert main(["init", *options]) == 1
+    assert reason in capsys.readouterr().err
+    assert (tmp_path / "there.py").read_text() == ""
+    assert sorted(path.name for path in tmp_path.glob("*.py")) == ["there.py"]
+
+
+@pytest.mark.parametrize(
+    "command, reason",
+    [
+        (
+            ["init", "--data", "photos", "--val-share", "1"],
+            "--val-share is 1.0; expect",
+        ),
+        (["init", "--data", "photos", "--size", "0"], "--size is 0; expected 1 or mor"),
+        (["compare", "x.py", "--pairs", "a_b"], "a config and --pairs say different"),
+        (["compare", "vanilla/cifar100_resnet8"], "no model with teacher and archi"),
+        (["compare", "nowhere.py"], "There is no config nowhere.py"),
+        (
+            ["compare", "pckd/letters_resnet20_resnet8_thin", "--methods", "kx"],
+            "There is no method kx",
+        ),
+    ],
+)
+def test_wrong_command_lines(command, reason, capsys):
+    with pytest.raises(SystemExit):
+        main(command)
+    assert reason in capsys.readouterr().err

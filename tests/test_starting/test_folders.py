@@ -1,0 +1,111 @@
+"""What is in a folder of photos."""
+
+import cv2
+import numpy as np
+import pytest
+
+from pckd_mm.starting.folders import UnknownLayoutError, classes_with_few, look_at
+
+
+def photos(folder, count, size=(40, 30), begin=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.RandomState(begin)
+    for index in range(begin, begin + count):
+        image = rng.randint(0, 256, (*size, 3)).astype(np.uint8)
+        (folder / f"{index}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return folder
+
+
+def test_a_folder_for_each_class(tmp_path):
+    for index, name in enumerate(["cat", "dog", "blue whale", "straße"]):
+        photos(tmp_path / name, 3 + index, size=(50 + index, 70))
+    found = look_at(tmp_path)
+    assert found.classes == ["blue whale", "cat", "dog", "straße"]
+    assert found.splits == {"train": ""} and found.images == 18
+    assert found.counts["train"] == {"cat": 3, "dog": 4, "blue whale": 5, "straße": 6}
+    assert found.smallest == 50 and not found.broken
+    assert found.in_words() == "4 classes; .: 18 images, 3 to 6 of a class"
+    assert classes_with_few(found, 5) == ["cat", "dog"]
+
+
+def test_folders_in_folders_are_of_the_class(tmp_path):
+    photos(tmp_path / "cat" / "2024" / "summer", 2)
+    photos(tmp_path / "cat", 1)
+    photos(tmp_path / "dog", 2)
+    assert look_at(tmp_path).counts["train"] == {"cat": 3, "dog": 2}
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "valid")])
+def test_folders_of_splits(tmp_path, names):
+    for split, count in zip(names, (4, 2, 1), strict=False):
+        for name in ("cat", "dog"):
+            photos(tmp_path / split / name, count)
+    found = look_at(tmp_path)
+    assert list(found.splits.values()) == list(names) and len(found.classes) == 2
+    assert sum(found.counts["train"].values()) == 8
+    assert f"{names[1]}: 4 images, 2 of a class" in found.in_words()
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    photos(tmp_path / "cat", 2)
+    photos(tmp_path / "dog", 2)
+    (tmp_path / "cat" / "broken.jpg").write_bytes(b"no image")
+    (tmp_path / "cat" / "empty.png").touch()
+    (tmp_path / "dog" / "notes.txt").write_text("no image either")
+    found = look_at(tmp_path)
+    names = ["broken.jpg", "empty.png"]
+    assert found.broken == [str(tmp_path / "cat" / name) for name in names]
+    assert found.counts["train"]["cat"] == 2
+
+
+def voc(root):
+    photos(root / "JPEGImages", 1)
+    (root / "Annotations").mkdir()
+    (root / "Annotations" / "a.xml").touch()
+
+
+def coco(root):
+    photos(root / "images", 1)
+    (root / "annotations").mkdir()
+    (root / "annotations" / "instances.json").touch()
+
+
+def other_classes(root):
+    photos(root / "train" / "cat", 1)
+    photos(root / "train" / "dog", 1)
+    photos(root / "val" / "cat", 1)
+    photos(root / "val" / "cow", 1)
+
+
+def an_empty_class(root):
+    photos(root / "cat", 1)
+    (root / "dog").mkdir()
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda root: None, "has no images and no folders; expected a folder for"),
+        (
+            lambda root: photos(root, 3),
+            "has 3 images and no folders; expected a folder",
+        ),
+        (
+            lambda root: photos(root / "cat", 1),
+            "has 1 folders of classes; expected two",
+        ),
+        (an_empty_class, "dog has no image that can be read, as 1 of 2 classes"),
+        (other_classes, "have different folders .cow, dog.; expected the same classes"),
+        (voc, "laid out like Pascal VOC, data of detectors"),
+        (coco, "laid out like COCO, data of detectors"),
+    ],
+)
+def test_what_is_no_folder_of_classes(tmp_path, make, reason):
+    make(tmp_path)
+    with pytest.raises(UnknownLayoutError, match=reason):
+        look_at(tmp_path)
+
+
+def test_no_folder_at_all(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder .*nowhere; expected one of"):
+        look_at(tmp_path / "nowhere")

@@ -1,0 +1,86 @@
+"""The config that pckd init writes."""
+
+import pytest
+from mmengine.runner import Runner
+
+from pckd_mm.registry import MODELS
+from pckd_mm.starting import networks
+from pckd_mm.starting.folders import look_at
+from pckd_mm.starting.networks import find_network
+from pckd_mm.starting.writing import config_text, default_name, plan_for
+from pckd_mm.utils.config import load_config
+from tests.test_starting.test_folders import photos
+
+
+@pytest.mark.parametrize(
+    "images, batch, epochs",
+    [(100, 16, 200), (1000, 32, 190), (5000, 64, 80), (100000, 64, 20), (0, 16, 200)],
+)
+def test_more_images_fewer_epochs(images, batch, epochs):
+    plan = plan_for(images, 96, pretrained=False)
+    assert (plan.batch, plan.epochs) == (batch, epochs)
+    assert plan.lr == pytest.approx(0.05 * batch / 64)
+    assert plan_for(images, 96, pretrained=True).lr == pytest.approx(plan.lr / 5)
+
+
+def write(root, path, monkeypatch):
+    monkeypatch.setattr(networks, "_answers", lambda address: False)
+    found = look_at(root)
+    count = len(found.classes)
+    student, teacher = (
+        find_network("mobilenet_v2", count),
+        find_network("resnet34", count),
+    )
+    plan = plan_for(found.images, 32, False)
+    path.write_text(config_text(found, student, teacher, plan, path), encoding="utf-8")
+    return load_config(path)
+
+
+def loaders(cfg):
+    for name in ("train", "val", "test"):
+        cfg[f"{name}_dataloader"].num_workers = 0
+        cfg[f"{name}_dataloader"].persistent_workers = False
+    return {
+        name: Runner.build_dataloader(cfg[f"{name}_dataloader"], seed=0)
+        for name in ("train", "val", "test")
+    }
+
+
+def paths(loader):
+    dataset = loader.dataset
+    return {dataset.get_data_info(i)["img_path"] for i in range(len(dataset))}
+
+
+def test_a_part_is_held_out_where_there_is_no_val(tmp_path, monkeypatch):
+    for name in ("cat", "blue whale", "straße"):
+        photos(tmp_path / "photos" / name, 20)
+    cfg = write(tmp_path / "photos", tmp_path / "mine.py", monkeypatch)
+    text = (tmp_path / "mine.py").read_text(encoding="utf-8")
+    assert all(len(line) < 89 for line in text.splitlines() if "noqa" not in line)
+    built = loaders(cfg)
+    train, val = paths(built["train"]), paths(built["val"])
+    assert not train & val and len(train | val) == 60 and len(val) > 2
+    assert paths(built["test"]) == val
+    classes = ["blue whale", "cat", "straße"]
+    assert list(built["train"].dataset.metainfo["classes"]) == classes
+    image = built["val"].dataset[0]["inputs"]
+    assert image.shape == (3, 32, 32)
+    # A crop for each view is the runner's hook to set.
+    assert built["train"].dataset[0]["inputs"].shape[-2:] == (32, 32)
+    model = MODELS.build(cfg.model)
+    assert model.num_classes == 3
+    assert model.teacher_ckpt == "work_dirs/mine/teacher/epoch_200.pth"
+
+
+def test_folders_of_splits_are_taken_as_they_are(tmp_path, monkeypatch):
+    for split, count in (("train", 5), ("val", 3), ("test", 2)):
+        for name in ("cat", "dog"):
+            photos(tmp_path / "photos" / split / name, count)
+    cfg = write(tmp_path / "photos", tmp_path / "mine.py", monkeypatch)
+    counts = {name: len(paths(loader)) for name, loader in loaders(cfg).items()}
+    assert counts == dict(train=10, val=6, test=4)
+
+
+def test_the_name_of_the_config(tmp_path):
+    name = default_name(tmp_path / "my photos", "resnet34", "configs/my_net.py")
+    assert name == "my_photos_resnet34_my_net.py"
