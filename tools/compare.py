@@ -171,6 +171,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         parser.error("--submit and --ray are two ways to train; expected one of them")
     if args.submit and args.collect:
         parser.error("--collect is for what --submit has trained; expected one of them")
+    if args.submit and args.share_teacher:
+        parser.error(
+            "--share-teacher connects processes of one machine; expected it without "
+            "--submit"
+        )
     if args.slurm and not args.submit:
         parser.error("--slurm is for --submit slurm; expected both")
     if args.inspect and (args.submit or args.collect):
@@ -279,7 +284,14 @@ def main(
     command = command or shlex.join(["python", "tools/compare.py", *args.argv])
 
     request = Request(
-        Settings(ROOT, args.cfg_options, args.amp, args.val_share, args.gpus_per_run),
+        Settings(
+            ROOT,
+            args.cfg_options,
+            args.amp,
+            args.val_share,
+            args.gpus_per_run,
+            args.share_teacher or 0,
+        ),
         args.methods,
         args.pairs,
         dict(run.split("=", 1) for run in args.run),

@@ -32,6 +32,16 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "one of them [1]",
     )
     parser.add_argument(
+        "--share-teacher",
+        type=int,
+        nargs="?",
+        const=8,
+        metavar="N",
+        help="train up to N students of one teacher, data and schedule at a time, on "
+        "one device, and run the teacher once for all of them; their images come in "
+        "one order and with the same views, whatever their seeds [8]",
+    )
+    parser.add_argument(
         "--threads",
         type=int,
         help="threads of a run [cores / runs at a time; of a job of Slurm 1]",
@@ -58,12 +68,17 @@ def check_engine_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace
 ) -> None:
     """End with a message where a number cannot be."""
-    least = dict.fromkeys(("jobs", "per_gpu", "gpus_per_run", "threads"), 1)
-    for option, lowest in {**least, "retries": 0}.items():
+    least = ("jobs", "per_gpu", "gpus_per_run", "threads", "share_teacher")
+    for option, lowest in {**dict.fromkeys(least, 1), "retries": 0}.items():
         value = getattr(args, option)
         if value is not None and value < lowest:
             option = option.replace("_", "-")
             parser.error(f"--{option} is {value}; expected {lowest} or more")
+    if args.share_teacher and (args.ray is not None or args.gpus_per_run > 1):
+        parser.error(
+            "--share-teacher connects processes of one machine and one device; "
+            "expected it without --ray and --gpus-per-run"
+        )
 
 
 def make_executor(args: argparse.Namespace) -> Executor:
@@ -84,6 +99,7 @@ def make_executor(args: argparse.Namespace) -> Executor:
 
         return RayExecutor(args.ray, *wanted, args.retries, args.gpus_per_run)
     try:
-        return LocalExecutor(*find_places(*wanted, args.gpus_per_run))
+        together = args.share_teacher or 1
+        return LocalExecutor(*find_places(*wanted, args.gpus_per_run, together))
     except ValueError as error:
         raise ExperimentError(str(error)) from None

@@ -66,7 +66,8 @@ def describe(tables: Sequence[PlannedTable], places: Sequence[Place] = ()) -> st
     total = f"{len(runs)} runs, {len(runs) - len(left)} finished"
     seconds = [expected_seconds(run) for run in left]
     if left and places and None not in seconds:
-        total += f", about {duration(time_left(seconds, len(places)))} for the others"
+        at_a_time = len(places) * (runs[0].settings.share_teacher or 1)
+        total += f", about {duration(time_left(seconds, at_a_time))} for the others"
     return "\n".join([*lines, total])
 
 
