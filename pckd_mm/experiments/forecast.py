@@ -10,6 +10,7 @@ from .places import Place
 from .planned import PlannedTable, all_runs
 from .run import SECONDS, Run
 from .scheduler import duration, time_left
+from .sharing import shared_part
 
 __all__ = ["describe", "expected_seconds"]
 
@@ -55,6 +56,7 @@ def describe(tables: Sequence[PlannedTable], places: Sequence[Place] = ()) -> st
             waits = run.after in left
             words += [_where(places, None if waits or not free else free.pop(0))]
             words += [f"after {run.after}"] if waits else []
+            words += ["with a shared teacher"] if shared_part(run.cfg) else []
             seconds = expected_seconds(run)
             words += [f"about {duration(seconds)}"] if seconds is not None else []
         text = ", ".join(filter(None, words))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import List, Tuple
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from measure import made_by, say
@@ -214,6 +215,7 @@ def measure(args: argparse.Namespace, students: int, folder: Path) -> dict:
 
 def main() -> None:
     args = parse_args()
+    MMLogger.get_instance("benchmark", log_level="ERROR")
     with tempfile.TemporaryDirectory() as folder:
         found = [measure(args, n, Path(folder, str(n))) for n in args.students]
     options = dict(fast=args.fast, amp=args.amp, cores=args.cores)
