@@ -208,9 +208,8 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         )
     if report.get("share_teacher"):
         raise ValueError(
-            "The report is of students that share a teacher, whose seeds have the order "
-            "and the views of their images in common; expected one without "
-            "--share-teacher."
+            "The report is of students that share a teacher, whose seeds have the same "
+            "order and views of their images; expected one without --share-teacher."
         )
     # A student of two pairs, or one that is a teacher too, is in several tables.
     rows: Dict[tuple, dict] = {}

@@ -53,8 +53,8 @@ class TeacherLoop(EpochBasedTrainLoop):
         for crops in crops_of(self.dataloader.dataset):
             crops.num_views = VIEWS
         first = self._handout.begin()
-        while first is not None and self._epoch < self.max_epochs:
-            self._epoch = max(self._epoch, first[0])
+        self._epoch = first[0] if first is not None else 0
+        while self._handout.takers and self._epoch < self.max_epochs:
             self.run_epoch()
         self._handout.finish()
         self.runner.call_hook("after_train")

@@ -29,10 +29,14 @@ def connections_from_parent() -> List[Connection]:
         list[Connection]: One for each process at the other end; none where it was
         started otherwise.
     """
-    numbers = os.environ.pop(SOCKETS, "").split(",")
+    numbers = [int(part) for part in os.environ.pop(SOCKETS, "").split(",") if part]
+    for number in numbers:
+        # Else what this process starts, as torch's manager of shared memory, would keep
+        # the end open when this process has ended.
+        os.set_inheritable(number, False)
     # Names of shared memory, which need no server as file descriptors do.
     torch.multiprocessing.set_sharing_strategy("file_system")
-    return [Connection(int(number)) for number in numbers if number]
+    return [Connection(number) for number in numbers]
 
 
 class Handout:

@@ -128,7 +128,9 @@ def test_another_step_than_was_asked_for_is_refused():
 def test_a_process_finds_its_connections_once(monkeypatch):
     ours, theirs = socket.socketpair()
     monkeypatch.setenv(handout.SOCKETS, str(theirs.detach()))
+    os.set_inheritable(int(os.environ[handout.SOCKETS]), True)  # as it comes there
     (found,) = connections_from_parent()
+    assert not os.get_inheritable(found.fileno())
     found.send("hello")
     assert Connection(ours.detach()).recv() == "hello"
     assert handout.SOCKETS not in os.environ and connections_from_parent() == []
