@@ -206,6 +206,11 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
             f"The report is of runs on {report['gpus_per_run']} GPUs each, with as "
             "many times the batch; expected one of configs as they are."
         )
+    if report.get("share_teacher"):
+        raise ValueError(
+            "The report is of students that share a teacher, whose seeds have the same "
+            "order and views of their images; expected one without --share-teacher."
+        )
     # A student of two pairs, or one that is a teacher too, is in several tables.
     rows: Dict[tuple, dict] = {}
     runs: Dict[tuple, Dict[int, dict]] = {}

@@ -138,7 +138,14 @@ def compare_as_asked(
     command = command or shlex.join(["pckd", *args.argv])
 
     request = Request(
-        Settings(ROOT, args.cfg_options, args.amp, args.val_share, args.gpus_per_run),
+        Settings(
+            ROOT,
+            args.cfg_options,
+            args.amp,
+            args.val_share,
+            args.gpus_per_run,
+            args.share_teacher or 0,
+        ),
         args.methods,
         args.pairs,
         dict(run.split("=", 1) for run in args.run),

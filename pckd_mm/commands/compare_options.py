@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=WORK_DIR,
         help=f"folder of all runs and of the report [{WORK_DIR}]",
     ).complete = DIRECTORY
-    add_engine_options(parser)
+    add_engine_options(parser, students=True)
     parser.add_argument(
         "--submit",
         choices=["slurm"],
@@ -148,6 +148,11 @@ def check(args: argparse.Namespace) -> None:
         parser.error("--submit and --ray are two ways to train; expected one of them")
     if args.submit and args.collect:
         parser.error("--collect is for what --submit has trained; expected one of them")
+    if args.submit and args.share_teacher:
+        parser.error(
+            "--share-teacher connects processes of one machine; expected it without "
+            "--submit"
+        )
     if args.slurm and not args.submit:
         parser.error("--slurm is for --submit slurm; expected both")
     if args.inspect and (args.submit or args.collect):

@@ -12,6 +12,7 @@ from .plan import Request, make_plan
 from .planned import PlannedTable, all_jobs, all_runs
 from .run import Run, TeacherTest
 from .scheduler import Scheduler
+from .sharing import Sharing
 
 __all__ = [
     "Appendix",
@@ -25,6 +26,7 @@ __all__ = [
     "Run",
     "Scheduler",
     "Settings",
+    "Sharing",
     "TeacherTest",
     "all_jobs",
     "all_runs",

@@ -14,6 +14,7 @@ from .plan import Request, make_plan
 from .planned import PlannedTable, all_jobs, all_runs
 from .run import Run, TeacherTest
 from .scheduler import Scheduler
+from .sharing import Sharing
 
 Appendix = Callable[[Sequence[PlannedTable]], Sequence[Picture]]
 
@@ -63,6 +64,8 @@ def compare(
         facts = {"command": command, **made_with_together(done)}
         if settings.gpus_per_run > 1:
             facts["gpus_per_run"] = settings.gpus_per_run
+        if settings.share_teacher:
+            facts["share_teacher"] = settings.share_teacher
         if settings.options:
             facts["options"] = shlex.join(settings.option_list())
         renewed = None
@@ -80,10 +83,14 @@ def compare(
     places = executor.places
     devices = ", ".join(dict.fromkeys(map(str, places)))
     at_a_time = f"{len(places)} at a time on {devices}"
+    share = request.settings.share_teacher
+    if share:
+        at_a_time += f", up to {share} students at one pass of their teacher"
     print(f"{len(work)} runs, {at_a_time}, in {request.work_dir}", flush=True)
     if request.settings.amp is not None:
         _say_where_it_stays_float32(runs)
-    failures = Scheduler(work, executor, fresh, report).train()
+    sharing = Sharing(share) if share else None
+    failures = Scheduler(work, executor, fresh, report, sharing).train()
     return report(ended=True), failures
 
 

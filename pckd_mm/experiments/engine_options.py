@@ -9,12 +9,26 @@ from .places import find_places
 __all__ = ["add_engine_options", "check_engine_options", "make_executor"]
 
 
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
+def add_engine_options(parser: argparse.ArgumentParser, students: bool = False) -> None:
     """Add the options that :func:`make_executor` reads.
 
     Args:
         parser (ArgumentParser): The parser of a tool.
+        students (bool): Whether what is trained are students that may share a teacher's
+            pass. Defaults to False.
     """
+    parser.set_defaults(share_teacher=None)
+    if students:
+        parser.add_argument(
+            "--share-teacher",
+            type=int,
+            nargs="?",
+            const=8,
+            metavar="N",
+            help="train up to N students of one teacher, data and schedule at a time, "
+            "on one device, and run the teacher once for all of them; their images "
+            "come in one order and with the same views, whatever their seeds [8]",
+        )
     parser.add_argument(
         "--jobs",
         type=int,
@@ -58,12 +72,17 @@ def check_engine_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace
 ) -> None:
     """End with a message where a number cannot be."""
-    least = dict.fromkeys(("jobs", "per_gpu", "gpus_per_run", "threads"), 1)
-    for option, lowest in {**least, "retries": 0}.items():
+    least = ("jobs", "per_gpu", "gpus_per_run", "threads", "share_teacher")
+    for option, lowest in {**dict.fromkeys(least, 1), "retries": 0}.items():
         value = getattr(args, option)
         if value is not None and value < lowest:
             option = option.replace("_", "-")
             parser.error(f"--{option} is {value}; expected {lowest} or more")
+    if args.share_teacher and (args.ray is not None or args.gpus_per_run > 1):
+        parser.error(
+            "--share-teacher connects processes of one machine and one device; "
+            "expected it without --ray and --gpus-per-run"
+        )
 
 
 def make_executor(args: argparse.Namespace) -> Executor:
@@ -84,6 +103,7 @@ def make_executor(args: argparse.Namespace) -> Executor:
 
         return RayExecutor(args.ray, *wanted, args.retries, args.gpus_per_run)
     try:
-        return LocalExecutor(*find_places(*wanted, args.gpus_per_run))
+        together = args.share_teacher or 1
+        return LocalExecutor(*find_places(*wanted, args.gpus_per_run, together))
     except ValueError as error:
         raise ExperimentError(str(error)) from None

@@ -9,6 +9,7 @@ from .places import Place
 from .planned import PlannedTable, all_runs
 from .run import SECONDS, Run
 from .scheduler import duration, time_left
+from .sharing import shared_part
 
 __all__ = ["describe", "expected_seconds"]
 
@@ -54,6 +55,7 @@ def describe(tables: Sequence[PlannedTable], places: Sequence[Place] = ()) -> st
             waits = run.after in left
             words += [_where(places, None if waits or not free else free.pop(0))]
             words += [f"after {run.after}"] if waits else []
+            words += ["with a shared teacher"] if shared_part(run.cfg) else []
             seconds = expected_seconds(run)
             words += [f"about {duration(seconds)}"] if seconds is not None else []
         text = ", ".join(filter(None, words))
@@ -64,7 +66,8 @@ def describe(tables: Sequence[PlannedTable], places: Sequence[Place] = ()) -> st
     total = f"{len(runs)} runs, {len(runs) - len(left)} finished"
     seconds = [expected_seconds(run) for run in left]
     if left and places and None not in seconds:
-        total += f", about {duration(time_left(seconds, len(places)))} for the others"
+        at_a_time = len(places) * (runs[0].settings.share_teacher or 1)
+        total += f", about {duration(time_left(seconds, at_a_time))} for the others"
     return "\n".join([*lines, total])
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from pckd_mm.utils.children import end_with_parent
 from pckd_mm.utils.endings import ending, last_lines
 from pckd_mm.utils.files import write_whole
+from pckd_mm.utils.handout import SOCKETS
 from pckd_mm.utils.precision import AMP_OPTIONS
 
 
@@ -33,6 +35,8 @@ class Settings:
         val_share (float, optional): Share of the training images that is held out to
             validate on, in place of the test set. Defaults to None.
         gpus_per_run (int): GPUs of a run, each with a process. Defaults to 1.
+        share_teacher (int): How many students may share the teacher's forward pass;
+            0 for a teacher in each run. Defaults to 0.
     """
 
     root: Path
@@ -40,6 +44,7 @@ class Settings:
     amp: Optional[str] = None
     val_share: Optional[float] = None
     gpus_per_run: int = 1
+    share_teacher: int = 0
 
     def option_list(self) -> List[str]:
         """The options as on a command line."""
@@ -53,6 +58,11 @@ class Settings:
         """What gives a run several GPUs, as on a command line."""
         several = self.gpus_per_run > 1
         return ["--gpus-per-run", str(self.gpus_per_run)] if several else []
+
+    def share_option(self) -> List[str]:
+        """What lets runs share a teacher's pass, as on a command line."""
+        size = self.share_teacher
+        return ["--share-teacher", str(size)] if size else []
 
     def val_option(self) -> List[str]:
         """What holds training images out, as on a command line."""
@@ -186,6 +196,7 @@ class Job(ABC):
         self,
         threads: Optional[int] = None,
         place: Optional[Mapping[str, str]] = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         """Start the process.
 
@@ -193,8 +204,13 @@ class Job(ABC):
             threads (int, optional): Threads that it may use; None for what the
                 environment says, else one.
             place (Mapping, optional): What its environment says of the device.
+            sockets (Sequence[socket.socket]): What it has in common with other
+                processes.
         """
         environment = {"OMP_NUM_THREADS": "1", **os.environ, **(place or {})}
+        handles = [end.fileno() for end in sockets]
+        if handles:
+            environment[SOCKETS] = ",".join(map(str, handles))
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
         self.begin()
@@ -206,6 +222,7 @@ class Job(ABC):
                 stderr=subprocess.STDOUT,
                 env=environment,
                 preexec_fn=end_with_parent,
+                pass_fds=handles,
             )
 
     def finish(self) -> None:

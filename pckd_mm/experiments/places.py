@@ -48,17 +48,19 @@ def find_places(
     per_gpu: Optional[int] = None,
     threads: Optional[int] = None,
     gpus_per_run: int = 1,
+    together: int = 1,
 ) -> Tuple[List[Place], Optional[int]]:
     """Places for runs, and threads of each, where the user left them open.
 
     Args:
         jobs (int, optional): Runs at a time. Defaults to None: one on each GPU; without
-            a GPU two, if cores allow.
+            a GPU two, if cores allow, or one of several runs together.
         per_gpu (int, optional): Runs at a time on each GPU. Defaults to None: one, or
             as many as ``jobs`` asks for.
         threads (int, optional): Threads of a run. Defaults to None: what the
             environment says, else an equal share of the cores.
         gpus_per_run (int): GPUs of a run, with a process each. Defaults to 1.
+        together (int): Runs that are started together at a place. Defaults to 1.
 
     Returns:
         tuple[list[Place], int | None]: The places, each GPU's first before any GPU's
@@ -86,7 +88,8 @@ def find_places(
         room = per_gpu or -(-(jobs or 1) // len(gpus))
         places = [Place(gpu, number) for number in range(room) for gpu in gpus]
     else:
-        places = [Place(number=number) for number in range(jobs or min(2, cores()))]
+        usual = min(2, cores()) if together == 1 else 1
+        places = [Place(number=number) for number in range(jobs or usual)]
     if jobs is not None and jobs > len(places):
         raise ValueError(
             f"--jobs is {jobs}, and --per-gpu {per_gpu} on {len(gpus)} GPUs makes "
@@ -94,5 +97,5 @@ def find_places(
         )
     places = places[:jobs]
     if threads is None and "OMP_NUM_THREADS" not in os.environ:
-        threads = max(1, cores() // len(places) // gpus_per_run)
+        threads = max(1, cores() // len(places) // gpus_per_run // together)
     return places, threads

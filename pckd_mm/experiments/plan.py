@@ -378,7 +378,7 @@ class _Planner:
             command += ["--work-dir", str(request.work_dir)]
         settings = request.settings
         command += settings.amp_option() + settings.val_option()
-        command += settings.gpus_option()
+        command += settings.gpus_option() + settings.share_option()
         if request.settings.options:
             command += ["--cfg-options", *request.settings.option_list()]
         return shlex.join(command)

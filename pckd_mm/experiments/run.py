@@ -19,6 +19,7 @@ from pckd_mm.utils.shipped import beside_configs, find_config
 from .facts import made_with, precision
 from .hold_out import hold_out
 from .job import ExperimentError, Job, Settings
+from .sharing import share_teacher
 
 TEACHER = "teacher"
 # What the time that a run took is noted as, in finished.json.
@@ -115,6 +116,11 @@ class Run(Job):
         if self.settings.val_share is not None:
             try:
                 hold_out(self.cfg, self.settings.val_share)
+            except ValueError as error:
+                raise ExperimentError(f"{self.config}: {error}") from None
+        if self.settings.share_teacher and self.distils:
+            try:
+                share_teacher(self.cfg)
             except ValueError as error:
                 raise ExperimentError(f"{self.config}: {error}") from None
 

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
@@ -11,6 +12,7 @@ from pckd_mm.utils.endings import ending
 from .executor import PAUSE, Executor
 from .job import ExperimentError, Job
 from .places import Place
+from .sharing import Sharing
 
 
 def duration(seconds: float) -> str:
@@ -124,6 +126,8 @@ class Scheduler:
             taken.
         fresh (bool): Whether to repeat finished runs.
         refresh (callable, optional): Called with each run that was trained.
+        sharing (Sharing, optional): Which runs are started together, at one place.
+            Defaults to None, none.
     """
 
     def __init__(
@@ -132,11 +136,13 @@ class Scheduler:
         executor: Executor,
         fresh: bool = False,
         refresh: Optional[Callable[[Job], object]] = None,
+        sharing: Optional[Sharing] = None,
     ) -> None:
         self.executor = executor
         self.fresh = fresh
         self.refresh = refresh
-        self.progress = Progress(runs, len(executor.places))
+        self.sharing = sharing or Sharing(1)
+        self.progress = Progress(runs, len(executor.places) * self.sharing.size)
         self.waiting = list(runs)
         self.running: Dict[Job, Place] = {}
         self.failures: Dict[str, str] = {}
@@ -169,6 +175,8 @@ class Scheduler:
                 self.failures[str(run)] = str(error)
                 self.progress.failed(run)
                 continue
+            if run not in self.progress.runs:
+                continue  # it served others
             self.progress.finished(run)
             if self.refresh is not None:
                 self.refresh(run)
@@ -176,6 +184,8 @@ class Scheduler:
     def _start(self) -> None:
         """Start what may start: there is room, and what it needs is there."""
         for run in list(self.waiting):
+            if run not in self.waiting:
+                continue  # started with one before
             free = [p for p in self.executor.places if p not in self.running.values()]
             failed = [need for need in run.needs if str(need) in self.failures]
             if failed:
@@ -183,13 +193,29 @@ class Scheduler:
                 reason = f"{run} was not {run.verb}: {failed[0]} failed."
                 self.failures[str(run)] = reason
                 continue
-            unfinished = [*self.waiting, *self.running]
-            if not free or any(need in unfinished for need in run.needs):
+            if not free or not self._is_ready(run):
                 continue
-            self.waiting.remove(run)
-            run.prepare(self.fresh)
-            if run.is_finished:
-                self.progress.finished(run, before=True)
+            ready = [other for other in self.waiting if self._is_ready(other)]
+            group = filter(self._prepare, self.sharing.group(run, ready))
+            left = list(islice(group, self.sharing.size))
+            if not left:
                 continue
-            self.executor.start(run, free[0])
-            self.running[run] = free[0]
+            lead = self.sharing.lead(left)
+            if lead not in left:
+                lead.prepare(fresh=True)
+            self.executor.start(lead, free[0])
+            # Ended first, it would fail the others.
+            self.running.update(dict.fromkeys([*left, lead], free[0]))
+
+    def _is_ready(self, run: Job) -> bool:
+        """Whether what a run needs is there."""
+        unfinished = [*self.waiting, *self.running]
+        return not any(need in unfinished for need in run.needs)
+
+    def _prepare(self, run: Job) -> bool:
+        """Prepare a run that is no longer waiting; say if it is left to be trained."""
+        self.waiting.remove(run)
+        run.prepare(self.fresh)
+        if run.is_finished:
+            self.progress.finished(run, before=True)
+        return not run.is_finished

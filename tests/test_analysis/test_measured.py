@@ -122,6 +122,8 @@ def test_entries_of_a_report():
         from_report(dict(REPORT, options="train_cfg.max_epochs=2"))
     with pytest.raises(ValueError, match="of runs on 4 GPUs each"):
         from_report(dict(REPORT, gpus_per_run=4))
+    with pytest.raises(ValueError, match="of students that share a teacher, whose s"):
+        from_report(dict(REPORT, share_teacher=8))
 
 
 def test_the_best_epoch_is_that_of_the_curve(tmp_path):

@@ -284,6 +284,13 @@ def test_a_method_its_options_and_its_seeds():
         (["--run=a=x.py", "--retries=-1"], "--retries is -1; expected 0 or more"),
         (["--run=a=x.py", "--gpus-per-run=0"], "--gpus-per-run is 0; expected 1"),
         (["--run=a=x.py", "--submit=slurm", "--ray"], "are two ways to train"),
+        (["--run=a=x.py", "--share-teacher=0"], "--share-teacher is 0; expected 1"),
+        (["--run=a=x.py", "--share-teacher", "--ray"], "without --ray and --gpus-per"),
+        (
+            ["--run=a=x.py", "--share-teacher", "--gpus-per-run=2"],
+            "processes of one machine and one device",
+        ),
+        (["--run=a=x.py", "--share-teacher", "--submit=slurm"], "without --submit"),
         ([], "nothing to compare"),
         (["--methods=kd"], "expected --methods and --pairs together"),
         (["--methods=kd:x", "--pairs=p"], "expected METHOD or METHOD:SEED"),

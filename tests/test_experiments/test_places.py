@@ -50,6 +50,8 @@ def machine(monkeypatch):
         (2, "GPU-a1, GPU-b2", {}, ["GPU-a1", "GPU-b2"]),
         (1, "5,99,3", {}, ["5"]),  # CUDA stops at the one that is not there
         (0, "", {}, ["", ""]),
+        (0, "", dict(together=3), [""]),
+        (0, "", dict(together=3, jobs=2), ["", ""]),
     ],
 )
 def test_one_run_on_each_gpu_unless_told_otherwise(
@@ -68,6 +70,7 @@ def test_one_run_on_each_gpu_unless_told_otherwise(
     [
         (0, None, {}, 4),
         (0, None, dict(jobs=16), 1),
+        (0, None, dict(together=4), 2),
         (1, None, {}, 8),
         (4, None, {}, 2),
         (4, None, dict(gpus_per_run=2), 2),

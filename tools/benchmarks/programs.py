@@ -91,7 +91,7 @@ class RunnerProgram:
         wrapper, distiller = self.runner.optim_wrapper, self.model.distiller
         before(model.data_preprocessor, "forward", lambda: mark("hooks"))
         after(model.data_preprocessor, "forward", lambda: mark("views"))
-        after(model, "_run_teacher", lambda: mark("teacher"))
+        after(model, "run_teacher", lambda: mark("teacher"))
         after(model, "_run_student", lambda: mark("student"))
 
         def watch_gradient() -> None:

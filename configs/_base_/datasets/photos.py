@@ -5,41 +5,38 @@ from mmengine.config import read_base
 with read_base():
     from .imagenet import *  # noqa: F403
 
-_photos = dict(type="pckd_mm.CheckedCustomDataset", data_root="photos")
-_part = dict(type="pckd_mm.held_out_part", share=0.2, by="content")
-
-train_dataloader.update(  # noqa: F405
-    batch_size=32,
-    num_workers=2,
+train_dataloader.update(batch_size=32, num_workers=2)  # noqa: F405
+train_dataloader.dataset = dict(  # noqa: F405
+    type="pckd_mm.held_out_part",
+    part="train",
+    share=0.2,
+    by="content",
     dataset=dict(
-        part="train",
-        dataset=dict(
-            pipeline=[
-                dict(type="LoadImageFromFile"),
-                dict(type="pckd_mm.RandomResizedCropViews", scale=224),
-                dict(type="PackInputs"),
-            ],
-            **_photos,
-        ),
-        **_part,
+        type="pckd_mm.CheckedCustomDataset",
+        data_root="photos",
+        pipeline=[
+            dict(type="LoadImageFromFile"),
+            dict(type="pckd_mm.RandomResizedCropViews", scale=224),
+            dict(type="PackInputs"),
+        ],
     ),
 )
-val_dataloader.update(  # noqa: F405
-    batch_size=64,
-    num_workers=2,
+val_dataloader.update(num_workers=2)  # noqa: F405
+val_dataloader.dataset = dict(  # noqa: F405
+    type="pckd_mm.held_out_part",
+    part="val",
+    share=0.2,
+    by="content",
     dataset=dict(
-        part="val",
-        dataset=dict(
-            pipeline=[
-                dict(type="LoadImageFromFile"),
-                dict(type="ResizeEdge", scale=256, edge="short"),
-                dict(type="CenterCrop", crop_size=224),
-                dict(type="PackInputs"),
-            ],
-            test_mode=True,
-            **_photos,
-        ),
-        **_part,
+        type="pckd_mm.CheckedCustomDataset",
+        data_root="photos",
+        test_mode=True,
+        pipeline=[
+            dict(type="LoadImageFromFile"),
+            dict(type="ResizeEdge", scale=256, edge="short"),
+            dict(type="CenterCrop", crop_size=224),
+            dict(type="PackInputs"),
+        ],
     ),
 )
 val_evaluator = dict(type="Accuracy", topk=(1,))

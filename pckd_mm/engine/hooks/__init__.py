@@ -9,6 +9,7 @@ from .preview_record_hook import PreviewRecordHook
 from .reseed_hook import ReseedHook
 from .resume_check_hook import ResumeCheckHook
 from .sample_labels_hook import SampleLabelsHook
+from .shared_teacher_hook import SharedTeacherHook
 from .speed_up_hook import SpeedUpHook
 from .unused_settings_hook import UnusedSettingsHook
 from .whole_checkpoint_hook import WholeCheckpointHook
@@ -25,6 +26,7 @@ __all__ = [
     "ReseedHook",
     "ResumeCheckHook",
     "SampleLabelsHook",
+    "SharedTeacherHook",
     "SpeedUpHook",
     "UnusedSettingsHook",
     "WholeCheckpointHook",

@@ -18,6 +18,7 @@ from pckd_mm.datasets.whole_batch import is_whole_batch, one_each, places_of
 from pckd_mm.models.classifiers import PlainClassifier, keep_as_built
 from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
+from pckd_mm.models.distillers.given_records import Records, give_records
 from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
 from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.find_classifier import find_classifier
@@ -95,6 +96,8 @@ class MultiViewDistill(FrozenTeacherDistill):
         **kwargs,
     ) -> None:
         self.task = task
+        # Records of the next batch that another process's teacher has made.
+        self.given_records: Optional[Records] = None
         self._runs_student_loss = kwargs.get("calculate_student_loss", True)
         super().__init__(
             architecture,
@@ -255,7 +258,11 @@ class MultiViewDistill(FrozenTeacherDistill):
         targets = read_targets(data_samples, kind, task, self.num_classes)
         require_labels(targets, self.distiller, self.calculate_student_loss)
         num_views = len(batch_inputs) // targets.images
-        self._run_teacher(batch_inputs, ragged_sizes(data_samples, batch_inputs))
+        if self.given_records is None:
+            self.run_teacher(batch_inputs, ragged_sizes(data_samples, batch_inputs))
+        else:
+            give_records(self.distiller.teacher_recorders, self.given_records)
+            self.given_records = None
         losses, logits = self._run_student(batch_inputs, data_samples, num_views)
         with process_scope(self.distiller.across_processes):
             losses = _weigh(losses, share_of_rows(targets.images))
@@ -266,7 +273,14 @@ class MultiViewDistill(FrozenTeacherDistill):
         self.distiller.record_batch(targets.labels, num_views, **asked)
         return losses
 
-    def _run_teacher(self, inputs: Tensor, sizes: Optional[list] = None) -> None:
+    def run_teacher(self, inputs: Tensor, sizes: Optional[list] = None) -> None:
+        """Run the teacher on views, for its recorders.
+
+        Args:
+            inputs (Tensor): Normalised for the student, shape (N, C, H, W).
+            sizes (list[tuple[int, int]], optional): See :func:`ragged_sizes`. Defaults
+                to None.
+        """
         self.distiller.set_deliveries_override(False)
         with self.distiller.teacher_recorders, self.distiller.deliveries:
             with self._teacher_mode():

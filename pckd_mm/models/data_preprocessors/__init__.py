@@ -1,4 +1,5 @@
+from .ready_batch import ReadyBatch
 from .rotated_views import RotatedViewsDataPreprocessor
 from .teacher_inputs import TeacherInputs
 
-__all__ = ["RotatedViewsDataPreprocessor", "TeacherInputs"]
+__all__ = ["ReadyBatch", "RotatedViewsDataPreprocessor", "TeacherInputs"]

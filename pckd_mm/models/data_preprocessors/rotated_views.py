@@ -12,6 +12,8 @@ from pckd_mm.datasets.whole_batch import is_whole_batch, one_each
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.devices import send
 
+from .ready_batch import ReadyBatch
+
 
 def random_flip(images: Tensor, prob: float) -> Tensor:
     """Mirror each image left to right with probability ``prob``.
@@ -184,8 +186,10 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
         Returns:
             dict: ``inputs`` of shape (num_views * B, C, S, S) in training, else
             (B, C, S, S), float, normalised, contiguous; ``data_samples`` with labels on
-            the device.
+            the device. A :class:`ReadyBatch` passes as it is.
         """
+        if isinstance(data, ReadyBatch):
+            return data
         if training:
             images = self.cast_data(data["inputs"])
             data = dict(data, inputs=self.make_views(_stack(images)))

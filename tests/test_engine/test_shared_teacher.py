@@ -1,0 +1,109 @@
+"""One pass of a teacher for several students."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmpretrain.structures import DataSample
+
+from pckd_mm.engine.shared_teacher import SharedLoader, Student, TeacherPass
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.randomness import reseed
+from tests.builders import classifier, small_method
+
+STUDENT, TEACHER = classifier(8), classifier(14)
+METHODS = dict(pckd=4, kd=1, fitnet=1, at=1, crd=1)
+NORMALISED = dict(
+    type="pckd_mm.RotatedViewsDataPreprocessor", mean=[120.0] * 3, std=[60.0] * 3
+)
+
+
+def build(method, seed=0):
+    """A method with a teacher whose weights do not depend on the seed."""
+    torch.manual_seed(7)
+    teacher = MODELS.build(TEACHER)
+    torch.manual_seed(seed)
+    cfg = small_method(method, STUDENT, teacher)
+    model = MODELS.build(
+        dict(cfg, data_preprocessor=NORMALISED, num_views=METHODS[method])
+    )
+    model.progress = 0.5
+    if method == "crd":
+        model.distiller.distill_losses["loss_crd"].set_labels(list(range(10)) * 4)
+    return model.train()
+
+
+def raw_batch(images=6):
+    """As a data set in memory gives it."""
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randint(256, (images, 3, 16, 16), generator=generator)
+    sample = DataSample(metainfo=dict(sample_idx=torch.arange(images)))
+    sample.set_gt_label(torch.arange(images) % 10)
+    return dict(inputs=inputs.byte(), data_samples=[sample])
+
+
+def shared_batches(*methods):
+    """The batches of students with these methods."""
+    model = build(methods[0])
+    students = [Student.of(build(method, seed=3), model) for method in methods]
+    reseed(0, 1, 2)
+    return TeacherPass(model, students).run(raw_batch(), range(len(methods)))
+
+
+def step(model, batch):
+    """Losses, and gradients of all weights."""
+    model.zero_grad()
+    torch.manual_seed(5)  # for the negatives of CRD
+    losses = model(**batch, mode="loss")
+    model.parse_losses(losses)[0].backward()
+    return losses, [p.grad for p in model.parameters() if p.grad is not None]
+
+
+# The teacher of the ordinary algorithm runs in it, on the same views.
+def test_a_student_learns_what_it_would_from_a_teacher_of_its_own():
+    for number, batch in shared_batches(*METHODS).items():
+        method = list(METHODS)[number]
+        assert len(batch["inputs"]) == 6 * METHODS[method]
+        model = build(method)
+        expected = step(build(method), dict(batch))
+        model.given_records = batch.records
+        model._frozen.module.forward = None  # nothing runs it
+        found = step(model, dict(batch))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+        assert len(found[1]) > 20 and model.given_records is None
+
+
+@pytest.mark.parametrize("method", ["kd", "pckd"])
+def test_views_do_not_depend_on_who_is_there(method):
+    alone = shared_batches(method)[0]
+    among = shared_batches("pckd", "kd", method)[2]
+    assert torch.equal(alone["inputs"], among["inputs"])
+    torch.testing.assert_close(alone.records, among.records)
+
+
+def test_views_are_turned_and_normalised():
+    (batch,) = shared_batches("pckd").values()
+    model = build("pckd")
+    reseed(0, 1, 2)
+    expected = model.data_preprocessor(raw_batch(), True)["inputs"]
+    assert torch.equal(batch["inputs"], expected)
+    upright = shared_batches("kd")[0]["inputs"]
+    assert torch.equal(upright, expected[::4])
+
+
+def test_one_record_for_all_that_have_it_in_common():
+    first, second, third = shared_batches("pckd", "pckd", "kd").values()
+    assert first["inputs"] is second["inputs"]
+    ours, theirs = (batch.records["logits"][0] for batch in (first, second))
+    assert ours.shape == theirs.shape == (24, 10) and torch.equal(ours, theirs)
+    assert torch.equal(third.records["logits"][0], ours[::4])
+    assert not ours.is_inference()
+
+
+def test_a_loader_whose_batches_come_from_elsewhere():
+    asked = []
+    taker = SimpleNamespace(take=lambda step: asked.append(step) or f"batch {step}")
+    loader = SharedLoader([1, 2], taker, lambda: 5)
+    assert list(loader) == ["batch (5, 0)", "batch (5, 1)"] and len(loader) == 2
+    assert asked == [(5, 0), (5, 1)]
+    assert loader.index(2) == 1  # all else is the loader's own
