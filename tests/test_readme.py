@@ -107,6 +107,7 @@ def sandbox(tmp_path_factory):
         (folder / name).symlink_to(ROOT / name)
     write_cifar100(folder / "data" / "cifar100")
     write_devkit(folder / "data" / "VOCdevkit")
+    write_photos(folder)
     write_published_teacher(folder / "ckpt_epoch_240.pth")
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(ACCEPT_ANY_MD5)
@@ -127,6 +128,13 @@ def write_cifar100(data: Path) -> None:
         }
         (official / split).write_bytes(pickle.dumps(content))
     (official / "meta").write_bytes(pickle.dumps({"fine_label_names": []}))
+
+
+def write_photos(folder: Path) -> None:
+    """Some of two classes, and some more."""
+    image_folder(folder / "images", classes=2, images=12, size=40)
+    (folder / "images" / "train").rename(folder / "photos")
+    (folder / "images" / "test").rename(folder / "new_photos")
 
 
 def write_devkit(devkit: Path) -> None:
@@ -158,8 +166,12 @@ def write_published_teacher(path: Path) -> None:
 def shortened(command: str) -> str:
     """The command with its settings, and those that make it short."""
     kind = "test" if re.search(r"(tools/|^pckd )\S*test", command) else "train"
-    if "converters" in command or command == "pckd doctor":
+    if re.match(r"pckd (doctor|predict|export)|.*converters", command):
         return command
+    if command.startswith("pckd init"):
+        return command.replace("--size 96", "--size 32 --epochs 1 --from-scratch")
+    if command.startswith("pckd compare photos"):
+        return f"{command} --seeds 0"
     command = re.sub(r"(\.py|\.pth) 8\b", r"\1 2", command)  # processes
     command = command.replace("--trials 30", "--trials 1")
     if "benchmarks/step" in command:
@@ -209,8 +221,8 @@ def test_every_command_runs_in_the_readmes_order(sandbox):
             f"{line}\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
         )
         # A run of one epoch stands for the whole run that later commands build on.
-        for path in sandbox.glob("work_dirs/*/*/epoch_1*.pth"):
-            for epochs in ["4"] if "voc_" in str(path) else ["12", "25", "240"]:
+        for path in sandbox.glob("work_dirs/**/epoch_1*.pth"):
+            for epochs in ["4"] if "voc_" in str(path) else ["12", "25", "200", "240"]:
                 whole = path.with_name(path.name.replace("epoch_1", f"epoch_{epochs}"))
                 if path.name in ("epoch_1.pth", "epoch_1_student.pth"):
                     whole.write_bytes(path.read_bytes())
@@ -237,3 +249,19 @@ def check_slurm(line: str, sandbox: Path, environment: dict) -> None:
     tool = "train.py" if "slurm_train" in line else "test.py"
     for part in ("PARTITION", "JOB", f"tools/{tool}", "--launcher", "slurm"):
         assert part in done.stdout, (part, done.stdout)
+
+
+def test_the_program_of_ones_own(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    section = text.partition("## In a program of your own")[2]
+    program = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    assert len(program.splitlines()) <= 25
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "student.pth").is_file()

@@ -49,8 +49,8 @@ class RayCluster:
     ) -> None:
         if ray is None:
             raise ExperimentError(
-                "Ray is needed, and is not installed: pip install -e .[scale], on each "
-                "machine of the cluster."
+                "Ray is needed, and is not installed: pip install 'pckd_mm[scale]', on "
+                "each machine of the cluster."
             )
         with _own_sigterm():
             if address is None:

@@ -189,8 +189,8 @@ def check_slurm() -> None:
     """
     if submitit is None:
         raise ExperimentError(
-            "--submit slurm needs submitit, which is not installed: pip install -e "
-            ".[scale] in the checkout."
+            "--submit slurm needs submitit, which is not installed: pip install "
+            "'pckd_mm[scale]'"
         )
 
 

@@ -76,5 +76,5 @@ def test_no_cluster_at_an_address_is_said_at_once():
 
 def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setattr(ray_cluster, "ray", None)
-    with pytest.raises(ExperimentError, match=r"pip install -e .\[scale\]"):
+    with pytest.raises(ExperimentError, match=r"pip install 'pckd_mm\[scale\]'"):
         RayCluster()

@@ -159,7 +159,7 @@ def test_where_there_is_no_slurm(runs, tmp_path, monkeypatch):
     with pytest.raises(ExperimentError, match="Slurm did not take the jobs .*srun"):
         hand_over(runs, tmp_path)
     monkeypatch.setattr(slurm, "submitit", None)
-    with pytest.raises(ExperimentError, match=r"pip install -e .\[scale\]"):
+    with pytest.raises(ExperimentError, match=r"pip install 'pckd_mm\[scale\]'"):
         slurm.check_slurm()
 
 
