@@ -127,9 +127,8 @@ def _write(args: argparse.Namespace) -> int:
                 print(f"{network.name} begins with random weights: none can be had.")
     size = args.size or min(224, max(32, found.smallest // 32 * 32))
     begun = student.weights is not None
-    plan = plan_for(sum(found.counts["train"].values()), size, begun, args.val_share)
-    if args.epochs:
-        plan.epochs = args.epochs
+    images = sum(found.counts["train"].values())
+    plan = plan_for(images, size, begun, args.val_share, args.epochs)
     out.write_text(config_text(found, student, teacher, plan, out), encoding="utf-8")
     print(f"\n{out} is written. Next:\n  pckd compare {out}")
     return 0

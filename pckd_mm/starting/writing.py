@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mmengine.config import Config
@@ -30,6 +30,7 @@ class Plan:
         epochs (int): Epochs.
         lr (float): Learning rate.
         val_share (float): Share of the images that is held out to validate on.
+        warmup (int): Steps over which the learning rate rises to that.
     """
 
     size: int
@@ -37,9 +38,16 @@ class Plan:
     epochs: int
     lr: float
     val_share: float = 0.2
+    warmup: int = 0
 
 
-def plan_for(images: int, size: int, pretrained: bool, val_share: float = 0.2) -> Plan:
+def plan_for(
+    images: int,
+    size: int,
+    pretrained: bool,
+    val_share: float = 0.2,
+    epochs: Optional[int] = None,
+) -> Plan:
     """A schedule for the size of the data.
 
     Args:
@@ -47,16 +55,20 @@ def plan_for(images: int, size: int, pretrained: bool, val_share: float = 0.2) -
         size (int): Height and width of the networks' inputs.
         pretrained (bool): Whether the student begins with weights of ImageNet.
         val_share (float): Share that is held out. Defaults to 0.2.
+        epochs (int, optional): Epochs. Defaults to None, as many as make some thousand
+            steps.
 
     Returns:
-        Plan: Steps of 16 to 64 images, as many epochs as make some thousand steps.
+        Plan: Steps of 16 to 64 images; the learning rate rises over the first 5 %.
     """
     batch = 16 if images < 500 else 32 if images < 5000 else 64
-    epochs = round(_STEPS * batch / max(images, 1) / 10) * 10
-    epochs = min(max(epochs, _FEWEST), _MOST)
+    if epochs is None:
+        epochs = round(_STEPS * batch / max(images, 1) / 10) * 10
+        epochs = min(max(epochs, _FEWEST), _MOST)
     # That of the CRD benchmark's 64 images, by the linear rule.
     lr = (0.01 if pretrained else 0.05) * batch / 64
-    return Plan(size, batch, epochs, round(lr, 5), val_share)
+    warmup = max(1, epochs * images // batch // 20)
+    return Plan(size, batch, epochs, round(lr, 5), val_share, warmup)
 
 
 def default_name(data: Path, teacher: str, student: str) -> str:

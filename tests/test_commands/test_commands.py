@@ -52,7 +52,7 @@ def test_version(capsys):
     "argv, words",
     [
         (["trian"], "there is no command trian; .*: did you mean train[?]"),
-        (["zzz"], r"there is no command zzz; expected one of train, test, .*doctor\."),
+        (["zzz"], r"there is no command zzz; expected one of init, train, .*doctor\."),
         (["--zzz"], "pckd: error: "),
         (["train"], "pckd train: error: .* config"),
         (["convert"], "pckd convert: error: .* COMMAND"),

@@ -20,6 +20,9 @@ def test_more_images_fewer_epochs(images, batch, epochs):
     plan = plan_for(images, 96, pretrained=False)
     assert (plan.batch, plan.epochs) == (batch, epochs)
     assert plan.lr == pytest.approx(0.05 * batch / 64)
+    steps = epochs * images // batch
+    assert plan.warmup == max(1, steps // 20)
+    assert plan_for(images, 96, False, epochs=3).epochs == 3
     assert plan_for(images, 96, pretrained=True).lr == pytest.approx(plan.lr / 5)
 
 
