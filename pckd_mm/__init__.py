@@ -13,7 +13,9 @@ from pckd_mm.version import __version__
 try:
     from pckd_mm import compat  # noqa: F401  (before anything imports mmrazor)
 except Exception:
-    if sys.argv[1:2] != ["doctor"]:  # which says what is wrong
+    program = sys.argv[0].replace("\\", "/").rpartition("/")[2]
+    is_command = program in ("pckd", "pckd.exe", "-m", "__main__.py")
+    if not is_command or sys.argv[1:2] != ["doctor"]:  # which says what is wrong
         raise
 
 __all__ = ["__version__", "distill"]

@@ -14,6 +14,7 @@ from pckd_mm.experiments.engine_options import add_engine_options, check_engine_
 from pckd_mm.experiments.inspection import INSPECTION
 from pckd_mm.experiments.plan import WORK_DIR
 from pckd_mm.experiments.run import TEACHER
+from pckd_mm.experiments.sharing import SHARED
 from pckd_mm.utils.precision import add_amp_options
 
 from .completion import CONFIG, DIRECTORY
@@ -181,7 +182,7 @@ def check(args: argparse.Namespace) -> None:
     args.methods = dict(methods)
     if len(args.methods) < len(methods):
         parser.error("--methods names a method twice; expected different ones")
-    folders = [TEACHER, INSPECTION]
+    folders = [TEACHER, INSPECTION, SHARED]
     for run in args.run:
         name, _, config = run.partition("=")
         if not name or not config:
@@ -189,8 +190,8 @@ def check(args: argparse.Namespace) -> None:
         if folder_name(name) in folders:
             parser.error(
                 f"--run {name} would share the folder {folder_name(name)} with another "
-                "run; expected different names, and none that is 'teacher' or "
-                "'inspection'"
+                "run; expected different names, and none that is "
+                "'teacher', 'inspection' or 'shared_teacher'"
             )
         folders.append(folder_name(name))
 

@@ -41,16 +41,19 @@ def run(args: argparse.Namespace) -> int:
     ]
     widths = [
         max(len(finding.what) for finding in findings),
-        max(len(finding.found) for finding in findings if finding.needed),
+        max((len(finding.found) for finding in findings if finding.needed), default=0),
     ]
     for finding in findings:
         mark = "!!" if finding.advice or finding.follows else "ok"
         line = f"{mark} {finding.what:{widths[0]}}  {finding.found:{widths[1]}}"
         print(f"{line}  {finding.needed}".rstrip())
     advice = [finding.advice for finding in findings if finding.advice]
-    if not advice:
+    if not advice and not any(finding.follows for finding in findings):
         print("\nAll is well.")
         return 0
+    if not advice:
+        print("\nWhat is marked !! could not be tried, for what is said above it.")
+        return 1
     print(f"\n{len(advice)} {'fault' if len(advice) == 1 else 'faults'}:")
     for sentence in advice:
         print(f"- {sentence}")

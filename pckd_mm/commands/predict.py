@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error(f"--top is {args.top}; expected 1 or more")
     try:
         files = image_files(args.images)
+        if args.json is not None:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
         config = args.config or config_beside(args.checkpoint)
         network, plain, classes = load_network(config, args.checkpoint)
         least = args.score
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             found = "; ".join(map(_in_words, result["found"])) or "nothing"
             print(f"{result['file']}: {found}", flush=True)
             results.append(result)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     if args.json is not None:

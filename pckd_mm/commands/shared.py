@@ -73,7 +73,7 @@ def config_from(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     try:
         cfg = load_config(args.config, args.cfg_options)
-    except (FileNotFoundError, ImportError, ValueError) as error:
+    except (FileNotFoundError, ImportError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from None
     cfg.launcher = args.launcher
     if args.work_dir is not None:

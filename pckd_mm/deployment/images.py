@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import List, Sequence, Union
 
+import cv2
 import torch
 from mmcv.transforms import Compose
 from torch import Tensor
@@ -11,7 +12,8 @@ from pckd_mm.registry import TRANSFORMS
 
 __all__ = ["ENDINGS", "image_files", "read_inputs"]
 
-ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# Those that MMPretrain's data sets read, and some more.
+ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def image_files(paths: Sequence[Union[str, Path]], most: int = 0) -> List[str]:
@@ -53,7 +55,17 @@ def read_inputs(files: Sequence[str], pipeline: Sequence[dict]) -> Tensor:
 
     Returns:
         Tensor: Images before they are normalised, shape (N, C, H, W), 0 to 255.
+
+    Raises:
+        ValueError: For a file that is no image.
     """
     steps = Compose([TRANSFORMS.build(dict(step)) for step in pipeline])
-    images = [steps(dict(img_path=file, img_id=i)) for i, file in enumerate(files)]
+    images = []
+    for index, file in enumerate(files):
+        try:
+            images.append(steps(dict(img_path=file, img_id=index)))
+        except (AssertionError, OSError, ValueError, cv2.error) as error:
+            raise ValueError(
+                f"{file} cannot be read as an image; expected one: leave it out."
+            ) from error
     return torch.stack([image["inputs"] for image in images]).float()

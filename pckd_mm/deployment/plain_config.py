@@ -13,6 +13,8 @@ from pckd_mm.utils.config import load_config
 
 __all__ = ["config_beside", "file_pipeline", "plain_config", "write_plain_config"]
 
+# What a file that is written here begins with.
+_HEADER = "# The student of"
 # What a ClsDataPreprocessor takes of one that makes views.
 _KEPT = ("mean", "std", "to_rgb", "to_onehot", "num_classes", "pad_size_divisor")
 
@@ -86,6 +88,7 @@ def plain_config(cfg: Config, classes: Optional[Sequence[str]] = None) -> Config
     """
     run = cfg.to_dict()
     model = dict(run["model"].get("architecture") or run["model"])
+    model.pop("pretrained", None)  # the checkpoint has all weights
     own = model.get("data_preprocessor")
     shared = run["model"].get("data_preprocessor") or run.get("data_preprocessor")
     model["data_preprocessor"] = _plain_preprocessor(shared or own, model)
@@ -136,9 +139,18 @@ def write_plain_config(
 
     Returns:
         Config: What was written.
+
+    Raises:
+        ValueError: Where another file is there.
     """
+    path = Path(out)
+    if path.is_file() and not path.read_text(encoding="utf-8").startswith(_HEADER):
+        raise ValueError(
+            f"{out} is there and is another config; expected room for that of the "
+            "student: give the checkpoint another name."
+        )
     plain = plain_config(load_config(config), classes)
-    header = f"# The student of {osp.basename(str(config))} alone.\n"
+    header = f"{_HEADER} {osp.basename(str(config))} alone.\n"
     Path(out).write_text(header + plain.pretty_text, encoding="utf-8")
     return plain
 

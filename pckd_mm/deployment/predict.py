@@ -103,6 +103,12 @@ def _detect(
         yield file, sample, found
 
 
+def _flat(file: str) -> str:
+    """A file's name with its folder's, so that two of one name are told apart."""
+    path = Path(file)
+    return "_".join(filter(None, [path.parent.name, path.name]))
+
+
 def _draw(
     plain: Config,
     file: str,
@@ -113,7 +119,7 @@ def _draw(
 ) -> None:
     """Draw what was found in an image, as its library does it."""
     image = imread(file, channel_order="rgb")
-    out = str(folder / f"{Path(file).stem}.png")
+    out = str(folder / f"{_flat(file)}.png")
     if "visualizer" in plain:
         visualizer = VISUALIZERS.build(
             dict(type="mmdet.DetLocalVisualizer", name=_NAME)

@@ -58,6 +58,16 @@ def try_imports(names: Sequence[str]) -> Dict[str, Any]:
     return found
 
 
+# What brings a module of another name.
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "pkg_resources": "'setuptools<82'",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
+
 def check_imports() -> List[Finding]:
     """Import everything that training needs.
 
@@ -126,5 +136,6 @@ def _advice(name: str, error: str) -> str:
         )
     if "No module named" in error:
         missing = error.rpartition("No module named")[2].strip(" '\"").split(".")[0]
-        return f"{what}: pip install {missing}."
+        if missing != "mmcv":  # of which the requirements say which
+            return f"{what}: pip install {_DISTRIBUTIONS.get(missing, missing)}."
     return f"{what}: install the versions that are named above together, in one call."

@@ -134,4 +134,6 @@ class SharedLoader:
 
     def __iter__(self) -> Iterator[ReadyBatch]:
         for iteration in range(len(self)):
-            yield self._taker.take((self._epoch(), iteration))
+            batch = self._taker.take((self._epoch(), iteration))
+            # What is in shared memory is everyone's, and a step may write into it.
+            yield batch.clone()

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from pckd_mm.analysis import published
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.methods import load_method, method_names, with_loss
+from pckd_mm.utils.shipped import beside_configs
 
 from .job import ExperimentError
 
@@ -39,7 +40,7 @@ def derive_runs(
     """
     try:
         cfg = load_config(config)
-    except (FileNotFoundError, ImportError, ValueError) as error:
+    except (FileNotFoundError, ImportError, RuntimeError, ValueError) as error:
         raise ExperimentError(str(error)) from None
     model = cfg.model
     if not {"teacher", "architecture"} <= model.keys():
@@ -55,8 +56,10 @@ def derive_runs(
         name = published.METHODS.get(method, method)
         runs[name] = _write(folder, method, _with_method(cfg, method, config))
     runs[published.METHODS.get(own, own) if own else Path(config).stem] = config
-    checkpoint = model.get("teacher_ckpt")
-    if checkpoint and Path(checkpoint).is_file():
+    checkpoint = beside_configs(model.get("teacher_ckpt") or "")
+    # What a call before this one trained from this config is that config's.
+    is_own = Path(checkpoint).resolve().is_relative_to(folder.parent.resolve())
+    if Path(checkpoint).is_file() and not is_own:
         return checkpoint, runs
     return _write(folder, "teacher", _plain(cfg, "teacher")), runs
 
@@ -74,6 +77,11 @@ def _write(folder: Path, name: str, cfg: Config) -> str:
 def _plain(cfg: Config, who: str) -> Config:
     """The config that trains one of the two networks by itself."""
     values = cfg.to_dict()
+    shared = values["model"].get("data_preprocessor")
+    if shared is not None:
+        views = _name(shared.get("type") or "").startswith("RotatedViews")
+        shared = {name: v for name, v in shared.items() if name != "num_views"}
+        values["data_preprocessor"] = {**shared, **({"num_views": 1} if views else {})}
     values["model"] = values["model"][who]
     values["custom_hooks"] = _other_hooks(values)
     return Config(values)
@@ -89,8 +97,8 @@ def _with_method(cfg: Config, method: str, config: str) -> Config:
     given = values["model"]
     model = base.model.to_dict()
     student = with_loss(given["architecture"], model.pop("architecture", {}))
-    kept = ("teacher", "teacher_ckpt", "teacher_config", "input_shape")
-    model.update({name: given[name] for name in kept if name in given})
+    own = ("type", "distiller", "num_views", "architecture")
+    model.update({name: v for name, v in given.items() if name not in own})
     values["model"] = dict(model, architecture=student)
     values["custom_hooks"] = [*_other_hooks(values), *base.get("custom_hooks", [])]
     return Config(values)

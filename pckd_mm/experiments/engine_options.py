@@ -27,7 +27,8 @@ def add_engine_options(parser: argparse.ArgumentParser, students: bool = False) 
             metavar="N",
             help="train up to N students of one teacher, data and schedule at a time, "
             "on one device, and run the teacher once for all of them; their images "
-            "come in one order and with the same views, whatever their seeds [8]",
+            "come in one order and with the same views, whatever their seeds; write it "
+            "behind a config [8]",
         )
     parser.add_argument(
         "--jobs",

@@ -33,9 +33,11 @@ def hold_out(cfg: Config, share: float, seed: int = SEED) -> None:
     train, owner = _innermost(cfg, "train_dataloader")
     val, val_owner = _innermost(cfg, "val_dataloader")
     held = deepcopy(train)
-    held.test_mode = True
-    if "pipeline" in val:
-        held.pipeline = val.pipeline
+    # Of a part that is held out already, the images are read inside of it.
+    inner, shown = (d.dataset if _is_held_out(d) else d for d in (held, val))
+    inner.test_mode = True
+    if "pipeline" in shown:
+        inner.pipeline = shown.pipeline
     shared = dict(type=HELD_OUT, share=share, seed=seed)
     owner.dataset = ConfigDict(dataset=train, part="train", **shared)
     val_owner.dataset = ConfigDict(dataset=held, part="val", **shared)
@@ -43,10 +45,15 @@ def hold_out(cfg: Config, share: float, seed: int = SEED) -> None:
     cfg.test_evaluator = deepcopy(cfg.val_evaluator)
 
 
+def _is_held_out(dataset: ConfigDict) -> bool:
+    kind = dataset.get("type")
+    return str(getattr(kind, "__name__", kind)).endswith("held_out_part")
+
+
 def _innermost(cfg: Config, loader: str) -> Tuple[ConfigDict, ConfigDict]:
     """The data set that reads the images, and what it is the ``dataset`` of."""
     owner: Any = cfg[loader]
-    while "dataset" in owner.dataset:
+    while "dataset" in owner.dataset and not _is_held_out(owner.dataset):
         owner = owner.dataset
     if "datasets" in owner.dataset:
         raise ValueError(

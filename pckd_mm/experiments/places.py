@@ -97,5 +97,5 @@ def find_places(
         )
     places = places[:jobs]
     if threads is None and "OMP_NUM_THREADS" not in os.environ:
-        threads = max(1, cores() // len(places) // gpus_per_run // together)
+        threads = max(1, cores() // len(places) // gpus_per_run)
     return places, threads

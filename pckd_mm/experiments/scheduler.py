@@ -196,13 +196,15 @@ class Scheduler:
             if not free or not self._is_ready(run):
                 continue
             ready = [other for other in self.waiting if self._is_ready(other)]
-            group = filter(self._prepare, self.sharing.group(run, ready))
-            left = list(islice(group, self.sharing.size))
+            together = self.sharing.group(run, ready)
+            # No device idles while another has all of a group.
+            size = min(self.sharing.size, -(-len(together) // len(free)))
+            left = list(islice(filter(self._prepare, together), size))
             if not left:
                 continue
             lead = self.sharing.lead(left)
             if lead not in left:
-                lead.prepare(fresh=True)
+                lead.prepare()
             self.executor.start(lead, free[0])
             # Ended first, it would fail the others.
             self.running.update(dict.fromkeys([*left, lead], free[0]))

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config, ConfigDict
 
@@ -16,12 +16,17 @@ from .job import Job, Settings
 __all__ = ["Sharing", "TeacherRun", "share_teacher", "shared_part"]
 
 HOOK = "shared_teacher"
+# Folder of what the teachers' processes log.
+SHARED = "shared_teacher"
 # Order of the images and views are the same for all students, whatever their seeds.
 SEED = 0
 # What trains the student alone, and may differ between students.
 _OWN_OF_WRAPPER = ("optimizer", "constructor", "paramwise_cfg", "clip_grad")
 _OF_TEACHER = ("teacher", "teacher_ckpt", "teacher_config", "teacher_input_size")
 _OF_TEACHER += ("swap_teacher_channels", "teacher_module_inplace")
+# Hooks of a config that have nothing to do with the training images.
+_STUDENTS_OWN = ("EMAHook", "EarlyStoppingHook", "ExportStudentHook")
+_STUDENTS_OWN += ("PreviewRecordHook", "SampleLabelsHook")
 # Hooks that make the teacher's process what the students' would be.
 _KEPT_HOOKS = ("num_views", "preflight", "reseed", "runtime_info", "sampler_seed")
 _KEPT_HOOKS += ("speed_up",)
@@ -65,25 +70,38 @@ def share_teacher(cfg: Config) -> None:
             "--share-teacher found distill_deliveries, which a student and its teacher "
             "exchange in a step; expected none: leave one of both out."
         )
-    loop = cfg.train_cfg.get("type", "EpochBasedTrainLoop")
+    loop = _name(cfg.train_cfg.get("type", "EpochBasedTrainLoop"))
     if loop != "EpochBasedTrainLoop":
         raise ValueError(
             f"--share-teacher found the training loop {loop}; expected "
             "EpochBasedTrainLoop: leave --share-teacher out."
         )
+    for hook in cfg.get("custom_hooks") or []:
+        if _name(hook["type"]) not in _STUDENTS_OWN:
+            raise ValueError(
+                f"--share-teacher found the hook {_name(hook['type'])}, which may "
+                "change or read the training images, and these come from another "
+                f"process; expected hooks among {', '.join(_STUDENTS_OWN)}: leave one "
+                "of both out."
+            )
     hooks = dict(cfg.get("default_hooks") or {})
     hooks[HOOK] = dict(type="pckd_mm.SharedTeacherHook")
     cfg.default_hooks = hooks
 
 
 def _kind(part: Mapping) -> str:
-    kind = part.get("type") or "ClsDataPreprocessor"
-    kind = kind if isinstance(kind, str) else kind.__name__
-    return kind.rpartition(".")[2]
+    return _name(part.get("type") or "ClsDataPreprocessor")
+
+
+def _name(kind: Any) -> str:
+    """Name of a class, or of what a config names, without its scope."""
+    return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
 
 
 def _preprocessor(cfg: Config) -> Mapping:
-    return cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    model = cfg.model
+    own = model.architecture.get("data_preprocessor")  # where there is no other
+    return model.get("data_preprocessor") or cfg.get("data_preprocessor") or own or {}
 
 
 def shared_part(cfg: Config) -> Optional[str]:
@@ -178,6 +196,8 @@ class TeacherRun(Job):
     ) -> None:
         """Start the process and those of the runs, each connected to it."""
         place = {**(place or {}), TEACHER_LOG: str(self.log)}
+        if threads is not None:  # of the place, which all of them share
+            threads = max(1, threads // (len(self.students) + 1))
         with ExitStack() as stack:  # so that each end is in one process alone
             pairs = [socket.socketpair() for _ in self.students]
             for end in sum(pairs, ()):
@@ -226,7 +246,7 @@ class Sharing:
         if _part(first) is None:
             return first
         name = f"{first.folder.parent.name}_{first.folder.name}"
-        folder = first.folder.parent.parent / "shared_teacher" / name
+        folder = first.folder.parent.parent / SHARED / name
         return TeacherRun(folder, first.settings, list(runs))
 
 

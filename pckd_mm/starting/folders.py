@@ -111,15 +111,15 @@ def _splits(root: Path) -> Dict[str, str]:
     """The folders of splits; the root is all of the training where there is none."""
     names = {entry.name.lower(): entry.name for entry in _folders(root)}
     found = {
-        split: next(names[name] for name in known if name in names)
+        split: next(names[n] for n in known if n in names and _folders(root / names[n]))
         for split, known in _SPLITS.items()
-        if any(name in names for name in known)
+        if any(name in names and _folders(root / names[name]) for name in known)
     }
     return found if "train" in found else {"train": ""}
 
 
 def _folders(root: Path) -> List[Path]:
-    return sorted(e for e in root.iterdir() if e.is_dir() and e.name[0] not in "._")
+    return sorted(entry for entry in root.iterdir() if entry.is_dir())
 
 
 def _classes(root: Path, splits: Dict[str, str]) -> List[str]:
@@ -129,6 +129,12 @@ def _classes(root: Path, splits: Dict[str, str]) -> List[str]:
         raise UnknownLayoutError(
             f"{root / splits['train']} has {len(classes)} folders of classes; expected "
             "two or more, each with the images of a class."
+        )
+    hidden = [name for name in classes if name[0] in "._"]
+    if hidden:
+        raise UnknownLayoutError(
+            f"{root / splits['train']} has a folder {hidden[0]}, which would be a "
+            "class; expected folders of classes alone: move it elsewhere."
         )
     for name in classes:
         if not name.isprintable():

@@ -230,7 +230,7 @@ def search(
     )
     resources = dict(cpu=cluster.cpus, gpu=cluster.gpus)
     places = min(jobs or count, max(1, cluster.room()))
-    storage = ledger.folder.parent / "ray"
+    storage = ledger.folder.parent / ".ray_search"
     with _environment(), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:

@@ -179,7 +179,10 @@ def _number(text: str, like: Any) -> Any:
     if isinstance(like, bool):
         return {"True": True, "False": False}.get(text, text)
     try:
-        return type(like)(_plain(text)) if _is_number(like) else text
+        if not _is_number(like):
+            return text
+        value = _plain(text)
+        return float(value) if isinstance(like, float) else value
     except ValueError:
         return text
 

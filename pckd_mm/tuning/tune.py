@@ -1,5 +1,6 @@
 """A search from a config to the winner."""
 
+import hashlib
 import shlex
 import time
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from pckd_mm.experiments.plan import teacher_of
 from pckd_mm.experiments.ray_cluster import RayCluster
 from pckd_mm.experiments.scheduler import duration
 from pckd_mm.utils.files import write_whole
+from pckd_mm.utils.shipped import beside_configs, find_config
 
 from .report import Found, write_report
 from .search import search
@@ -119,6 +121,7 @@ def tune(
     ledger = Ledger(tuning.work_dir / "trials", runs, _what(tuning, first))
     left = tuning.count - sum(trial.is_over for trial in ledger.trials())
     if left > 0:
+        _require_teacher(tuning, first, teacher)
         check_buildable([first])
         if teacher is not None and teacher.is_left:
             _train(teacher, make_executor)
@@ -160,7 +163,8 @@ def _trial_runs(tuning: Tuning) -> "tuple[TrialRuns, Optional[Run]]":
 def _what(tuning: Tuning, first: Run) -> Dict[str, Any]:
     """What tells one search from another; it may have more trials later."""
     return dict(
-        config=tuning.config,
+        config=find_config(tuning.config),
+        what_it_says=hashlib.sha256(first.settled.encode()).hexdigest()[:16],
         search=list(map(str, tuning.ranges)),
         seed=tuning.seed,
         epochs=first.epochs,
@@ -169,6 +173,19 @@ def _what(tuning: Tuning, first: Run) -> Dict[str, Any]:
         teacher=first.cfg.model.get("teacher_ckpt"),
         options=tuning.settings.option_list(),
     )
+
+
+def _require_teacher(tuning: Tuning, first: Run, teacher: Optional[Run]) -> None:
+    """Refuse a distillation whose teacher is not there and will not be trained."""
+    own = first.cfg.model.get("teacher_ckpt")
+    if not first.distils or teacher is not None or not own or "://" in own:
+        return
+    if not Path(beside_configs(own)).is_file():
+        raise ExperimentError(
+            f"There is no teacher_ckpt {own} for {tuning.config}; expected the file, "
+            "which pckd compare trains, or --teacher with a checkpoint or with the "
+            "config that trains it."
+        )
 
 
 def _train(teacher: Run, make_executor: Callable[[], Executor]) -> None:
@@ -264,10 +281,13 @@ def _winner(tuning: Tuning, found: Found, facts: Mapping[str, Any]) -> List[str]
     source = tuning.teacher or run.cfg.model.get("teacher_config")
     compare += ["--teacher", str(source)] if source else []
     compare += ["--run", f"as in the config={tuning.config}", "--run"]
-    compare += [f"found={path}", "--seeds", "0", "1", "2", *settings.amp_option()]
+    compare += [f"found={path}", "--seeds", "0", "1", "2"]
+    compare += [*settings.amp_option(), *settings.gpus_option()]
     again = [*compare, "--val-share", str(tuning.settings.val_share)]
+    options = settings.option_list()
     for command, folder in ((again, "held_out"), (compare, "test")):
         command += ["--work-dir", str(tuning.work_dir / folder)]
+        command += ["--cfg-options", *options] if options else []
     return [
         f"The winner is trial {best.number}, {path}. Train it on all training images:",
         _block(train),

@@ -139,6 +139,7 @@ class Taker:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._last: Optional[Step] = None
 
     def take(self, step: Step) -> Any:
         """Wait for the batch of a step.
@@ -151,8 +152,16 @@ class Taker:
             Any: What was given; of the step before nothing is in use any more.
 
         Raises:
-            RuntimeError: Where the giver is gone.
+            RuntimeError: Where the giver is gone, and for a step that is not behind
+                the last one.
         """
+        if self._last is not None and step <= self._last:
+            raise RuntimeError(
+                f"The batch of step {step} was asked for behind that of {self._last}; "
+                "expected that the training images are gone through once in an epoch: "
+                "leave out the hook that does it again, or --share-teacher."
+            )
+        self._last = step
         try:
             self._connection.send(step)
             given, parcel = self._connection.recv()

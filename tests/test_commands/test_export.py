@@ -73,7 +73,8 @@ def test_predictions_are_drawn_and_written(run, tmp_path, capsys):
     out, file = tmp_path / "drawn", tmp_path / "found.json"
     command = ["predict", str(run / "epoch_6.pth"), str(run / "photos")]
     assert main([*command, "--out", str(out), "--json", str(file), "--top=2"]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["0.png", "1.png", "2.png"]
+    drawn = [f"photos_{index}.png.png" for index in range(3)]
+    assert sorted(path.name for path in out.iterdir()) == drawn
     found = json.loads(file.read_text())
     assert [len(entry["found"]) for entry in found] == [2, 2, 2]
     first, second = (entry["score"] for entry in found[0]["found"])
@@ -95,7 +96,7 @@ def test_a_detector(run, tmp_path, capsys):
     out, file = tmp_path / "drawn", tmp_path / "found.json"
     command = ["predict", str(path), str(run / "photos" / "0.png"), "--score=0"]
     assert main([*command, "--out", str(out), "--json", str(file)]) == 0
-    assert (out / "0.png").is_file()
+    assert (out / "photos_0.png.png").is_file()
     (entry,) = json.loads(file.read_text())
     assert entry["found"], "an untrained detector finds what is not there"
     for found in entry["found"]:
@@ -105,6 +106,19 @@ def test_a_detector(run, tmp_path, capsys):
 
     assert main(["export", str(path), str(tmp_path / "a.onnx")]) == 1
     assert "FasterRCNN, whose operators" in capsys.readouterr().err
+
+
+def test_another_config_is_not_overwritten(run, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("mine = 1\n")
+    assert main(["export", str(run / "epoch_6.pth"), str(tmp_path / "mine.pth")]) == 1
+    assert "mine.py is there and is another config" in capsys.readouterr().err
+    assert (tmp_path / "mine.py").read_text() == "mine = 1\n"
+
+
+def test_a_file_that_is_no_image_is_named(run, tmp_path, capsys):
+    (tmp_path / "bad.png").write_text("no image")
+    assert main(["predict", str(run / "epoch_6.pth"), str(tmp_path / "bad.png")]) == 1
+    assert "bad.png cannot be read as an image" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

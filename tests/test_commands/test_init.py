@@ -56,14 +56,36 @@ def test_from_a_folder_to_what_is_compared(data, tmp_path, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_a_teacher_that_is_there_is_taken(data, tmp_path):
+def test_a_teacher_from_elsewhere_is_taken(data, tmp_path):
     main(["init", "--data", "photos", "--size=32", "--epochs=3", "--out=mine.py"])
     checkpoint = tmp_path / "work_dirs" / "mine" / "teacher" / "epoch_3.pth"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
     args = parse(["compare", "mine.py"])
     check(args)
-    assert args.teacher == "work_dirs/mine/teacher/epoch_3.pth"
+    # That of an earlier call is the config's, which may have changed since.
+    assert args.teacher == "work_dirs/mine/configs/teacher.py"
+    checkpoint.rename(tmp_path / "elsewhere.pth")
+    text = (tmp_path / "mine.py").read_text()
+    text = text.replace("work_dirs/mine/teacher/epoch_3.pth", "elsewhere.pth")
+    (tmp_path / "mine.py").write_text(text)
+    args = parse(["compare", "mine.py"])
+    check(args)
+    assert args.teacher == "elsewhere.pth"
+
+
+def test_normalisation_of_the_model_goes_to_all(data, tmp_path):
+    main(["init", "--data", "photos", "--size=32", "--epochs=3", "--out=mine.py"])
+    more = "\nmodel.data_preprocessor = dict(mean=[1, 2, 3], std=[4, 5, 6])\n"
+    with open(tmp_path / "mine.py", "a") as file:
+        file.write(more)
+    args = parse(["compare", "mine.py"])
+    check(args)
+    runs = dict(run.split("=") for run in args.run)
+    alone, kd = (load_config(runs[name]) for name in ("student alone", "KD"))
+    assert alone.data_preprocessor.mean == [1, 2, 3]
+    assert "num_views" not in alone.data_preprocessor
+    assert kd.model.data_preprocessor.std == [4, 5, 6]
 
 
 def test_broken_files_and_classes_with_few_images_are_named(data, capsys):

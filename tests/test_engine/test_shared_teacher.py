@@ -7,6 +7,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 from pckd_mm.engine.shared_teacher import SharedLoader, Student, TeacherPass
+from pckd_mm.models.data_preprocessors.ready_batch import ReadyBatch
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.randomness import reseed
 from tests.builders import classifier, small_method
@@ -102,8 +103,19 @@ def test_one_record_for_all_that_have_it_in_common():
 
 def test_a_loader_whose_batches_come_from_elsewhere():
     asked = []
-    taker = SimpleNamespace(take=lambda step: asked.append(step) or f"batch {step}")
+
+    def take(step):
+        asked.append(step)
+        return ReadyBatch(shared, [step], dict(logits=[shared]))
+
+    shared = torch.ones(2)
+    taker = SimpleNamespace(take=take)
     loader = SharedLoader([1, 2], taker, lambda: 5)
-    assert list(loader) == ["batch (5, 0)", "batch (5, 1)"] and len(loader) == 2
+    first, second = loader
+    assert len(loader) == 2 and second["data_samples"] == [(5, 1)]
+    # What a step writes into its batch is nobody else's.
+    first["inputs"].zero_()
+    first.records["logits"][0].zero_()
+    assert shared.tolist() == second["inputs"].tolist() == [1, 1]
     assert asked == [(5, 0), (5, 1)]
     assert loader.index(2) == 1  # all else is the loader's own

@@ -70,7 +70,7 @@ def test_one_run_on_each_gpu_unless_told_otherwise(
     [
         (0, None, {}, 4),
         (0, None, dict(jobs=16), 1),
-        (0, None, dict(together=4), 2),
+        (0, None, dict(together=4), 8),
         (1, None, {}, 8),
         (4, None, {}, 2),
         (4, None, dict(gpus_per_run=2), 2),

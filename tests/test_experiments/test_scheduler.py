@@ -57,7 +57,7 @@ class FakeRun:
     def outcome(self):
         return f"{self.metric.name} 70.00"
 
-    def prepare(self, fresh):
+    def prepare(self, fresh=False):
         self.fresh = fresh
         self.is_finished = self.is_finished and not fresh
 

@@ -82,6 +82,17 @@ def an_empty_class(root):
     (root / "dog").mkdir()
 
 
+def a_hidden_folder(root):
+    for name in ("cat", "dog", ".ipynb_checkpoints"):
+        photos(root / name, 1)
+
+
+def test_a_class_may_be_called_as_a_split(tmp_path):
+    for name in ("train", "bus", "car"):
+        photos(tmp_path / name, 1)
+    assert look_at(tmp_path).classes == ["bus", "car", "train"]
+
+
 @pytest.mark.parametrize(
     "make, reason",
     [
@@ -96,6 +107,7 @@ def an_empty_class(root):
         ),
         (an_empty_class, "dog has no image that can be read, as 1 of 2 classes"),
         (other_classes, "have different folders .cow, dog.; expected the same classes"),
+        (a_hidden_folder, "has a folder .ipynb_checkpoints, which would be a class"),
         (voc, "laid out like Pascal VOC, data of detectors"),
         (coco, "laid out like COCO, data of detectors"),
     ],

@@ -3,6 +3,7 @@
 import pytest
 from mmengine.runner import Runner
 
+from pckd_mm.experiments.hold_out import hold_out
 from pckd_mm.registry import MODELS
 from pckd_mm.starting import networks
 from pckd_mm.starting.folders import look_at
@@ -83,6 +84,32 @@ def test_folders_of_splits_are_taken_as_they_are(tmp_path, monkeypatch):
     cfg = write(tmp_path / "photos", tmp_path / "mine.py", monkeypatch)
     counts = {name: len(paths(loader)) for name, loader in loaders(cfg).items()}
     assert counts == dict(train=10, val=6, test=4)
+
+
+def test_a_test_folder_is_never_trained_on(tmp_path, monkeypatch):
+    for split, count in (("train", 20), ("test", 4)):
+        for name in ("cat", "dog"):
+            photos(tmp_path / "photos" / split / name, count)
+    cfg = write(tmp_path / "photos", tmp_path / "mine.py", monkeypatch)
+    found = {name: paths(loader) for name, loader in loaders(cfg).items()}
+    assert len(found["train"] | found["val"]) == 40 and len(found["test"]) == 8
+    assert not any("/test/" in path for path in found["train"] | found["val"])
+    assert not found["train"] & found["val"]
+
+
+def test_settings_are_chosen_on_a_part_of_the_training_part(tmp_path, monkeypatch):
+    for name in ("cat", "dog"):
+        photos(tmp_path / "photos" / name, 60)
+    cfg = write(tmp_path / "photos", tmp_path / "mine.py", monkeypatch)
+    before = {name: paths(loader) for name, loader in loaders(cfg).items()}
+    hold_out(cfg, 0.2)
+    after = {name: paths(loader) for name, loader in loaders(cfg).items()}
+    assert after["train"] | after["val"] == before["train"]
+    assert not after["train"] & after["val"] and len(after["val"]) > 10
+    # The images that the config validates on are read by nobody.
+    assert not before["val"] & (after["train"] | after["val"] | after["test"])
+    image = Runner.build_dataloader(cfg.val_dataloader, seed=0).dataset[0]["inputs"]
+    assert image.shape == (3, 32, 32)
 
 
 def test_the_name_of_the_config(tmp_path):

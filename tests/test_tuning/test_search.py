@@ -204,7 +204,7 @@ def test_killed_twice_it_finds_the_optimum_and_loses_no_trial(tmp_path):
     assert not any("cut off" in state for _, _, state in trials)
     best = max(value for _, value, state in trials if state == "finished")
     assert best >= 0.9 * OPTIMUM
-    assert math.isfinite(best) and not (tmp_path / "ray").exists()
+    assert math.isfinite(best) and not (tmp_path / ".ray_search").exists()
     # A trial that was cut off went on behind its last epoch.
     starts = [path.read_text().split() for path in tmp_path.glob("trials/*/starts")]
     again = [int(epochs[-1]) for epochs in starts if len(epochs) > 1]

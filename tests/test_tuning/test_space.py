@@ -47,6 +47,12 @@ def test_named_settings():
     assert str(fa) == "loss_fa=5..50" and str(tau) == "loss_kd.tau=1.0,2.0,4.0"
 
 
+def test_values_are_not_cut_to_whole_numbers():
+    options = {LOSS + "loss_fa.loss_weight": 1}
+    (fa,) = find_ranges(PCKD, ["loss_fa=0.5,1,2"], options)
+    assert fa.choices == (0.5, 1, 2)
+
+
 def test_what_is_named_later_replaces_what_was_before():
     found = {e.name: e for e in find_ranges(PCKD, ["losses", "loss_fa=10..30"])}
     assert len(found) == 5 and found["loss_fa"].low == 10

@@ -5,6 +5,7 @@ from mmengine.config import read_base
 with read_base():
     from .imagenet import *  # noqa: F403
 
+endings = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 train_dataloader.update(batch_size=32, num_workers=2)  # noqa: F405
 train_dataloader.dataset = dict(  # noqa: F405
     type="pckd_mm.held_out_part",
@@ -14,6 +15,7 @@ train_dataloader.dataset = dict(  # noqa: F405
     dataset=dict(
         type="pckd_mm.CheckedCustomDataset",
         data_root="photos",
+        extensions=endings,
         pipeline=[
             dict(type="LoadImageFromFile"),
             dict(type="pckd_mm.RandomResizedCropViews", scale=224),
@@ -30,6 +32,7 @@ val_dataloader.dataset = dict(  # noqa: F405
     dataset=dict(
         type="pckd_mm.CheckedCustomDataset",
         data_root="photos",
+        extensions=endings,
         test_mode=True,
         pipeline=[
             dict(type="LoadImageFromFile"),
@@ -42,3 +45,4 @@ val_dataloader.dataset = dict(  # noqa: F405
 val_evaluator = dict(type="Accuracy", topk=(1,))
 test_dataloader = val_dataloader  # noqa: F405
 test_evaluator = val_evaluator
+del endings

@@ -3,6 +3,7 @@
 from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.structures import BaseDataElement
+from mmengine.utils import apply_to
 from torch import Tensor
 
 __all__ = ["ReadyBatch", "first_views"]
@@ -28,6 +29,13 @@ class ReadyBatch(dict):
     ) -> None:
         super().__init__(inputs=inputs, data_samples=data_samples)
         self.records = records
+
+    def clone(self) -> "ReadyBatch":
+        """The batch with views and records of its own."""
+        records = apply_to(
+            self.records, lambda value: isinstance(value, Tensor), lambda t: t.clone()
+        )
+        return ReadyBatch(self["inputs"].clone(), self["data_samples"], records)
 
     def __reduce__(self) -> Any:
         samples = [_taken_apart(sample) for sample in self["data_samples"]]
