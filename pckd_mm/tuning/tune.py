@@ -26,7 +26,7 @@ from pckd_mm.utils.shipped import beside_configs, find_config
 from .report import Found, write_report
 from .search import search
 from .space import Range
-from .trials import Ledger, Trial
+from .trials import FAILED, Ledger, Trial
 
 __all__ = ["Tuning", "tune"]
 
@@ -147,7 +147,14 @@ def tune(
             )
         finally:
             cluster.leave()
-    return _report(tuning, ledger, command)
+    table = _report(tuning, ledger, command)
+    trials = ledger.trials()
+    if trials and all(trial.ended == FAILED for trial in trials):
+        raise ExperimentError(
+            f"All {len(trials)} trials failed; {trials[0].job.log} says why. Mend it, "
+            f"and remove {tuning.work_dir} to begin anew."
+        )
+    return table
 
 
 def _trial_runs(tuning: Tuning) -> "tuple[TrialRuns, Optional[Run]]":

@@ -9,6 +9,7 @@ import sys
 import pytest
 from mmengine.config import Config
 
+from pckd_mm.utils.config import load_config
 from tests.builders import ROOT, image_folder, run_config
 
 pytest.importorskip("ray.tune")
@@ -54,6 +55,20 @@ def test_what_is_wrong_is_said_before_anything_is_trained(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert main(["tune", *argv, "--work-dir", str(tmp_path / "work")]) == 1
     assert reason in capsys.readouterr().err
+    assert not list(tmp_path.glob("work/trials/*"))
+
+
+def test_a_teacher_that_is_not_there_ends_it_before_the_first_trial(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(ROOT)
+    cfg = load_config(PCKD)
+    cfg.model.pop("teacher_config")
+    cfg.model.teacher_ckpt = "nowhere/teacher.pth"
+    path = tmp_path / "mine.py"
+    path.write_text(cfg.pretty_text)
+    assert main(["tune", str(path), "--work-dir", str(tmp_path / "work")]) == 1
+    assert "no teacher_ckpt nowhere/teacher.pth for" in capsys.readouterr().err
     assert not list(tmp_path.glob("work/trials/*"))
 
 

@@ -200,10 +200,11 @@ def test_students_of_one_teacher_are_started_together(leads, capsys):
     assert "[8/8 runs]" in printed
 
 
-def test_those_who_share_have_one_place(leads):
-    runs = [Student("a1"), Student("a2"), FakeRun("alone")]
-    Scheduler(runs, TWO, sharing=Sharing(3)).train()
-    assert leads == [["a1", "a2"]] and all(run.is_finished for run in runs)
+def test_no_place_idles_while_another_has_all_of_a_group(leads):
+    runs = [Student(f"a{number}") for number in range(1, 5)]
+    Scheduler(runs, TWO, sharing=Sharing(8)).train()
+    assert leads == [["a1", "a2"], ["a3", "a4"]]
+    assert all(run.is_finished for run in runs)
 
 
 def test_a_student_that_fails_leaves_the_others(leads):
