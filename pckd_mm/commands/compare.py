@@ -14,6 +14,12 @@ is trained once from the config's teacher_config. Configs of any other name:
       --run mine=kd/cifar100_resnet56_resnet20 \\
       --seeds 0 1 2 --work-dir work_dirs/resnet56_resnet20
 
+A distillation's config of your own, such as pckd init writes, is enough:
+
+  pckd compare photos_resnet34_mobilenet_v2.py
+
+trains its teacher, its student alone, with KD, and with the config itself.
+
 Started again after an interruption, the same command goes on: runs that are finished
 are not repeated, a run that was cut off continues from its last checkpoint. A run
 whose config, seed or teacher has changed is trained anew; what was there is kept, as
