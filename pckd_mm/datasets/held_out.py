@@ -3,7 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -98,6 +98,7 @@ def held_out_part(
     share: float = 0.1,
     seed: int = 0,
     by: str = "draw",
+    pipeline: Optional[Sequence[dict]] = None,
 ) -> BaseDataset:
     """A data set for classification with one part of its images.
 
@@ -114,6 +115,8 @@ def held_out_part(
         seed (int): Seed of the draw. Defaults to 0.
         by (str): ``'draw'`` for :func:`stratified_split`, or ``'content'`` for
             :func:`content_split`, of data sets that read files. Defaults to 'draw'.
+        pipeline (Sequence[dict], optional): Steps of the data set in place of its own;
+            here tools that predict files look for them. Defaults to None.
 
     Returns:
         BaseDataset: The data set, of its own class, with that part of its images.
@@ -131,7 +134,8 @@ def held_out_part(
             f"held_out_part found by={by!r}; expected 'draw' or 'content'."
         )
     if isinstance(dataset, dict):
-        dataset = DATASETS.build(dataset)
+        steps = {} if pipeline is None else {"pipeline": pipeline}
+        dataset = DATASETS.build({**dataset, **steps})
     dataset.full_init()
     labels, paths = [], []
     for index in range(len(dataset)):

@@ -34,10 +34,10 @@ def hold_out(cfg: Config, share: float, seed: int = SEED) -> None:
     val, val_owner = _innermost(cfg, "val_dataloader")
     held = deepcopy(train)
     # Of a part that is held out already, the images are read inside of it.
-    inner, shown = (d.dataset if _is_held_out(d) else d for d in (held, val))
+    inner = held.dataset if _is_held_out(held) else held
     inner.test_mode = True
-    if "pipeline" in shown:
-        inner.pipeline = shown.pipeline
+    if "pipeline" in val:
+        held.pipeline = val.pipeline
     shared = dict(type=HELD_OUT, share=share, seed=seed)
     owner.dataset = ConfigDict(dataset=train, part="train", **shared)
     val_owner.dataset = ConfigDict(dataset=held, part="val", **shared)

@@ -74,7 +74,7 @@ def test_it_ends_with_its_students(make):
     assert [batch for batch, _, _ in one] == list("abca")
     assert {number for _, number, _ in one} == {0} and other[0][:2] == ("a", 1)
     assert one[3][2] == other[0][2]
-    assert loop.epoch in (8, 9)
+    assert 8 <= loop.epoch < 12  # it may be some batches ahead
     assert ("before_train_epoch", 7, 21) in loop.hooks
     assert ("before_train_iter", 8, 24) in loop.hooks
 

@@ -34,13 +34,13 @@ val_dataloader.dataset = dict(  # noqa: F405
         data_root="photos",
         extensions=endings,
         test_mode=True,
-        pipeline=[
-            dict(type="LoadImageFromFile"),
-            dict(type="ResizeEdge", scale=256, edge="short"),
-            dict(type="CenterCrop", crop_size=224),
-            dict(type="PackInputs"),
-        ],
     ),
+    pipeline=[
+        dict(type="LoadImageFromFile"),
+        dict(type="ResizeEdge", scale=256, edge="short"),
+        dict(type="CenterCrop", crop_size=224),
+        dict(type="PackInputs"),
+    ],
 )
 val_evaluator = dict(type="Accuracy", topk=(1,))
 test_dataloader = val_dataloader  # noqa: F405
