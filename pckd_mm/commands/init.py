@@ -16,6 +16,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from pckd_mm.utils.options import require_at_least, require_share
+
 from .completion import DIRECTORY, FILE
 
 # Fewer images of a class to train on are worth a word.
@@ -80,14 +82,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: Exit status.
     """
-    if not 0 < args.val_share < 1:
-        args.parser.error(
-            f"--val-share is {args.val_share}; expected a share between 0 and 1"
-        )
-    for option in ("size", "epochs"):
-        value = getattr(args, option)
-        if value is not None and value < 1:
-            args.parser.error(f"--{option} is {value}; expected 1 or more")
+    require_share(args.parser, args)
+    require_at_least(args.parser, args, dict(size=1, epochs=1))
     try:
         return _write(args)
     except (OSError, ValueError) as error:

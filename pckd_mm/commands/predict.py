@@ -13,6 +13,8 @@ import json
 import sys
 from pathlib import Path
 
+from pckd_mm.utils.options import require_at_least
+
 from .completion import CONFIG, DIRECTORY, FILE
 
 
@@ -68,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from pckd_mm.deployment.plain_config import config_beside
     from pckd_mm.deployment.predict import predict
 
-    if args.top < 1:
-        args.parser.error(f"--top is {args.top}; expected 1 or more")
+    require_at_least(args.parser, args, dict(top=1))
     try:
         files = image_files(args.images)
         if args.json is not None:

@@ -31,6 +31,7 @@ from pckd_mm.experiments.engine_options import (
     make_executor,
 )
 from pckd_mm.experiments.places import find_places
+from pckd_mm.utils.options import require_at_least, require_share
 from pckd_mm.utils.precision import add_amp_options
 from pckd_mm.utils.shipped import find_config
 
@@ -109,14 +110,8 @@ def check(args: argparse.Namespace) -> None:
     """
     parser = args.parser
     check_engine_options(parser, args)
-    for option, least in (("trials", 1), ("grace", 1)):
-        value = getattr(args, option)
-        if value is not None and value < least:
-            parser.error(f"--{option} is {value}; expected {least} or more")
-    if not 0 < args.val_share < 1:
-        parser.error(
-            f"--val-share is {args.val_share}; expected a share between 0 and 1"
-        )
+    require_at_least(parser, args, dict(trials=1, grace=1))
+    require_share(parser, args)
 
 
 def run(args: argparse.Namespace) -> int:

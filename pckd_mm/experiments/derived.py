@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 
 from pckd_mm.analysis import published
+from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.methods import load_method, method_names, with_loss
 from pckd_mm.utils.shipped import beside_configs
@@ -79,7 +80,7 @@ def _plain(cfg: Config, who: str) -> Config:
     values = cfg.to_dict()
     shared = values["model"].get("data_preprocessor")
     if shared is not None:
-        views = _name(shared.get("type") or "").startswith("RotatedViews")
+        views = class_name(shared.get("type") or "").startswith("RotatedViews")
         shared = {name: v for name, v in shared.items() if name != "num_views"}
         values["data_preprocessor"] = {**shared, **({"num_views": 1} if views else {})}
     values["model"] = values["model"][who]
@@ -107,7 +108,7 @@ def _with_method(cfg: Config, method: str, config: str) -> Config:
 def _other_hooks(values: Dict[str, Any]) -> List[Any]:
     """The hooks that are not of a distillation."""
     hooks = values.get("custom_hooks") or []
-    return [hook for hook in hooks if _name(hook["type"]) not in _OF_DISTILLATION]
+    return [hook for hook in hooks if class_name(hook["type"]) not in _OF_DISTILLATION]
 
 
 def _method_of(cfg: Config) -> Optional[str]:
@@ -115,13 +116,9 @@ def _method_of(cfg: Config) -> Optional[str]:
 
     def kinds(model: Any) -> Dict[str, str]:
         losses = model.get("distiller", {}).get("distill_losses", {})
-        return {n: _name(loss["type"]) for n, loss in losses.items() if loss}
+        return {n: class_name(loss["type"]) for n, loss in losses.items() if loss}
 
     wanted = kinds(cfg.model)
     found = [m for m in method_names() if kinds(load_method(m).model) == wanted]
     # Of several that differ by more than their losses, the one that others vary.
     return min(found, key=len, default=None)
-
-
-def _name(kind: Any) -> str:
-    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]

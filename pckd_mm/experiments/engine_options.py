@@ -2,6 +2,8 @@
 
 import argparse
 
+from pckd_mm.utils.options import require_at_least
+
 from .executor import Executor, LocalExecutor
 from .job import ExperimentError
 from .places import find_places
@@ -74,11 +76,7 @@ def check_engine_options(
 ) -> None:
     """End with a message where a number cannot be."""
     least = ("jobs", "per_gpu", "gpus_per_run", "threads", "share_teacher")
-    for option, lowest in {**dict.fromkeys(least, 1), "retries": 0}.items():
-        value = getattr(args, option)
-        if value is not None and value < lowest:
-            option = option.replace("_", "-")
-            parser.error(f"--{option} is {value}; expected {lowest} or more")
+    require_at_least(parser, args, {**dict.fromkeys(least, 1), "retries": 0})
     if args.share_teacher and (args.ray is not None or args.gpus_per_run > 1):
         parser.error(
             "--share-teacher connects processes of one machine and one device; "

@@ -5,6 +5,8 @@ from typing import Any, Tuple
 
 from mmengine.config import Config, ConfigDict
 
+from pckd_mm.utils.class_name import class_name
+
 HELD_OUT = "pckd_mm.held_out_part"
 # A change of the draw would change what all comparisons so far were made on.
 SEED = 0
@@ -46,8 +48,7 @@ def hold_out(cfg: Config, share: float, seed: int = SEED) -> None:
 
 
 def _is_held_out(dataset: ConfigDict) -> bool:
-    kind = dataset.get("type")
-    return str(getattr(kind, "__name__", kind)).endswith("held_out_part")
+    return class_name(dataset.get("type")) == class_name(HELD_OUT)
 
 
 def _innermost(cfg: Config, loader: str) -> Tuple[ConfigDict, ConfigDict]:

@@ -5,10 +5,11 @@ from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence
 
 from mmengine.config import Config, ConfigDict
 
+from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.handout import TEACHER_LOG
 
 from .job import Job, Settings
@@ -70,16 +71,16 @@ def share_teacher(cfg: Config) -> None:
             "--share-teacher found distill_deliveries, which a student and its teacher "
             "exchange in a step; expected none: leave one of both out."
         )
-    loop = _name(cfg.train_cfg.get("type", "EpochBasedTrainLoop"))
+    loop = class_name(cfg.train_cfg.get("type", "EpochBasedTrainLoop"))
     if loop != "EpochBasedTrainLoop":
         raise ValueError(
             f"--share-teacher found the training loop {loop}; expected "
             "EpochBasedTrainLoop: leave --share-teacher out."
         )
     for hook in cfg.get("custom_hooks") or []:
-        if _name(hook["type"]) not in _STUDENTS_OWN:
+        if class_name(hook["type"]) not in _STUDENTS_OWN:
             raise ValueError(
-                f"--share-teacher found the hook {_name(hook['type'])}, which may "
+                f"--share-teacher found the hook {class_name(hook['type'])}, which may "
                 "change or read the training images, and these come from another "
                 f"process; expected hooks among {', '.join(_STUDENTS_OWN)}: leave one "
                 "of both out."
@@ -90,12 +91,7 @@ def share_teacher(cfg: Config) -> None:
 
 
 def _kind(part: Mapping) -> str:
-    return _name(part.get("type") or "ClsDataPreprocessor")
-
-
-def _name(kind: Any) -> str:
-    """Name of a class, or of what a config names, without its scope."""
-    return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
+    return class_name(part.get("type") or "ClsDataPreprocessor")
 
 
 def _preprocessor(cfg: Config) -> Mapping:

@@ -147,8 +147,8 @@ def tune(
             )
         finally:
             cluster.leave()
-    table = _report(tuning, ledger, command)
     trials = ledger.trials()
+    table = _report(tuning, trials, command)
     if trials and all(trial.ended == FAILED for trial in trials):
         raise ExperimentError(
             f"All {len(trials)} trials failed; {trials[0].job.log} says why. Mend it, "
@@ -218,7 +218,8 @@ class _Progress:
 
     def __call__(self, trial: Trial, reason: Optional[str]) -> None:
         self.told += 1
-        over = sum(other.is_over for other in self.ledger.trials())
+        trials = self.ledger.trials()
+        over = sum(other.is_over for other in trials)
         took = time.monotonic() - self.began
         left = took / self.told * (self.tuning.count - over)
         values = " ".join(f"{name}={value}" for name, value in trial.values.items())
@@ -227,12 +228,11 @@ class _Progress:
         line += f"  [{over}/{self.tuning.count} trials"
         line += f", about {duration(left)} left]" if left else "]"
         print(line, flush=True)
-        _report(self.tuning, self.ledger, self.command)
+        _report(self.tuning, trials, self.command)
 
 
-def _report(tuning: Tuning, ledger: Ledger, command: str) -> str:
+def _report(tuning: Tuning, trials: Sequence[Trial], command: str) -> str:
     """Write the report and the winner, of what there is."""
-    trials = ledger.trials()
     metric = trials[0].job.metric.name if trials else "value"
     found = Found(tuning.ranges, trials, metric)
     notes = [trial.job.note() for trial in trials if trial.is_finished]

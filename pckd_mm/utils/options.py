@@ -1,0 +1,44 @@
+"""Checks of options that several commands have."""
+
+import argparse
+from typing import Mapping
+
+__all__ = ["require_at_least", "require_share"]
+
+
+def require_at_least(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    least: Mapping[str, int],
+) -> None:
+    """End with a message where a number is too small.
+
+    Args:
+        parser (ArgumentParser): Of the command.
+        args (Namespace): The options.
+        least (Mapping[str, int]): Names of options, and the least that each may be.
+
+    Raises:
+        SystemExit: Where one is less.
+    """
+    for option, lowest in least.items():
+        value = getattr(args, option)
+        if value is not None and value < lowest:
+            name = option.replace("_", "-")
+            parser.error(f"--{name} is {value}; expected {lowest} or more")
+
+
+def require_share(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with a message where ``--val-share`` is no share.
+
+    Args:
+        parser (ArgumentParser): Of the command.
+        args (Namespace): The options.
+
+    Raises:
+        SystemExit: Where it is not between 0 and 1.
+    """
+    if not 0 < args.val_share < 1:
+        parser.error(
+            f"--val-share is {args.val_share}; expected a share between 0 and 1"
+        )
