@@ -73,7 +73,8 @@ def config_from(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     try:
         cfg = load_config(args.config, args.cfg_options)
-    except (FileNotFoundError, ImportError, RuntimeError, ValueError) as error:
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        # Another error is a module's own: its traceback says where.
         raise SystemExit(str(error)) from None
     cfg.launcher = args.launcher
     if args.work_dir is not None:
