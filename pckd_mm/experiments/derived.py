@@ -17,7 +17,8 @@ __all__ = ["ALONE", "derive_runs"]
 
 ALONE = "student alone"
 # Hooks that a distillation has, and plain training has not.
-_OF_DISTILLATION = ("ExportStudentHook", "PreviewRecordHook", "SampleLabelsHook")
+_OF_DISTILLATION = ("ExportStudentHook", "LossShareHook", "PreviewRecordHook")
+_OF_DISTILLATION += ("SampleLabelsHook",)
 
 
 def derive_runs(

@@ -27,7 +27,7 @@ _OF_TEACHER = ("teacher", "teacher_ckpt", "teacher_config", "teacher_input_size"
 _OF_TEACHER += ("swap_teacher_channels", "teacher_module_inplace")
 # Hooks of a config that have nothing to do with the training images.
 _STUDENTS_OWN = ("EMAHook", "EarlyStoppingHook", "ExportStudentHook")
-_STUDENTS_OWN += ("PreviewRecordHook", "SampleLabelsHook")
+_STUDENTS_OWN += ("LossShareHook", "PreviewRecordHook", "SampleLabelsHook")
 # Hooks that make the teacher's process what the students' would be.
 _KEPT_HOOKS = ("num_views", "preflight", "reseed", "runtime_info", "sampler_seed")
 _KEPT_HOOKS += ("speed_up",)

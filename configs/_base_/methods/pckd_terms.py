@@ -87,5 +87,6 @@ method = dict(
 
 custom_hooks = [
     dict(type="pckd_mm.ExportStudentHook"),
+    dict(type="pckd_mm.LossShareHook"),
     dict(type="pckd_mm.PreviewRecordHook"),
 ]

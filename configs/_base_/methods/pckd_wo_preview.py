@@ -5,4 +5,7 @@ with read_base():
     from .pckd import *  # noqa: F403
 
 model.distiller.preview = None  # noqa: F405
-custom_hooks = [dict(type="pckd_mm.ExportStudentHook")]  # nothing is previewed
+custom_hooks = [  # nothing is previewed
+    dict(type="pckd_mm.ExportStudentHook"),
+    dict(type="pckd_mm.LossShareHook"),
+]

@@ -5,4 +5,7 @@ model = dict(
     distiller=dict(type="PCKDDistiller", preview=None),
 )
 
-custom_hooks = [dict(type="pckd_mm.ExportStudentHook")]
+custom_hooks = [
+    dict(type="pckd_mm.ExportStudentHook"),
+    dict(type="pckd_mm.LossShareHook"),
+]

@@ -13,6 +13,7 @@ from typing import (
     Iterator,
     Optional,
     Sequence,
+    Tuple,
     Union,
 )
 
@@ -217,6 +218,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self.teacher_config = teacher_config
         self._teacher_loaded = teacher_ckpt is None and is_built
         self._progress: Optional[float] = None
+        # Called with the losses of each step while their graph is there.
+        self.on_losses: Optional[Callable[[Dict[str, Any]], None]] = None
 
     # ------------------------------------------------- what a subclass says
 
@@ -462,6 +465,21 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             **add_prefix(losses, "student"),
             **add_prefix(distill_losses, "distill"),
         }
+
+    def parse_losses(
+        self, losses: Dict[str, Union[Tensor, list]]
+    ) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """Add up what is a loss, see :class:`mmengine.model.BaseModel`.
+
+        Args:
+            losses (dict[str, Tensor | list[Tensor]]): What :meth:`loss` gives.
+
+        Returns:
+            tuple[Tensor, dict[str, Tensor]]: The sum, and what the log gets.
+        """
+        if self.on_losses is not None:
+            self.on_losses(losses)
+        return super().parse_losses(losses)
 
     def _check_gradients(self) -> None:
         """Refuse records that the layers behind them would learn nothing from.

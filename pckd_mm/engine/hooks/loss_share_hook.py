@@ -1,0 +1,128 @@
+"""What each loss is of the sum of all, and of the student's gradient."""
+
+import math
+from typing import Dict, List, Optional, Union
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from torch import Tensor
+
+from pckd_mm.registry import HOOKS
+from pckd_mm.utils.gradients import gradient_norms
+from pckd_mm.utils.wrappers import unwrap
+
+__all__ = ["GRADIENT_SHARE", "LossShareHook", "terms_of"]
+
+# What the scalars are called, in front of the name of a term.
+GRADIENT_SHARE = "gradient_share/"
+# The student's own losses together.
+STUDENT = "student"
+
+
+def terms_of(losses: Dict[str, Union[Tensor, List[Tensor]]]) -> Dict[str, Tensor]:
+    """The student's own losses together, and each of the distiller's.
+
+    Args:
+        losses (dict[str, Tensor | list[Tensor]]): What an algorithm computes.
+
+    Returns:
+        dict[str, Tensor]: Scalars by name: 'student', 'loss_kd', ...
+    """
+    terms: Dict[str, Tensor] = {}
+    for key, value in losses.items():
+        who, _, name = key.partition(".")
+        if "loss" not in name:  # an accuracy, say, which MMEngine does not add up
+            continue
+        parts = [value] if isinstance(value, Tensor) else value
+        loss = sum(part.mean() for part in parts)
+        name = STUDENT if who == "student" else name
+        terms[name] = terms[name] + loss if name in terms else loss
+    return terms
+
+
+@HOOKS.register_module()
+class LossShareHook(Hook):
+    """Measure what share each loss has of their sum, and of the student's gradient.
+
+    A loss may be large and hardly move the student. So at some steps, the first one
+    among them, the gradient of each loss is computed alone, with respect to the
+    student's parameters. Its share is its norm over the sum of all norms. It is one
+    more backward pass for each loss; the step itself is the same to the last bit. A
+    line of the log has the shares, and ``scalars.json`` has those of the gradient as
+    ``gradient_share/*``.
+
+    Where the graph cannot be walked twice, as in networks that ``--fast`` compiles, the
+    log says so, and nothing is measured.
+
+    Args:
+        times (int): How often in a training. Defaults to 50.
+        least_interval (int): Steps that are between two of them at least. Defaults to
+            100.
+    """
+
+    def __init__(self, times: int = 50, least_interval: int = 100) -> None:
+        self.times = times
+        self.least_interval = least_interval
+        self._is_off = False
+        self._found: Optional[Dict[str, Dict[str, Tensor]]] = None
+
+    def before_train(self, runner: Runner) -> None:
+        self._is_off = False
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
+        interval = max(runner.max_iters // self.times, self.least_interval)
+        if self._is_off or runner.iter % interval:
+            return
+        algorithm = unwrap(runner.model)
+        student = [w for w in algorithm.student.parameters() if w.requires_grad]
+        scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
+        scale = 1.0 if scaler is None else scaler.get_scale()
+
+        def measure(losses: Dict[str, Union[Tensor, List[Tensor]]]) -> None:
+            terms = terms_of(losses)
+            self._found = None
+            try:
+                norms = gradient_norms(terms, student, scale)
+            except RuntimeError as error:
+                self._is_off = True
+                reason = str(error).splitlines()[0]
+                print_log(
+                    f"The losses' shares in the gradient are not measured: {reason}",
+                    logger="current",
+                )
+                return
+            values = {name: loss.detach() for name, loss in terms.items()}
+            self._found = dict(loss=values, gradient=norms)
+
+        algorithm.on_losses = measure
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        unwrap(runner.model).on_losses = None
+        found, self._found = self._found, None
+        if found is None:
+            return
+        shares = {kind: _shares(values) for kind, values in found.items()}
+        if None in shares.values():
+            return
+        step = runner.iter + 1
+        said = ", ".join(
+            f"{name} {100 * share:.0f} % / {100 * shares['gradient'][name]:.0f} %"
+            for name, share in shares["loss"].items()
+        )
+        runner.logger.info(
+            f"Shares of the losses in their sum / in the gradient, step {step}: {said}"
+        )
+        scalars = {f"{GRADIENT_SHARE}{k}": v for k, v in shares["gradient"].items()}
+        runner.visualizer.add_scalars(scalars, step=step)
+
+
+def _shares(values: Dict[str, Tensor]) -> Optional[Dict[str, float]]:
+    """Each value over the sum of all; None where that is no share."""
+    numbers = {name: float(value) for name, value in values.items()}
+    total = sum(numbers.values())
+    if not (math.isfinite(total) and total > 0):
+        return None
+    return {name: number / total for name, number in numbers.items()}
