@@ -17,6 +17,7 @@ from dataset_converters.digits_to_voc import write_scenes
 from demo import begin
 from pckd_mm.analysis import Picture
 from pckd_mm.analysis.detections import detect, plot_detections
+from pckd_mm.analysis.pictures import detections_picture
 from pckd_mm.commands.compare import main
 from pckd_mm.experiments import PlannedTable
 from pckd_mm.utils.dependencies import has_detection
@@ -64,21 +65,7 @@ def detections(tables: Sequence[PlannedTable]) -> List[Picture]:
         return []
     scenes = detect(networks, threshold=THRESHOLD)
     plot_detections(WORK_DIR / PICTURE, scenes)
-    counts = {
-        name: sum(len(scene.boxes[name]) for scene in scenes)
-        for name in scenes[0].boxes
-    }
-    said = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return [
-        Picture(
-            "Detections",
-            PICTURE,
-            f"Boxes in {len(scenes)} scenes: {said}.",
-            f"The first {len(scenes)} scenes of the test: what is there, difficult "
-            "objects with a dashed line, and the boxes that the detectors of seed 0 "
-            f"give a score above {THRESHOLD}, with the score in percent.",
-        )
-    ]
+    return [detections_picture(PICTURE, scenes, THRESHOLD, "scenes of the test")]
 
 
 def run() -> int:

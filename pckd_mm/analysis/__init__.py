@@ -1,8 +1,8 @@
 from . import published
-from .curves import read_curve, read_epoch, read_preview
+from .curves import read_curve, read_epoch, read_losses, read_preview
 from .figures import plot_curves, plot_preview
 from .methods import Method, Score, Table, format_number
-from .metric import AP, MAP50, TOP1, Metric, metric_of
+from .metric import AP, MAP50, TOP1, Metric, metric_of, validated_on
 from .pictures import Picture
 from .report import write_report
 from .tables import Row, command_list, format_table, summarise, table_cells
@@ -26,8 +26,10 @@ __all__ = [
     "published",
     "read_curve",
     "read_epoch",
+    "read_losses",
     "read_preview",
     "summarise",
     "table_cells",
+    "validated_on",
     "write_report",
 ]

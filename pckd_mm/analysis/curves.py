@@ -1,10 +1,18 @@
 """What a training run left in its work dir, read back."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterator, List, Union
 
+from pckd_mm.utils.loss_terms import GRADIENT_SHARE, term_of
+
 from .metric import TOP1
+
+Curve = Dict[int, float]
+
+# What the log of a validation has beside its metrics.
+_NO_METRICS = ("data_time", "time", "step", "memory", "epoch", "iter")
 
 
 def _json_lines(path: Path) -> Iterator[dict]:
@@ -47,6 +55,83 @@ def read_curve(work_dir: Union[str, Path], key: str = TOP1.key) -> Dict[int, flo
         if key in record and "step" in record:
             curve[int(record["step"])] = float(record[key])
     return dict(sorted(curve.items()))
+
+
+@dataclass
+class LossCurves:
+    """The losses of a run.
+
+    Args:
+        values (dict[str, dict[int, float]]): Each loss at the steps that were logged:
+            the student's own ones together as 'student', and each of the distiller's.
+        gradient (dict[str, dict[int, float]]): Share of each in the student's gradient
+            at the steps where it was measured.
+    """
+
+    values: Dict[str, Curve] = field(default_factory=dict)
+    gradient: Dict[str, Curve] = field(default_factory=dict)
+
+    def shares(self) -> Dict[str, Curve]:
+        """The values as shares of their sum.
+
+        Returns:
+            dict[str, dict[int, float]]: Each loss at each step, in [0, 1].
+        """
+        shares: Dict[str, Curve] = {name: {} for name in self.values}
+        steps = {step for curve in self.values.values() for step in curve}
+        for step in sorted(steps):
+            there = {n: max(c.get(step, 0.0), 0.0) for n, c in self.values.items()}
+            total = sum(there.values())
+            if 0 < total < float("inf"):
+                for name, value in there.items():
+                    shares[name][step] = value / total
+        return shares
+
+
+def read_losses(work_dir: Union[str, Path]) -> LossCurves:
+    """Read the losses of a run, as MMEngine's local visualizer wrote them.
+
+    Args:
+        work_dir (str | Path): Work dir of the run.
+
+    Returns:
+        LossCurves: The losses; empty where none was logged.
+    """
+    found = LossCurves()
+    for record in _scalars(work_dir):
+        if "step" not in record:
+            continue
+        step = int(record["step"])
+        values: Dict[str, float] = {}
+        for key, value in record.items():
+            if key.startswith(GRADIENT_SHARE):
+                name = key[len(GRADIENT_SHARE) :]
+                found.gradient.setdefault(name, {})[step] = float(value)
+            elif (name := term_of(key)) is not None:
+                values[name] = values.get(name, 0.0) + float(value)
+        for name, value in values.items():
+            found.values.setdefault(name, {})[step] = value
+    for curves in (found.values, found.gradient):
+        for name, curve in curves.items():
+            curves[name] = dict(sorted(curve.items()))
+    return found
+
+
+def validation_keys(work_dir: Union[str, Path]) -> List[str]:
+    """Names of the scalars that a run's validation gave.
+
+    Args:
+        work_dir (str | Path): Work dir of the run.
+
+    Returns:
+        list[str]: The names, in the order of the log.
+    """
+    found: Dict[str, None] = {}
+    for record in _scalars(work_dir):
+        if "lr" in record or "loss" in record:  # a step of the training
+            continue
+        found.update(dict.fromkeys(key for key in record if key not in _NO_METRICS))
+    return [key for key in found if not key.startswith(GRADIENT_SHARE)]
 
 
 def read_epoch(work_dir: Union[str, Path]) -> int:

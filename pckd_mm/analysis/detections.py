@@ -59,16 +59,21 @@ def detect(
         list[Scene]: The images with their boxes, the best ones last.
     """
     import mmcv
-    from mmdet.apis import inference_detector, init_detector
+    from mmdet.apis import inference_detector
     from mmdet.registry import DATASETS
     from mmengine.device import get_device
+    from mmengine.registry import DefaultScope
 
-    detectors = {
-        name: init_detector(copy.deepcopy(cfg), str(checkpoint), device=get_device())
-        for name, (cfg, checkpoint) in networks.items()
-    }
+    from pckd_mm.deployment.network import load_network
+
+    detectors = {}
+    for name, (cfg, checkpoint) in networks.items():
+        detector, plain, _ = load_network(cfg, checkpoint)
+        detector.cfg = plain
+        detectors[name] = detector.to(get_device())
     first = next(iter(networks.values()))[0]
-    dataset = DATASETS.build(copy.deepcopy(first.test_dataloader.dataset))
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        dataset = DATASETS.build(copy.deepcopy(first.test_dataloader.dataset))
     classes = dataset.metainfo["classes"]
 
     def there(info: dict) -> List[Box]:
@@ -80,7 +85,8 @@ def detect(
         return boxes
 
     def found(detector, path: str) -> List[Box]:
-        result = inference_detector(detector, path).pred_instances.cpu()
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            result = inference_detector(detector, path).pred_instances.cpu()
         result = result[result.scores > threshold]
         result = result[result.scores.argsort()]
         values = zip(

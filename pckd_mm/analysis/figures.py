@@ -205,37 +205,48 @@ def _weight_shares(previews: Sequence[List[dict]]) -> Tuple[np.ndarray, np.ndarr
     return epochs, table / table.sum(axis=0)
 
 
-def plot_centers(
-    path: Path, matrices: Dict[str, np.ndarray], likeness: Dict[str, float]
-) -> None:
-    """Draw correlations between the category centers of networks side by side.
+def plot_losses(path: Path, methods: Sequence[Method]) -> None:
+    """Draw the share of each loss in the sum, and in the student's gradient.
 
     Args:
         path (Path): The picture.
-        matrices (dict[str, np.ndarray]): A matrix of shape (C, C) for each network.
-        likeness (dict[str, float]): How alike those of a network are to the teacher's,
-            for its title; not every network need have one.
+        methods (Sequence[Method]): Methods with losses; of each the first seed's are
+            drawn, in a row.
 
     Raises:
         ImportError: Where matplotlib is missing.
     """
-    columns = min(4, len(matrices))
-    rows = math.ceil(len(matrices) / columns)
-    figure = new_figure(2.9 * columns + 0.6, 3.1 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False).flatten()
-    beside = [matrix[~np.eye(len(matrix), dtype=bool)] for matrix in matrices.values()]
-    limit = max(np.percentile(np.abs(values), 99.5) for values in beside)
-    for axis, (name, matrix) in zip(axes, matrices.items(), strict=False):
-        # A center's correlation with itself is 1, and would be all that is seen.
-        shown = np.ma.array(matrix, mask=np.eye(len(matrix), dtype=bool))
-        drawn = axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axis.set_xticks([])
-        axis.set_yticks([])
-        title = name
-        if name in likeness:
-            title += f"\nlike the teacher: {likeness[name]:.3f}"
-        axis.set_title(title, fontsize="medium")
-    for axis in axes[len(matrices) :]:
-        axis.set_visible(False)
-    figure.colorbar(drawn, ax=axes.tolist(), label="correlation", shrink=0.8)
+    figure = new_figure(9.2, 3.2 * len(methods))
+    rows = figure.subplots(len(methods), 2, squeeze=False)
+    terms = losses_of(methods)
+    colors = {name: f"C{index % 10}" for index, name in enumerate(terms)}
+    for row, method in zip(rows, methods, strict=True):
+        losses = next(iter(method.losses.values()))
+        kinds = (("sum", losses.shares()), ("gradient", losses.gradient))
+        for axis, (kind, shares) in zip(row, kinds, strict=True):
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.set_xlabel("step")
+            axis.set_ylim(0, 100)
+            name = f", {method.name}" if len(methods) > 1 else ""
+            axis.set_title(f"Share in the {kind}{name} (%)")
+            steps = sorted({step for curve in shares.values() for step in curve})
+            if not steps:
+                axis.set_title(f"Share in the {kind}{name}: not measured")
+                axis.set_axis_off()
+                continue
+            there = [term for term in terms if term in shares]
+            values = [[100 * shares[t].get(s, 0.0) for s in steps] for t in there]
+            if len(steps) == 1:  # an area needs two
+                steps, values = [0, steps[0]], [[v[0], v[0]] for v in values]
+            shown = [colors[term] for term in there]
+            axis.stackplot(steps, values, labels=there, colors=shown, alpha=0.85)
+            axis.set_xlim(steps[0], steps[-1])
+    handles, labels = rows[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
     figure.savefig(path)
+
+
+def losses_of(methods: Sequence[Method]) -> List[str]:
+    """Names of the losses of some methods' first seeds, the student's own first."""
+    first = [next(iter(method.losses.values())) for method in methods]
+    return list(dict.fromkeys(name for losses in first for name in losses.values))

@@ -1,13 +1,15 @@
 """What an inspection of trained classifiers found, in a file and read back."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from pckd_mm.utils.files import write_whole
+
+from .feature_map import FeatureMap
 
 __all__ = [
     "ConfusedPair",
@@ -19,7 +21,11 @@ __all__ = [
 ]
 
 RESULT = "inspection.json"
-_CENTERS = "centers.npz"
+# Of the file; one of another form is made again.
+FORM = 2
+_ARRAYS = "arrays.npz"
+# What stands for an array in the other file: its place there. No network is so named.
+_PLACE = "\x00array"
 
 
 @dataclass
@@ -31,12 +37,14 @@ class PreviewedImage:
         epochs (int): Epochs in which its weight was below 1.
         mean_weight (float): Mean of its weights over the training.
         image (str): The image as a data: URI.
+        answer (str): The category that the trained network takes it for.
     """
 
     label: str
     epochs: int
     mean_weight: float
     image: str
+    answer: str
 
 
 @dataclass
@@ -73,6 +81,15 @@ class Inspected:
         passes (dict[str, int]): Of each network with a preview the epochs counted.
         previewed (dict[str, list[PreviewedImage]]): Of these the training images that
             were previewed longest.
+        learned (dict[str, list[PreviewedImage]]): Of these the ones that the trained
+            network names right, previewed longest.
+        asked (dict[str, list[int]]): About how many of the images that were previewed
+            longest each of these networks was asked, and how many it names right.
+        categories (list[str]): Names of the categories.
+        matrices (dict[str, np.ndarray]): Confusion matrix of each network, shape (C,
+            C): the images of a category, a row, that are taken for each.
+        maps (dict[str, FeatureMap]): Features in a plane, of the networks that have
+            some.
         centers (dict[str, np.ndarray]): Category centers of the networks that have
             them, each of shape (C, D).
     """
@@ -84,6 +101,11 @@ class Inspected:
     pairs: List[ConfusedPair]
     passes: Dict[str, int]
     previewed: Dict[str, List[PreviewedImage]]
+    learned: Dict[str, List[PreviewedImage]]
+    asked: Dict[str, List[int]]
+    categories: List[str]
+    matrices: Dict[str, np.ndarray]
+    maps: Dict[str, FeatureMap]
     centers: Dict[str, np.ndarray]
 
     def correlations(self) -> Dict[str, np.ndarray]:
@@ -138,12 +160,25 @@ def write_inspection(folder: Path, found: Inspected) -> None:
         folder (Path): Where to.
         found (Inspected): What was found.
     """
-    values = asdict(found)
-    centers = values.pop("centers")
-    # Names of networks may be none that an archive takes.
-    values["centers"] = list(centers)
-    np.savez_compressed(folder / _CENTERS, *centers.values())
-    write_whole(str(folder / RESULT), (json.dumps(values) + "\n").encode())
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    arrays: List[np.ndarray] = []
+
+    def away(value: Any) -> Any:
+        """Numbers of an array are in a file of their own, since they are many."""
+        if isinstance(value, np.ndarray):
+            arrays.append(value)
+            return {_PLACE: len(arrays) - 1}
+        if isinstance(value, FeatureMap):
+            return away(value._asdict())
+        if isinstance(value, dict):
+            return {name: away(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [away(part) for part in value]
+        return asdict(value) if is_dataclass(value) else value
+
+    text = json.dumps(away(values)) + "\n"
+    np.savez_compressed(folder / _ARRAYS, *arrays)
+    write_whole(str(folder / RESULT), text.encode())
 
 
 def read_inspection(folder: Path) -> Inspected:
@@ -155,13 +190,19 @@ def read_inspection(folder: Path) -> Inspected:
     Returns:
         Inspected: What was found.
     """
-    values = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    with np.load(folder / _CENTERS) as file:
-        arrays = [file[f"arr_{k}"] for k in range(len(values["centers"]))]
-    values["centers"] = dict(zip(values["centers"], arrays, strict=True))
+    with np.load(folder / _ARRAYS) as file:
+        arrays = [file[f"arr_{k}"] for k in range(len(file.files))]
+
+    def back(entry: Dict[str, Any]) -> Any:
+        return arrays[entry[_PLACE]] if set(entry) == {_PLACE} else entry
+
+    text = (folder / RESULT).read_text(encoding="utf-8")
+    values = json.loads(text, object_hook=back)
     values["pairs"] = [ConfusedPair(**pair) for pair in values["pairs"]]
-    values["previewed"] = {
-        name: [PreviewedImage(**image) for image in images]
-        for name, images in values["previewed"].items()
-    }
+    values["maps"] = {n: FeatureMap(**entry) for n, entry in values["maps"].items()}
+    for key in ("previewed", "learned"):
+        values[key] = {
+            name: [PreviewedImage(**image) for image in images]
+            for name, images in values[key].items()
+        }
     return Inspected(**values)

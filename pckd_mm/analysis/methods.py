@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Dict, List, Optional, Tuple
 
+from .curves import Curve, LossCurves
 from .inspection import Inspected
-from .metric import TOP1, Metric
-
-Curve = Dict[int, float]
+from .metric import TEST_SET, TOP1, Metric
 
 
 def format_number(value: Optional[float], form: str = ".2f") -> str:
@@ -43,6 +42,7 @@ class Method:
             metrics that stand beside the main one, where runs have them.
         options (list[str]): Settings of its own, beside those of its config, as on a
             command line.
+        losses (dict[int, LossCurves]): Losses of each seed's run, of distillations.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Method:
     published: Optional[float] = None
     further: Dict[Metric, Dict[int, Curve]] = field(default_factory=dict)
     options: List[str] = field(default_factory=list)
+    losses: Dict[int, LossCurves] = field(default_factory=dict)
 
     @property
     def finals(self) -> List[float]:
@@ -128,7 +129,8 @@ class Table:
         inspected (Inspected, optional): What a look into the networks of the first
             seeds found.
         held_out (float, optional): Share of the training images that the values are
-            of; None for the test set.
+            of; None for other images.
+        images (str): What these are. Defaults to the test set.
     """
 
     methods: List[Method]
@@ -137,6 +139,7 @@ class Table:
     metric: Metric = TOP1
     inspected: Optional[Inspected] = None
     held_out: Optional[float] = None
+    images: str = TEST_SET
 
     @property
     def everything(self) -> List[Method]:
@@ -156,7 +159,8 @@ class Table:
         """Name of the file of one of its pictures.
 
         Args:
-            kind (str): What it shows: 'preview', 'centers', or the metric's ``slug``.
+            kind (str): What it shows: 'preview', 'losses', 'centers', 'features',
+                'confusion', or the metric's ``slug``.
 
         Returns:
             str: The name.

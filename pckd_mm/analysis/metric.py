@@ -55,6 +55,25 @@ MAP50 = Metric(
 )
 
 
+# What the values of a run are of, see :func:`validated_on`.
+TEST_SET = "the test set"
+VALIDATION = "the validation images"
+
+
+def validated_on(cfg: Mapping[str, Any]) -> str:
+    """What images a run of a config is measured on after each epoch.
+
+    Args:
+        cfg (Mapping): The config.
+
+    Returns:
+        str: The test set, or images of their own to validate on.
+    """
+    val, test = (cfg.get(f"{split}_dataloader") or {} for split in ("val", "test"))
+    same = not test or val.get("dataset") == test.get("dataset")
+    return TEST_SET if same else VALIDATION
+
+
 def metric_of(cfg: Mapping[str, Any], split: str = "val") -> Metric:
     """Pick the metric that a config's runs are compared by.
 

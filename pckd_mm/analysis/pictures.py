@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import List, Optional, Sequence
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
-from .figures import plot_centers, plot_curves, plot_preview
+from .figures import losses_of, plot_curves, plot_losses, plot_preview
 from .methods import Method, Table
+from .network_figures import plot_centers, plot_confusion, plot_features
 from .tables import capital
 
-__all__ = ["Picture", "draw_pictures"]
+if TYPE_CHECKING:
+    from .detections import Scene
+
+__all__ = ["Picture", "detections_picture", "draw_pictures"]
 
 
 @dataclass
@@ -21,8 +25,8 @@ class Picture:
         file (str): Name of its file in the report's folder.
         alt (str): What it shows, in words and numbers.
         text (str): A paragraph in front of it; empty for none.
-        kind (str): What the page shows behind it: 'preview' for the images that were
-            previewed, 'centers' for how alike they are.
+        kind (str): What it shows, where the page has more of it: 'preview', 'losses',
+            'centers', 'features', 'confusion'.
     """
 
     headline: str
@@ -55,27 +59,40 @@ def draw_pictures(folder: Path, table: Table, anew: bool = True) -> List[Picture
     Returns:
         list[Picture]: The pictures; none before a run is finished.
     """
-    if not any(method.curves for method in table.methods):
-        return []
-    pictures = [_curves(table)]
+    pictures = []
+    if any(method.curves for method in table.methods):
+        pictures.append(_curves(table))
+    losing = [method for method in table.methods if _has_losses(method)]
+    if losing:
+        pictures.append(_losses(table, losing))
     previewing = [method for method in table.methods if any(method.previews.values())]
     if previewing:
         pictures.append(_preview(table, previewing))
-    centers = _centers(table)
-    if centers is not None:
-        pictures.append(centers)
+    pictures += [p for p in (_centers(table), _features(table)) if p is not None]
+    found = table.inspected
+    if found is not None and found.matrices:
+        pictures.append(_confusion(table))
     for picture in pictures:
         path = folder / picture.file
         if not anew and path.is_file():
             continue
         if picture.kind == "preview":
             plot_preview(path, previewing)
+        elif picture.kind == "losses":
+            plot_losses(path, losing)
         elif picture.kind == "centers":
-            found = table.inspected
             plot_centers(path, found.correlations(), found.likeness_to_teacher())
+        elif picture.kind == "features":
+            plot_features(path, found.maps, found.categories)
+        elif picture.kind == "confusion":
+            plot_confusion(path, found.matrices, found.categories)
         else:
             plot_curves(path, table.methods, table.teacher, table.metric)
     return pictures
+
+
+def _has_losses(method: Method) -> bool:
+    return any(losses.values for losses in method.losses.values())
 
 
 def _curves(table: Table) -> Picture:
@@ -138,4 +155,93 @@ def _centers(table: Table) -> Optional[Picture]:
         "alike, blue opposed. A student that has learnt which categories are akin "
         "looks like the teacher. The networks are those of the first seed.",
         "centers",
+    )
+
+
+def _losses(table: Table, losing: Sequence[Method]) -> Picture:
+    said = []
+    for method in losing:
+        losses = next(iter(method.losses.values()))
+        ends = []
+        shares = losses.shares()
+        for name in losses_of([method]):
+            share = shares[name]
+            words = f"{name} {100 * share[max(share)]:.0f}" if share else f"{name} -"
+            gradient = losses.gradient.get(name)
+            if gradient:
+                words += f" and {100 * gradient[max(gradient)]:.0f}"
+            ends.append(words)
+        said.append(f"{method.name}: {', '.join(ends)}")
+    return Picture(
+        "Which loss moves the student",
+        table.picture("losses"),
+        "Shares of the losses over the steps. In percent at the end, in the sum and, "
+        f"where it was measured, in the gradient: {'; '.join(said)}.",
+        "Left what each loss is of the sum of all. Right what it is of the student's "
+        "gradient, which is what counts: the norm of its gradient over the sum of all "
+        "norms, at some steps. A loss can be large and hardly move the student. "
+        "'student' is the student's own loss on the labels.",
+        "losses",
+    )
+
+
+def _features(table: Table) -> Optional[Picture]:
+    found = table.inspected
+    if found is None or not found.maps:
+        return None
+    first = next(iter(found.maps.values()))
+    shown = sorted(set(first.labels.tolist()))
+    names = ", ".join(found.categories[category] for category in shown)
+    said = ", ".join(f"{n} {m.silhouette:.3f}" for n, m in found.maps.items())
+    return Picture(
+        "How the networks see the images",
+        table.picture("features"),
+        f"Features of {len(first.labels)} test images of {names} in a plane. "
+        f"Silhouettes: {said}.",
+        "A point is a test image; near points have features of like directions (t-SNE, "
+        "so that distances between groups say little). The categories are those that "
+        "are confused most. The silhouette is of the features themselves: 1 where each "
+        "image is far nearer to its own category than to the next, 0 where both are as "
+        "near.",
+        "features",
+    )
+
+
+def _confusion(table: Table) -> Picture:
+    found = table.inspected
+    wrong = ", ".join(f"{name} {count}" for name, count in found.wrong.items())
+    return Picture(
+        "What is taken for what",
+        table.picture("confusion"),
+        f"Confusion matrices over {len(found.categories)} categories. Wrong of "
+        f"{found.test_images} test images: {wrong}.",
+        "A row is a category, a column what its test images are taken for. What is "
+        "right lies on the diagonal.",
+        "confusion",
+    )
+
+
+def detections_picture(
+    file: str, scenes: Sequence["Scene"], threshold: float, images: str
+) -> Picture:
+    """What :func:`~pckd_mm.analysis.detections.plot_detections` drew, in words.
+
+    Args:
+        file (str): The picture.
+        scenes (Sequence[Scene]): What is in it.
+        threshold (float): Boxes of a higher score are drawn.
+        images (str): What the images are called.
+
+    Returns:
+        Picture: The picture.
+    """
+    boxes = {name: sum(len(s.boxes[name]) for s in scenes) for name in scenes[0].boxes}
+    said = ", ".join(f"{name} {count}" for name, count in boxes.items())
+    return Picture(
+        "Detections",
+        file,
+        f"Boxes in {len(scenes)} {images}: {said}.",
+        f"The first {len(scenes)} {images}: what is there, difficult objects with a "
+        "dashed line, and the boxes that the detectors give a score above "
+        f"{threshold}, with the score in percent.",
     )

@@ -132,7 +132,7 @@ def caption(table: Table) -> str:
         for method in table.methods
         if method.curves
     }
-    images = "the test set"
+    images = table.images
     if table.held_out is not None:
         images = f"{100 * table.held_out:g} % of the training images, held out,"
     text = (
@@ -155,8 +155,8 @@ def caption(table: Table) -> str:
             "teacher that was there before has seen these images."
         )
     return (
-        f"{text}It is chosen on the test set itself: it is there to compare with "
-        "published values, which often are of the best epoch, and no gain is of it."
+        f"{text}It is chosen on {images}, too: it is there to compare with published "
+        "values, which often are of the best epoch, and no gain is of it."
     )
 
 

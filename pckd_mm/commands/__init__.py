@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train a network: a teacher, a student alone, or a student from a teacher",
     "test": "measure a checkpoint on the test set",
     "compare": "train several methods on the same networks, and write a report",
+    "report": "show what a run did: curves, losses, preview, confusions, features",
     "tune": "find the weights of the losses on held-out training images",
     "export": "write a trained student for use: weights with a plain config, or ONNX",
     "predict": "say what a trained network finds in images, and draw it",

@@ -23,12 +23,13 @@ def classes_of(checkpoint: dict) -> Optional[List[str]]:
 
 
 def load_network(
-    config: Union[str, Path], checkpoint: Union[str, Path]
+    config: Union[str, Path, Config], checkpoint: Union[str, Path]
 ) -> Tuple[nn.Module, Config, Optional[Sequence[str]]]:
     """Build the student of a run, with its weights, in eval mode.
 
     Args:
-        config (str | Path): The config of a distillation or of a plain network.
+        config (str | Path | Config): The config of a distillation or of a plain
+            network.
         checkpoint (str | Path): A checkpoint of either, or of the student alone.
 
     Returns:
@@ -40,7 +41,8 @@ def load_network(
         ValueError: Where one does not fit the other.
     """
     content = read_checkpoint(str(checkpoint))
-    plain = plain_config(load_config(config), classes_of(content))
+    cfg = config if isinstance(config, Config) else load_config(config)
+    plain = plain_config(cfg, classes_of(content))
     network = MODELS.build(plain.model)
     source = f"The checkpoint {checkpoint}"
     state, _ = fitting_tensors(content, network.state_dict(), source)

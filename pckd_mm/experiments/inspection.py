@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from pckd_mm.analysis.inspection import RESULT, Inspected, read_inspection
+from pckd_mm.analysis.inspection import FORM, RESULT, Inspected, read_inspection
 
 from .job import Job, Settings
 from .run import Run, digest
@@ -61,7 +61,7 @@ class Inspection(Job):
             )
             for name, run in self.networks.items()
         }
-        request = dict(teacher=self.teacher, networks=networks)
+        request = dict(form=FORM, teacher=self.teacher, networks=networks)
         return json.dumps(request, indent=2) + "\n"
 
     def command(self) -> List[str]:

@@ -4,7 +4,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from pckd_mm.analysis import TOP1, Method, Table, published, read_preview
+from pckd_mm.analysis import (
+    TOP1,
+    Method,
+    Table,
+    published,
+    read_losses,
+    read_preview,
+    validated_on,
+)
 
 from .inspection import Inspection
 from .job import ExperimentError, Job, Settings
@@ -54,6 +62,7 @@ class Line:
             self.published,
             {metric: curves for metric, curves in further.items() if curves},
             [f"{key}={value}" for key, value in self.runs[0].options.items()],
+            {run.seed: read_losses(run.folder) for run in done if run.distils},
         )
 
 
@@ -89,7 +98,10 @@ class PlannedTable:
         inspected = self.inspection.found() if self.inspection else None
         first = self.runs()[0]
         held_out = first.settings.val_share
-        return Table(methods, teacher, self.name, first.metric, inspected, held_out)
+        images = validated_on(first.cfg)
+        return Table(
+            methods, teacher, self.name, first.metric, inspected, held_out, images
+        )
 
     def inspected_by(self, settings: Settings, folder: Path) -> "PlannedTable":
         """The table with a look into the networks of the first seeds.

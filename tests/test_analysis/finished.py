@@ -5,6 +5,7 @@ import base64
 import numpy as np
 
 from pckd_mm.analysis import Method
+from pckd_mm.analysis.feature_map import FeatureMap
 from pckd_mm.analysis.inspection import ConfusedPair, Inspected, PreviewedImage
 
 # A picture of one pixel.
@@ -49,6 +50,14 @@ def inspected():
         wrong={"teacher": 4, "alone": 12, "PCKD": 9},
         pairs=[ConfusedPair("<b>", "d", 20, counts, uri, uri)],
         passes={"PCKD": 3},
-        previewed={"PCKD": [PreviewedImage("d", 2, 0.25, uri)]},
+        previewed={"PCKD": [PreviewedImage("d", 2, 0.25, uri, "<b>")]},
+        learned={"PCKD": [PreviewedImage("d", 1, 0.5, uri, "d")]},
+        asked={"PCKD": [30, 20]},
+        categories=["a", "<b>", "d"],
+        matrices={
+            name: np.array([[10, 0, 0], [0, 10 - count, count], [0, 2, 8]])
+            for name, count in counts.items()
+        },
+        maps={"PCKD": FeatureMap(rows[:, :2], np.array([0, 1, 2]), 0.5)},
         centers={"teacher": rows, "alone": rows[:, ::-1], "PCKD": 2 * rows},
     )

@@ -2,7 +2,10 @@
 
 import json
 
-from pckd_mm.analysis import read_curve, read_epoch, read_preview
+import pytest
+
+from pckd_mm.analysis import read_curve, read_epoch, read_losses, read_preview
+from pckd_mm.analysis.curves import validation_keys
 
 
 def write_scalars(work_dir, start, records, tail=""):
@@ -64,3 +67,37 @@ def test_preview_of_a_resumed_run(tmp_path):
 
 def test_no_preview(tmp_path):
     assert read_preview(tmp_path) == []
+
+
+def test_losses_and_their_shares(tmp_path):
+    detector = {
+        "lr": 0.1,
+        "loss": 10.0,
+        "student.loss_rpn_cls": 1.0,
+        "student.loss_bbox": 2.0,
+        "student.acc": 90.0,
+        "distill.loss_cc": 5.0,
+        "distill.loss_kd": 2.0,
+        "step": 10,
+    }
+    share = {"gradient_share/student": 0.75, "gradient_share/loss_cc": 0.25, "step": 1}
+    later = {**detector, "distill.loss_cc": float("nan"), "step": 20}
+    records = [share, detector, later, accuracy(1, 40.0)]
+    write_scalars(tmp_path, "20260101_000000", records)
+    found = read_losses(tmp_path)
+    assert found.values["student"] == {10: 3.0, 20: 3.0}
+    assert list(found.values) == ["student", "loss_cc", "loss_kd"]
+    assert found.gradient == {"student": {1: 0.75}, "loss_cc": {1: 0.25}}
+    shares = found.shares()
+    assert {name: curve[10] for name, curve in shares.items()} == pytest.approx(
+        dict(student=0.3, loss_cc=0.5, loss_kd=0.2)
+    )
+    assert all(0 <= v <= 1 for curve in shares.values() for v in curve.values())
+    assert validation_keys(tmp_path) == ["accuracy/top1"]
+    assert read_losses(tmp_path / "nothing").shares() == {}
+
+
+def test_a_plain_run_has_no_losses_to_tell_apart(tmp_path):
+    records = [{"lr": 0.1, "loss": 10.0, "step": 1}, accuracy(1, 40.0)]
+    write_scalars(tmp_path, "20260101_000000", records)
+    assert read_losses(tmp_path).values == {}

@@ -3,6 +3,7 @@
 import pytest
 
 from pckd_mm.analysis import MAP50, Method, figures
+from pckd_mm.analysis.curves import LossCurves
 from pckd_mm.analysis.figures import spread
 from tests.test_analysis.finished import ALONE, TEACHER
 
@@ -34,3 +35,28 @@ def test_axes_name_the_metric_and_gaps_are_marked(tmp_path, monkeypatch):
     monkeypatch.undo()
     whole, _ = axes_of(monkeypatch, tmp_path / "b.png", [ALONE], TEACHER)
     assert whole.get_ylabel() == "top-1 accuracy (%)"
+
+
+def test_areas_of_the_losses(tmp_path, monkeypatch):
+    drawn, new = [], figures.new_figure
+    monkeypatch.setattr(
+        figures, "new_figure", lambda *size: drawn.append(new(*size)) or drawn[-1]
+    )
+    values = dict(student={10: 1.0, 20: 3.0}, loss_kd={10: 3.0, 20: 1.0})
+    measured = LossCurves(values, dict(student={1: 0.9}, loss_kd={1: 0.1}))
+    methods = [
+        Method("one", {}, losses={0: measured}),
+        Method("two", {}, losses={0: LossCurves(values)}),
+    ]
+    figures.plot_losses(tmp_path / "losses.png", methods)
+    first, gradient, second, missing = drawn[0].axes
+    assert first.get_title() == "Share in the sum, one (%)"
+    assert missing.get_title() == "Share in the gradient, two: not measured"
+    # The upper edges of the areas: 25 and 75 percent, then all.
+    lower, upper = (area.get_paths()[0].vertices for area in first.collections)
+    assert {(10.0, 25.0), (20.0, 75.0)} <= set(map(tuple, lower.tolist()))
+    assert {(10.0, 100.0), (20.0, 100.0)} <= set(map(tuple, upper.tolist()))
+    (edge, _) = (area.get_paths()[0].vertices for area in gradient.collections)
+    assert edge[:, 1].max() == 90.0
+    assert len(second.collections) == 2
+    assert (tmp_path / "losses.png").is_file()

@@ -1,18 +1,24 @@
 """Tests of trained classifiers for the report, and what was previewed."""
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
+from mmpretrain.structures import DataSample
 
 from pckd_mm.analysis import inspect_networks as module
+from pckd_mm.analysis import previewed
+from pckd_mm.analysis.answers import Answers, answers_of, load_network
 from pckd_mm.analysis.inspect_networks import (
-    Answers,
     confused_pairs,
+    confusion_matrices,
     inspect_networks,
-    longest_previewed,
 )
+from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from tests.builders import image_folder, run_config
 
@@ -33,7 +39,8 @@ class Numbers(BaseDataset):
 @pytest.fixture(autouse=True)
 def places(monkeypatch):
     """Instead of pictures the places of images."""
-    monkeypatch.setattr(module, "thumbnail", lambda dataset, place: str(place))
+    for user in (module, previewed):
+        monkeypatch.setattr(user, "thumbnail", lambda dataset, place: str(place))
 
 
 LABELS = [0, 0, 0, 1, 1, 2]
@@ -43,13 +50,17 @@ def answers(predicted):
     return Answers(torch.tensor(predicted), torch.tensor(LABELS), Numbers(LABELS), None)
 
 
+def pairs_of(found, *args, **kwargs):
+    return confused_pairs(found, confusion_matrices(found), *args, **kwargs)
+
+
 def test_pairs_by_the_students_together():
     found = {
         "teacher": answers([2, 2, 2, 1, 1, 2]),
         "one": answers([0, 1, 1, 1, 2, 2]),
         "two": answers([0, 0, 1, 1, 2, 0]),
     }
-    first, second, third = confused_pairs(found, "teacher")
+    first, second, third = pairs_of(found, "teacher")
     # a for b: 2 of one, 1 of two; image 2 is taken for it by both.
     assert (first.category, first.taken_for, first.total) == ("a", "b", 3)
     assert first.counts == {"teacher": 0, "one": 2, "two": 1}
@@ -59,31 +70,16 @@ def test_pairs_by_the_students_together():
     assert second.counts == {"teacher": 0, "one": 1, "two": 1}
     assert (third.category, third.taken_for, third.image) == ("c", "a", "5")
     # The teacher's own confusion of a with c, three times, is none of the students'.
-    assert len(confused_pairs(found, "teacher", most=2)) == 2
-    assert confused_pairs(found, None)[1].counts["teacher"] == 3
+    assert len(pairs_of(found, "teacher", most=2)) == 2
+    assert pairs_of(found, None)[1].counts["teacher"] == 3
 
 
 def test_no_confusion_no_pair_and_categories_without_an_image():
-    assert confused_pairs({"one": answers(LABELS)}, None) == []
+    assert pairs_of({"one": answers(LABELS)}, None) == []
     data = Numbers([0])
     found = Answers(torch.tensor([2]), torch.tensor([0]), data, None)
-    (pair,) = confused_pairs({"one": found}, None)
+    (pair,) = pairs_of({"one": found}, None)
     assert (pair.taken_for, pair.image, pair.other_image) == ("c", "0", "")
-
-
-def test_the_longest_previewed():
-    counts = dict(
-        previewed=np.array([1, 3, 0, 3, 0, 0]),
-        seen=np.array([4, 4, 0, 4, 4, 4]),
-        weight_sum=np.array([3.0, 2.0, 0.0, 1.0, 4.0, 4.0]),
-    )
-    found = longest_previewed(counts, Numbers(LABELS), 5)
-    assert [(i.image, i.label, i.epochs, i.mean_weight) for i in found] == [
-        ("3", "b", 3, 0.25),
-        ("1", "a", 3, 0.5),
-        ("0", "a", 1, 0.75),
-    ]
-    assert len(longest_previewed(counts, Numbers(LABELS), 2)) == 2
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +121,79 @@ def test_networks_of_runs(trained):
         assert found.wrong[name] == round(24 * (1 - top1 / 100))
     assert found.passes == {"pckd": 1}
     counts = np.load(f"{trained['pckd']['folder']}/preview_images.npz")
-    assert len(found.previewed["pckd"]) == min(24, counts["previewed"].sum())
+    assert len(found.previewed["pckd"]) == min(12, counts["previewed"].sum())
     for image in found.previewed["pckd"]:
         assert image.epochs == 1
         assert image.mean_weight == counts["weight_sum"][int(image.image)]
         # Eight images of each class, class by class.
         assert image.label == f"class_{int(image.image) // 8}"
+    asked, right = found.asked["pckd"]
+    assert asked == counts["previewed"].sum()
+    assert len(found.learned["pckd"]) == min(12, right)
+    assert all(image.answer == image.label for image in found.learned["pckd"])
+    # What the trained network says of the images themselves.
+    model = load_network(load_config(trained["pckd"]["config"]), **of(trained["pckd"]))
+    for image in found.previewed["pckd"]:
+        label, number = divmod(int(image.image), 8)
+        path = trained_images(trained) / f"train/class_{label}/{number}.png"
+        pixels = torch.from_numpy(cv2.imread(str(path))).permute(2, 0, 1)
+        sample = DataSample()
+        batch = dict(inputs=[pixels], data_samples=[sample])
+        (said,) = model.test_step(batch)
+        assert image.answer == f"class_{int(said.pred_label)}"
+    assert found.categories == ["class_0", "class_1", "class_2"]
+    for name, matrix in found.matrices.items():
+        assert matrix.sum() == 24 and matrix.trace() == 24 - found.wrong[name]
+
+
+def of(entry):
+    return dict(checkpoint=entry["checkpoint"])
+
+
+def trained_images(trained):
+    return Path(trained["pckd"]["folder"]).parent / "images"
+
+
+def test_features_are_those_in_front_of_the_classifier(trained):
+    entry = trained["pckd"]
+    cfg = load_config(entry["config"])
+    loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
+    model = load_network(cfg, entry["checkpoint"])
+    answer = answers_of(model, loader, "it")
+    assert answer.kept.tolist() == list(range(24))  # all, there are few
+    head = model.student.head.fc
+    logits = answer.features @ head.weight.cpu().T + head.bias.cpu()
+    assert logits.argmax(1).equal(answer.predicted)
+
+
+def test_the_teacher_that_a_config_names(trained, tmp_path):
+    cfg = load_config(trained["pckd"]["config"])
+    algorithm = MODELS.build(cfg.model)
+    checkpoint = tmp_path / "teacher.pth"
+    torch.save(dict(state_dict=algorithm.teacher.state_dict()), checkpoint)
+    cfg.model.teacher_ckpt = str(checkpoint)
+    # It was trained on other numbers.
+    other = dict(mean=[0.0] * 3, std=[1.0] * 3, to_rgb=False)
+    cfg.model.teacher.data_preprocessor = dict(type="ClsDataPreprocessor", **other)
+    cfg.dump(tmp_path / "config.py")
+    entry = dict(config=str(tmp_path / "config.py"), folder=str(tmp_path))
+    teacher = dict(entry, checkpoint=None, is_teacher=True)
+    student = dict(entry, checkpoint=trained["pckd"]["checkpoint"])
+    found = inspect_networks(
+        dict(networks=dict(teacher=teacher, student=student), teacher="teacher")
+    )
+    weight = algorithm.teacher.head.fc.weight
+    assert np.array_equal(found.centers["teacher"], weight.detach().numpy())
+    assert list(found.likeness_to_teacher()) == ["student"]
+    images = []
+    for label in range(3):
+        for number in range(8):
+            path = trained_images(trained) / f"test/class_{label}/{number}.png"
+            images.append(torch.from_numpy(cv2.imread(str(path))).permute(2, 0, 1))
+    teacher = algorithm.teacher.eval()
+    logits = teacher.head.fc(teacher.extract_feat(torch.stack(images).float())[-1])
+    labels = torch.arange(24) // 8
+    assert found.wrong["teacher"] == int((logits.argmax(1) != labels).sum())
 
 
 def test_other_test_images_are_refused(trained, tmp_path):

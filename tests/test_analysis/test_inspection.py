@@ -51,7 +51,20 @@ def test_what_is_written_is_read_back(tmp_path):
     found.centers["../a name"] = np.ones((3, 2), dtype=np.float32)
     write_inspection(tmp_path, found)
     again = read_inspection(tmp_path)
-    for name, rows in found.centers.items():
-        assert np.array_equal(again.centers[name], rows)
-    again.centers = found.centers
-    assert again == found
+    for kind in ("centers", "matrices"):
+        mine = getattr(found, kind)
+        assert list(getattr(again, kind)) == list(mine)
+        for name, rows in mine.items():
+            read = getattr(again, kind)[name]
+            assert np.array_equal(read, rows) and read.dtype == rows.dtype
+    (one,), (other,) = found.maps.values(), again.maps.values()
+    assert np.array_equal(one.points, other.points) and other.silhouette == 0.5
+    assert np.array_equal(one.labels, other.labels)
+    away = dict(centers={}, matrices={}, maps={})
+    assert dataclasses.replace(again, **away) == dataclasses.replace(found, **away)
+
+
+def test_a_network_may_have_any_name(tmp_path):
+    found = dataclasses.replace(inspected(), wrong={"array": 3}, passes={"array": 1})
+    write_inspection(tmp_path, found)
+    assert read_inspection(tmp_path).wrong == {"array": 3}

@@ -71,7 +71,10 @@ def test_structure(folder):
         "Accuracy after each epoch",
         "What the preview did",
         "Images that were previewed longest",
+        "Images that were previewed, and learned later",
         "Category centers of teacher and student",
+        "How the networks see the images",
+        "What is taken for what",
         "What the student still confuses",
         "More",
         "Made by",
@@ -81,7 +84,7 @@ def test_structure(folder):
 
 def test_pictures_are_inside_and_said_in_words(folder):
     images = page_of(folder).all("img")
-    assert len(images) == 3 + 1 + 2 + 1
+    assert len(images) == 5 + 2 + 2 + 1
     for image in images:
         assert image["src"].startswith("data:image/png;base64,")
         assert len(image["alt"]) > 4
@@ -94,12 +97,21 @@ def test_pictures_are_inside_and_said_in_words(folder):
     )
     assert "images from 30.0 to 30.0 percent" in alts[1]
     assert alts[2] == (
-        "A training image of d, previewed in 2 of 3 epochs, mean weight 0.25"
+        "A training image of d, previewed in 2 of 3 epochs, mean weight 0.25, now "
+        "taken for <b>"
     )
-    assert alts[3].endswith(
+    assert alts[3].endswith("in 1 of 3 epochs, mean weight 0.50, now taken for d")
+    assert alts[4].endswith(
         "Correlation with those of teacher: alone 1.000, PCKD 1.000."
     )
-    assert alts[4:6] == [
+    assert alts[5] == (
+        "Features of 3 test images of a, <b>, d in a plane. Silhouettes: PCKD 0.500."
+    )
+    assert alts[6] == (
+        "Confusion matrices over 3 categories. Wrong of 40 test images: teacher 4, "
+        "alone 12, PCKD 9."
+    )
+    assert alts[7:9] == [
         "A test image of <b> that is taken for d",
         "A test image of d",
     ]

@@ -92,7 +92,7 @@ def test_the_caption_says_what_the_best_epoch_is_for():
     assert text.startswith("Top-1 accuracy in percent on the test set after the last ")
     assert "epoch (3); " in text and "over n seeds: 0, 1, 2. The gain is that" in text
     assert "of the last epoch over alone." in text
-    assert "chosen on the test set itself" in text and "published values" in text
+    assert "chosen on the test set, too" in text and "published values" in text
     assert caption(Table([Method("alone", {})])) == "No run is finished yet."
 
 

@@ -10,14 +10,10 @@ from torch import Tensor
 
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.gradients import gradient_norms
+from pckd_mm.utils.loss_terms import GRADIENT_SHARE, term_of
 from pckd_mm.utils.wrappers import unwrap
 
-__all__ = ["GRADIENT_SHARE", "LossShareHook", "terms_of"]
-
-# What the scalars are called, in front of the name of a term.
-GRADIENT_SHARE = "gradient_share/"
-# The student's own losses together.
-STUDENT = "student"
+__all__ = ["LossShareHook", "terms_of"]
 
 
 def terms_of(losses: Dict[str, Union[Tensor, List[Tensor]]]) -> Dict[str, Tensor]:
@@ -31,12 +27,11 @@ def terms_of(losses: Dict[str, Union[Tensor, List[Tensor]]]) -> Dict[str, Tensor
     """
     terms: Dict[str, Tensor] = {}
     for key, value in losses.items():
-        who, _, name = key.partition(".")
-        if "loss" not in name:  # an accuracy, say, which MMEngine does not add up
+        name = term_of(key)
+        if name is None:
             continue
         parts = [value] if isinstance(value, Tensor) else value
         loss = sum(part.mean() for part in parts)
-        name = STUDENT if who == "student" else name
         terms[name] = terms[name] + loss if name in terms else loss
     return terms
 

@@ -1,0 +1,149 @@
+"""Runs of a training as their folders have them."""
+
+import os.path as osp
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from mmengine.config import Config
+
+from pckd_mm.utils.config import load_config
+
+from .curves import read_curve, read_losses, read_preview, validation_keys
+from .methods import Method
+from .metric import Metric, metric_of
+
+__all__ = ["TrainedRun", "find_runs"]
+
+# What MMEngine calls its checkpoints, and not the students beside them.
+_CHECKPOINT = re.compile(r"(?:epoch|iter)_(\d+)\.pth")
+
+
+@dataclass
+class TrainedRun:
+    """A run of ``pckd train``, finished or not.
+
+    Args:
+        name (str): What it is called in a report.
+        folder (Path): Its work dir.
+        config (Path): Its config, as the run itself wrote it.
+        cfg (Config): What that says.
+        metric (Metric): What it is measured by.
+        checkpoint (Path, optional): Its last checkpoint; None before the first.
+    """
+
+    name: str
+    folder: Path
+    config: Path
+    cfg: Config
+    metric: Metric
+    checkpoint: Optional[Path]
+
+    @property
+    def distils(self) -> bool:
+        """bool: Whether a student learns from a teacher."""
+        return "architecture" in self.cfg.model
+
+    @property
+    def detects(self) -> bool:
+        """bool: Whether its network is a detector."""
+        model = self.cfg.model.get("architecture") or self.cfg.model
+        return any(part in model for part in ("roi_head", "rpn_head", "bbox_head"))
+
+    def method(self) -> Method:
+        """Read back what its log has."""
+
+        def curve(metric: Metric) -> dict:
+            found = read_curve(self.folder, metric.key)
+            return {step: metric.factor * value for step, value in found.items()}
+
+        previews, mine = read_preview(self.folder), curve(self.metric)
+        further = {m: {0: c} for m in self.metric.beside if (c := curve(m))}
+        return Method(
+            self.name,
+            {0: mine} if mine else {},
+            {0: previews} if previews else {},
+            config=str(self.config),
+            further=further,
+            losses={0: read_losses(self.folder)},
+        )
+
+
+def find_runs(folders: Sequence[Path]) -> List[TrainedRun]:
+    """The runs in some folders.
+
+    Args:
+        folders (Sequence[Path]): Their work dirs.
+
+    Returns:
+        list[TrainedRun]: The runs, named by what their paths differ in.
+
+    Raises:
+        FileNotFoundError: For a folder that is not there, or of no run.
+    """
+    paths = [Path(osp.abspath(folder)) for folder in folders]
+    runs = []
+    for name, path, folder in zip(_names(paths), paths, folders, strict=True):
+        config = _config_of(path, folder)
+        cfg = load_config(config)
+        checkpoint = _checkpoint_of(path)
+        runs.append(
+            TrainedRun(name, path, config, cfg, _metric_of(cfg, path), checkpoint)
+        )
+    return runs
+
+
+def _names(paths: Sequence[Path]) -> List[str]:
+    """Short names that differ."""
+    if len(set(paths)) < len(paths):
+        paths = list(dict.fromkeys(paths))
+    if len(paths) == 1:
+        return ["/".join(paths[0].parts[-2:])]
+    common = osp.commonpath([path.parent for path in paths])
+    return [path.relative_to(common).as_posix() for path in paths]
+
+
+def _config_of(path: Path, folder: Path) -> Path:
+    """The config of a run's latest start."""
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {folder}; expected the work dir of a run, such as "
+            "work_dirs/pckd/NAME."
+        )
+    found = sorted(path.glob("*/vis_data/config.py")) or sorted(path.glob("*.py"))
+    if not found:
+        inside = sorted(p.parents[2] for p in path.rglob("vis_data/config.py"))
+        hint = "give that of a run"
+        if inside:
+            hint += f", such as {osp.join(folder, inside[0].relative_to(path))}"
+        raise FileNotFoundError(
+            f"The folder {folder} has no config that a run wrote; expected its work "
+            f"dir: {hint}."
+        )
+    return found[-1]
+
+
+def _checkpoint_of(path: Path) -> Optional[Path]:
+    """The last checkpoint, also where the folder was moved."""
+    named = path / "last_checkpoint"
+    if named.is_file():
+        last = Path(named.read_text().strip())
+        for place in (path / last.name, last):
+            if place.is_file():
+                return place
+    found = {
+        int(match[1]): file
+        for file in path.glob("*.pth")
+        if (match := _CHECKPOINT.fullmatch(file.name))
+    }
+    return found[max(found)] if found else None
+
+
+def _metric_of(cfg: Config, path: Path) -> Metric:
+    """What the run is measured by: what tables know, else the first that it logged."""
+    try:
+        return metric_of(cfg)
+    except ValueError:
+        key = next(iter(validation_keys(path)), "validation")
+        return Metric(key, key, key, "validation")

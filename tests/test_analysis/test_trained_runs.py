@@ -1,0 +1,75 @@
+"""Runs as their folders have them."""
+
+import pytest
+
+from pckd_mm.analysis import MAP50, TOP1
+from pckd_mm.analysis.trained_runs import find_runs
+from tests.test_analysis.test_curves import accuracy, write_scalars
+
+CONFIG = 'model = dict(type="A")\nval_evaluator = dict(type="Accuracy", topk=(1, 5))\n'
+
+
+def run_folder(root, name, config=CONFIG, starts=("20260101_000000",)):
+    folder = root / name
+    for number, start in enumerate(starts, 1):
+        step = {"lr": 0.1, "student.loss": 1.0, "distill.loss_kd": 3.0, "step": 10}
+        write_scalars(folder, start, [step, accuracy(number, 40.0 + number)])
+        text = f"{config}start = {number}\n"
+        (folder / start / "vis_data" / "config.py").write_text(text)
+    return folder
+
+
+def test_the_latest_start_and_checkpoint(tmp_path):
+    folder = run_folder(tmp_path, "a", starts=("20260101_000000", "20260102_000000"))
+    for name in ("epoch_9", "epoch_10", "epoch_10_student", "best_99", "iter_3"):
+        (folder / f"{name}.pth").touch()
+    (run,) = find_runs([folder])
+    assert run.cfg.start == 2 and run.metric is TOP1
+    assert run.checkpoint.name == "epoch_10.pth"
+    assert not run.distils and not run.detects
+    method = run.method()
+    assert method.curves == {0: {1: 41.0, 2: 42.0}}
+    assert method.losses[0].values == dict(student={10: 1.0}, loss_kd={10: 3.0})
+    # As MMEngine says it, from where the folder was moved.
+    (folder / "last_checkpoint").write_text("/elsewhere/a/epoch_9.pth")
+    assert find_runs([folder])[0].checkpoint == folder / "epoch_9.pth"
+
+
+def test_names_are_what_the_paths_differ_in(tmp_path, monkeypatch):
+    folders = [run_folder(tmp_path, name) for name in ("pckd/x", "kd/x", "y")]
+    names = [run.name for run in find_runs(folders)]
+    assert names == ["pckd/x", "kd/x", "y"]
+    monkeypatch.chdir(folders[0])
+    (run,) = find_runs(["."])
+    assert run.name == "pckd/x"
+    nested = [tmp_path / "pckd", run_folder(tmp_path, "pckd/z")]
+    run_folder(tmp_path, "pckd")
+    assert [run.name for run in find_runs(nested)] == ["pckd", "pckd/z"]
+
+
+def test_other_networks_and_metrics(tmp_path):
+    detector = "model = dict(architecture=dict(roi_head=dict()))\nval_evaluator = {}\n"
+    metric = "dict(type='VOCMetric', metric='mAP')"
+    folder = run_folder(tmp_path, "a", detector.format(metric))
+    (run,) = find_runs([folder])
+    assert run.metric is MAP50 and run.detects and run.distils
+    assert run.checkpoint is None
+    other = run_folder(tmp_path, "b", detector.format("dict(type='Mine')"))
+    (run,) = find_runs([other])
+    assert run.metric.key == run.metric.name == "accuracy/top1"
+    assert run.method().curves == {0: {1: 41.0}}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing", "There is no folder .*missing; expected the work dir of a run"),
+        ("", "no config that a run wrote; .* such as .*/deep/er/run.$"),
+        ("empty", "empty has no config that a run wrote; .*: give that of a run.$"),
+    ],
+)
+def test_folders_of_no_run(tmp_path, name, words):
+    run_folder(tmp_path, "deep/er/run")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=words):
+        find_runs([tmp_path / name])
