@@ -1,5 +1,6 @@
 """Wheel and sdist: installed, they give everything in an empty folder."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,9 @@ import tarfile
 import venv
 import zipfile
 
+import cv2
 import modelindex
+import numpy as np
 import pytest
 
 from tests.builders import ROOT
@@ -65,6 +68,17 @@ def built(tmp_path_factory):
     (unpacked,) = (folder / "unpacked").iterdir()
     build.ProjectBuilder(unpacked, runner=quietly).build("wheel", out)
     return out
+
+
+ANSWERS = """
+import sys
+import numpy, onnxruntime
+session = onnxruntime.InferenceSession("student.onnx")
+(images,) = session.get_inputs()
+given = numpy.random.rand(5, 3, 32, 32).astype("float32") * 255
+(scores,) = session.run(None, {images.name: given})
+print("torch" not in sys.modules, scores.shape)
+"""
 
 
 def quietly(command, cwd=None, extra_environ=None):
@@ -213,6 +227,43 @@ def test_compare(call):
 def test_doctor(call, package):
     done = call("pckd", "doctor")
     assert f" in {package}\n" in done.stdout and "All is well." in done.stdout
+
+
+def write_photos(folder):
+    """Letters in photos of different sizes, a folder for each."""
+    for number, letter in enumerate("ABC"):
+        place = folder / f"the letter {letter}"
+        place.mkdir(parents=True)
+        for index in range(12):
+            side = 40 + 3 * index + number
+            photo = np.full((side, side + 10, 3), 10 * index, np.uint8)
+            style = (cv2.FONT_HERSHEY_SIMPLEX, side / 30, (255, 255 - index, 200), 2)
+            cv2.putText(photo, letter, (side // 4, side - 8), *style)
+            cv2.imwrite(str(place / f"photo {index}.png"), photo)
+
+
+def test_from_own_photos_to_onnx_by_five_commands(call, empty):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    write_photos(empty / "photos")
+    networks = ("--teacher", "resnet18", "--student", "mobilenet_v3_small")
+    few = ("--size", "32", "--epochs", "1", "--from-scratch")
+    call("pckd", "init", "--data", "photos", *networks, *few)
+    name = "photos_resnet18_mobilenet_v3_small"
+    call("pckd", "compare", f"{name}.py", "--seeds", "0", "--methods", "pckd")
+    work_dir = empty / "work_dirs" / name
+    (run,) = work_dir.glob("PCKD/seed_0")
+    call("pckd", "report", run)
+    assert "Which loss moves" in (run / "report" / "report.html").read_text()
+    checkpoint = run / "epoch_1.pth"
+    done = call("pckd", "predict", checkpoint, "photos", "--json", "found.json")
+    found = json.loads((empty / "found.json").read_text())
+    assert len(found) == len(done.stdout.splitlines()) == 36
+    onnx = ("student.onnx", "--preprocess", "--images", "photos")
+    call("pckd", "export", checkpoint, *onnx)
+    # The student answers, without torch.
+    done = call("python", "-c", ANSWERS)
+    assert done.stdout.split() == ["True", "(5,", "3)"]
 
 
 def test_a_clone_of_the_same_name_is_in_nobodys_way(call, empty):
