@@ -2,13 +2,14 @@
 
 import math
 import xml.etree.ElementTree as ET
-from typing import Container, List
+from pathlib import Path
+from typing import Container, List, Union
 
 from pckd_mm.utils.printable import printable
 
 from .broken_files import BrokenFileError
 
-__all__ = ["BOX_SLACK", "broken", "check_annotation"]
+__all__ = ["BOX_SLACK", "annotated_ids", "broken", "check_annotation"]
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 # VOC counts pixels from 1, and both corners of a box belong to it. Annotation tools
@@ -118,3 +119,16 @@ def check_annotation(
                 path,
             )
     return names
+
+
+def annotated_ids(folder: Union[str, Path]) -> List[str]:
+    """Names of the images that are annotated in a folder, and in those below it.
+
+    Args:
+        folder (str | Path): Of annotations, ``*.xml``.
+
+    Returns:
+        list[str]: Their paths in it, without the ending, in order.
+    """
+    paths = Path(folder).rglob("*.xml")
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in paths)

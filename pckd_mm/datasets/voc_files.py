@@ -1,31 +1,18 @@
 """Files in the layout of Pascal VOC, whatever their images and classes are."""
 
 import os.path as osp
-from pathlib import Path
 from typing import List, Sequence
 
 from mmdet.datasets import VOCDataset
 
 from .broken_files import is_local
+from .voc_annotations import annotated_ids
 
-__all__ = ["VOCFiles", "annotated_ids"]
+__all__ = ["VOCFiles"]
 
 # mmdet reads *.jpg.
 _OTHERS = (".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _ENDINGS = (*_OTHERS, ".JPG", *(ending.upper() for ending in _OTHERS))
-
-
-def annotated_ids(folder: str) -> List[str]:
-    """Names of the images that are annotated in a folder, and in those below it.
-
-    Args:
-        folder (str): Of annotations, ``*.xml``.
-
-    Returns:
-        list[str]: Their paths in it, without the ending, in order.
-    """
-    paths = Path(folder).rglob("*.xml")
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in paths)
 
 
 class VOCFiles(VOCDataset):
