@@ -3,8 +3,8 @@
   pckd init --data photos/ --teacher resnet34 --student mobilenet_v2 --size 96
   pckd compare photos_resnet34_mobilenet_v2.py
 
-  pckd init --data street/ --teacher faster-rcnn_r101_fpn --size 640
-  pckd compare street_faster_rcnn_r101_fpn_faster_rcnn_r50_fpn_1x_coco.py
+  pckd init --data street/ --student faster-rcnn_r50_fpn --size 640
+  pckd compare street_faster_rcnn_r101_fpn_faster_rcnn_r50_fpn.py
 
 Photos lie in a folder for each class, or in train, val and test folders of such. Images
 with boxes lie as those of Pascal VOC (JPEGImages and Annotations), or of COCO
@@ -49,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher",
         metavar="NETWORK",
-        help="[resnet34; for boxes faster-rcnn_r101_fpn_1x_coco]",
+        help="[resnet34; for boxes faster-rcnn_r101_fpn]",
     )
     parser.add_argument(
         "--student",
         metavar="NETWORK",
-        help="[mobilenet_v2; for boxes faster-rcnn_r50_fpn_1x_coco]",
+        help="[mobilenet_v2; for boxes faster-rcnn_r50_fpn]",
     )
     parser.add_argument(
         "--size",

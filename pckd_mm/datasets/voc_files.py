@@ -8,7 +8,7 @@ from mmdet.datasets import VOCDataset
 from .broken_files import is_local
 from .voc_annotations import annotated_ids
 
-__all__ = ["VOCFiles"]
+__all__ = ["VOCFiles", "is_of_voc"]
 
 # mmdet reads *.jpg.
 _OTHERS = (".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Dict, List, Optional
 
+from mmcv.transforms import LoadImageFromFile
+
 from pckd_mm.datasets.broken_files import BrokenFileError
 from pckd_mm.registry import DATASETS
 from pckd_mm.utils.dependencies import has_detection
@@ -103,7 +105,7 @@ def _count(found: Boxes, split: str) -> None:
                 type=found.dataset,
                 data_root=str(found.root),
                 metainfo=dict(classes=found.classes),
-                pipeline=[dict(type="mmdet.LoadImageFromFile")],
+                pipeline=[LoadImageFromFile()],
                 skip_broken=True,
                 **found.settings(split),
             )

@@ -6,6 +6,7 @@ import os.path as osp
 from pathlib import Path
 from typing import Any, Dict, List
 
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from pckd_mm.registry import MODELS
@@ -123,7 +124,7 @@ def _check(name: str, model: Dict[str, Any]) -> None:
     """Refuse what RoIDistill has no regions of."""
     from pckd_mm.models.algorithms.roi_networks import check_detector
 
-    plain = copy.deepcopy(model)
+    plain = ConfigDict(copy.deepcopy(model))  # mmdet reads attributes
     for part in (plain, plain.get("backbone", {})):
         part.pop("init_cfg", None)  # nothing is fetched here
     try:

@@ -37,8 +37,8 @@ def _find_detector(name: str, classes: int, pretrained: bool) -> Named:
 _KINDS = {
     "classifiers": Kind("resnet34", "mobilenet_v2", find_classifier, CLASSIFIERS),
     "detectors": Kind(
-        "faster-rcnn_r101_fpn_1x_coco",
-        "faster-rcnn_r50_fpn_1x_coco",
+        "faster-rcnn_r101_fpn",
+        "faster-rcnn_r50_fpn",
         _find_detector,
         DETECTORS,
     ),

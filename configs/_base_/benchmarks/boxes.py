@@ -6,9 +6,10 @@ with read_base():
     from ..runtime import *  # noqa: F401,F403
 
 default_scope = "mmdet"
-for classifiers_alone in ("num_views", "speed_up"):
-    default_hooks.pop(classifiers_alone)  # noqa: F405
-del classifiers_alone
+# The first two are for classifiers, and methods for detectors bring the others.
+for hook in ("num_views", "speed_up", "reseed", "preflight"):
+    default_hooks.pop(hook)  # noqa: F405
+del hook
 # A head of other categories than the data's ends the run.
 default_hooks.categories = dict(type="NumClassCheckHook")  # noqa: F405
 env_cfg.cudnn_benchmark = False  # images differ in size  # noqa: F405
