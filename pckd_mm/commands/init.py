@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at the photos, and write the config.
+    """Look at the images, and write the config.
 
     Args:
         args (Namespace): What :func:`add_arguments` reads.

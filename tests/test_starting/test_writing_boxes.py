@@ -86,9 +86,7 @@ def test_from_a_folder_to_the_student(tmp_path, make, key):
 
     work_dirs = tmp_path / "work_dirs" / "mine"
     # mmdet's metric starts processes for each threshold: once will do.
-    run(
-        args.teacher, work_dirs / "teacher", "--cfg-options", "train_cfg.val_interval=9"
-    )
+    run(args.teacher, work_dirs / "teacher", "--cfg-options", "train_cfg.val_begin=9")
     values, log = run("mine.py", tmp_path / "pckd")
     assert key in values and (tmp_path / "pckd" / "epoch_1_student.pth").is_file()
     assert all(f"distill.loss_{name}" in log for name in ("kd", "cc", "ca", "fa"))
