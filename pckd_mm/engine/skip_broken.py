@@ -42,7 +42,8 @@ def skip_broken_files(cfg: Config) -> None:
                 f"--skip-broken found the data set {dataset.type} in train_dataloader, "
                 "which skips no files; expected one of image files that does, such as "
                 "pckd_mm.CheckedCustomDataset, CheckedImageNet, CheckedVOCDataset, "
-                "CheckedCocoDataset or TinyImageNet: take that one, or leave --skip-broken out."
+                "CheckedCocoDataset or TinyImageNet: take that one, or leave "
+                "--skip-broken out."
             )
     for dataset in datasets:
         dataset.skip_broken = True
