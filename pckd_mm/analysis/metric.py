@@ -98,7 +98,7 @@ def metric_of(cfg: Mapping[str, Any], split: str = "val") -> Metric:
             return TOP1
         if name == "VOCMetric" and _gives_map50(**settings):
             return MAP50
-        if name == "CocoMetric" and _gives_coco_ap(**settings):
+        if name in ("CocoMetric", "WholeCocoMetric") and _gives_coco_ap(**settings):
             return COCO_AP
     raise ValueError(
         f"{key} is {found}; expected mmpretrain's Accuracy with topk=1 among them, "

@@ -112,7 +112,7 @@ def plain_config(cfg: Config, classes: Optional[Sequence[str]] = None) -> Config
             sampler=dict(type="DefaultSampler", shuffle=False),
             dataset=dict(dataset, pipeline=pipeline),
         ),
-        test_evaluator=run.get("test_evaluator"),
+        test_evaluator=_plain_evaluator(run.get("test_evaluator")),
         test_cfg=dict(),
     )
     if is_detector:
@@ -184,6 +184,15 @@ def _plain_dataset(run: dict, classes: Optional[Sequence[str]]) -> dict:
         # By the name of a folder, VOCDataset has VOC's names in mmdet's table.
         dataset["type"] = kind if is_of_voc(classes) else "XMLDataset"
     return dataset
+
+
+def _plain_evaluator(given: Any) -> Any:
+    """What tests a network, without what this package adds to it."""
+    if isinstance(given, (list, tuple)):
+        return [_plain_evaluator(each) for each in given]
+    if given and class_name(given["type"]) == "WholeCocoMetric":
+        return dict(given, type="CocoMetric")
+    return given
 
 
 def _classes(cfg: Config) -> Optional[Sequence[str]]:

@@ -22,6 +22,7 @@ AP_BESIDE = CONFIGS / "_base_" / "evaluators" / "iou_50_95.py"
         (dict(type="VOCMetric", metric="mAP", eval_mode="11points"), MAP50),
         (dict(type="mmdet.VOCMetric", metric=["mAP"], iou_thrs=[0.5]), MAP50),
         (dict(type="CocoMetric", classwise=True), COCO_AP),
+        (dict(type="pckd_mm.WholeCocoMetric"), COCO_AP),
         (dict(type="mmdet.CocoMetric", metric=["segm", "bbox"]), COCO_AP),
         ([dict(type="CocoMetric"), dict(type="VOCMetric")], COCO_AP),
         ([dict(type="CocoMetric", metric="segm"), dict(type="VOCMetric")], MAP50),

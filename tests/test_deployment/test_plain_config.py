@@ -92,7 +92,10 @@ def test_a_part_that_is_held_out_is_none_of_mmdets():
     inner.type = "pckd_mm.CheckedCocoDataset"
     part = dict(type="pckd_mm.held_out_part", dataset=inner, part="val", share=0.2)
     cfg.test_dataloader.dataset = dict(part, pipeline=inner.pop("pipeline"))
-    dataset = plain_config(cfg, ["straße"]).test_dataloader.dataset
+    cfg.test_evaluator = dict(type="pckd_mm.WholeCocoMetric", classwise=True)
+    plain = plain_config(cfg, ["straße"])
+    assert plain.test_evaluator == dict(type="CocoMetric", classwise=True)
+    dataset = plain.test_dataloader.dataset
     assert dataset.pop("pipeline")[0]["type"].endswith("LoadImageFromFile")
     assert dataset == dict(
         type="CocoDataset",
