@@ -128,8 +128,9 @@ def _write(args: argparse.Namespace) -> int:
     classes, pretrained = len(found.classes), not args.from_scratch
     teacher, student = (kind.find(name, classes, pretrained) for name in names)
     if pretrained:
-        for network in (teacher, student):
-            if network.weights is None:
+        for name, network in zip(names, (teacher, student), strict=True):
+            # One of a config begins as that says.
+            if network.weights is None and not name.endswith(".py"):
                 print(f"{network.name} begins with random weights: none can be had.")
     plan = plan_for(
         kind.recipe,
