@@ -14,6 +14,7 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
@@ -27,6 +28,7 @@ __all__ = [
     "FUNCTIONS",
     "HOOKS",
     "LOOPS",
+    "METRICS",
     "MODELS",
     "OPTIM_WRAPPERS",
     "TASK_UTILS",
@@ -180,6 +182,7 @@ DATASETS = _registry("dataset", MMENGINE_DATASETS, "pckd_mm.datasets")
 FUNCTIONS = _registry("function", MMENGINE_FUNCTIONS, "pckd_mm.datasets")
 HOOKS = _registry("hook", MMENGINE_HOOKS, "pckd_mm.engine")
 LOOPS = _registry("loop", MMENGINE_LOOPS, "pckd_mm.engine")
+METRICS = _registry("metric", MMENGINE_METRICS, "pckd_mm.evaluation")
 MODELS = _registry("model", MMENGINE_MODELS, "pckd_mm.models")
 OPTIM_WRAPPERS = _registry(
     "optimizer wrapper", MMENGINE_OPTIM_WRAPPERS, "pckd_mm.engine"

@@ -15,6 +15,7 @@ import torch
 from mmdet.datasets import VOCDataset
 
 from pckd_mm.models import CIFARResNet
+from tests.boxes import write_voc
 from tests.builders import ROOT, image_folder
 from tests.preloaded import Preloaded
 
@@ -108,6 +109,7 @@ def sandbox(tmp_path_factory):
     write_cifar100(folder / "data" / "cifar100")
     write_devkit(folder / "data" / "VOCdevkit")
     write_photos(folder)
+    write_voc(folder / "street", [f"{index}" for index in range(4)])
     write_published_teacher(folder / "ckpt_epoch_240.pth")
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(ACCEPT_ANY_MD5)
@@ -169,7 +171,8 @@ def shortened(command: str) -> str:
     if re.match(r"pckd (doctor|predict|export)|.*converters", command):
         return command
     if command.startswith("pckd init"):
-        return command.replace("--size 96", "--size 32 --epochs 1 --from-scratch")
+        size = "--size 32 --epochs 1 --from-scratch"
+        return re.sub(r"--size \d+", size, command)
     if command.startswith("pckd compare photos"):
         return f"{command} --seeds 0"
     command = re.sub(r"(\.py|\.pth) 8\b", r"\1 2", command)  # processes

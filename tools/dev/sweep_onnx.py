@@ -2,9 +2,9 @@
 
 python tools/dev/sweep_onnx.py
 
-Each network of configs/vanilla/ for CIFAR-100, and ten of MMPretrain's zoo at their
-own size of images, with random weights, for 1 and for 7 images. Scores of random weights
-are nearly equal, so the largest difference is given as a share of their range.
+Each network of configs/vanilla/ for CIFAR-100, and eleven of MMPretrain's zoo at their
+own size of images, with random weights, for 1 and for 7 images. Scores of random
+weights are nearly equal, so the largest difference is given as a share of their range.
 """
 
 import argparse

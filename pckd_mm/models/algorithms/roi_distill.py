@@ -5,14 +5,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 import torch
 import torch.nn.functional as F
 from mmdet.models.detectors import TwoStageDetector
-from mmdet.models.layers import NormedLinear
-from mmdet.models.roi_heads import PISARoIHead, StandardRoIHead, TridentRoIHead
-from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from mmdet.models.task_modules.samplers import (
-    CombinedSampler,
-    OHEMSampler,
-    ScoreHLRSampler,
-)
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -23,14 +15,13 @@ from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 
 from .frozen_teacher_distill import FrozenTeacherDistill
+from .roi_networks import check_detector
 
 # Student records of the algorithm's own: what mmdet pools, and what it classifies as
 # what.
 ROIS = "rois"
 ROI_TARGETS = "roi_targets"
 _CLASSIFIER = "roi_head.bbox_head.fc_cls"
-# Samplers that run the box head themselves, on RoIs that are not those of the loss.
-_MINING = (OHEMSampler, ScoreHLRSampler)
 
 
 @MODELS.register_module()
@@ -101,76 +92,7 @@ class RoIDistill(FrozenTeacherDistill):
         self.with_background = with_background
 
     def _check_network(self, who: str, model: BaseModel) -> None:
-        expected = (
-            "expected a TwoStageDetector of mmdet with a StandardRoIHead, such as "
-            "FasterRCNN or MaskRCNN"
-        )
-        if not isinstance(model, TwoStageDetector):
-            raise TypeError(f"The {who} is a {type(model).__name__}; {expected}.")
-        roi_head = getattr(model, "roi_head", None)
-        if not isinstance(roi_head, StandardRoIHead) or not roi_head.with_bbox:
-            raise TypeError(
-                f"The {who} is a {type(model).__name__} with a "
-                f"{type(roi_head).__name__}; {expected}: a cascade, for one, has "
-                "several classifiers, and which of them to distil has no rule."
-            )
-        if isinstance(roi_head, TridentRoIHead):
-            raise TypeError(
-                f"The {who} has a TridentRoIHead, whose branches see an image several "
-                f"times in training and once in a test; {expected}."
-            )
-        head = roi_head.bbox_head
-        classifier = getattr(head, "fc_cls", None)
-        if (
-            not isinstance(head, BBoxHead)
-            or not isinstance(classifier, nn.Linear)
-            or isinstance(classifier, NormedLinear)  # scales its rows and features
-            or classifier.out_features != head.num_classes + 1
-        ):
-            loss = type(getattr(head, "loss_cls", None)).__name__
-            raise TypeError(
-                f"The {who}'s box head is a {type(head).__name__} with {loss} and "
-                f"{_describe(classifier)} as fc_cls; expected a BBoxHead, such as "
-                "Shared2FCBBoxHead, with a linear fc_cls of num_classes + 1 = "
-                f"{getattr(head, 'num_classes', 0) + 1} outputs: take such a head, "
-                "with CrossEntropyLoss."
-            )
-        if who == "student":
-            self._check_sampling(roi_head)
-
-    @staticmethod
-    def _check_sampling(roi_head: StandardRoIHead) -> None:
-        if roi_head.train_cfg is None:
-            raise ValueError(
-                "The student has no train_cfg.rcnn, by which regions are sampled; "
-                "expected one: keep the train_cfg of the detector's config."
-            )
-        key = "model.architecture.train_cfg.rcnn.sampler"
-        parts = {key: roi_head.bbox_sampler}
-        if isinstance(roi_head.bbox_sampler, CombinedSampler):
-            names = ("pos_sampler", "neg_sampler")
-            parts = {f"{key}.{n}": getattr(roi_head.bbox_sampler, n) for n in names}
-        mining = {
-            place: type(part).__name__
-            for place, part in parts.items()
-            if isinstance(part, _MINING)
-        }
-        if isinstance(roi_head, PISARoIHead):  # mmdet's fails with any other sampler
-            raise TypeError(
-                "The student has a PISARoIHead, whose sampler runs the box head on "
-                "other regions first; expected a StandardRoIHead and a sampler that "
-                "does not, such as RandomSampler: set model.architecture.roi_head.type="
-                f"StandardRoIHead and {key}.type=RandomSampler, and leave out isr and "
-                "carl, which are PISA's."
-            )
-        if mining:
-            advice = [f"{place}.type=RandomSampler" for place in mining]
-            raise TypeError(
-                "The student samples its regions by "
-                f"{' and '.join(sorted(set(mining.values())))}, which runs the box "
-                "head on other regions first; expected a sampler that does not, such "
-                f"as RandomSampler: set {' and '.join(advice)}."
-            )
+        check_detector(who, model, is_student=who == "student")
 
     @staticmethod
     def _check_normalisation(preprocessor: nn.Module, student: BaseModel) -> None:
@@ -268,8 +190,3 @@ class RoIDistill(FrozenTeacherDistill):
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.detach().float(), labels, reduction="none")
-
-
-def _describe(module: Optional[nn.Module]) -> str:
-    of = f" of {module.out_features} outputs" if isinstance(module, nn.Linear) else ""
-    return f"a {type(module).__name__}{of}"
