@@ -6,7 +6,12 @@ import torch
 import torch.nn.functional as F
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.layers import NormedLinear
-from mmdet.models.roi_heads import PISARoIHead, StandardRoIHead, TridentRoIHead
+from mmdet.models.roi_heads import (
+    CascadeRoIHead,
+    PISARoIHead,
+    StandardRoIHead,
+    TridentRoIHead,
+)
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.samplers import (
     CombinedSampler,
@@ -24,11 +29,12 @@ from pckd_mm.registry import MODELS
 
 from .frozen_teacher_distill import FrozenTeacherDistill
 
-# Student records of the algorithm's own: what mmdet pools, and what it classifies as
-# what.
+# Student records of the algorithm's own, with the number of the stage behind: what mmdet
+# pools, and what it classifies as what.
 ROIS = "rois"
 ROI_TARGETS = "roi_targets"
-_CLASSIFIER = "roi_head.bbox_head.fc_cls"
+_HEAD = "roi_head.bbox_head"
+_EXTRACTOR = "roi_head.bbox_roi_extractor"
 # Samplers that run the box head themselves, on RoIs that are not those of the loss.
 _MINING = (OHEMSampler, ScoreHLRSampler)
 
@@ -46,6 +52,10 @@ class RoIDistill(FrozenTeacherDistill):
 
     Mappings with ``foreground=True`` take the RoIs that mmdet assigned to an object.
 
+    The stages of a cascade are batches of instances of their own, each with the RoIs
+    that the stage before refined: its preview compares them with each other, and its
+    losses are weighted as the stage's own. The connectors are the stages' in common.
+
     The teacher gets the images normalised as its own data preprocessor says, with its
     value beside images that are smaller than their batch.
 
@@ -56,17 +66,19 @@ class RoIDistill(FrozenTeacherDistill):
             model of ``teacher_config``.
         with_background (bool): Whether mappings with ``foreground=True`` take the
             background as well. Defaults to False.
+        stages (str): Which stages of a cascade: ``'all'`` or ``'last'``. Defaults to
+            ``'all'``.
         **kwargs: Further arguments of :class:`FrozenTeacherDistill`, such as
             ``teacher_ckpt``.
 
     Raises:
         TypeError: Where teacher or student is no ``TwoStageDetector`` with a
-            ``StandardRoIHead`` and a box head that ends in one linear classifier, and
-            for a student whose sampler mines RoIs by the box head's losses, or that
+            ``StandardRoIHead`` or ``CascadeRoIHead`` and box heads that end in one
+            linear classifier, and for a student whose sampler mines RoIs by the box head's losses, or that
             has a ``PISARoIHead``.
         ValueError: For different numbers of categories, for an algorithm that
             normalises images otherwise than its student, for a student without
-            ``train_cfg``, for deliveries, for a ``teacher_input_size``, and for
+            ``train_cfg``, for cascades of different lengths, for deliveries, for a ``teacher_input_size``, and for
             recorders with the names of the algorithm's own, ``rois`` and
             ``roi_targets``.
     """
@@ -80,8 +92,14 @@ class RoIDistill(FrozenTeacherDistill):
         distiller: dict,
         teacher: Union[dict, BaseModel, None] = None,
         with_background: bool = False,
+        stages: str = "all",
         **kwargs,
     ) -> None:
+        if stages not in ("all", "last"):
+            raise ValueError(
+                f"RoIDistill found stages={stages!r}; expected 'all' or 'last'."
+            )
+        self._last_stage_only = stages == "last"
         if distiller.get("distill_deliveries"):
             raise ValueError(
                 "RoIDistill found distill_deliveries in its distiller; expected none, "
@@ -102,41 +120,36 @@ class RoIDistill(FrozenTeacherDistill):
 
     def _check_network(self, who: str, model: BaseModel) -> None:
         expected = (
-            "expected a TwoStageDetector of mmdet with a StandardRoIHead, such as "
-            "FasterRCNN or MaskRCNN"
+            "expected a TwoStageDetector of mmdet with a StandardRoIHead or a "
+            "CascadeRoIHead, such as FasterRCNN or CascadeRCNN"
         )
         if not isinstance(model, TwoStageDetector):
             raise TypeError(f"The {who} is a {type(model).__name__}; {expected}.")
         roi_head = getattr(model, "roi_head", None)
-        if not isinstance(roi_head, StandardRoIHead) or not roi_head.with_bbox:
+        served = (StandardRoIHead, CascadeRoIHead)
+        if not isinstance(roi_head, served) or not roi_head.with_bbox:
             raise TypeError(
                 f"The {who} is a {type(model).__name__} with a "
-                f"{type(roi_head).__name__}; {expected}: a cascade, for one, has "
-                "several classifiers, and which of them to distil has no rule."
+                f"{type(roi_head).__name__}; {expected}."
             )
         if isinstance(roi_head, TridentRoIHead):
             raise TypeError(
                 f"The {who} has a TridentRoIHead, whose branches see an image several "
                 f"times in training and once in a test; {expected}."
             )
-        head = roi_head.bbox_head
-        classifier = getattr(head, "fc_cls", None)
-        if (
-            not isinstance(head, BBoxHead)
-            or not isinstance(classifier, nn.Linear)
-            or isinstance(classifier, NormedLinear)  # scales its rows and features
-            or classifier.out_features != head.num_classes + 1
-        ):
-            loss = type(getattr(head, "loss_cls", None)).__name__
-            raise TypeError(
-                f"The {who}'s box head is a {type(head).__name__} with {loss} and "
-                f"{_describe(classifier)} as fc_cls; expected a BBoxHead, such as "
-                "Shared2FCBBoxHead, with a linear fc_cls of num_classes + 1 = "
-                f"{getattr(head, 'num_classes', 0) + 1} outputs: take such a head, "
-                "with CrossEntropyLoss."
-            )
+        for head in _box_heads(model):
+            _check_box_head(who, head)
         if who == "student":
             self._check_sampling(roi_head)
+
+    def _check_pair(self, student: TwoStageDetector, teacher: TwoStageDetector) -> None:
+        stages = [len(_box_heads(model)) for model in (student, teacher)]
+        if stages[0] != stages[1]:
+            raise ValueError(
+                f"The student classifies in {stages[0]} stages and the teacher in "
+                f"{stages[1]}; expected as many, since each stage learns from the same "
+                "one: take a teacher of the student's kind."
+            )
 
     @staticmethod
     def _check_sampling(roi_head: StandardRoIHead) -> None:
@@ -145,11 +158,17 @@ class RoIDistill(FrozenTeacherDistill):
                 "The student has no train_cfg.rcnn, by which regions are sampled; "
                 "expected one: keep the train_cfg of the detector's config."
             )
-        key = "model.architecture.train_cfg.rcnn.sampler"
-        parts = {key: roi_head.bbox_sampler}
-        if isinstance(roi_head.bbox_sampler, CombinedSampler):
-            names = ("pos_sampler", "neg_sampler")
-            parts = {f"{key}.{n}": getattr(roi_head.bbox_sampler, n) for n in names}
+        rcnn, parts = "model.architecture.train_cfg.rcnn", {}
+        samplers, key = {f"{rcnn}.sampler": roi_head.bbox_sampler}, f"{rcnn}.sampler"
+        if isinstance(roi_head, CascadeRoIHead):
+            found = enumerate(roi_head.bbox_sampler)
+            samplers = {f"{rcnn}.{k}.sampler": sampler for k, sampler in found}
+        for place, sampler in samplers.items():
+            if isinstance(sampler, CombinedSampler):
+                for name in ("pos_sampler", "neg_sampler"):
+                    parts[f"{place}.{name}"] = getattr(sampler, name)
+            else:
+                parts[place] = sampler
         mining = {
             place: type(part).__name__
             for place, part in parts.items()
@@ -193,13 +212,35 @@ class RoIDistill(FrozenTeacherDistill):
         model: TwoStageDetector,
         input_shape: Optional[Sequence[int]] = None,
     ) -> Classifier:
-        layer = model.roi_head.bbox_head.fc_cls
-        return Classifier(
-            num_classes=layer.out_features,
-            background=1,
-            layers=(ClassifierLayer(_CLASSIFIER, layer.in_features),),
-            modules=(_CLASSIFIER,),
-        )
+        return self._find_classifiers(who, model, input_shape)[0]
+
+    def _find_classifiers(
+        self,
+        who: str,
+        model: TwoStageDetector,
+        input_shape: Optional[Sequence[int]] = None,
+    ) -> List[Classifier]:
+        heads = _box_heads(model)
+        return [
+            Classifier(
+                num_classes=heads[k].fc_cls.out_features,
+                background=1,
+                layers=(
+                    ClassifierLayer(f"{place}.fc_cls", heads[k].fc_cls.in_features),
+                ),
+                modules=(f"{place}.fc_cls",),
+            )
+            for k, place in self._stages(model, _HEAD)
+        ]
+
+    def _stages(self, model: TwoStageDetector, name: str) -> List[Tuple[int, str]]:
+        """The stages that are distilled, and where each has a module."""
+        roi_head = model.roi_head
+        if not isinstance(roi_head, CascadeRoIHead):
+            return [(0, name)]
+        stages = range(roi_head.num_stages)
+        chosen = stages[-1:] if self._last_stage_only else stages
+        return [(k, f"{name}.{k}") for k in chosen]
 
     def _run_features(self, model: TwoStageDetector, inputs: Tensor) -> Any:
         # The heads need proposals: only backbone and neck have shapes of their own.
@@ -207,11 +248,13 @@ class RoIDistill(FrozenTeacherDistill):
 
     def _complete_distiller(self, distiller: dict, *args) -> dict:
         distiller = super()._complete_distiller(distiller, *args)
+        student = args[0]
+        extractors = [place for _, place in self._stages(student, _EXTRACTOR)]
+        losses = [f"{place}.loss_cls" for _, place in self._stages(student, _HEAD)]
         own = {
-            ROIS: dict(type="ModuleInputs", source="roi_head.bbox_roi_extractor"),
-            ROI_TARGETS: dict(
-                type="ModuleInputs", source="roi_head.bbox_head.loss_cls"
-            ),
+            f"{name}{stage}": dict(type="ModuleInputs", source=source)
+            for name, sources in ((ROIS, extractors), (ROI_TARGETS, losses))
+            for stage, source in enumerate(sources)
         }
         recorders = distiller.get("student_recorders") or {}
         taken = sorted(own.keys() & recorders.keys())
@@ -227,31 +270,68 @@ class RoIDistill(FrozenTeacherDistill):
     def _record(
         self, batch_inputs: Tensor, data_samples: List[DetDataSample]
     ) -> Dict[str, Tensor]:
+        stages = [stage for stage, _ in self._stages(self.student, _HEAD)]
         with self.distiller.student_recorders:
             losses = self.student.loss(batch_inputs, data_samples)
-        rois = self.distiller.get_record(ROIS, from_student=True, data_idx=1)
+            self._run_what_was_left_out(stages)
+        regions = [
+            self.distiller.get_record(f"{ROIS}{place}", from_student=True, data_idx=1)
+            for place in range(len(stages))
+        ]
         with self.distiller.teacher_recorders, self._teacher_mode():
             sizes = [sample.img_shape[:2] for sample in data_samples]
             inputs = self.teacher_inputs(batch_inputs, sizes)
             features = self.teacher.extract_feat(inputs)
-            self.teacher.roi_head._bbox_forward(features, rois)
+            context = _context(self.teacher.roi_head, features)
+            for stage, rois in zip(stages, regions, strict=True):
+                _classify(self.teacher.roi_head, stage, features, rois, context)
+        for place, (stage, rois) in enumerate(zip(stages, regions, strict=True)):
+            self._hand_over(place, stage, rois)
+        return losses
 
-        logits, labels = self._targets(rois)
+    def _run_what_was_left_out(self, stages: List[int]) -> None:
+        """Run stages that mmdet left without a region, on none.
+
+        Every process has as many batches of instances then, and every parameter a
+        gradient.
+        """
+        roi_head = self.student.roi_head
+        if not isinstance(roi_head, CascadeRoIHead):
+            return
+        left, features = [], None
+        for place, stage in enumerate(stages):
+            recorder = self.distiller.student_recorders.get_recorder(f"{ROIS}{place}")
+            if recorder.data_buffer:
+                features = recorder.data_buffer[0][0]
+            else:
+                left.append(stage)
+        for stage in left:
+            none = features[0].new_zeros(0, 5)
+            context = _context(roi_head, features)
+            _classify(roi_head, stage, features, none, context)
+
+    def _hand_over(self, place: int, stage: int, rois: Tensor) -> None:
+        """Give the distiller the regions of a stage."""
+        logits, labels = self._targets(place, rois)
         foreground = slice(None)
         # To find them waits for the device.
         if self.distiller.asks_for_foreground and not self.with_background:
             foreground = (labels != self.num_classes).nonzero().squeeze(1)
+        weights = getattr(self.student.roi_head, "stage_loss_weights", None)
         self.distiller.record_batch(
             labels,
             num_views=1,
             foreground=foreground,
+            loss_weight=1.0 if weights is None else weights[stage],
             **self._asked_for(lambda: _cross_entropy(logits, labels)),
         )
-        return losses
 
-    def _targets(self, rois: Tensor) -> Tuple[Tensor, Tensor]:
+    def _targets(self, place: int, rois: Tensor) -> Tuple[Tensor, Tensor]:
         """Class scores of the RoIs, shape (N, C + 1), and their labels, shape (N,)."""
-        calls = self.distiller.student_recorders.get_recorder(ROI_TARGETS).data_buffer
+        recorder = self.distiller.student_recorders.get_recorder(
+            f"{ROI_TARGETS}{place}"
+        )
+        calls = recorder.data_buffer
         if len(calls) > 1:
             raise RuntimeError(
                 f"The student's box head computed its loss of classes {len(calls)} "
@@ -264,6 +344,53 @@ class RoIDistill(FrozenTeacherDistill):
         # Without a single RoI mmdet computes no loss of classes.
         logits = rois.new_zeros(0, self.num_classes + 1)
         return logits, rois.new_zeros(0, dtype=torch.long)
+
+
+def _box_heads(model: TwoStageDetector) -> List[nn.Module]:
+    """The box head of each stage."""
+    heads = model.roi_head.bbox_head
+    return list(heads) if isinstance(model.roi_head, CascadeRoIHead) else [heads]
+
+
+def _context(roi_head: nn.Module, features: Sequence[Tensor]) -> Dict[str, Tensor]:
+    """What HTC's and SCNet's heads see beside the regions."""
+    context = {}
+    if getattr(roi_head, "with_semantic", False):
+        _, context["semantic_feat"] = roi_head.semantic_head(features)
+    if getattr(roi_head, "with_glbctx", False):
+        _, context["glbctx_feat"] = roi_head.glbctx_head(features)
+    return context
+
+
+def _classify(
+    roi_head: nn.Module,
+    stage: int,
+    features: Sequence[Tensor],
+    rois: Tensor,
+    context: Dict[str, Tensor],
+) -> None:
+    """Run the box head of a stage on regions."""
+    of_stage = (stage,) if isinstance(roi_head, CascadeRoIHead) else ()
+    roi_head._bbox_forward(*of_stage, features, rois, **context)
+
+
+def _check_box_head(who: str, head: nn.Module) -> None:
+    """Refuse a box head whose classifier is not one linear layer."""
+    classifier = getattr(head, "fc_cls", None)
+    if (
+        not isinstance(head, BBoxHead)
+        or not isinstance(classifier, nn.Linear)
+        or isinstance(classifier, NormedLinear)  # scales its rows and features
+        or classifier.out_features != head.num_classes + 1
+    ):
+        loss = type(getattr(head, "loss_cls", None)).__name__
+        raise TypeError(
+            f"The {who}'s box head is a {type(head).__name__} with {loss} and "
+            f"{_describe(classifier)} as fc_cls; expected a BBoxHead, such as "
+            "Shared2FCBBoxHead, with a linear fc_cls of num_classes + 1 = "
+            f"{getattr(head, 'num_classes', 0) + 1} outputs: take such a head, "
+            "with CrossEntropyLoss."
+        )
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
