@@ -53,6 +53,23 @@ MAP50 = Metric(
     packages=("mmcv", "mmdet"),
     beside=(AP,),
 )
+# What mmdet's CocoMetric writes.
+COCO_AP50 = Metric(
+    "coco/bbox_mAP_50",
+    "AP@0.5",
+    "COCO's average precision at IoU 0.5",
+    "COCO average precision 50",
+    factor=100.0,
+)
+COCO_AP = Metric(
+    "coco/bbox_mAP",
+    "AP",
+    "COCO's average precision over IoU 0.5 to 0.95 in steps of 0.05",
+    "COCO average precision",
+    factor=100.0,
+    packages=("mmcv", "mmdet", "pycocotools"),
+    beside=(COCO_AP50,),
+)
 
 
 # What the values of a run are of, see :func:`validated_on`.
@@ -82,11 +99,12 @@ def metric_of(cfg: Mapping[str, Any], split: str = "val") -> Metric:
         split (str): 'val', as training validates, or 'test'. Defaults to 'val'.
 
     Returns:
-        Metric: Top-1 for MMPretrain's ``Accuracy``, mAP@0.5 for mmdet's ``VOCMetric``;
-        of several evaluators that of the first one which gives either.
+        Metric: Top-1 for MMPretrain's ``Accuracy``, mAP@0.5 for mmdet's ``VOCMetric``,
+        AP of boxes for its ``CocoMetric``; of several evaluators that of the first one
+        which gives one of them.
 
     Raises:
-        ValueError: Where no evaluator gives either.
+        ValueError: Where no evaluator gives one of them.
     """
     key = f"{split}_evaluator"
     found = cfg.get(key) or []
@@ -99,10 +117,12 @@ def metric_of(cfg: Mapping[str, Any], split: str = "val") -> Metric:
             return TOP1
         if name == "VOCMetric" and _gives_map50(**settings):
             return MAP50
+        if name == "CocoMetric" and _gives_coco_ap(**settings):
+            return COCO_AP
     raise ValueError(
-        f"{key} is {found}; expected mmpretrain's Accuracy with topk=1 among them, or "
-        "mmdet's VOCMetric with metric='mAP' and iou_thrs=0.5, without a prefix of "
-        "their own."
+        f"{key} is {found}; expected mmpretrain's Accuracy with topk=1 among them, "
+        "mmdet's VOCMetric with metric='mAP' and iou_thrs=0.5, or its CocoMetric with "
+        "metric='bbox', without a prefix of their own."
     )
 
 
@@ -130,3 +150,19 @@ def _gives_map50(
     thresholds = iou_thrs if isinstance(iou_thrs, Sequence) else [iou_thrs]
     names = [metric] if isinstance(metric, str) else metric
     return list(names) == ["mAP"] and list(thresholds) == [0.5] and prefix is None
+
+
+def _gives_coco_ap(
+    metric: Union[str, Sequence[str]] = "bbox",
+    iou_thrs: Union[float, Sequence[float], None] = None,
+    metric_items: Optional[Sequence[str]] = None,
+    format_only: bool = False,
+    prefix: Optional[str] = None,
+    **_: Any,
+) -> bool:
+    """Whether ``CocoMetric`` with these settings writes :data:`COCO_AP`."""
+    names = [metric] if isinstance(metric, str) else metric
+    written = metric_items is None or "mAP" in metric_items
+    # Of other thresholds the same name stands for another value.
+    plain = iou_thrs is None and not format_only and prefix is None
+    return "bbox" in names and written and plain

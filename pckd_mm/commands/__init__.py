@@ -16,7 +16,7 @@ from pckd_mm.version import __version__
 __all__ = ["COMMANDS", "add_commands", "main", "make_parser", "parse"]
 
 COMMANDS = {
-    "init": "write a config for photos of your own",
+    "init": "write a config for images of your own",
     "train": "train a network: a teacher, a student alone, or a student from a teacher",
     "test": "measure a checkpoint on the test set",
     "compare": "train several methods on the same networks, and write a report",

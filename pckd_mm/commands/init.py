@@ -1,26 +1,37 @@
-"""Write a config for photos of your own, that teacher and student are trained by.
+"""Write a config for images of your own, that teacher and student are trained by.
 
   pckd init --data photos/ --teacher resnet34 --student mobilenet_v2 --size 96
   pckd compare photos_resnet34_mobilenet_v2.py
 
-The folder has a folder for each class, or train, val and test folders of such. Where
-there is no val folder, a part of the images is held out to validate on: by what their
-files hold, so that an image never moves to the other part. Files that cannot be read
-are named.
+  pckd init --data street/ --student faster-rcnn_r50_fpn --size 640
+  pckd compare street_faster_rcnn_r101_fpn_faster_rcnn_r50_fpn.py
+
+Photos lie in a folder for each class, or in train, val and test folders of such. Images
+with boxes lie as those of Pascal VOC (JPEGImages and Annotations), or of COCO
+(annotations/*.json, or a json beside the images).
+
+Where there is no val part, a part of the images is held out to validate on: by what
+their files hold, so that an image never moves to the other part. Files that cannot be
+read are named.
 
 Networks are those of MMPretrain's zoo, with their weights on ImageNet where these can
-be had, or the models of configs, by their paths.
+be had; for boxes two-stage detectors of MMDetection's zoo, with their weights on COCO;
+or the models of configs, by their paths.
 """
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pckd_mm.utils.options import require_at_least, require_share
 
 from .completion import DIRECTORY, FILE
 
-# Fewer images of a class to train on are worth a word.
+if TYPE_CHECKING:
+    from pckd_mm.starting.found import Found
+
+# Fewer images or boxes of a class to train on are worth a word.
 _FEW = 10
 # Files that are named one by one.
 _NAMED = 10
@@ -33,34 +44,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser (ArgumentParser): Of the subcommand.
     """
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="FOLDER", help="the photos"
+        "--data", type=Path, required=True, metavar="FOLDER", help="the images"
     ).complete = DIRECTORY
     parser.add_argument(
-        "--teacher", default="resnet34", metavar="NETWORK", help="[resnet34]"
+        "--teacher",
+        metavar="NETWORK",
+        help="[resnet34; for boxes faster-rcnn_r101_fpn]",
     )
     parser.add_argument(
-        "--student", default="mobilenet_v2", metavar="NETWORK", help="[mobilenet_v2]"
+        "--student",
+        metavar="NETWORK",
+        help="[mobilenet_v2; for boxes faster-rcnn_r50_fpn]",
     )
     parser.add_argument(
         "--size",
         type=int,
         metavar="PIXELS",
-        help="height and width that the networks see [224, or less for small images]",
+        help="height and width that the networks see, of detectors the shorter side "
+        "[224, or less for small images; for boxes that of most images, 320 to 800]",
     )
     parser.add_argument(
         "--val-share",
         type=float,
         default=0.2,
         metavar="SHARE",
-        help="share of the images that is held out where there is no val folder [0.2]",
+        help="share of the images that is held out where there is no val part [0.2]",
     )
     parser.add_argument(
-        "--epochs", type=int, help="[by the number of images, 20 to 200]"
+        "--epochs",
+        type=int,
+        help="[by the number of images, 20 to 200; for boxes 12 to 100]",
     )
     parser.add_argument(
         "--from-scratch",
         action="store_true",
-        help="begin with random weights, not with those on ImageNet",
+        help="begin with random weights, not with those on ImageNet or COCO",
     )
     parser.add_argument(
         "--out",
@@ -74,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at the photos, and write the config.
+    """Look at the images, and write the config.
 
     Args:
         args (Namespace): What :func:`add_arguments` reads.
@@ -92,39 +110,57 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace) -> int:
-    from pckd_mm.starting.folders import classes_with_few, look_at
-    from pckd_mm.starting.networks import find_network
-    from pckd_mm.starting.writing import config_text, default_name, plan_for
-    from pckd_mm.utils.printable import printable
+    from pckd_mm.starting.kinds import kind_of
+    from pckd_mm.starting.looking import look_at
+    from pckd_mm.starting.schedules import plan_for
+    from pckd_mm.starting.writing import config_text, default_name
 
-    out = args.out or Path(default_name(args.data, args.teacher, args.student))
+    found = look_at(args.data)
+    kind = kind_of(found)
+    names = args.teacher or kind.teacher, args.student or kind.student
+    out = args.out or Path(default_name(args.data, *names))
     if out.exists() and not args.force:
         raise ValueError(
             f"{out} is there already; expected another name: give --out, or --force to "
             "overwrite it."
         )
-    found = look_at(args.data)
+    _tell(found)
+    classes, pretrained = len(found.classes), not args.from_scratch
+    teacher, student = (kind.find(name, classes, pretrained) for name in names)
+    if pretrained:
+        for network in (teacher, student):
+            if network.weights is None:
+                print(f"{network.name} begins with random weights: none can be had.")
+    plan = plan_for(
+        kind.recipe,
+        found.images_of("train"),
+        args.size or found.size(),
+        student.weights is not None,
+        args.val_share,
+        args.epochs,
+    )
+    out.write_text(config_text(found, student, teacher, plan, out), encoding="utf-8")
+    print(f"\n{out} is written. Next:\n  pckd compare {out}")
+    return 0
+
+
+def _tell(found: "Found") -> None:
+    """Say what there is, and what is wrong with it."""
+    from pckd_mm.starting.found import classes_with_few
+    from pckd_mm.utils.printable import printable
+
     print(found.in_words())
+    for note in found.notes:
+        print(printable(note))
     if found.broken:
-        print(f"{len(found.broken)} files cannot be read, and are not counted:")
+        print(f"{len(found.broken)} files {found.trouble}, and are not counted:")
         for path in found.broken[:_NAMED]:
             print(f"  {printable(path)}")
         print("Remove or replace them before you train.")
     few = classes_with_few(found, _FEW)
     if few:
         names = ", ".join(few[:_NAMED])
-        print(f"Fewer than {_FEW} images to train on: {names}. More would help most.")
-    classes, pretrained = len(found.classes), not args.from_scratch
-    teacher = find_network(args.teacher, classes, pretrained)
-    student = find_network(args.student, classes, pretrained)
-    if pretrained:
-        for network in (teacher, student):
-            if network.weights is None:
-                print(f"{network.name} begins with random weights: none can be had.")
-    size = args.size or min(224, max(32, found.smallest // 32 * 32))
-    begun = student.weights is not None
-    images = sum(found.counts["train"].values())
-    plan = plan_for(images, size, begun, args.val_share, args.epochs)
-    out.write_text(config_text(found, student, teacher, plan, out), encoding="utf-8")
-    print(f"\n{out} is written. Next:\n  pckd compare {out}")
-    return 0
+        print(
+            f"Fewer than {_FEW} {found.counted} to train on: {names}. More would help "
+            "most."
+        )

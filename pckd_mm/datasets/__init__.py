@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 if has_detection():
+    from .checked_coco import CheckedCocoDataset  # noqa: F401
     from .checked_voc import CheckedVOCDataset  # noqa: F401
 
-    __all__ += ["CheckedVOCDataset"]
+    __all__ += ["CheckedCocoDataset", "CheckedVOCDataset"]

@@ -3,7 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional, Sequence, Tuple, Union
+from typing import Collection, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -45,7 +45,7 @@ def stratified_split(
 
 
 def content_split(
-    paths: Sequence[str], labels: Sequence[int], share: float
+    paths: Sequence[str], labels: Sequence[Union[int, Collection[int]]], share: float
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Hold out images by a hash of their files' content.
 
@@ -55,8 +55,8 @@ def content_split(
     Args:
         paths (Sequence[str]): File of each image. One that cannot be read is taken by
             its name.
-        labels (Sequence[int]): Label of each image. A category whose images would all
-            be held out keeps them.
+        labels (Sequence[int | Collection[int]]): Label of each image, or all those of
+            what is in it. A category whose images would all be held out keeps them.
         share (float): Share to hold out, between 0 and 1, which is met by chance.
 
     Returns:
@@ -69,10 +69,13 @@ def content_split(
     _check_share(share)
     with ThreadPoolExecutor() as pool:
         held_out = np.array(list(pool.map(_place_of_content, paths))) < share
-    labels = np.asarray(labels)
-    for label in np.unique(labels):
-        if held_out[labels == label].all():
-            held_out[labels == label] = False
+    places: Dict[int, List[int]] = {}
+    for place, label in enumerate(labels):
+        for each in label if isinstance(label, Collection) else [label]:
+            places.setdefault(each, []).append(place)
+    for of_label in places.values():
+        if held_out[of_label].all():
+            held_out[of_label] = False
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
@@ -99,8 +102,9 @@ def held_out_part(
     seed: int = 0,
     by: str = "draw",
     pipeline: Optional[Sequence[dict]] = None,
+    lazy_init: bool = False,
 ) -> BaseDataset:
-    """A data set for classification with one part of its images.
+    """A data set with one part of its images.
 
     Settings are compared on images that are held out of the training, and the test set
     is left alone::
@@ -114,16 +118,19 @@ def held_out_part(
         share (float): Share of each category that is held out. Defaults to 0.1.
         seed (int): Seed of the draw. Defaults to 0.
         by (str): ``'draw'`` for :func:`stratified_split`, or ``'content'`` for
-            :func:`content_split`, of data sets that read files. Defaults to 'draw'.
+            :func:`content_split`, of data sets that read files; those of boxes are held
+            out by content alone. Defaults to 'draw'.
         pipeline (Sequence[dict], optional): Steps of the data set in place of its own;
             here tools that predict files look for them. Defaults to None.
+        lazy_init (bool): Whether to read nothing, and leave out no image: mmdet asks
+            for the meta information alone. Defaults to False.
 
     Returns:
         BaseDataset: The data set, of its own class, with that part of its images.
 
     Raises:
-        ValueError: For another part or share, for images without one label each, and
-            where none can be held out.
+        ValueError: For another part or share, for images without a label or boxes,
+            for a draw of images with boxes, and where none can be held out.
     """
     if part not in PARTS:
         raise ValueError(
@@ -135,20 +142,16 @@ def held_out_part(
         )
     if isinstance(dataset, dict):
         steps = {} if pipeline is None else {"pipeline": pipeline}
-        dataset = DATASETS.build({**dataset, **steps})
+        lazily = {"lazy_init": True} if lazy_init else {}
+        dataset = DATASETS.build({**dataset, **steps, **lazily})
+    if lazy_init:
+        return dataset
     dataset.full_init()
     labels, paths = [], []
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
-        label = info.get("gt_label")
         paths.append(info.get("img_path", ""))
-        if not isinstance(label, (int, np.integer)):
-            raise ValueError(
-                f"held_out_part found gt_label={label!r} of image {index}; expected "
-                "one label, since each category gives its share: name the images that "
-                "are held out in an annotation file of their own."
-            )
-        labels.append(label)
+        labels.append(_labels_of(info, by, index))
     if by == "content":
         parts = content_split(paths, labels, share)
     else:
@@ -161,3 +164,18 @@ def held_out_part(
         )
     dataset.get_subset_(parts[PARTS.index(part)].tolist())
     return dataset
+
+
+def _labels_of(info: dict, by: str, index: int) -> Union[int, Collection[int]]:
+    """Label of an image, or those of the objects in it."""
+    label = info.get("gt_label")
+    if by == "content" and label is None and "instances" in info:
+        return {instance["bbox_label"] for instance in info["instances"]}
+    if not isinstance(label, (int, np.integer)):
+        raise ValueError(
+            f"held_out_part found gt_label={label!r} of image {index}; expected one "
+            "label, since each category gives its share: name the images that are held "
+            "out in an annotation file of their own, or hold images with boxes out by "
+            "their content, by='content'."
+        )
+    return label

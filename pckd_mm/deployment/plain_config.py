@@ -9,6 +9,7 @@ from mmengine.config import Config
 from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.models.data_preprocessors.defaults import PLAIN
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
 
 __all__ = ["config_beside", "file_pipeline", "plain_config", "write_plain_config"]
@@ -94,10 +95,10 @@ def plain_config(cfg: Config, classes: Optional[Sequence[str]] = None) -> Config
     model["data_preprocessor"] = _plain_preprocessor(shared or own, model)
     pipeline = file_pipeline(cfg)
     dataset: Dict[str, Any] = dict(type="CustomDataset", data_root="", test_mode=True)
+    classes = classes if classes is not None else _classes(cfg)
     is_detector = "roi_head" in model or "bbox_head" in model
     if is_detector:
-        dataset = _plain_dataset(run)
-    classes = classes if classes is not None else _classes(cfg)
+        dataset = _plain_dataset(run, classes)
     if classes is not None:
         classes = list(classes)
         dataset.update(metainfo=dict(classes=classes))
@@ -167,12 +168,21 @@ def _plain_preprocessor(given: Optional[dict], model: dict) -> Optional[dict]:
     return dict(type=PLAIN, **kept)
 
 
-def _plain_dataset(run: dict) -> dict:
+def _plain_dataset(run: dict, classes: Optional[Sequence[str]]) -> dict:
     """A detector's test data, without what this package checks of it."""
     dataset = dict(run["test_dataloader"]["dataset"])
-    kind = str(getattr(dataset["type"], "__name__", dataset["type"]))
-    if kind.rpartition(".")[2].startswith("Checked"):
-        dataset["type"] = kind.rpartition(".")[2].removeprefix("Checked")
+    if class_name(dataset["type"]) == "held_out_part":
+        # No data set of mmdet is a part of others' images: who tests names their own.
+        kind = dataset["dataset"]["type"]
+        dataset = dict(type=kind, data_root="", ann_file="", test_mode=True)
+    kind = class_name(dataset["type"])
+    if kind.startswith("Checked"):
+        dataset["type"] = kind = kind.removeprefix("Checked")
+    if kind == "VOCDataset" and classes is not None:
+        from pckd_mm.datasets.voc_files import is_of_voc
+
+        # By the name of a folder, VOCDataset has VOC's names in mmdet's table.
+        dataset["type"] = kind if is_of_voc(classes) else "XMLDataset"
     return dataset
 
 

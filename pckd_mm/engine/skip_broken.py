@@ -41,8 +41,9 @@ def skip_broken_files(cfg: Config) -> None:
             raise ValueError(
                 f"--skip-broken found the data set {dataset.type} in train_dataloader, "
                 "which skips no files; expected one of image files that does, such as "
-                "pckd_mm.CheckedCustomDataset, CheckedImageNet, CheckedVOCDataset or "
-                "TinyImageNet: take that one, or leave --skip-broken out."
+                "pckd_mm.CheckedCustomDataset, CheckedImageNet, CheckedVOCDataset, "
+                "CheckedCocoDataset or TinyImageNet: take that one, or leave "
+                "--skip-broken out."
             )
     for dataset in datasets:
         dataset.skip_broken = True

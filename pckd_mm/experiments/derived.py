@@ -92,7 +92,7 @@ def _plain(cfg: Config, who: str) -> Config:
 def _with_method(cfg: Config, method: str, config: str) -> Config:
     """The config with another method for the same networks."""
     try:
-        base = load_method(method)
+        base = load_method(method, _detects(cfg))
     except ValueError as error:
         raise ExperimentError(f"{config}: {error}") from None
     values = cfg.to_dict()
@@ -102,8 +102,20 @@ def _with_method(cfg: Config, method: str, config: str) -> Config:
     own = ("type", "distiller", "num_views", "architecture")
     model.update({name: v for name, v in given.items() if name not in own})
     values["model"] = dict(model, architecture=student)
-    values["custom_hooks"] = [*_other_hooks(values), *base.get("custom_hooks", [])]
+    hooks = _other_hooks(values)
+    there = {class_name(hook["type"]) for hook in (*hooks, *_default_hooks(values))}
+    hooks += [h for h in base.custom_hooks if class_name(h["type"]) not in there]
+    values["custom_hooks"] = hooks
     return Config(values)
+
+
+def _detects(cfg: Config) -> bool:
+    """Whether a distillation is of detectors."""
+    return class_name(cfg.model.type) == "RoIDistill"
+
+
+def _default_hooks(values: Dict[str, Any]) -> List[Any]:
+    return [hook for hook in (values.get("default_hooks") or {}).values() if hook]
 
 
 def _other_hooks(values: Dict[str, Any]) -> List[Any]:
@@ -120,6 +132,11 @@ def _method_of(cfg: Config) -> Optional[str]:
         return {n: class_name(loss["type"]) for n, loss in losses.items() if loss}
 
     wanted = kinds(cfg.model)
-    found = [m for m in method_names() if kinds(load_method(m).model) == wanted]
+    detects = _detects(cfg)
+    found = [
+        method
+        for method in method_names(detects)
+        if kinds(load_method(method, detects).model) == wanted
+    ]
     # Of several that differ by more than their losses, the one that others vary.
     return min(found, key=len, default=None)

@@ -1,70 +1,61 @@
-"""What is in a folder of images."""
+"""What is in a folder of photos, with a folder for each class."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Any, ClassVar, Dict, List, Optional
 
 import cv2
 import numpy as np
 
 from pckd_mm.deployment.images import ENDINGS
-from pckd_mm.utils.printable import printable
 
-__all__ = ["Found", "UnknownLayoutError", "look_at"]
+from .found import SPLITS, Found, UnknownLayoutError, check_names
 
-# What folders of splits are called.
-_SPLITS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
-
-
-class UnknownLayoutError(ValueError):
-    """A folder that is not laid out as any that is known, in words."""
+__all__ = ["Photos", "look_at_photos"]
 
 
 @dataclass
-class Found:
+class Photos(Found):
     """Photos in folders of categories.
 
     Args:
-        root (Path): The folder.
-        classes (list[str]): Names of the categories, in the order of their labels.
-        splits (dict[str, str]): Folders of ``train``, ``val`` and ``test`` in the root,
-            those that are there; ``{"train": ""}`` where the categories lie in the
-            root itself.
-        counts (dict[str, Counter]): Images of each category, split by split.
-        broken (list[str]): Files that do not decode, with what is wrong.
-        smallest (int): Pixels of the shortest side of all images.
+        smallest (int): Pixels of the shortest side of all images. ``splits`` are
+            folders in the root; ``{"train": ""}`` where the categories lie in the root
+            itself.
     """
 
-    root: Path
-    classes: List[str]
-    splits: Dict[str, str]
-    counts: Dict[str, Counter] = field(default_factory=dict)
-    broken: List[str] = field(default_factory=list)
+    kind: ClassVar[str] = "classifiers"
+    counted: ClassVar[str] = "images"
+    trouble: ClassVar[str] = "cannot be read"
+
     smallest: int = 0
 
-    @property
-    def images(self) -> int:
-        """int: Images in all."""
-        return sum(sum(counter.values()) for counter in self.counts.values())
+    def images_of(self, split: str) -> int:
+        """Number of images of a split."""
+        return sum(self.counts[split].values())
+
+    def settings(self, split: str) -> Dict[str, Any]:
+        """Settings of the data set that a split has beside the root."""
+        folder = self.splits[split]
+        return {"data_prefix": folder} if folder else {}
+
+    def size(self) -> int:
+        """Height and width that the networks see: 224, or less for small images."""
+        return min(224, max(32, self.smallest // 32 * 32))
 
     def in_words(self) -> str:
         """What there is, for the user."""
-        parts = []
-        for split, counter in self.counts.items():
-            least, most = min(counter.values()), max(counter.values())
-            each = f"{least}" if least == most else f"{least} to {most}"
-            where = f"{self.splits[split] or '.'}"
-            parts.append(f"{where}: {sum(counter.values())} images, {each} of a class")
+        parts = (
+            f"{self.splits[split] or '.'}: {self.images_of(split)} images, "
+            f"{self._each(split)}"
+            for split in self.counts
+        )
         return f"{len(self.classes)} classes; " + "; ".join(parts)
 
 
-def look_at(root: Path) -> Found:
+def look_at_photos(root: Path) -> Photos:
     """Look at a folder of photos.
 
     Args:
@@ -72,33 +63,21 @@ def look_at(root: Path) -> Found:
             ``val`` and ``test`` folders of such.
 
     Returns:
-        Found: What is there; broken files are listed, and not counted.
+        Photos: What is there; broken files are listed, and not counted.
 
     Raises:
-        FileNotFoundError: Where there is no such folder.
         UnknownLayoutError: Where it holds no categories of images.
     """
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root}; expected one of photos.")
-    _refuse_other_layouts(root)
+    _refuse_photos_alone(root)
     splits = _splits(root)
-    found = Found(root, _classes(root, splits), splits)
+    found = Photos(root, _classes(root, splits), splits)
     for split, folder in splits.items():
         _count(found, split, root / folder)
     return found
 
 
-def _refuse_other_layouts(root: Path) -> None:
-    """Tell data of detectors, and photos without folders of categories."""
-    xml = next(root.glob("**/Annotations/*.xml"), None)
-    coco = next((p for p in root.glob("**/annotations/*.json")), None)
-    if xml is not None or coco is not None:
-        what = "Pascal VOC" if xml is not None else "COCO"
-        raise UnknownLayoutError(
-            f"{root} is laid out like {what}, data of detectors; expected a folder for "
-            "each class: for detectors begin with a copy of the config "
-            "pckd/voc_frcnn_r101_r50, and set its data_root and classes."
-        )
+def _refuse_photos_alone(root: Path) -> None:
+    """Tell photos without folders of categories."""
     if not any(entry.is_dir() for entry in root.iterdir()):
         images = sum(entry.suffix.lower() in ENDINGS for entry in root.iterdir())
         raise UnknownLayoutError(
@@ -112,7 +91,7 @@ def _splits(root: Path) -> Dict[str, str]:
     names = {entry.name.lower(): entry.name for entry in _folders(root)}
     found = {
         split: next(names[n] for n in known if n in names and _folders(root / names[n]))
-        for split, known in _SPLITS.items()
+        for split, known in SPLITS.items()
         if any(name in names and _folders(root / names[name]) for name in known)
     }
     return found if "train" in found else {"train": ""}
@@ -136,12 +115,7 @@ def _classes(root: Path, splits: Dict[str, str]) -> List[str]:
             f"{root / splits['train']} has a folder {hidden[0]}, which would be a "
             "class; expected folders of classes alone: move it elsewhere."
         )
-    for name in classes:
-        if not name.isprintable():
-            raise UnknownLayoutError(
-                f"{root} has a folder named {printable(name)}; expected printable "
-                "UTF-8, since folders name the classes: rename it."
-            )
+    check_names(root, classes, "a folder", "folders name the classes: rename it")
     for split, others in by_split.items():
         if others != classes:
             different = sorted(set(others) ^ set(classes))
@@ -152,7 +126,7 @@ def _classes(root: Path, splits: Dict[str, str]) -> List[str]:
     return classes
 
 
-def _count(found: Found, split: str, folder: Path) -> None:
+def _count(found: Photos, split: str, folder: Path) -> None:
     files, labels = [], []
     for name in found.classes:
         inside = sorted((folder / name).rglob("*"))
@@ -185,8 +159,3 @@ def _shortest_side(path: Path) -> Optional[int]:
     except (OSError, cv2.error):
         return None
     return None if image is None else min(image.shape[:2])
-
-
-def classes_with_few(found: Found, least: int) -> Sequence[str]:
-    """The classes with fewer images to train on than that."""
-    return [name for name, count in found.counts["train"].items() if count < least]

@@ -1,16 +1,16 @@
-"""Networks of MMPretrain's zoo by the names that people say."""
+"""Networks by the names that people say: classifiers of MMPretrain's zoo."""
 
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.nearest import nearest_names
 from pckd_mm.utils.shipped import find_config
 
-__all__ = ["Named", "find_network"]
+__all__ = ["Named", "can_be_had", "find_classifier", "no_network"]
 
 # Seconds to wait for an answer of where checkpoints lie.
 _PATIENCE = 5
@@ -23,7 +23,8 @@ class Named:
     Args:
         name (str): Its name in the zoo, or the config that it is of.
         model (dict): Its config.
-        weights (str, optional): Where its weights on ImageNet are, if they can be had.
+        weights (str, optional): Where weights are that it begins with, if they can be
+            had.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Named:
     weights: Optional[str] = None
 
 
-def find_network(name: str, classes: int, pretrained: bool = True) -> Named:
+def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
     """Find a classifier, and fit its head to a number of classes.
 
     Args:
@@ -67,7 +68,7 @@ def find_network(name: str, classes: int, pretrained: bool = True) -> Named:
     model.pop("train_cfg", None)  # mixed images, which not all losses are defined for
     if "." not in model["type"]:
         model["type"] = f"mmpretrain.{model['type']}"
-    if weights and pretrained and _answers(weights):
+    if can_be_had(weights, pretrained):
         model["backbone"]["init_cfg"] = dict(
             type="Pretrained", checkpoint=weights, prefix="backbone"
         )
@@ -91,12 +92,37 @@ def _full_name(name: str) -> str:
     if found:
         return min(found, key=len)
     short = dict.fromkeys(full.partition("_")[0] for full in names)
-    likely = nearest_names(wanted, short)
+    raise no_network(name, "MMPretrain", "resnet34 or mobilenet-v2", wanted, short)
+
+
+def no_network(
+    name: str, library: str, examples: str, wanted: str, known: Iterable[str]
+) -> ValueError:
+    """What is said where a zoo has no network of a name.
+
+    Args:
+        name (str): As the user says it.
+        library (str): Whose zoo it is.
+        examples (str): Names that it has.
+        wanted (str): The name as it is compared with others.
+        known (Iterable[str]): The names that it has.
+    """
+    likely = nearest_names(wanted, known)
     meant = f": did you mean {' or '.join(likely)}?" if likely else "."
-    raise ValueError(
-        f"There is no network {name}; expected one of MMPretrain's zoo, such as "
-        f"resnet34 or mobilenet-v2, or the path of a config{meant}"
+    return ValueError(
+        f"There is no network {name}; expected one of {library}'s zoo, such as "
+        f"{examples}, or the path of a config{meant}"
     )
+
+
+def can_be_had(address: Optional[str], wanted: bool = True) -> bool:
+    """Whether weights are wanted, and can be had from where they are.
+
+    Args:
+        address (str, optional): Where they are; None where there are none.
+        wanted (bool): Whether they are wanted. Defaults to True.
+    """
+    return bool(address and wanted and _answers(address))
 
 
 def _answers(address: str) -> bool:

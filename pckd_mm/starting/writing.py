@@ -1,74 +1,19 @@
 """The config that pckd init writes."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Mapping
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mmengine.config import Config
 
-from .folders import Found
+from .found import Found
 from .networks import Named
+from .schedules import Plan
 
-__all__ = ["Plan", "config_text", "default_name", "plan_for"]
+__all__ = ["config_text", "default_name"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-# Steps that a training has, and epochs, whatever the number of images.
-_STEPS, _FEWEST, _MOST = 6000, 20, 200
-# As of ImageNet, 256 to 224.
-_BORDER = 256 / 224
-
-
-@dataclass
-class Plan:
-    """How long and how fast to train.
-
-    Args:
-        size (int): Height and width of the networks' inputs.
-        batch (int): Images of a step.
-        epochs (int): Epochs.
-        lr (float): Learning rate.
-        val_share (float): Share of the images that is held out to validate on.
-        warmup (int): Steps over which the learning rate rises to that.
-    """
-
-    size: int
-    batch: int
-    epochs: int
-    lr: float
-    val_share: float = 0.2
-    warmup: int = 0
-
-
-def plan_for(
-    images: int,
-    size: int,
-    pretrained: bool,
-    val_share: float = 0.2,
-    epochs: Optional[int] = None,
-) -> Plan:
-    """A schedule for the size of the data.
-
-    Args:
-        images (int): Images to train on.
-        size (int): Height and width of the networks' inputs.
-        pretrained (bool): Whether the student begins with weights of ImageNet.
-        val_share (float): Share that is held out. Defaults to 0.2.
-        epochs (int, optional): Epochs. Defaults to None, as many as make some thousand
-            steps.
-
-    Returns:
-        Plan: Steps of 16 to 64 images; the learning rate rises over the first 5 %.
-    """
-    batch = 16 if images < 500 else 32 if images < 5000 else 64
-    if epochs is None:
-        epochs = round(_STEPS * batch / max(images, 1) / 10) * 10
-        epochs = min(max(epochs, _FEWEST), _MOST)
-    # That of the CRD benchmark's 64 images, by the linear rule.
-    lr = (0.01 if pretrained else 0.05) * batch / 64
-    warmup = max(1, epochs * images // batch // 20)
-    return Plan(size, batch, epochs, round(lr, 5), val_share, warmup)
 
 
 def default_name(data: Path, teacher: str, student: str) -> str:
@@ -83,7 +28,7 @@ def config_text(
     """Write the config.
 
     Args:
-        found (Found): The photos.
+        found (Found): What there is to train on.
         student (Named): The student.
         teacher (Named): The teacher.
         plan (Plan): The schedule.
@@ -100,7 +45,8 @@ def config_text(
         keep_trailing_newline=True,
     )
     environment.filters["literal"] = repr
-    return environment.get_template("config.py.jinja").render(
+    environment.filters["arguments"] = _arguments
+    return environment.get_template(f"{found.kind}.py.jinja").render(
         found=found,
         student=student,
         teacher=teacher,
@@ -108,10 +54,16 @@ def config_text(
         file=path.name,
         work_dir=f"work_dirs/{path.stem}",
         held_out="val" not in found.splits,
-        resized=round(plan.size * _BORDER),
         classes=_assigned(classes=found.classes),
         student_text=_assigned(student=student.model),
         teacher_text=_assigned(teacher=teacher.model),
+    )
+
+
+def _arguments(values: Mapping[str, Any], indent: int) -> str:
+    """Arguments of a call, one a line, behind others."""
+    return "".join(
+        f"{' ' * indent}{name}={value!r},\n" for name, value in values.items()
     )
 
 

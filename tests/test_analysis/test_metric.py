@@ -1,10 +1,11 @@
 """Which metric a config's runs are compared by."""
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmpretrain.evaluation import Accuracy
 
-from pckd_mm.analysis import AP, MAP50, TOP1, metric_of
+from pckd_mm.analysis import AP, COCO_AP, MAP50, TOP1, metric_of
 from tests.builders import CONFIGS
 
 AP_BESIDE = CONFIGS / "_base_" / "evaluators" / "iou_50_95.py"
@@ -20,7 +21,10 @@ AP_BESIDE = CONFIGS / "_base_" / "evaluators" / "iou_50_95.py"
         (dict(type=Accuracy), TOP1),
         (dict(type="VOCMetric", metric="mAP", eval_mode="11points"), MAP50),
         (dict(type="mmdet.VOCMetric", metric=["mAP"], iou_thrs=[0.5]), MAP50),
-        ([dict(type="CocoMetric"), dict(type="VOCMetric")], MAP50),
+        (dict(type="CocoMetric", classwise=True), COCO_AP),
+        (dict(type="mmdet.CocoMetric", metric=["segm", "bbox"]), COCO_AP),
+        ([dict(type="CocoMetric"), dict(type="VOCMetric")], COCO_AP),
+        ([dict(type="CocoMetric", metric="segm"), dict(type="VOCMetric")], MAP50),
         ([dict(type="VOCMetric", prefix="other"), dict(type="VOCMetric")], MAP50),
         ([dict(type="Accuracy", topk=5), dict(type="Accuracy")], TOP1),
     ],
@@ -35,7 +39,11 @@ def test_metric_of_an_evaluator(evaluator, metric):
     "evaluator",
     [
         None,
-        dict(type="CocoMetric"),
+        dict(type="CocoMetric", metric="proposal"),
+        dict(type="CocoMetric", iou_thrs=[0.5]),
+        dict(type="CocoMetric", metric_items=["mAP_50"]),
+        dict(type="CocoMetric", format_only=True),
+        dict(type="CocoMetric", prefix="mine"),
         dict(type="Accuracy", topk=5),
         dict(type="Accuracy", thrs=(0.1, 0.2)),
         dict(type="Accuracy", prefix="mine"),
@@ -64,3 +72,20 @@ def test_keys_are_those_of_the_libraries():
     beside = VOCMetric(**Config.fromfile(AP_BESIDE).iou_50_95)
     assert AP.key == f"{beside.prefix}/{beside.metric}" and MAP50.beside == (AP,)
     assert MAP50.key == f"{voc.default_prefix}/{voc.metric}" and voc.iou_thrs == [0.5]
+
+
+def test_keys_of_coco_are_those_that_mmdet_writes(tmp_path):
+    CocoMetric = pytest.importorskip("mmdet.evaluation").CocoMetric
+    metric = CocoMetric(classwise=True)
+    metric.dataset_meta = dict(classes=("straße", "blue whale"))
+    box = [5.0, 5.0, 30.0, 25.0]
+    found = dict(
+        bboxes=torch.tensor([box]), scores=torch.tensor([0.9]), labels=torch.tensor([1])
+    )
+    there = [dict(bbox=box, bbox_label=1, ignore_flag=0)]
+    sample = dict(pred_instances=found, img_id="a", ori_shape=(40, 50), instances=there)
+    metric.process({}, [sample])
+    values = metric.evaluate(1)
+    assert values[COCO_AP.key] * COCO_AP.factor == 100
+    assert [values[beside.key] for beside in COCO_AP.beside] == [1.0]
+    assert values["coco/blue whale_precision"] == 1.0 and COCO_AP.slug

@@ -33,20 +33,28 @@ def write_devkit(root: Path) -> Path:
     return root
 
 
-def detector(devkit: Path, seed: int = 0) -> Tuple[Config, Path]:
-    """The detector's config and its checkpoint in the devkit."""
-    from mmdet.registry import MODELS
+def network(channels: int = 8) -> ConfigDict:
+    """Config of a Faster R-CNN whose first stage has few channels."""
     from mmengine.hub import get_config
 
     model = get_config("mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py").model
-    model.backbone.update(depth=18, base_channels=8, init_cfg=None)
-    model.neck.update(in_channels=[8, 16, 32, 64], out_channels=16)
+    model.backbone.update(depth=18, base_channels=channels, init_cfg=None)
+    widths = [channels * factor for factor in (1, 2, 4, 8)]
+    model.neck.update(in_channels=widths, out_channels=16)
     model.rpn_head.update(in_channels=16, feat_channels=16)
     model.roi_head.bbox_roi_extractor.out_channels = 16
     model.roi_head.bbox_head.update(
         in_channels=16, fc_out_channels=32, num_classes=len(CLASSES)
     )
     model.test_cfg.rcnn.max_per_img = 3
+    return model
+
+
+def detector(devkit: Path, seed: int = 0) -> Tuple[Config, Path]:
+    """The detector's config and its checkpoint in the devkit."""
+    from mmdet.registry import MODELS
+
+    model = network()
     keys = ("img_path", "img_shape", "ori_shape", "scale_factor")
     dataset = dict(
         type="VOCDataset",
@@ -69,11 +77,11 @@ def detector(devkit: Path, seed: int = 0) -> Tuple[Config, Path]:
         )
     )
     torch.manual_seed(seed)
-    network = MODELS.build(ConfigDict(cfg.model, _scope_="mmdet"))
+    built = MODELS.build(ConfigDict(cfg.model, _scope_="mmdet"))
     # As configs have it; init_detector takes it out of the config that it gets.
     pretrained = dict(type="Pretrained", checkpoint="torchvision://resnet18")
     cfg.model.backbone.init_cfg = pretrained
     path = devkit / f"detector_{seed}.pth"
     meta = dict(dataset_meta=dict(classes=CLASSES))
-    torch.save(dict(state_dict=network.state_dict(), meta=meta), path)
+    torch.save(dict(state_dict=built.state_dict(), meta=meta), path)
     return cfg, path

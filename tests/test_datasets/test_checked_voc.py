@@ -59,7 +59,10 @@ def build(root, cls=CheckedVOCDataset, year="VOC2007", split="train", **settings
 
 def assert_same(checked, plain):
     assert len(checked) == len(plain) > 0
-    assert checked.metainfo == plain.metainfo
+    assert {**checked.metainfo, "dataset_type": 0} == {
+        **plain.metainfo,
+        "dataset_type": 0,
+    }
     for index in range(len(plain)):
         assert checked.get_data_info(index) == plain.get_data_info(index)
         one, other = checked[index], plain[index]
@@ -250,6 +253,44 @@ def test_damaged_split_file(tmp_path, test_mode):
     (tmp_path / "VOC2007/ImageSets/Main/train.txt").write_bytes(b"a\nb\xe9\n")
     with pytest.raises(ValueError, match="train.txt is no text in UTF-8 .*at byte 3"):
         build(tmp_path, test_mode=test_mode)
+
+
+@pytest.mark.parametrize(
+    "classes, kind",
+    [
+        (None, "VOC2007"),
+        (("dog", "cat"), None),
+        (("crack", "blue whale", "straße"), None),
+    ],
+)
+def test_voc_is_what_has_its_classes(tmp_path, classes, kind):
+    name = classes[0] if classes else "dog"
+    add(tmp_path, "a", annotation(thing(name)))
+    metainfo = dict(classes=classes) if classes else {}
+    assert build(tmp_path, metainfo=metainfo).metainfo["dataset_type"] == kind
+    # By the folder alone, mmdet's own would have VOC's names in its tables.
+    plain = build(tmp_path, VOCDataset, metainfo=metainfo)
+    assert plain.metainfo["dataset_type"] == "VOC2007"
+
+
+def test_all_that_is_annotated_without_a_split_file(tmp_path):
+    for stem in ("b", "a", "sommer/straße 1"):
+        add(tmp_path, "x")
+        year = tmp_path / "VOC2007"
+        (year / "Annotations" / stem).parent.mkdir(parents=True, exist_ok=True)
+        (year / "JPEGImages" / stem).parent.mkdir(parents=True, exist_ok=True)
+        ending = ".JPG" if stem == "a" else ".png"
+        (year / "JPEGImages" / "x.jpg").rename(year / f"JPEGImages/{stem}{ending}")
+        (year / "Annotations" / "x.xml").rename(year / "Annotations" / f"{stem}.xml")
+    settings = dict(data_root=str(tmp_path), pipeline=LOADING)
+    prefix = dict(sub_data_root="VOC2007/")
+    dataset = CheckedVOCDataset(data_prefix=prefix, **settings)
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    assert [info["img_id"] for info in infos] == ["a", "b", "sommer/straße 1"]
+    assert [info["img_path"][-4:] for info in infos] == [".JPG", ".png", ".png"]
+    assert dataset[0]["img"].shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(ValueError, match="Annotations has no annotations; expected"):
+        CheckedVOCDataset(data_prefix=dict(sub_data_root="VOC2012/"), **settings)
 
 
 PACK = dict(type="mmdet.PackDetInputs", meta_keys=("img_id",))

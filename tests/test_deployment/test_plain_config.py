@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from pckd_mm.deployment.plain_config import (
     config_beside,
@@ -68,6 +69,38 @@ def test_of_a_detector():
         "LoadImageFromFile"
     )
     MODELS.build(plain.model)
+
+
+@pytest.mark.parametrize(
+    "classes, kind", [(None, "VOCDataset"), (["crack", "straße"], "XMLDataset")]
+)
+def test_own_classes_of_a_detector_keep_their_names(classes, kind):
+    mmdet = pytest.importorskip("mmdet.datasets")
+    cfg = load_config("pckd/voc_frcnn_r101_r50")
+    dataset = plain_config(cfg, classes or mmdet.VOCDataset.METAINFO["classes"])
+    dataset = dataset.test_dataloader.dataset
+    assert dataset.type == kind
+    settings = {name: value for name, value in dataset.items() if name[0] not in "t_"}
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        built = getattr(mmdet, kind)(**settings, lazy_init=True)
+    assert built.metainfo["classes"] == dataset.metainfo.classes
+
+
+def test_a_part_that_is_held_out_is_none_of_mmdets():
+    cfg = load_config("pckd/voc_frcnn_r101_r50")
+    inner = cfg.test_dataloader.dataset
+    inner.type = "pckd_mm.CheckedCocoDataset"
+    part = dict(type="pckd_mm.held_out_part", dataset=inner, part="val", share=0.2)
+    cfg.test_dataloader.dataset = dict(part, pipeline=inner.pop("pipeline"))
+    dataset = plain_config(cfg, ["straße"]).test_dataloader.dataset
+    assert dataset.pop("pipeline")[0]["type"].endswith("LoadImageFromFile")
+    assert dataset == dict(
+        type="CocoDataset",
+        data_root="",
+        ann_file="",
+        test_mode=True,
+        metainfo=dict(classes=["straße"]),
+    )
 
 
 def test_a_config_without_test_data():

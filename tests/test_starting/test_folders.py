@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pckd_mm.starting.folders import UnknownLayoutError, classes_with_few, look_at
+from pckd_mm.starting.found import UnknownLayoutError, classes_with_few
+from pckd_mm.starting.looking import look_at
 
 
 def photos(folder, count, size=(40, 30), begin=0):
@@ -58,18 +59,6 @@ def test_files_that_cannot_be_read(tmp_path):
     assert found.counts["train"]["cat"] == 2
 
 
-def voc(root):
-    photos(root / "JPEGImages", 1)
-    (root / "Annotations").mkdir()
-    (root / "Annotations" / "a.xml").touch()
-
-
-def coco(root):
-    photos(root / "images", 1)
-    (root / "annotations").mkdir()
-    (root / "annotations" / "instances.json").touch()
-
-
 def other_classes(root):
     photos(root / "train" / "cat", 1)
     photos(root / "train" / "dog", 1)
@@ -108,8 +97,6 @@ def test_a_class_may_be_called_as_a_split(tmp_path):
         (an_empty_class, "dog has no image that can be read, as 1 of 2 classes"),
         (other_classes, "have different folders .cow, dog.; expected the same classes"),
         (a_hidden_folder, "has a folder .ipynb_checkpoints, which would be a class"),
-        (voc, "laid out like Pascal VOC, data of detectors"),
-        (coco, "laid out like COCO, data of detectors"),
     ],
 )
 def test_what_is_no_folder_of_classes(tmp_path, make, reason):

@@ -4,7 +4,7 @@ import pytest
 
 from pckd_mm.registry import MODELS
 from pckd_mm.starting import networks as module
-from pckd_mm.starting.networks import find_network
+from pckd_mm.starting.networks import find_classifier
 
 
 @pytest.fixture(autouse=True)
@@ -22,26 +22,26 @@ def offline(monkeypatch):
     ],
 )
 def test_short_and_full_names(name, full):
-    found = find_network(name, classes=5)
+    found = find_classifier(name, classes=5)
     assert found.name == full and found.weights is None
     network = MODELS.build(found.model)
     assert network.head.num_classes == 5
 
 
 def test_a_config_of_ones_own():
-    found = find_network("vanilla/cifar100_resnet20.py", classes=7)
+    found = find_classifier("vanilla/cifar100_resnet20.py", classes=7)
     assert found.name == "cifar100_resnet20"
     assert MODELS.build(found.model).head.num_classes == 7
 
 
 def test_weights_where_they_can_be_had(monkeypatch):
     monkeypatch.setattr(module, "_answers", lambda address: True)
-    found = find_network("resnet34", classes=5)
+    found = find_classifier("resnet34", classes=5)
     assert found.weights.endswith(".pth")
     assert found.model["backbone"]["init_cfg"] == dict(
         type="Pretrained", checkpoint=found.weights, prefix="backbone"
     )
-    assert find_network("resnet34", 5, pretrained=False).weights is None
+    assert find_classifier("resnet34", 5, pretrained=False).weights is None
 
 
 def test_nothing_answers_at_a_wrong_address(monkeypatch):
@@ -60,4 +60,4 @@ def test_nothing_answers_at_a_wrong_address(monkeypatch):
 )
 def test_what_is_no_network(name, reason):
     with pytest.raises(ValueError, match=reason):
-        find_network(name, 5)
+        find_classifier(name, 5)

@@ -6,9 +6,10 @@ from mmengine.runner import Runner
 from pckd_mm.experiments.hold_out import hold_out
 from pckd_mm.registry import MODELS
 from pckd_mm.starting import networks
-from pckd_mm.starting.folders import look_at
-from pckd_mm.starting.networks import find_network
-from pckd_mm.starting.writing import config_text, default_name, plan_for
+from pckd_mm.starting.looking import look_at
+from pckd_mm.starting.networks import find_classifier
+from pckd_mm.starting.schedules import CLASSIFIERS, plan_for
+from pckd_mm.starting.writing import config_text, default_name
 from pckd_mm.utils.config import load_config
 from tests.test_starting.test_folders import photos
 
@@ -18,13 +19,15 @@ from tests.test_starting.test_folders import photos
     [(100, 16, 200), (1000, 32, 190), (5000, 64, 80), (100000, 64, 20), (0, 16, 200)],
 )
 def test_more_images_fewer_epochs(images, batch, epochs):
-    plan = plan_for(images, 96, pretrained=False)
+    plan = plan_for(CLASSIFIERS, images, 96, pretrained=False)
     assert (plan.batch, plan.epochs) == (batch, epochs)
     assert plan.lr == pytest.approx(0.05 * batch / 64)
     steps = epochs * images // batch
     assert plan.warmup == max(1, steps // 20)
-    assert plan_for(images, 96, False, epochs=3).epochs == 3
-    assert plan_for(images, 96, pretrained=True).lr == pytest.approx(plan.lr / 5)
+    assert plan_for(CLASSIFIERS, images, 96, False, epochs=3).epochs == 3
+    assert plan_for(CLASSIFIERS, images, 96, pretrained=True).lr == pytest.approx(
+        plan.lr / 5
+    )
 
 
 def write(root, path, monkeypatch):
@@ -32,10 +35,10 @@ def write(root, path, monkeypatch):
     found = look_at(root)
     count = len(found.classes)
     student, teacher = (
-        find_network("mobilenet_v2", count),
-        find_network("resnet34", count),
+        find_classifier("mobilenet_v2", count),
+        find_classifier("resnet34", count),
     )
-    plan = plan_for(found.images, 32, False)
+    plan = plan_for(CLASSIFIERS, found.images, 32, False)
     path.write_text(config_text(found, student, teacher, plan, path), encoding="utf-8")
     return load_config(path)
 

@@ -5,19 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 import torch
 import torch.nn.functional as F
 from mmdet.models.detectors import TwoStageDetector
-from mmdet.models.layers import NormedLinear
-from mmdet.models.roi_heads import (
-    CascadeRoIHead,
-    PISARoIHead,
-    StandardRoIHead,
-    TridentRoIHead,
-)
-from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from mmdet.models.task_modules.samplers import (
-    CombinedSampler,
-    OHEMSampler,
-    ScoreHLRSampler,
-)
+from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -28,15 +16,13 @@ from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 
 from .frozen_teacher_distill import FrozenTeacherDistill
+from .roi_networks import box_heads, check_detector, classify_regions, context_of
 
-# Student records of the algorithm's own, with the number of the stage behind: what mmdet
-# pools, and what it classifies as what.
+# Student records of the algorithm's own: what mmdet pools, and what it classifies as
+# what. Those of a cascade's further stages have their number behind.
 ROIS = "rois"
 ROI_TARGETS = "roi_targets"
 _HEAD = "roi_head.bbox_head"
-_EXTRACTOR = "roi_head.bbox_roi_extractor"
-# Samplers that run the box head themselves, on RoIs that are not those of the loss.
-_MINING = (OHEMSampler, ScoreHLRSampler)
 
 
 @MODELS.register_module()
@@ -74,13 +60,13 @@ class RoIDistill(FrozenTeacherDistill):
     Raises:
         TypeError: Where teacher or student is no ``TwoStageDetector`` with a
             ``StandardRoIHead`` or ``CascadeRoIHead`` and box heads that end in one
-            linear classifier, and for a student whose sampler mines RoIs by the box head's losses, or that
-            has a ``PISARoIHead``.
-        ValueError: For different numbers of categories, for an algorithm that
-            normalises images otherwise than its student, for a student without
-            ``train_cfg``, for cascades of different lengths, for deliveries, for a ``teacher_input_size``, and for
-            recorders with the names of the algorithm's own, ``rois`` and
-            ``roi_targets``.
+            linear classifier, and for a student whose sampler mines RoIs by the box
+            head's losses, or that has a ``PISARoIHead``.
+        ValueError: For different numbers of categories, for cascades of different
+            lengths, for an algorithm that normalises images otherwise than its
+            student, for a student without ``train_cfg``, for deliveries, for a
+            ``teacher_input_size``, and for recorders with the names of the algorithm's
+            own, ``rois`` and ``roi_targets``.
     """
 
     preprocessor_type = "mmdet.DetDataPreprocessor"
@@ -119,76 +105,15 @@ class RoIDistill(FrozenTeacherDistill):
         self.with_background = with_background
 
     def _check_network(self, who: str, model: BaseModel) -> None:
-        expected = (
-            "expected a TwoStageDetector of mmdet with a StandardRoIHead or a "
-            "CascadeRoIHead, such as FasterRCNN or CascadeRCNN"
-        )
-        if not isinstance(model, TwoStageDetector):
-            raise TypeError(f"The {who} is a {type(model).__name__}; {expected}.")
-        roi_head = getattr(model, "roi_head", None)
-        served = (StandardRoIHead, CascadeRoIHead)
-        if not isinstance(roi_head, served) or not roi_head.with_bbox:
-            raise TypeError(
-                f"The {who} is a {type(model).__name__} with a "
-                f"{type(roi_head).__name__}; {expected}."
-            )
-        if isinstance(roi_head, TridentRoIHead):
-            raise TypeError(
-                f"The {who} has a TridentRoIHead, whose branches see an image several "
-                f"times in training and once in a test; {expected}."
-            )
-        for head in _box_heads(model):
-            _check_box_head(who, head)
-        if who == "student":
-            self._check_sampling(roi_head)
+        check_detector(who, model, is_student=who == "student")
 
     def _check_pair(self, student: TwoStageDetector, teacher: TwoStageDetector) -> None:
-        stages = [len(_box_heads(model)) for model in (student, teacher)]
+        stages = [len(box_heads(model)) for model in (student, teacher)]
         if stages[0] != stages[1]:
             raise ValueError(
                 f"The student classifies in {stages[0]} stages and the teacher in "
                 f"{stages[1]}; expected as many, since each stage learns from the same "
                 "one: take a teacher of the student's kind."
-            )
-
-    @staticmethod
-    def _check_sampling(roi_head: StandardRoIHead) -> None:
-        if roi_head.train_cfg is None:
-            raise ValueError(
-                "The student has no train_cfg.rcnn, by which regions are sampled; "
-                "expected one: keep the train_cfg of the detector's config."
-            )
-        rcnn, parts = "model.architecture.train_cfg.rcnn", {}
-        samplers, key = {f"{rcnn}.sampler": roi_head.bbox_sampler}, f"{rcnn}.sampler"
-        if isinstance(roi_head, CascadeRoIHead):
-            found = enumerate(roi_head.bbox_sampler)
-            samplers = {f"{rcnn}.{k}.sampler": sampler for k, sampler in found}
-        for place, sampler in samplers.items():
-            if isinstance(sampler, CombinedSampler):
-                for name in ("pos_sampler", "neg_sampler"):
-                    parts[f"{place}.{name}"] = getattr(sampler, name)
-            else:
-                parts[place] = sampler
-        mining = {
-            place: type(part).__name__
-            for place, part in parts.items()
-            if isinstance(part, _MINING)
-        }
-        if isinstance(roi_head, PISARoIHead):  # mmdet's fails with any other sampler
-            raise TypeError(
-                "The student has a PISARoIHead, whose sampler runs the box head on "
-                "other regions first; expected a StandardRoIHead and a sampler that "
-                "does not, such as RandomSampler: set model.architecture.roi_head.type="
-                f"StandardRoIHead and {key}.type=RandomSampler, and leave out isr and "
-                "carl, which are PISA's."
-            )
-        if mining:
-            advice = [f"{place}.type=RandomSampler" for place in mining]
-            raise TypeError(
-                "The student samples its regions by "
-                f"{' and '.join(sorted(set(mining.values())))}, which runs the box "
-                "head on other regions first; expected a sampler that does not, such "
-                f"as RandomSampler: set {' and '.join(advice)}."
             )
 
     @staticmethod
@@ -220,27 +145,25 @@ class RoIDistill(FrozenTeacherDistill):
         model: TwoStageDetector,
         input_shape: Optional[Sequence[int]] = None,
     ) -> List[Classifier]:
-        heads = _box_heads(model)
+        heads = box_heads(model)
         return [
             Classifier(
                 num_classes=heads[k].fc_cls.out_features,
                 background=1,
-                layers=(
-                    ClassifierLayer(f"{place}.fc_cls", heads[k].fc_cls.in_features),
-                ),
-                modules=(f"{place}.fc_cls",),
+                layers=(ClassifierLayer(place, heads[k].fc_cls.in_features),),
+                modules=(place,),
             )
-            for k, place in self._stages(model, _HEAD)
+            for k, place in self._stages(model, f"{_HEAD}{{}}.fc_cls")
         ]
 
     def _stages(self, model: TwoStageDetector, name: str) -> List[Tuple[int, str]]:
-        """The stages that are distilled, and where each has a module."""
+        """The stages that are distilled, and the name of each one's module."""
         roi_head = model.roi_head
         if not isinstance(roi_head, CascadeRoIHead):
-            return [(0, name)]
+            return [(0, name.format(""))]
         stages = range(roi_head.num_stages)
         chosen = stages[-1:] if self._last_stage_only else stages
-        return [(k, f"{name}.{k}") for k in chosen]
+        return [(k, name.format(f".{k}")) for k in chosen]
 
     def _run_features(self, model: TwoStageDetector, inputs: Tensor) -> Any:
         # The heads need proposals: only backbone and neck have shapes of their own.
@@ -249,12 +172,14 @@ class RoIDistill(FrozenTeacherDistill):
     def _complete_distiller(self, distiller: dict, *args) -> dict:
         distiller = super()._complete_distiller(distiller, *args)
         student = args[0]
-        extractors = [place for _, place in self._stages(student, _EXTRACTOR)]
-        losses = [f"{place}.loss_cls" for _, place in self._stages(student, _HEAD)]
+        extractors, losses = (
+            [module for _, module in self._stages(student, name)]
+            for name in ("roi_head.bbox_roi_extractor{}", f"{_HEAD}{{}}.loss_cls")
+        )
         own = {
-            f"{name}{stage}": dict(type="ModuleInputs", source=source)
+            _of_stage(name, place): dict(type="ModuleInputs", source=source)
             for name, sources in ((ROIS, extractors), (ROI_TARGETS, losses))
-            for stage, source in enumerate(sources)
+            for place, source in enumerate(sources)
         }
         recorders = distiller.get("student_recorders") or {}
         taken = sorted(own.keys() & recorders.keys())
@@ -275,16 +200,18 @@ class RoIDistill(FrozenTeacherDistill):
             losses = self.student.loss(batch_inputs, data_samples)
             self._run_what_was_left_out(stages)
         regions = [
-            self.distiller.get_record(f"{ROIS}{place}", from_student=True, data_idx=1)
+            self.distiller.get_record(
+                _of_stage(ROIS, place), from_student=True, data_idx=1
+            )
             for place in range(len(stages))
         ]
         with self.distiller.teacher_recorders, self._teacher_mode():
             sizes = [sample.img_shape[:2] for sample in data_samples]
             inputs = self.teacher_inputs(batch_inputs, sizes)
             features = self.teacher.extract_feat(inputs)
-            context = _context(self.teacher.roi_head, features)
+            context = context_of(self.teacher.roi_head, features)
             for stage, rois in zip(stages, regions, strict=True):
-                _classify(self.teacher.roi_head, stage, features, rois, context)
+                classify_regions(self.teacher.roi_head, stage, features, rois, context)
         for place, (stage, rois) in enumerate(zip(stages, regions, strict=True)):
             self._hand_over(place, stage, rois)
         return losses
@@ -300,15 +227,17 @@ class RoIDistill(FrozenTeacherDistill):
             return
         left, features = [], None
         for place, stage in enumerate(stages):
-            recorder = self.distiller.student_recorders.get_recorder(f"{ROIS}{place}")
+            recorder = self.distiller.student_recorders.get_recorder(
+                _of_stage(ROIS, place)
+            )
             if recorder.data_buffer:
                 features = recorder.data_buffer[0][0]
             else:
                 left.append(stage)
         for stage in left:
             none = features[0].new_zeros(0, 5)
-            context = _context(roi_head, features)
-            _classify(roi_head, stage, features, none, context)
+            context = context_of(roi_head, features)
+            classify_regions(roi_head, stage, features, none, context)
 
     def _hand_over(self, place: int, stage: int, rois: Tensor) -> None:
         """Give the distiller the regions of a stage."""
@@ -329,7 +258,7 @@ class RoIDistill(FrozenTeacherDistill):
     def _targets(self, place: int, rois: Tensor) -> Tuple[Tensor, Tensor]:
         """Class scores of the RoIs, shape (N, C + 1), and their labels, shape (N,)."""
         recorder = self.distiller.student_recorders.get_recorder(
-            f"{ROI_TARGETS}{place}"
+            _of_stage(ROI_TARGETS, place)
         )
         calls = recorder.data_buffer
         if len(calls) > 1:
@@ -346,57 +275,10 @@ class RoIDistill(FrozenTeacherDistill):
         return logits, rois.new_zeros(0, dtype=torch.long)
 
 
-def _box_heads(model: TwoStageDetector) -> List[nn.Module]:
-    """The box head of each stage."""
-    heads = model.roi_head.bbox_head
-    return list(heads) if isinstance(model.roi_head, CascadeRoIHead) else [heads]
-
-
-def _context(roi_head: nn.Module, features: Sequence[Tensor]) -> Dict[str, Tensor]:
-    """What HTC's and SCNet's heads see beside the regions."""
-    context = {}
-    if getattr(roi_head, "with_semantic", False):
-        _, context["semantic_feat"] = roi_head.semantic_head(features)
-    if getattr(roi_head, "with_glbctx", False):
-        _, context["glbctx_feat"] = roi_head.glbctx_head(features)
-    return context
-
-
-def _classify(
-    roi_head: nn.Module,
-    stage: int,
-    features: Sequence[Tensor],
-    rois: Tensor,
-    context: Dict[str, Tensor],
-) -> None:
-    """Run the box head of a stage on regions."""
-    of_stage = (stage,) if isinstance(roi_head, CascadeRoIHead) else ()
-    roi_head._bbox_forward(*of_stage, features, rois, **context)
-
-
-def _check_box_head(who: str, head: nn.Module) -> None:
-    """Refuse a box head whose classifier is not one linear layer."""
-    classifier = getattr(head, "fc_cls", None)
-    if (
-        not isinstance(head, BBoxHead)
-        or not isinstance(classifier, nn.Linear)
-        or isinstance(classifier, NormedLinear)  # scales its rows and features
-        or classifier.out_features != head.num_classes + 1
-    ):
-        loss = type(getattr(head, "loss_cls", None)).__name__
-        raise TypeError(
-            f"The {who}'s box head is a {type(head).__name__} with {loss} and "
-            f"{_describe(classifier)} as fc_cls; expected a BBoxHead, such as "
-            "Shared2FCBBoxHead, with a linear fc_cls of num_classes + 1 = "
-            f"{getattr(head, 'num_classes', 0) + 1} outputs: take such a head, "
-            "with CrossEntropyLoss."
-        )
+def _of_stage(name: str, place: int) -> str:
+    """Name of a record of one of the stages that are distilled."""
+    return f"{name}_{place}" if place else name
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.detach().float(), labels, reduction="none")
-
-
-def _describe(module: Optional[nn.Module]) -> str:
-    of = f" of {module.out_features} outputs" if isinstance(module, nn.Linear) else ""
-    return f"a {type(module).__name__}{of}"

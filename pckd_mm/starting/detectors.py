@@ -1,0 +1,140 @@
+"""Networks by the names that people say: two-stage detectors of MMDetection's zoo."""
+
+import copy
+import functools
+import os.path as osp
+from pathlib import Path
+from typing import Any, Dict, List
+
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
+
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
+from pckd_mm.utils.shipped import find_config
+
+from .networks import Named, can_be_had, no_network
+
+__all__ = ["find_detector"]
+
+
+def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
+    """Find a two-stage detector, and fit its heads to a number of classes.
+
+    Args:
+        name (str): A model of MMDetection's zoo, such as
+            ``faster-rcnn_r50_fpn_1x_coco``, the beginning of its name, such as
+            ``faster-rcnn_r50_fpn``, or the path of a config.
+        classes (int): Number of categories.
+        pretrained (bool): Whether to begin with the weights of the zoo, where they can
+            be reached now. Defaults to True.
+
+    Returns:
+        Named: The network. Without weights of the zoo it begins with random ones, and
+        all of it is trained; that of a config begins as the config says.
+
+    Raises:
+        ValueError: Where there is none of that name, and for networks that PCKD has no
+            regions of interest of.
+    """
+    if name.endswith(".py"):
+        cfg, full, weights = load_config(find_config(name)), Path(name).stem, None
+        if "model" not in cfg:
+            raise ValueError(f"{name} has no model; expected the config of a detector.")
+        model = _single(cfg.model.to_dict())
+    else:
+        full, config, weights = _of_zoo(name)
+        model = load_config(config).model.to_dict()
+    _set_classes(model, classes)
+    if can_be_had(weights, pretrained):
+        model["backbone"].pop("init_cfg", None)
+        model["init_cfg"] = dict(type="Pretrained", checkpoint=weights)
+    elif not name.endswith(".py") or not pretrained:
+        weights = None
+        _begin_at_random(model)
+    _check(full, model)
+    if "." not in model["type"]:
+        model["type"] = f"mmdet.{model['type']}"
+    return Named(full, model, weights)
+
+
+def _single(model: Dict[str, Any]) -> Dict[str, Any]:
+    """The student, of the config of a distillation."""
+    return model.get("architecture") or model
+
+
+@functools.lru_cache(None)
+def _zoo() -> Dict[str, Any]:
+    """The models of MMDetection's zoo, by their names and aliases."""
+    import mmdet
+    from modelindex.load_model_index import load
+
+    root = osp.join(osp.dirname(mmdet.__file__), ".mim")
+    index = load(osp.join(root, "model-index.yml"))
+    index.build_models_with_collections()
+    found = {}
+    for model in index.models:
+        alias = (model.data or {}).get("Alias") or []
+        places = (root, osp.dirname(model.filepath or root))
+        paths = (osp.join(place, model.config or "") for place in places)
+        config = next(filter(osp.isfile, paths), None)
+        if config is not None:
+            for name in (model.name, *([alias] if isinstance(alias, str) else alias)):
+                found.setdefault(name.lower(), (model.name, config, model.weights))
+    return found
+
+
+def _of_zoo(name: str) -> tuple:
+    """Name, config and weights of a model of the zoo."""
+    models, wanted = _zoo(), name.lower()
+    if wanted in models:
+        return models[wanted]
+    # What a schedule and a data set follow: the shortest one is the plain one.
+    beginnings: List[str] = [full for full in models if full.startswith(f"{wanted}_")]
+    if beginnings:
+        return models[min(beginnings, key=lambda full: (len(full), full))]
+    examples = "faster-rcnn_r50_fpn_1x_coco"
+    raise no_network(name, "MMDetection", examples, wanted, models)
+
+
+def _set_classes(part: Any, classes: int) -> None:
+    """Set the number of categories wherever heads of regions have one."""
+    if isinstance(part, list):
+        for each in part:
+            _set_classes(each, classes)
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            if key == "num_classes":
+                part[key] = classes
+            elif key != "rpn_head":  # it tells objects from the rest
+                _set_classes(value, classes)
+
+
+def _begin_at_random(model: Dict[str, Any]) -> None:
+    """Train all of a network, which mmdet freezes a part of for weights of ImageNet."""
+    model.pop("init_cfg", None)
+    backbone = model.get("backbone", {})
+    backbone.pop("init_cfg", None)
+    for name, value in (("frozen_stages", -1), ("norm_eval", False)):
+        if name in backbone:
+            backbone[name] = value
+
+
+def _check(name: str, model: Dict[str, Any]) -> None:
+    """Refuse what RoIDistill has no regions of."""
+    from pckd_mm.models.algorithms.roi_networks import check_detector
+
+    plain = ConfigDict(copy.deepcopy(model))  # mmdet reads attributes
+    for part in (plain, plain.get("backbone", {})):
+        part.pop("init_cfg", None)  # nothing is fetched here
+    try:
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            network = MODELS.build(plain)
+        check_detector(f"network {name}", network, is_student=True)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{name} cannot be distilled here. {error}") from error
+    if network.roi_head.with_mask:
+        raise ValueError(
+            f"{name} finds masks, which the data here are not read with; expected a "
+            "detector of boxes, such as faster-rcnn_r50_fpn_1x_coco."
+        )

@@ -1,0 +1,110 @@
+"""Detectors by the names that people say."""
+
+import pytest
+
+pytest.importorskip("mmdet.models", exc_type=ImportError)
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from pckd_mm.registry import MODELS
+from pckd_mm.starting import networks
+from pckd_mm.starting.detectors import find_detector
+from tests.test_analysis.tiny_detector import network
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setattr(networks, "_answers", lambda address: False)
+
+
+@pytest.fixture
+def own(tmp_path):
+    path = tmp_path / "mine.py"
+    Config(dict(model=network().to_dict())).dump(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "name, full",
+    [
+        ("faster-rcnn_r50_fpn_1x_coco", "faster-rcnn_r50_fpn_1x_coco"),
+        ("Faster-RCNN_R50_FPN", "faster-rcnn_r50_fpn_1x_coco"),
+        ("faster-rcnn_r101_fpn", "faster-rcnn_r101_fpn_1x_coco"),
+    ],
+)
+def test_full_names_and_their_beginnings(name, full):
+    found = find_detector(name, classes=3)
+    assert found.name == full and found.weights is None
+    assert found.model["roi_head"]["bbox_head"]["num_classes"] == 3
+    # With random weights nothing is frozen, and nothing is fetched.
+    backbone = found.model["backbone"]
+    assert "init_cfg" not in backbone and "init_cfg" not in found.model
+    assert (backbone["frozen_stages"], backbone["norm_eval"]) == (-1, False)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        built = MODELS.build(Config(dict(model=found.model)).model)
+    assert built.roi_head.bbox_head.fc_cls.out_features == 4
+    assert built.rpn_head.num_classes == 1
+
+
+def test_weights_where_they_can_be_had(monkeypatch):
+    monkeypatch.setattr(networks, "_answers", lambda address: True)
+    found = find_detector("faster-rcnn_r50_fpn_1x_coco", classes=3)
+    assert found.weights.endswith(".pth") and "faster_rcnn_r50_fpn_1x" in found.weights
+    assert found.model["init_cfg"] == dict(type="Pretrained", checkpoint=found.weights)
+    assert found.model["backbone"]["frozen_stages"] == 1
+    assert "init_cfg" not in found.model["backbone"]
+    assert find_detector("faster-rcnn_r50_fpn", 3, pretrained=False).weights is None
+
+
+def test_a_config_of_ones_own_begins_as_it_says(own):
+    cfg = Config.fromfile(own)
+    cfg.model.backbone.init_cfg = dict(type="Pretrained", checkpoint="mine.pth")
+    cfg.dump(own)
+    found = find_detector(own, classes=5)
+    assert found.name == "mine" and found.model["type"] == "mmdet.FasterRCNN"
+    assert found.model["roi_head"]["bbox_head"]["num_classes"] == 5
+    assert found.model["backbone"]["init_cfg"]["checkpoint"] == "mine.pth"
+    scratch = find_detector(own, 5, pretrained=False)
+    assert "init_cfg" not in scratch.model["backbone"]
+
+
+def changed(own, **changes):
+    cfg = Config.fromfile(own)
+    cfg.merge_from_dict(changes)
+    cfg.dump(own)
+    return own
+
+
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        (
+            "faster-rcnn_r50_fpm",
+            "no network faster-rcnn_r50_fpm; .* mean faster-rcnn_r50",
+        ),
+        (
+            "retinanet_r18_fpn_1x_coco",
+            "cannot be distilled here. .* is a RetinaNet; exp",
+        ),
+        (
+            "cascade-rcnn_r50_fpn_1x_coco",
+            "is a CascadeRCNN with a CascadeRoIHead; expec",
+        ),
+        (
+            "mask-rcnn_r50_fpn_1x_coco",
+            "finds masks, which the data here are not read w",
+        ),
+        ("vanilla/cifar100_resnet20.py", "cifar100_resnet20 cannot be distilled here"),
+        ("nowhere.py", "There is no config nowhere.py"),
+    ],
+)
+def test_what_is_refused(name, reason):
+    with pytest.raises((ValueError, FileNotFoundError), match=reason):
+        find_detector(name, 3)
+
+
+def test_a_sampler_that_mines_is_refused(own):
+    name = changed(own, **{"model.train_cfg.rcnn.sampler.type": "OHEMSampler"})
+    with pytest.raises(ValueError, match="samples its regions by OHEMSampler, which"):
+        find_detector(name, 3)

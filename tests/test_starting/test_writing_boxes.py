@@ -1,0 +1,139 @@
+"""The config that pckd init writes for images with boxes, from folder to training."""
+
+import json
+import re
+
+import pytest
+
+pytest.importorskip("mmdet.models", exc_type=ImportError)
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from pckd_mm.commands import main, parse
+from pckd_mm.commands.compare_options import check
+from pckd_mm.registry import MODELS
+from pckd_mm.starting import networks
+from pckd_mm.utils.config import load_config
+from tests.boxes import CLASSES, write_coco, write_voc
+from tests.test_analysis.tiny_detector import network
+from tests.test_starting.test_writing import loaders, paths
+
+NAMES = [f"bild {index}" for index in range(8)]
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "_answers", lambda address: False)
+    monkeypatch.chdir(tmp_path)
+    for name, channels in (("teacher", 16), ("student", 8)):
+        model = network(channels).to_dict()
+        model["train_cfg"]["rcnn"]["sampler"]["num"] = 16
+        Config(dict(model=model)).dump(tmp_path / f"{name}.py")
+
+
+def voc(root):
+    # By this name mmdet's metric would take the classes for VOC's.
+    write_voc(root / "VOC2007", [*NAMES, "sommer/straße 1"])
+
+
+def coco(root):
+    files = [f"{name}.jpg" for name in NAMES]
+    write_coco(root / "annotations" / "train.json", root / "train", files)
+    write_coco(root / "annotations" / "val.json", root / "val", files[:2], begin=50)
+
+
+def begin(tmp_path, make, *options):
+    """Write the config ``mine.py``."""
+    make(tmp_path / "my images")
+    own = ["--teacher=teacher.py", "--student=student.py", "--out=mine.py"]
+    assert main(["init", "--data=my images", *own, "--size=64", *options]) == 0
+    return load_config("mine.py")
+
+
+def without_workers(path):
+    """No processes for a few small images."""
+    with open(path, "a") as file:
+        file.write("\ntrain_dataloader.num_workers = val_dataloader.num_workers = 0")
+        file.write("\nval_dataloader.persistent_workers = False\n")
+        file.write("test_dataloader = val_dataloader\n")
+
+
+def run(config, folder, *options):
+    """Train; returns its last values and what its log says."""
+    assert main(["train", config, f"--work-dir={folder}", *options]) == 0
+    lines = next(folder.glob("*/vis_data/scalars.json")).read_text().splitlines()
+    return json.loads(lines[-1]), next(folder.glob("*/*.log")).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "make, key", [(voc, "pascal_voc/mAP"), (coco, "coco/bbox_mAP")]
+)
+def test_from_a_folder_to_the_student(tmp_path, make, key):
+    begin(tmp_path, make, "--epochs=1", "--val-share=0.4")
+    without_workers("mine.py")
+    args = parse(["compare", "mine.py", "--seeds", "0"])
+    check(args)
+    runs = dict(each.split("=") for each in args.run)
+    assert list(runs) == ["student alone", "KD", "PCKD"]
+    kd, alone = load_config(runs["KD"]), load_config(runs["student alone"])
+    assert kd.model.type == "pckd_mm.RoIDistill" and alone.model.type.endswith("RCNN")
+    losses = kd.model.distiller.distill_losses
+    assert [name for name, loss in losses.items() if loss] == ["loss_kd"]
+    hooks = [hook.type for hook in (*kd.custom_hooks, *kd.default_hooks.values())]
+    assert len(hooks) == len(set(hooks)) and "pckd_mm.ReseedHook" in hooks
+    assert alone.train_dataloader == kd.train_dataloader
+
+    work_dirs = tmp_path / "work_dirs" / "mine"
+    # mmdet's metric starts processes for each threshold: once will do.
+    run(args.teacher, work_dirs / "teacher", "--cfg-options", "train_cfg.val_begin=9")
+    values, log = run("mine.py", tmp_path / "pckd")
+    assert key in values and (tmp_path / "pckd" / "epoch_1_student.pth").is_file()
+    assert all(f"distill.loss_{name}" in log for name in ("kd", "cc", "ca", "fa"))
+    rows = re.findall(r"^\| (\S.*?) +\|", log, re.MULTILINE)
+    assert set(rows) >= set(CLASSES) and "aeroplane" not in log
+
+
+@pytest.mark.parametrize("make, layout", [(voc, "VOC"), (coco, "Coco")])
+def test_parts_and_networks(tmp_path, make, layout):
+    cfg = begin(tmp_path, make)
+    text = (tmp_path / "mine.py").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if str(tmp_path) not in line]
+    assert max(len(line) for line in lines if "noqa" not in line) <= 88
+    assert cfg.train_dataloader.batch_size == 4 and cfg.train_cfg.max_epochs == 100
+    assert cfg.optim_wrapper.optimizer.lr == 0.02 * 4 / 16
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        built = loaders(cfg)
+        model = MODELS.build(cfg.model)
+    found = {name: paths(loader) for name, loader in built.items()}
+    assert not found["train"] & found["val"] and found["test"] == found["val"]
+    if layout == "VOC":
+        assert len(found["train"] | found["val"]) == 9 and found["val"]
+    else:
+        assert (len(found["train"]), len(found["val"])) == (8, 2)
+    for loader in built.values():
+        assert type(loader.dataset).__name__ == f"Checked{layout}Dataset"
+        assert list(loader.dataset.metainfo["classes"]) == list(CLASSES)
+        assert min(loader.dataset[0]["inputs"].shape[1:]) == 64
+    assert model.num_classes == len(CLASSES)
+    assert model.teacher_ckpt == "work_dirs/mine/teacher/epoch_100.pth"
+
+
+def test_a_network_that_is_not_served_leaves_no_config(tmp_path, capsys):
+    voc(tmp_path / "data")
+    command = ["init", "--data=data", "--student=retinanet_r18_fpn_1x_coco"]
+    assert main([*command, "--teacher=teacher.py", "--out=mine.py"]) == 1
+    assert "is a RetinaNet; expected a TwoStageDetector" in capsys.readouterr().err
+    assert not (tmp_path / "mine.py").exists()
+
+
+def test_broken_files_are_named(tmp_path, capsys):
+    voc(tmp_path / "my images")
+    path = tmp_path / "my images" / "VOC2007" / "Annotations" / "bild 3.xml"
+    path.write_text("<annotation>")
+    begin(tmp_path, lambda root: None)
+    said = capsys.readouterr().out
+    assert "Pascal VOC, 2 classes; train: 8 images, 16 boxes, 8 of a class" in said
+    assert "1 files have a defect, and are not counted:\n" in said
+    assert "bild 3.xml is no well-formed XML" in said
+    assert "Fewer than 10 boxes to train on: blue whale, straße." in said
