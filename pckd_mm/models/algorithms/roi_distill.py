@@ -16,13 +16,22 @@ from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 
 from .frozen_teacher_distill import FrozenTeacherDistill
-from .roi_networks import box_heads, check_detector, classify_regions, context_of
+from .roi_networks import (
+    box_heads,
+    check_detector,
+    classify_regions,
+    context_of,
+    stage_names,
+)
 
 # Student records of the algorithm's own: what mmdet pools, and what it classifies as
 # what. Those of a cascade's further stages have their number behind.
 ROIS = "rois"
 ROI_TARGETS = "roi_targets"
-_HEAD = "roi_head.bbox_head"
+# Where they are; the braces stand for the stage of a cascade.
+_CLASSIFIER = "roi_head.bbox_head{}.fc_cls"
+_EXTRACTOR = "roi_head.bbox_roi_extractor{}"
+_LOSS = "roi_head.bbox_head{}.loss_cls"
 
 
 @MODELS.register_module()
@@ -85,7 +94,6 @@ class RoIDistill(FrozenTeacherDistill):
             raise ValueError(
                 f"RoIDistill found stages={stages!r}; expected 'all' or 'last'."
             )
-        self._last_stage_only = stages == "last"
         if distiller.get("distill_deliveries"):
             raise ValueError(
                 "RoIDistill found distill_deliveries in its distiller; expected none, "
@@ -103,6 +111,7 @@ class RoIDistill(FrozenTeacherDistill):
         # What mmdet's data sets read, unless the run's tells otherwise.
         self.teacher_inputs.tell_channel_order("bgr")
         self.with_background = with_background
+        self.stages = stages
 
     def _check_network(self, who: str, model: BaseModel) -> None:
         check_detector(who, model, is_student=who == "student")
@@ -153,17 +162,8 @@ class RoIDistill(FrozenTeacherDistill):
                 layers=(ClassifierLayer(place, heads[k].fc_cls.in_features),),
                 modules=(place,),
             )
-            for k, place in self._stages(model, f"{_HEAD}{{}}.fc_cls")
+            for k, place in enumerate(stage_names(model, _CLASSIFIER))
         ]
-
-    def _stages(self, model: TwoStageDetector, name: str) -> List[Tuple[int, str]]:
-        """The stages that are distilled, and the name of each one's module."""
-        roi_head = model.roi_head
-        if not isinstance(roi_head, CascadeRoIHead):
-            return [(0, name.format(""))]
-        stages = range(roi_head.num_stages)
-        chosen = stages[-1:] if self._last_stage_only else stages
-        return [(k, name.format(f".{k}")) for k in chosen]
 
     def _run_features(self, model: TwoStageDetector, inputs: Tensor) -> Any:
         # The heads need proposals: only backbone and neck have shapes of their own.
@@ -172,14 +172,10 @@ class RoIDistill(FrozenTeacherDistill):
     def _complete_distiller(self, distiller: dict, *args) -> dict:
         distiller = super()._complete_distiller(distiller, *args)
         student = args[0]
-        extractors, losses = (
-            [module for _, module in self._stages(student, name)]
-            for name in ("roi_head.bbox_roi_extractor{}", f"{_HEAD}{{}}.loss_cls")
-        )
         own = {
-            _of_stage(name, place): dict(type="ModuleInputs", source=source)
-            for name, sources in ((ROIS, extractors), (ROI_TARGETS, losses))
-            for place, source in enumerate(sources)
+            _of_stage(name, stage): dict(type="ModuleInputs", source=source)
+            for name, place in ((ROIS, _EXTRACTOR), (ROI_TARGETS, _LOSS))
+            for stage, source in enumerate(stage_names(student, place))
         }
         recorders = distiller.get("student_recorders") or {}
         taken = sorted(own.keys() & recorders.keys())
@@ -195,28 +191,27 @@ class RoIDistill(FrozenTeacherDistill):
     def _record(
         self, batch_inputs: Tensor, data_samples: List[DetDataSample]
     ) -> Dict[str, Tensor]:
-        stages = [stage for stage, _ in self._stages(self.student, _HEAD)]
         with self.distiller.student_recorders:
             losses = self.student.loss(batch_inputs, data_samples)
-            self._run_what_was_left_out(stages)
-        regions = [
-            self.distiller.get_record(
-                _of_stage(ROIS, place), from_student=True, data_idx=1
-            )
-            for place in range(len(stages))
-        ]
+            self._run_what_was_left_out()
+        stages = range(len(box_heads(self.student)))
+        regions = {
+            stage: self.distiller.get_record(name, from_student=True, data_idx=1)
+            for stage in (stages[-1:] if self.stages == "last" else stages)
+            for name in (_of_stage(ROIS, stage),)
+        }
         with self.distiller.teacher_recorders, self._teacher_mode():
             sizes = [sample.img_shape[:2] for sample in data_samples]
             inputs = self.teacher_inputs(batch_inputs, sizes)
             features = self.teacher.extract_feat(inputs)
             context = context_of(self.teacher.roi_head, features)
-            for stage, rois in zip(stages, regions, strict=True):
+            for stage, rois in regions.items():
                 classify_regions(self.teacher.roi_head, stage, features, rois, context)
-        for place, (stage, rois) in enumerate(zip(stages, regions, strict=True)):
-            self._hand_over(place, stage, rois)
+        for stage, rois in regions.items():
+            self._hand_over(stage, rois)
         return losses
 
-    def _run_what_was_left_out(self, stages: List[int]) -> None:
+    def _run_what_was_left_out(self) -> None:
         """Run stages that mmdet left without a region, on none.
 
         Every process has as many batches of instances then, and every parameter a
@@ -225,40 +220,38 @@ class RoIDistill(FrozenTeacherDistill):
         roi_head = self.student.roi_head
         if not isinstance(roi_head, CascadeRoIHead):
             return
-        left, features = [], None
-        for place, stage in enumerate(stages):
-            recorder = self.distiller.student_recorders.get_recorder(
-                _of_stage(ROIS, place)
-            )
-            if recorder.data_buffer:
-                features = recorder.data_buffer[0][0]
-            else:
-                left.append(stage)
-        for stage in left:
+        records = self.distiller.student_recorders
+        calls = [
+            records.get_recorder(_of_stage(ROIS, stage)).data_buffer
+            for stage in range(roi_head.num_stages)
+        ]
+        features = calls[0][0][0]
+        for stage in (stage for stage, found in enumerate(calls) if not found):
             none = features[0].new_zeros(0, 5)
             context = context_of(roi_head, features)
             classify_regions(roi_head, stage, features, none, context)
 
-    def _hand_over(self, place: int, stage: int, rois: Tensor) -> None:
+    def _hand_over(self, stage: int, rois: Tensor) -> None:
         """Give the distiller the regions of a stage."""
-        logits, labels = self._targets(place, rois)
+        logits, labels = self._targets(stage, rois)
         foreground = slice(None)
         # To find them waits for the device.
         if self.distiller.asks_for_foreground and not self.with_background:
             foreground = (labels != self.num_classes).nonzero().squeeze(1)
-        weights = getattr(self.student.roi_head, "stage_loss_weights", None)
+        weights = getattr(self.student.roi_head, "stage_loss_weights", (1.0,))
         self.distiller.record_batch(
             labels,
             num_views=1,
             foreground=foreground,
-            loss_weight=1.0 if weights is None else weights[stage],
+            loss_weight=float(weights[stage]),
+            stage=stage,
             **self._asked_for(lambda: _cross_entropy(logits, labels)),
         )
 
-    def _targets(self, place: int, rois: Tensor) -> Tuple[Tensor, Tensor]:
+    def _targets(self, stage: int, rois: Tensor) -> Tuple[Tensor, Tensor]:
         """Class scores of the RoIs, shape (N, C + 1), and their labels, shape (N,)."""
         recorder = self.distiller.student_recorders.get_recorder(
-            _of_stage(ROI_TARGETS, place)
+            _of_stage(ROI_TARGETS, stage)
         )
         calls = recorder.data_buffer
         if len(calls) > 1:
@@ -275,9 +268,9 @@ class RoIDistill(FrozenTeacherDistill):
         return logits, rois.new_zeros(0, dtype=torch.long)
 
 
-def _of_stage(name: str, place: int) -> str:
-    """Name of a record of one of the stages that are distilled."""
-    return f"{name}_{place}" if place else name
+def _of_stage(name: str, stage: int) -> str:
+    """Name of a record of a stage."""
+    return f"{name}_{stage}" if stage else name
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

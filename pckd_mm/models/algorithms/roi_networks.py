@@ -7,6 +7,7 @@ from mmdet.models.layers import NormedLinear
 from mmdet.models.roi_heads import (
     CascadeRoIHead,
     PISARoIHead,
+    SparseRoIHead,
     StandardRoIHead,
     TridentRoIHead,
 )
@@ -50,6 +51,11 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
             f"The {who} is a {type(model).__name__} with a "
             f"{type(roi_head).__name__}; {expected}."
         )
+    if isinstance(roi_head, SparseRoIHead):
+        raise TypeError(
+            f"The {who} has a {type(roi_head).__name__}, whose regions are queries that "
+            f"the network learns, so that a teacher has others; {expected}."
+        )
     if isinstance(roi_head, TridentRoIHead):
         raise TypeError(
             f"The {who} has a TridentRoIHead, whose branches see an image several "
@@ -65,6 +71,21 @@ def box_heads(model: TwoStageDetector) -> List[nn.Module]:
     """The box head of each stage."""
     heads = model.roi_head.bbox_head
     return list(heads) if isinstance(model.roi_head, CascadeRoIHead) else [heads]
+
+
+def stage_names(model: TwoStageDetector, name: str) -> List[str]:
+    """Names of the modules of all stages.
+
+    Args:
+        model (TwoStageDetector): The detector.
+        name (str): Their name, with braces where a cascade has the stage.
+
+    Returns:
+        list[str]: One for each stage.
+    """
+    if not isinstance(model.roi_head, CascadeRoIHead):
+        return [name.format("")]
+    return [name.format(f".{stage}") for stage in range(model.roi_head.num_stages)]
 
 
 def context_of(roi_head: nn.Module, features: Sequence[Tensor]) -> Dict[str, Tensor]:

@@ -330,6 +330,7 @@ class PCKDDistiller(ConfigurableDistiller):
         sample_idx: Optional[Tensor] = None,
         foreground: Union[Tensor, slice, None] = None,
         loss_weight: float = 1.0,
+        stage: int = 0,
     ) -> None:
         """Take what the losses need to know of the batch.
 
@@ -349,6 +350,7 @@ class PCKDDistiller(ConfigurableDistiller):
                 with ``foreground=True`` take; needed for these.
             loss_weight (float): What the losses of these instances are multiplied by.
                 Defaults to 1.
+            stage (int): Which stage of a cascade they are of. Defaults to 0.
         """
         self.num_views = num_views
         weight = None
@@ -361,21 +363,19 @@ class PCKDDistiller(ConfigurableDistiller):
             PROGRESS: progress,
             SAMPLE_IDX: sample_idx,
         }
-        self._batches.append(
-            dict(records=records, foreground=foreground, loss_weight=loss_weight)
-        )
-        self._turn_to(len(self._batches) - 1)
+        batch = dict(records=records, foreground=foreground)
+        self._batches.append(dict(batch, loss_weight=loss_weight, stage=stage))
+        self._turn_to(self._batches[-1])
 
-    def _turn_to(self, index: int) -> None:
+    def _turn_to(self, batch: Dict[str, Any]) -> None:
         """Let records be those of one batch of instances."""
-        batch = self._batches[index]
         self.foreground = batch["foreground"]
         for name, value in batch["records"].items():
             self.student_recorders.get_recorder(name).record(value)
         for manager in (self.student_recorders, self.teacher_recorders):
             for recorder in manager.recorders.values():
                 if isinstance(recorder, StagedRecorder):
-                    recorder.stage = index
+                    recorder.stage = batch["stage"]
 
     def compute_distill_losses(self) -> Dict[str, Tensor]:
         """Compute all losses of the recorded batches.
@@ -395,7 +395,7 @@ class PCKDDistiller(ConfigurableDistiller):
         """Losses of several batches of instances, and once those of anything else."""
         losses: Dict[str, Tensor] = {}
         for index, batch in enumerate(self._batches):
-            self._turn_to(index)
+            self._turn_to(batch)
             for name, mapping in self.loss_forward_mappings.items():
                 is_weighted = self._is_of_instances(mapping)
                 if index and not is_weighted:

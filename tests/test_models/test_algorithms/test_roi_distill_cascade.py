@@ -126,7 +126,6 @@ def test_losses_of_whole_maps_count_once():
     model = build(cascade(8), cascade(12), "pckd_fpn")
     fpn = {}
     for only in ("all", "last"):
-        model._last_stage_only = only == "last"
         other = build(cascade(8), cascade(12), "pckd_fpn", stages=only)
         other.load_state_dict(model.state_dict())
         torch.manual_seed(3)
