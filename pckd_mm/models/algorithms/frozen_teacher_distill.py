@@ -43,7 +43,7 @@ from pckd_mm.models.data_preprocessors.trained_inputs import (
     trained_inputs,
 )
 from pckd_mm.models.distillers import PCKDDistiller
-from pckd_mm.models.distillers.pairing import name_layers
+from pckd_mm.models.distillers.pairing import name_stages
 from pckd_mm.models.distillers.pckd_distiller import PROGRESS, in_scope
 from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_network
 from pckd_mm.models.task_modules.classifier import Classifier
@@ -233,6 +233,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     ) -> Classifier:
         """What a network's logits are made of."""
 
+    def _find_classifiers(
+        self, who: str, model: BaseModel, input_shape: Optional[Sequence[int]]
+    ) -> Sequence[Classifier]:
+        """The classifiers of a network, one for each stage of a cascade."""
+        return [self._find_classifier(who, model, input_shape)]
+
     @abstractmethod
     def _record(self, batch_inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """Run both networks, hand the batch to the distiller, give the own losses."""
@@ -293,14 +299,15 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if teacher_size is not None:
             channels = input_shape[0] if input_shape else input_channels(teacher)
             teacher_shape = (channels, *teacher_size)
-        self._classifiers = (
-            self._find_classifier("student", student, input_shape),
-            self._find_classifier("teacher", teacher, teacher_shape),
+        stages = zip(
+            self._find_classifiers("student", student, input_shape),
+            self._find_classifiers("teacher", teacher, teacher_shape),
+            strict=True,
         )
         networks = (student, teacher)
-        distiller = name_layers(
-            in_scope(distiller, MODELS), networks, self._classifiers
-        )
+        distiller = in_scope(distiller, MODELS)
+        self._classifiers, *others = stages
+        distiller = name_stages(distiller, networks, [self._classifiers, *others])
         distiller["connectors"] = resolve_shapes(
             distiller["connectors"],
             *networks,

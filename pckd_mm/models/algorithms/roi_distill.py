@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 import torch
 import torch.nn.functional as F
 from mmdet.models.detectors import TwoStageDetector
+from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -15,13 +16,22 @@ from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 
 from .frozen_teacher_distill import FrozenTeacherDistill
-from .roi_networks import check_detector
+from .roi_networks import (
+    box_heads,
+    check_detector,
+    classify_regions,
+    context_of,
+    stage_names,
+)
 
 # Student records of the algorithm's own: what mmdet pools, and what it classifies as
-# what.
+# what. Those of a cascade's further stages have their number behind.
 ROIS = "rois"
 ROI_TARGETS = "roi_targets"
-_CLASSIFIER = "roi_head.bbox_head.fc_cls"
+# Where they are; the braces stand for the stage of a cascade.
+_CLASSIFIER = "roi_head.bbox_head{}.fc_cls"
+_EXTRACTOR = "roi_head.bbox_roi_extractor{}"
+_LOSS = "roi_head.bbox_head{}.loss_cls"
 
 
 @MODELS.register_module()
@@ -37,6 +47,10 @@ class RoIDistill(FrozenTeacherDistill):
 
     Mappings with ``foreground=True`` take the RoIs that mmdet assigned to an object.
 
+    The stages of a cascade are batches of instances of their own, each with the RoIs
+    that the stage before refined: its preview compares them with each other, and its
+    losses are weighted as the stage's own. The connectors are the stages' in common.
+
     The teacher gets the images normalised as its own data preprocessor says, with its
     value beside images that are smaller than their batch.
 
@@ -47,19 +61,21 @@ class RoIDistill(FrozenTeacherDistill):
             model of ``teacher_config``.
         with_background (bool): Whether mappings with ``foreground=True`` take the
             background as well. Defaults to False.
+        stages (str): Which stages of a cascade: ``'all'`` or ``'last'``. Defaults to
+            ``'all'``.
         **kwargs: Further arguments of :class:`FrozenTeacherDistill`, such as
             ``teacher_ckpt``.
 
     Raises:
         TypeError: Where teacher or student is no ``TwoStageDetector`` with a
-            ``StandardRoIHead`` and a box head that ends in one linear classifier, and
-            for a student whose sampler mines RoIs by the box head's losses, or that
-            has a ``PISARoIHead``.
-        ValueError: For different numbers of categories, for an algorithm that
-            normalises images otherwise than its student, for a student without
-            ``train_cfg``, for deliveries, for a ``teacher_input_size``, and for
-            recorders with the names of the algorithm's own, ``rois`` and
-            ``roi_targets``.
+            ``StandardRoIHead`` or ``CascadeRoIHead`` and box heads that end in one
+            linear classifier, and for a student whose sampler mines RoIs by the box
+            head's losses, or that has a ``PISARoIHead``.
+        ValueError: For different numbers of categories, for cascades of different
+            lengths, for an algorithm that normalises images otherwise than its
+            student, for a student without ``train_cfg``, for deliveries, for a
+            ``teacher_input_size``, and for recorders with the names of the algorithm's
+            own, ``rois`` and ``roi_targets``.
     """
 
     preprocessor_type = "mmdet.DetDataPreprocessor"
@@ -71,8 +87,13 @@ class RoIDistill(FrozenTeacherDistill):
         distiller: dict,
         teacher: Union[dict, BaseModel, None] = None,
         with_background: bool = False,
+        stages: str = "all",
         **kwargs,
     ) -> None:
+        if stages not in ("all", "last"):
+            raise ValueError(
+                f"RoIDistill found stages={stages!r}; expected 'all' or 'last'."
+            )
         if distiller.get("distill_deliveries"):
             raise ValueError(
                 "RoIDistill found distill_deliveries in its distiller; expected none, "
@@ -90,9 +111,19 @@ class RoIDistill(FrozenTeacherDistill):
         # What mmdet's data sets read, unless the run's tells otherwise.
         self.teacher_inputs.tell_channel_order("bgr")
         self.with_background = with_background
+        self.stages = stages
 
     def _check_network(self, who: str, model: BaseModel) -> None:
         check_detector(who, model, is_student=who == "student")
+
+    def _check_pair(self, student: TwoStageDetector, teacher: TwoStageDetector) -> None:
+        stages = [len(box_heads(model)) for model in (student, teacher)]
+        if stages[0] != stages[1]:
+            raise ValueError(
+                f"The student classifies in {stages[0]} stages and the teacher in "
+                f"{stages[1]}; expected as many, since each stage learns from the same "
+                "one: take a teacher of the student's kind."
+            )
 
     @staticmethod
     def _check_normalisation(preprocessor: nn.Module, student: BaseModel) -> None:
@@ -115,13 +146,24 @@ class RoIDistill(FrozenTeacherDistill):
         model: TwoStageDetector,
         input_shape: Optional[Sequence[int]] = None,
     ) -> Classifier:
-        layer = model.roi_head.bbox_head.fc_cls
-        return Classifier(
-            num_classes=layer.out_features,
-            background=1,
-            layers=(ClassifierLayer(_CLASSIFIER, layer.in_features),),
-            modules=(_CLASSIFIER,),
-        )
+        return self._find_classifiers(who, model, input_shape)[0]
+
+    def _find_classifiers(
+        self,
+        who: str,
+        model: TwoStageDetector,
+        input_shape: Optional[Sequence[int]] = None,
+    ) -> List[Classifier]:
+        heads = box_heads(model)
+        return [
+            Classifier(
+                num_classes=heads[k].fc_cls.out_features,
+                background=1,
+                layers=(ClassifierLayer(place, heads[k].fc_cls.in_features),),
+                modules=(place,),
+            )
+            for k, place in enumerate(stage_names(model, _CLASSIFIER))
+        ]
 
     def _run_features(self, model: TwoStageDetector, inputs: Tensor) -> Any:
         # The heads need proposals: only backbone and neck have shapes of their own.
@@ -129,11 +171,11 @@ class RoIDistill(FrozenTeacherDistill):
 
     def _complete_distiller(self, distiller: dict, *args) -> dict:
         distiller = super()._complete_distiller(distiller, *args)
+        student = args[0]
         own = {
-            ROIS: dict(type="ModuleInputs", source="roi_head.bbox_roi_extractor"),
-            ROI_TARGETS: dict(
-                type="ModuleInputs", source="roi_head.bbox_head.loss_cls"
-            ),
+            _of_stage(name, stage): dict(type="ModuleInputs", source=source)
+            for name, place in ((ROIS, _EXTRACTOR), (ROI_TARGETS, _LOSS))
+            for stage, source in enumerate(stage_names(student, place))
         }
         recorders = distiller.get("student_recorders") or {}
         taken = sorted(own.keys() & recorders.keys())
@@ -151,29 +193,67 @@ class RoIDistill(FrozenTeacherDistill):
     ) -> Dict[str, Tensor]:
         with self.distiller.student_recorders:
             losses = self.student.loss(batch_inputs, data_samples)
-        rois = self.distiller.get_record(ROIS, from_student=True, data_idx=1)
+            self._run_what_was_left_out()
+        stages = range(len(box_heads(self.student)))
+        regions = {
+            stage: self.distiller.get_record(name, from_student=True, data_idx=1)
+            for stage in (stages[-1:] if self.stages == "last" else stages)
+            for name in (_of_stage(ROIS, stage),)
+        }
         with self.distiller.teacher_recorders, self._teacher_mode():
             sizes = [sample.img_shape[:2] for sample in data_samples]
             inputs = self.teacher_inputs(batch_inputs, sizes)
             features = self.teacher.extract_feat(inputs)
-            self.teacher.roi_head._bbox_forward(features, rois)
+            context = context_of(self.teacher.roi_head, features)
+            for stage, rois in regions.items():
+                classify_regions(self.teacher.roi_head, stage, features, rois, context)
+        for stage, rois in regions.items():
+            self._hand_over(stage, rois)
+        return losses
 
-        logits, labels = self._targets(rois)
+    def _run_what_was_left_out(self) -> None:
+        """Run stages that mmdet left without a region, on none.
+
+        Every process has as many batches of instances then, and every parameter a
+        gradient.
+        """
+        roi_head = self.student.roi_head
+        if not isinstance(roi_head, CascadeRoIHead):
+            return
+        records = self.distiller.student_recorders
+        calls = [
+            records.get_recorder(_of_stage(ROIS, stage)).data_buffer
+            for stage in range(roi_head.num_stages)
+        ]
+        features = calls[0][0][0]
+        for stage in (stage for stage, found in enumerate(calls) if not found):
+            none = features[0].new_zeros(0, 5)
+            context = context_of(roi_head, features)
+            classify_regions(roi_head, stage, features, none, context)
+
+    def _hand_over(self, stage: int, rois: Tensor) -> None:
+        """Give the distiller the regions of a stage."""
+        logits, labels = self._targets(stage, rois)
         foreground = slice(None)
         # To find them waits for the device.
         if self.distiller.asks_for_foreground and not self.with_background:
             foreground = (labels != self.num_classes).nonzero().squeeze(1)
+        weights = getattr(self.student.roi_head, "stage_loss_weights", (1.0,))
         self.distiller.record_batch(
             labels,
             num_views=1,
             foreground=foreground,
+            loss_weight=float(weights[stage]),
+            stage=stage,
             **self._asked_for(lambda: _cross_entropy(logits, labels)),
         )
-        return losses
 
-    def _targets(self, rois: Tensor) -> Tuple[Tensor, Tensor]:
+    def _targets(self, stage: int, rois: Tensor) -> Tuple[Tensor, Tensor]:
         """Class scores of the RoIs, shape (N, C + 1), and their labels, shape (N,)."""
-        calls = self.distiller.student_recorders.get_recorder(ROI_TARGETS).data_buffer
+        recorder = self.distiller.student_recorders.get_recorder(
+            _of_stage(ROI_TARGETS, stage)
+        )
+        calls = recorder.data_buffer
         if len(calls) > 1:
             raise RuntimeError(
                 f"The student's box head computed its loss of classes {len(calls)} "
@@ -186,6 +266,11 @@ class RoIDistill(FrozenTeacherDistill):
         # Without a single RoI mmdet computes no loss of classes.
         logits = rois.new_zeros(0, self.num_classes + 1)
         return logits, rois.new_zeros(0, dtype=torch.long)
+
+
+def _of_stage(name: str, stage: int) -> str:
+    """Name of a record of a stage."""
+    return f"{name}_{stage}" if stage else name
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

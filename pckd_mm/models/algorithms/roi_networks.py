@@ -1,10 +1,16 @@
-"""Detectors whose regions of interest have one linear classifier."""
+"""Detectors whose regions of interest have one linear classifier a stage."""
 
-from typing import Optional
+from typing import Dict, List, Optional, Sequence
 
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.layers import NormedLinear
-from mmdet.models.roi_heads import PISARoIHead, StandardRoIHead, TridentRoIHead
+from mmdet.models.roi_heads import (
+    CascadeRoIHead,
+    PISARoIHead,
+    SparseRoIHead,
+    StandardRoIHead,
+    TridentRoIHead,
+)
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.samplers import (
     CombinedSampler,
@@ -12,9 +18,9 @@ from mmdet.models.task_modules.samplers import (
     ScoreHLRSampler,
 )
 from mmengine.model import BaseModel
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["check_detector"]
+__all__ = ["box_heads", "check_detector", "classify_regions", "context_of"]
 
 # Samplers that run the box head themselves, on RoIs that are not those of the loss.
 _MINING = (OHEMSampler, ScoreHLRSampler)
@@ -33,24 +39,79 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
         ValueError: For a student without ``train_cfg``.
     """
     expected = (
-        "expected a TwoStageDetector of mmdet with a StandardRoIHead, such as "
-        "FasterRCNN or MaskRCNN"
+        "expected a TwoStageDetector of mmdet with a StandardRoIHead or a "
+        "CascadeRoIHead, such as FasterRCNN or CascadeRCNN"
     )
     if not isinstance(model, TwoStageDetector):
         raise TypeError(f"The {who} is a {type(model).__name__}; {expected}.")
     roi_head = getattr(model, "roi_head", None)
-    if not isinstance(roi_head, StandardRoIHead) or not roi_head.with_bbox:
+    served = (StandardRoIHead, CascadeRoIHead)
+    if not isinstance(roi_head, served) or not roi_head.with_bbox:
         raise TypeError(
             f"The {who} is a {type(model).__name__} with a "
-            f"{type(roi_head).__name__}; {expected}: a cascade, for one, has "
-            "several classifiers, and which of them to distil has no rule."
+            f"{type(roi_head).__name__}; {expected}."
+        )
+    if isinstance(roi_head, SparseRoIHead):
+        raise TypeError(
+            f"The {who} has a {type(roi_head).__name__}, whose regions are queries "
+            f"that the network learns, so that a teacher has others; {expected}."
         )
     if isinstance(roi_head, TridentRoIHead):
         raise TypeError(
             f"The {who} has a TridentRoIHead, whose branches see an image several "
             f"times in training and once in a test; {expected}."
         )
-    head = roi_head.bbox_head
+    for head in box_heads(model):
+        _check_box_head(who, head)
+    if is_student:
+        _check_sampling(roi_head)
+
+
+def box_heads(model: TwoStageDetector) -> List[nn.Module]:
+    """The box head of each stage."""
+    heads = model.roi_head.bbox_head
+    return list(heads) if isinstance(model.roi_head, CascadeRoIHead) else [heads]
+
+
+def stage_names(model: TwoStageDetector, name: str) -> List[str]:
+    """Names of the modules of all stages.
+
+    Args:
+        model (TwoStageDetector): The detector.
+        name (str): Their name, with braces where a cascade has the stage.
+
+    Returns:
+        list[str]: One for each stage.
+    """
+    if not isinstance(model.roi_head, CascadeRoIHead):
+        return [name.format("")]
+    return [name.format(f".{stage}") for stage in range(model.roi_head.num_stages)]
+
+
+def context_of(roi_head: nn.Module, features: Sequence[Tensor]) -> Dict[str, Tensor]:
+    """What HTC's and SCNet's heads see beside the regions."""
+    context = {}
+    if getattr(roi_head, "with_semantic", False):
+        _, context["semantic_feat"] = roi_head.semantic_head(features)
+    if getattr(roi_head, "with_glbctx", False):
+        _, context["glbctx_feat"] = roi_head.glbctx_head(features)
+    return context
+
+
+def classify_regions(
+    roi_head: nn.Module,
+    stage: int,
+    features: Sequence[Tensor],
+    rois: Tensor,
+    context: Dict[str, Tensor],
+) -> None:
+    """Run the box head of a stage on regions."""
+    of_stage = (stage,) if isinstance(roi_head, CascadeRoIHead) else ()
+    roi_head._bbox_forward(*of_stage, features, rois, **context)
+
+
+def _check_box_head(who: str, head: nn.Module) -> None:
+    """Refuse a box head whose classifier is not one linear layer."""
     classifier = getattr(head, "fc_cls", None)
     if (
         not isinstance(head, BBoxHead)
@@ -66,8 +127,6 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
             f"{getattr(head, 'num_classes', 0) + 1} outputs: take such a head, "
             "with CrossEntropyLoss."
         )
-    if is_student:
-        _check_sampling(roi_head)
 
 
 def _check_sampling(roi_head: StandardRoIHead) -> None:
@@ -76,11 +135,17 @@ def _check_sampling(roi_head: StandardRoIHead) -> None:
             "The student has no train_cfg.rcnn, by which regions are sampled; "
             "expected one: keep the train_cfg of the detector's config."
         )
-    key = "model.architecture.train_cfg.rcnn.sampler"
-    parts = {key: roi_head.bbox_sampler}
-    if isinstance(roi_head.bbox_sampler, CombinedSampler):
-        names = ("pos_sampler", "neg_sampler")
-        parts = {f"{key}.{n}": getattr(roi_head.bbox_sampler, n) for n in names}
+    rcnn = "model.architecture.train_cfg.rcnn"
+    samplers, parts = {f"{rcnn}.sampler": roi_head.bbox_sampler}, {}
+    if isinstance(roi_head, CascadeRoIHead):
+        found = enumerate(roi_head.bbox_sampler)
+        samplers = {f"{rcnn}.{k}.sampler": sampler for k, sampler in found}
+    for place, sampler in samplers.items():
+        if isinstance(sampler, CombinedSampler):
+            for name in ("pos_sampler", "neg_sampler"):
+                parts[f"{place}.{name}"] = getattr(sampler, name)
+        else:
+            parts[place] = sampler
     mining = {
         place: type(part).__name__
         for place, part in parts.items()
@@ -91,8 +156,8 @@ def _check_sampling(roi_head: StandardRoIHead) -> None:
             "The student has a PISARoIHead, whose sampler runs the box head on "
             "other regions first; expected a StandardRoIHead and a sampler that "
             "does not, such as RandomSampler: set model.architecture.roi_head.type="
-            f"StandardRoIHead and {key}.type=RandomSampler, and leave out isr and "
-            "carl, which are PISA's."
+            f"StandardRoIHead and {rcnn}.sampler.type=RandomSampler, and leave out isr "
+            "and carl, which are PISA's."
         )
     if mining:
         advice = [f"{place}.type=RandomSampler" for place in mining]

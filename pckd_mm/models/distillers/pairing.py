@@ -5,6 +5,7 @@ from typing import Sequence
 from torch import nn
 
 from pckd_mm.models.task_modules.classifier import Classifier
+from pckd_mm.registry import TASK_UTILS
 
 from .classifier_sources import (
     compared_by,
@@ -12,9 +13,9 @@ from .classifier_sources import (
     resolve_sources,
     settle_alignment,
 )
-from .pckd_distiller import resolve_widths, used_connectors
+from .pckd_distiller import in_scope, resolve_widths, used_connectors
 
-__all__ = ["name_layers"]
+__all__ = ["name_layers", "name_stages"]
 
 
 def name_layers(
@@ -52,6 +53,39 @@ def name_layers(
         used_connectors(distiller), student=student.width, teacher=teacher.width
     )
     return distiller
+
+
+def name_stages(
+    distiller: dict,
+    networks: Sequence[nn.Module],
+    stages: Sequence[Sequence[Classifier]],
+) -> dict:
+    """Put the layers of a network of several stages where a config says ``classifier``.
+
+    Args:
+        distiller (dict): Config of a distiller.
+        networks (Sequence[nn.Module]): Student and teacher.
+        stages (Sequence[Sequence[Classifier]]): Their classifiers of each stage.
+
+    Returns:
+        dict: As :func:`name_layers` gives it; a recorder of a classifier holds one for
+        each stage.
+
+    Raises:
+        ValueError: For losses that are not defined for the two.
+    """
+    named = [name_layers(distiller, networks, classifiers) for classifiers in stages]
+    first = named[0]
+    for key in ("student_recorders", "teacher_recorders"):
+        for name, recorder in first[key].items():
+            of_stages = [other[key].get(name) for other in named]
+            if any(other != recorder for other in of_stages):
+                asked = distiller[key][name]["source"]
+                scoped = [in_scope(r, TASK_UTILS, "Recorder") for r in of_stages]
+                first[key][name] = dict(
+                    type="pckd_mm.Staged", recorders=scoped, source=asked
+                )
+    return first
 
 
 def _check_categories(

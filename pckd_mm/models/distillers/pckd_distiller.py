@@ -6,6 +6,7 @@ import weakref
 from inspect import Parameter, signature
 from typing import Any, Callable, Dict, List, Optional, Union
 
+import torch
 from mmengine.utils import apply_to
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.task_modules import RecorderManager
@@ -15,6 +16,7 @@ from mmrazor.models.task_modules.recorder import (
 )
 from torch import Tensor, nn
 
+from pckd_mm.models.task_modules.staged_recorder import StagedRecorder
 from pckd_mm.registry import MODELS, TASK_UTILS, NeighbourlyRegistry
 from pckd_mm.utils.processes import process_scope
 
@@ -26,6 +28,8 @@ LABELS = "labels"
 PREVIEW = "preview"
 PROGRESS = "progress"
 SAMPLE_IDX = "sample_idx"
+# Those of them that are of instances.
+_OF_INSTANCES = (LABELS, PREVIEW, SAMPLE_IDX)
 
 
 def _is_of_inference_mode(value: Any) -> bool:
@@ -229,6 +233,8 @@ class PCKDDistiller(ConfigurableDistiller):
         self.across_processes = across_processes
         self.num_views = 1
         self.foreground: Union[Tensor, slice, None] = None
+        # Batches of instances that are handed over, each compared within itself.
+        self._batches: List[Dict[str, Any]] = []
         # What each recorder is hooked to: conversions such as SyncBN's replace
         # modules, and hooks with them.
         self._hooked: Dict[str, List[weakref.ref]] = {}
@@ -323,8 +329,13 @@ class PCKDDistiller(ConfigurableDistiller):
         progress: Optional[float] = None,
         sample_idx: Optional[Tensor] = None,
         foreground: Union[Tensor, slice, None] = None,
+        loss_weight: float = 1.0,
+        stage: int = 0,
     ) -> None:
         """Take what the losses need to know of the batch.
+
+        Called several times in a step, as for the stages of a cascade, it takes several
+        batches of instances. Losses of instances are computed of each, and added up.
 
         Args:
             labels (Tensor): Labels of the images, shape (B,).
@@ -337,9 +348,11 @@ class PCKDDistiller(ConfigurableDistiller):
                 shape (B,); needed for losses that ask for it.
             foreground (Tensor | slice, optional): Indices of the rows that mappings
                 with ``foreground=True`` take; needed for these.
+            loss_weight (float): What the losses of these instances are multiplied by.
+                Defaults to 1.
+            stage (int): Which stage of a cascade they are of. Defaults to 0.
         """
         self.num_views = num_views
-        self.foreground = foreground
         weight = None
         if self.preview is not None:
             with process_scope(self.across_processes):
@@ -350,17 +363,63 @@ class PCKDDistiller(ConfigurableDistiller):
             PROGRESS: progress,
             SAMPLE_IDX: sample_idx,
         }
-        for name, value in records.items():
+        batch = dict(records=records, foreground=foreground)
+        self._batches.append(dict(batch, loss_weight=loss_weight, stage=stage))
+        self._turn_to(self._batches[-1])
+
+    def _turn_to(self, batch: Dict[str, Any]) -> None:
+        """Let records be those of one batch of instances."""
+        self.foreground = batch["foreground"]
+        for name, value in batch["records"].items():
             self.student_recorders.get_recorder(name).record(value)
+        for manager in (self.student_recorders, self.teacher_recorders):
+            for recorder in manager.recorders.values():
+                if isinstance(recorder, StagedRecorder):
+                    recorder.stage = batch["stage"]
 
     def compute_distill_losses(self) -> Dict[str, Tensor]:
-        """Compute all losses of the recorded batch.
+        """Compute all losses of the recorded batches.
 
         Returns:
             dict[str, Tensor]: Scalars by name.
         """
-        with process_scope(self.across_processes):
-            return super().compute_distill_losses()
+        try:
+            with process_scope(self.across_processes):
+                if [b["loss_weight"] for b in self._batches] in ([], [1.0]):
+                    return super().compute_distill_losses()
+                return self._losses_of_batches()
+        finally:
+            self._batches = []
+
+    def _losses_of_batches(self) -> Dict[str, Tensor]:
+        """Losses of several batches of instances, and once those of anything else."""
+        losses: Dict[str, Tensor] = {}
+        for index, batch in enumerate(self._batches):
+            self._turn_to(batch)
+            for name, mapping in self.loss_forward_mappings.items():
+                is_weighted = self._is_of_instances(mapping)
+                if index and not is_weighted:
+                    continue
+                taken = {k: self.get_record(**record) for k, record in mapping.items()}
+                loss = self.distill_losses[name](**taken)
+                if is_weighted:
+                    loss = batch["loss_weight"] * loss
+                losses[name] = losses[name] + loss if name in losses else loss
+        weights = [batch["records"][PREVIEW] for batch in self._batches]
+        if self.preview is not None:  # what the records of the preview count
+            self.student_recorders.get_recorder(PREVIEW).record(torch.cat(weights))
+        return losses
+
+    def _is_of_instances(self, mapping: Dict[str, dict]) -> bool:
+        """Whether a loss takes what each batch of instances has of its own."""
+        for taken in mapping.values():
+            of_student = taken["from_student"]
+            manager = self.student_recorders if of_student else self.teacher_recorders
+            if isinstance(manager.get_recorder(taken["recorder"]), StagedRecorder):
+                return True
+            if of_student and taken["recorder"] in _OF_INSTANCES:
+                return True
+        return False
 
     @property
     def preview_weight(self) -> Optional[Tensor]:
@@ -438,6 +497,7 @@ class PCKDDistiller(ConfigurableDistiller):
     def release_records(self) -> None:
         """Let go of all records but the preview weights, and of the graph with them."""
         self.foreground = None
+        self._batches = []
         weight = self.preview_weight
         for manager in (self.student_recorders, self.teacher_recorders):
             for recorder in manager.recorders.values():

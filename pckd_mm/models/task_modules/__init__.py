@@ -8,6 +8,7 @@ from .classifier_recorders import (
 from .focal_strategy import FocalStrategy
 from .preview_strategy import CurriculumStrategy, PreviewStrategy
 from .stage_outputs_recorder import StageOutputsRecorder
+from .staged_recorder import StagedRecorder
 
 __all__ = [
     "BatchRecorder",
@@ -19,4 +20,5 @@ __all__ = [
     "FocalStrategy",
     "PreviewStrategy",
     "StageOutputsRecorder",
+    "StagedRecorder",
 ]

@@ -227,17 +227,21 @@ def _scene(kind: Kind, index: int) -> Any:
 
 
 def _small_detector(kind: Kind) -> ConfigDict:
-    """A small Faster R-CNN that normalises as the kind does."""
-    cfg = Config.fromfile(
-        configs_of("mmdet") / "_base_" / "models" / "faster-rcnn_r50_fpn.py"
-    )
+    """A small Faster R-CNN, or Cascade R-CNN, that normalises as the kind does."""
+    run = run_config(kind).model.to_dict()
+    stages = run.get("roi_head", {}).get("num_stages")
+    base = "cascade-rcnn" if stages else "faster-rcnn"
+    models = configs_of("mmdet") / "_base_" / "models"
+    cfg = Config.fromfile(models / f"{base}_r50_fpn.py")
     model = _plain(cfg.model.to_dict(), CATEGORIES)
     model["backbone"].update(depth=18, base_channels=16, stem_channels=16)
     model["neck"].update(in_channels=[16, 32, 64, 128], out_channels=32)
     model["rpn_head"].update(in_channels=32, feat_channels=32)
     model["roi_head"]["bbox_roi_extractor"]["out_channels"] = 32
-    model["roi_head"]["bbox_head"]["in_channels"] = 32
-    preprocessors = _preprocessors(run_config(kind).model.to_dict())
+    heads = model["roi_head"]["bbox_head"]
+    for head in heads if stages else [heads]:
+        head["in_channels"] = 32
+    preprocessors = _preprocessors(run)
     if preprocessors:
         for name in ("mean", "std", "bgr_to_rgb", "rgb_to_bgr"):
             if name in preprocessors[0]:

@@ -198,8 +198,10 @@ def _boxes(
     model: BaseModel, kind: Kind, role: str, data: dict
 ) -> Tuple[Tensor, Tensor]:
     """Predicted scores of boxes, and the nearest by what is recorded."""
-    from mmdet.models import SABLHead
+    from mmdet.models import CascadeRoIHead, SABLHead
     from mmdet.structures.bbox import bbox2roi
+
+    from pckd_mm.models.algorithms.roi_networks import context_of
 
     network = getattr(model, role)
     batch = model.data_preprocessor(data, False)
@@ -209,14 +211,24 @@ def _boxes(
     roi_head = network.roi_head
     roi_head.test_cfg.score_thr = 0.0
 
-    def forward() -> Tensor:
+    heads, more = [roi_head.bbox_head], [()]
+    if isinstance(roi_head, CascadeRoIHead):
+        heads, more = (
+            list(roi_head.bbox_head),
+            [(k,) for k in range(len(roi_head.bbox_head))],
+        )
+    context = context_of(roi_head, features)
+
+    def forward(stage: int = 0) -> Tensor:
         rois = bbox2roi([proposals.bboxes for proposals in regions])
-        return roi_head._bbox_forward(features, rois)["cls_score"]
+        found = roi_head._bbox_forward(*more[stage], features, rois, **context)
+        return found["cls_score"]
 
     # So that no region is all background, whatever the random features are.
-    largest = forward().abs().max()
-    for parameter in roi_head.bbox_head.fc_cls.parameters():
-        parameter.mul_(3 / largest)
+    for stage, head in enumerate(heads):
+        largest = forward(stage).abs().max()
+        for parameter in head.fc_cls.parameters():
+            parameter.mul_(3 / largest)
     recorders = getattr(model.distiller, f"{role}_recorders")
     if isinstance(roi_head.bbox_head, SABLHead):  # its scores weigh in the box as well
         with recorders:
@@ -231,8 +243,9 @@ def _boxes(
             regions,
             roi_head.test_cfg,
             rescale=False,
+            **context,
         )
-    logits = model.distiller.get_record("logits", role == "student")
+    logits = _mean_of_stages(model, role, len(heads))
     scores = logits.softmax(-1)
     nearest, predicted = [], []
     for boxes in found:
@@ -243,6 +256,15 @@ def _boxes(
     if not predicted:
         raise AssertionError("the detector predicts no box to compare")
     return torch.stack(nearest), torch.stack(predicted)
+
+
+def _mean_of_stages(model: BaseModel, role: str, stages: int) -> Tensor:
+    """The logits that are recorded; of a cascade their mean, by which it predicts."""
+    recorder = getattr(model.distiller, f"{role}_recorders").get_recorder("logits")
+    logits = []
+    for recorder.stage in range(stages):
+        logits.append(model.distiller.get_record("logits", role == "student"))
+    return torch.stack(logits).mean(0)
 
 
 def fails_alone(kind: Kind) -> str:
