@@ -46,6 +46,8 @@ def test_all_pairs_are_there():
     expected = {f"{m}/voc_frcnn_{pair}.py" for m in METHODS for pair in PAIRS}
     networks = ("r18", "r50", "r101", "r101_coco", "mobilenetv2")
     expected |= {f"vanilla/voc_frcnn_{network}.py" for network in networks}
+    expected |= {f"{method}/voc_cascade_r101_r50.py" for method in ("kd", "pckd")}
+    expected |= {f"vanilla/voc_cascade_{network}.py" for network in ("r50", "r101")}
     assert expected == {path for path in RUNS if "voc_" in path}
 
 
@@ -86,8 +88,10 @@ def test_only_the_model_and_its_hooks_differ_from_the_student_alone(path):
     cfg = Config.fromfile(CONFIGS / path)
     name = path.split("/")[1].removesuffix(".py")
     student = name.split("_")[-1]
-    prefix = name[: name.index("frcnn_")]
-    alone = Config.fromfile(CONFIGS / f"vanilla/{prefix}frcnn_{student}.py").to_dict()
+    family = "cascade" if "cascade" in name else "frcnn"
+    prefix = name[: name.index(f"{family}_")]
+    path = CONFIGS / f"vanilla/{prefix}{family}_{student}.py"
+    alone = Config.fromfile(path).to_dict()
     cfg = cfg.to_dict()
     assert cfg["model"]["architecture"] == alone.pop("model")
     for key in ("model", "method", "custom_hooks", "custom_imports"):

@@ -1,4 +1,4 @@
-_base_ = "../_base_/benchmarks/voc0712.py"
+_base_ = "./voc_frcnn_r50.py"
 
 model = dict(
     backbone=dict(depth=18, init_cfg=dict(checkpoint="torchvision://resnet18")),
