@@ -4,12 +4,14 @@
   pckd train pckd/letters_resnet20_resnet8_thin       a student from it
   pckd train pckd/cifar100_resnet56_resnet20 --fast --amp --resume
   pckd train my_config.py --cfg-options train_cfg.max_epochs=2 randomness.seed=0
+  pckd train my_config.py --track tensorboard         curves beside the log
 
 Paths in configs, such as those of data and of teachers, are of the working directory.
 What is not there is looked up beside the package's configs.
 """
 
 import argparse
+import contextlib
 import logging
 
 from mmengine.config import Config
@@ -32,6 +34,7 @@ from pckd_mm.engine.speed_options import (
     use_mixed_precision,
     use_speed_up,
 )
+from pckd_mm.engine.trackers import add_track_option, use_trackers
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
 from pckd_mm.utils.endings import networks_of, trace_faults
 from pckd_mm.utils.precision import add_amp_options
@@ -92,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on without image files and annotations that are broken, and list them "
         "in broken_files.txt in the work dir",
     )
+    add_track_option(parser)
     add_shared_options(parser)
 
 
@@ -103,8 +107,8 @@ def train(cfg: Config) -> None:
             f"Networks: {networks_of(cfg.model)}. A fault in compiled code would print "
             "Python's place in it to stderr, not to this log's file."
         )
-        with saying_where_resume_goes_on(runner):
-            runner.train()
+        with saying_where_resume_goes_on(runner), contextlib.closing(runner.visualizer):
+            runner.train()  # trackers hold back what they have not written
 
 
 @ending_on_sigterm()
@@ -137,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
         use_guards(cfg)
         if args.skip_broken:
             skip_broken_files(cfg)
+        use_trackers(cfg, args.track)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(str(error)) from None
     if args.auto_scale_lr:
