@@ -13,6 +13,7 @@ What is not there is looked up beside the package's configs.
 import argparse
 import contextlib
 import logging
+from typing import Sequence
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -23,7 +24,9 @@ from pckd_mm.compat import (
     prepare_cpu_processes,
     weights_only_loading,
 )
+from pckd_mm.engine.console import ConsoleRunner, library_warnings_in_file
 from pckd_mm.engine.guards import use_guards
+from pckd_mm.engine.hooks import RunSummaryHook
 from pckd_mm.engine.interruptions import (
     ending_on_sigterm,
     saying_where_resume_goes_on,
@@ -96,19 +99,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "in broken_files.txt in the work dir",
     )
     add_track_option(parser)
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print all of the log, with the environment, all settings and all hooks, "
+        "which the log's file has in any case",
+    )
     add_shared_options(parser)
 
 
-def train(cfg: Config) -> None:
+def train(cfg: Config, looks: Sequence[str], verbose: bool) -> None:
     """Train, and leave nothing of it in memory."""
-    with weights_only_loading():
-        runner = Runner.from_cfg(cfg)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(weights_only_loading())
+        runner = (Runner if verbose else ConsoleRunner).from_cfg(cfg)
+        if not verbose:
+            stack.enter_context(library_warnings_in_file(runner.logger))
+        runner.register_hook(RunSummaryHook(looks))
         runner.logger.info(
             f"Networks: {networks_of(cfg.model)}. A fault in compiled code would print "
             "Python's place in it to stderr, not to this log's file."
         )
-        with saying_where_resume_goes_on(runner), contextlib.closing(runner.visualizer):
-            runner.train()  # trackers hold back what they have not written
+        stack.enter_context(saying_where_resume_goes_on(runner))
+        # Trackers hold back what they have not written.
+        stack.enter_context(contextlib.closing(runner.visualizer))
+        runner.train()
 
 
 @ending_on_sigterm()
@@ -141,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
         use_guards(cfg)
         if args.skip_broken:
             skip_broken_files(cfg)
-        use_trackers(cfg, args.track)
+        looks = use_trackers(cfg, args.track)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(str(error)) from None
     if args.auto_scale_lr:
@@ -155,7 +170,7 @@ def run(args: argparse.Namespace) -> int:
         cfg.auto_scale_lr.enable = True
     prepare_cpu_processes(cfg)
 
-    train(cfg)
+    train(cfg, looks, args.verbose)
     end_cpu_processes()
 
     return 0

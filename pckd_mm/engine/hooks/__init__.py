@@ -8,6 +8,7 @@ from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
 from .reseed_hook import ReseedHook
 from .resume_check_hook import ResumeCheckHook
+from .run_summary_hook import RunSummaryHook
 from .sample_labels_hook import SampleLabelsHook
 from .shared_teacher_hook import SharedTeacherHook
 from .speed_up_hook import SpeedUpHook
@@ -25,6 +26,7 @@ __all__ = [
     "PreviewRecordHook",
     "ReseedHook",
     "ResumeCheckHook",
+    "RunSummaryHook",
     "SampleLabelsHook",
     "SharedTeacherHook",
     "SpeedUpHook",
