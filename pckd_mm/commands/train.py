@@ -26,7 +26,7 @@ from pckd_mm.compat import (
 )
 from pckd_mm.engine.console import ConsoleRunner, library_warnings_in_file
 from pckd_mm.engine.guards import use_guards
-from pckd_mm.engine.hooks import RunSummaryHook
+from pckd_mm.engine.hooks import LiveLineHook, RunSummaryHook
 from pckd_mm.engine.interruptions import (
     ending_on_sigterm,
     saying_where_resume_goes_on,
@@ -100,6 +100,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_track_option(parser)
     parser.add_argument(
+        "--no-live",
+        action="store_true",
+        help="on a terminal: print a line of the log for every so many steps, in place "
+        "of one line that is rewritten",
+    )
+    parser.add_argument(
         "--verbose",
         action="store_true",
         help="print all of the log, with the environment, all settings and all hooks, "
@@ -108,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_options(parser)
 
 
-def train(cfg: Config, looks: Sequence[str], verbose: bool) -> None:
+def train(cfg: Config, looks: Sequence[str], verbose: bool, live: bool) -> None:
     """Train, and leave nothing of it in memory."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(weights_only_loading())
@@ -116,6 +122,9 @@ def train(cfg: Config, looks: Sequence[str], verbose: bool) -> None:
         if not verbose:
             stack.enter_context(library_warnings_in_file(runner.logger))
         runner.register_hook(RunSummaryHook(looks))
+        line = LiveLineHook()
+        if live:
+            runner.register_hook(line)
         runner.logger.info(
             f"Networks: {networks_of(cfg.model)}. A fault in compiled code would print "
             "Python's place in it to stderr, not to this log's file."
@@ -123,6 +132,7 @@ def train(cfg: Config, looks: Sequence[str], verbose: bool) -> None:
         stack.enter_context(saying_where_resume_goes_on(runner))
         # Trackers hold back what they have not written.
         stack.enter_context(contextlib.closing(runner.visualizer))
+        stack.callback(line.close, runner)
         runner.train()
 
 
@@ -170,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
         cfg.auto_scale_lr.enable = True
     prepare_cpu_processes(cfg)
 
-    train(cfg, looks, args.verbose)
+    train(cfg, looks, args.verbose, live=not (args.verbose or args.no_live))
     end_cpu_processes()
 
     return 0

@@ -2,6 +2,7 @@ from .broken_files_hook import BrokenFilesHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .export_student_hook import ExportStudentHook
 from .fit_checkpoint_hook import FitCheckpointHook
+from .live_line_hook import LiveLineHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .num_views_hook import NumViewsHook
 from .preflight_hook import PreflightHook
@@ -20,6 +21,7 @@ __all__ = [
     "DeferredRuntimeInfoHook",
     "ExportStudentHook",
     "FitCheckpointHook",
+    "LiveLineHook",
     "NonFiniteLossHook",
     "NumViewsHook",
     "PreflightHook",
