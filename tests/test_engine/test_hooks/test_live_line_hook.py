@@ -16,6 +16,8 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, TensorDataset
 
+from pckd_mm.commands import parse
+from pckd_mm.commands import train as command
 from pckd_mm.engine import LiveLineHook
 from pckd_mm.engine.console import ConsoleRunner, end_of_start
 from tests.builders import Point
@@ -232,3 +234,19 @@ def test_it_is_drawn_by_the_clock(tmp_path, monkeypatch):
         train(runner, seconds=60)
     # The first step, and the begin of the validation.
     assert len(drawn) == 2
+
+
+@pytest.mark.parametrize(
+    "options, live, verbose",
+    [([], True, False), (["--no-live"], False, False), (["--verbose"], False, True)],
+)
+def test_options_turn_it_off(tmp_path, monkeypatch, options, live, verbose):
+    asked = []
+    monkeypatch.setattr(
+        command,
+        "train",
+        lambda cfg, looks, verbose, live: asked.append((live, verbose)),
+    )
+    words = ["train", "vanilla/digits_resnet8_thin", f"--work-dir={tmp_path}"]
+    assert command.run(parse([*words, *options])) == 0
+    assert asked == [(live, verbose)]
