@@ -118,9 +118,12 @@ def train(cfg: Config, looks: Sequence[str], verbose: bool, live: bool) -> None:
     """Train, and leave nothing of it in memory."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(weights_only_loading())
-        runner = (Runner if verbose else ConsoleRunner).from_cfg(cfg)
-        if not verbose:
-            stack.enter_context(library_warnings_in_file(runner.logger))
+        if verbose:
+            runner = Runner.from_cfg(cfg)
+        else:
+            write_warnings_to = stack.enter_context(library_warnings_in_file())
+            runner = ConsoleRunner.from_cfg(cfg)
+            write_warnings_to(runner.logger)
         runner.register_hook(RunSummaryHook(looks))
         line = LiveLineHook()
         if live:

@@ -5,7 +5,7 @@ import inspect
 import logging
 import re
 import warnings
-from typing import Any, Iterator, List, Optional, Union
+from typing import Any, Callable, Iterator, List, Optional, Union
 
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
@@ -42,6 +42,7 @@ _IDLE = re.compile(
     r"|^The prefix is not set in metric class"
     r"|'pin_memory' argument is set as true but no accelerator"
     r"|pkg_resources is deprecated as an API"
+    r"|^Setting \w+ environment variable for each process to be 1 in default"
     r"|torch\.meshgrid: in an upcoming release"
 )
 _PACKAGE = __name__.partition(".")[0]
@@ -173,27 +174,37 @@ class ConsoleRunner(Runner):
 
 
 @contextlib.contextmanager
-def library_warnings_in_file(logger: logging.Logger) -> Iterator[None]:
+def library_warnings_in_file() -> Iterator[Callable[[logging.Logger], None]]:
     """Keep Python warnings that nobody can do anything about for the log's file.
 
-    Args:
-        logger (Logger): A run's.
-
     Yields:
-        None: Inside, all others are shown as ever.
+        callable: To be told the run's logger, as soon as there is one. Inside, all
+        other warnings are shown as ever.
     """
+    held: List[str] = []
+    write = held.append
+
+    def write_to(logger: logging.Logger) -> None:
+        nonlocal write
+
+        def write(text: str) -> None:
+            logger.warning(text, extra={ONLY_IN_FILE: True})
+
+        for text in held:
+            write(text)
+
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
         def show(message, category, filename, lineno, file=None, line=None):
             if _is_idle(str(message), category, filename):
                 text = warnings.formatwarning(message, category, filename, lineno, line)
-                logger.warning(text.rstrip(), extra={ONLY_IN_FILE: True})
+                write(text.rstrip())
             else:
                 shown(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
-        yield
+        yield write_to
 
 
 def _is_idle(message: str, category: type, filename: str) -> bool:

@@ -161,9 +161,13 @@ def test_warnings_that_one_can_act_on_are_shown(capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         before = warnings.showwarning = _print
-        with library_warnings_in_file(logger):
-            for message, category, filename in (*idle, *of_use):
+        with library_warnings_in_file() as write_to:
+            # Some come before there is a logger.
+            for number, (message, category, filename) in enumerate((*idle, *of_use)):
                 warnings.warn_explicit(message, category, filename, 1)
+                if number == 1:
+                    assert not got
+                    write_to(logger)
         assert warnings.showwarning is before
     assert len(got) == len(idle)
     assert not any(map(ConsoleFilter().filter, got))  # they are for the file alone
