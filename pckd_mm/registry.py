@@ -19,6 +19,7 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import DefaultScope, Registry
 
 from pckd_mm.utils.dependencies import has_detection
@@ -33,6 +34,7 @@ __all__ = [
     "OPTIM_WRAPPERS",
     "TASK_UTILS",
     "TRANSFORMS",
+    "VISBACKENDS",
     "NeighbourlyRegistry",
 ]
 
@@ -189,3 +191,4 @@ OPTIM_WRAPPERS = _registry(
 )
 TASK_UTILS = _registry("task util", MMENGINE_TASK_UTILS, "pckd_mm.models")
 TRANSFORMS = _registry("transform", MMENGINE_TRANSFORMS, "pckd_mm.datasets")
+VISBACKENDS = _registry("vis_backend", MMENGINE_VISBACKENDS, "pckd_mm.engine")

@@ -151,6 +151,7 @@ def compare_as_asked(
             args.val_share,
             args.gpus_per_run,
             args.share_teacher or 0,
+            tuple(args.track),
         ),
         args.methods,
         args.pairs,

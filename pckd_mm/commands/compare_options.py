@@ -7,6 +7,7 @@ from typing import List, Optional, Tuple
 
 from mmengine.config import DictAction
 
+from pckd_mm.engine.trackers import add_track_option, check_trackers
 from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.catalogue import DATASET, folder_name
 from pckd_mm.experiments.derived import derive_runs
@@ -123,6 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fresh", action="store_true", help="repeat finished runs")
     add_amp_options(parser)
+    add_track_option(parser)
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -145,6 +147,10 @@ def check(args: argparse.Namespace) -> None:
     """
     parser = args.parser
     check_engine_options(parser, args)
+    try:
+        check_trackers(args.track)
+    except ValueError as error:
+        parser.exit(1, f"{error}\n")
     if args.submit and args.ray is not None:
         parser.error("--submit and --ray are two ways to train; expected one of them")
     if args.submit and args.collect:

@@ -4,13 +4,16 @@
   pckd train pckd/letters_resnet20_resnet8_thin       a student from it
   pckd train pckd/cifar100_resnet56_resnet20 --fast --amp --resume
   pckd train my_config.py --cfg-options train_cfg.max_epochs=2 randomness.seed=0
+  pckd train my_config.py --track tensorboard         curves beside the log
 
 Paths in configs, such as those of data and of teachers, are of the working directory.
 What is not there is looked up beside the package's configs.
 """
 
 import argparse
+import contextlib
 import logging
+from typing import Sequence
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -21,7 +24,9 @@ from pckd_mm.compat import (
     prepare_cpu_processes,
     weights_only_loading,
 )
+from pckd_mm.engine.console import ConsoleRunner, library_warnings_in_file
 from pckd_mm.engine.guards import use_guards
+from pckd_mm.engine.hooks import LiveLineHook, RunSummaryHook
 from pckd_mm.engine.interruptions import (
     ending_on_sigterm,
     saying_where_resume_goes_on,
@@ -32,6 +37,7 @@ from pckd_mm.engine.speed_options import (
     use_mixed_precision,
     use_speed_up,
 )
+from pckd_mm.engine.trackers import add_track_option, use_trackers
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
 from pckd_mm.utils.endings import networks_of, trace_faults
 from pckd_mm.utils.precision import add_amp_options
@@ -92,19 +98,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on without image files and annotations that are broken, and list them "
         "in broken_files.txt in the work dir",
     )
+    add_track_option(parser)
+    parser.add_argument(
+        "--no-live",
+        action="store_true",
+        help="on a terminal: print a line of the log for every so many steps, in place "
+        "of one line that is rewritten",
+    )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print all of the log, with the environment, all settings and all hooks, "
+        "which the log's file has in any case",
+    )
     add_shared_options(parser)
 
 
-def train(cfg: Config) -> None:
+def train(cfg: Config, looks: Sequence[str], verbose: bool, live: bool) -> None:
     """Train, and leave nothing of it in memory."""
-    with weights_only_loading():
-        runner = Runner.from_cfg(cfg)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(weights_only_loading())
+        if verbose:
+            runner = Runner.from_cfg(cfg)
+        else:
+            write_warnings_to = stack.enter_context(library_warnings_in_file())
+            runner = ConsoleRunner.from_cfg(cfg)
+            write_warnings_to(runner.logger)
+        runner.register_hook(RunSummaryHook(looks))
+        line = LiveLineHook()
+        if live:
+            runner.register_hook(line)
         runner.logger.info(
             f"Networks: {networks_of(cfg.model)}. A fault in compiled code would print "
             "Python's place in it to stderr, not to this log's file."
         )
-        with saying_where_resume_goes_on(runner):
-            runner.train()
+        stack.enter_context(saying_where_resume_goes_on(runner))
+        # Trackers hold back what they have not written.
+        stack.enter_context(contextlib.closing(runner.visualizer))
+        stack.callback(line.close, runner)
+        runner.train()
 
 
 @ending_on_sigterm()
@@ -137,6 +169,7 @@ def run(args: argparse.Namespace) -> int:
         use_guards(cfg)
         if args.skip_broken:
             skip_broken_files(cfg)
+        looks = use_trackers(cfg, args.track)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(str(error)) from None
     if args.auto_scale_lr:
@@ -150,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
         cfg.auto_scale_lr.enable = True
     prepare_cpu_processes(cfg)
 
-    train(cfg)
+    train(cfg, looks, args.verbose, live=not (args.verbose or args.no_live))
     end_cpu_processes()
 
     return 0

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from pckd_mm.engine.trackers import add_track_option, check_trackers
 from pckd_mm.experiments import ExperimentError, Settings
 from pckd_mm.experiments.engine_options import (
     add_engine_options,
@@ -89,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ).complete = DIRECTORY
     add_engine_options(parser)
     add_amp_options(parser)
+    add_track_option(parser)
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -112,6 +114,10 @@ def check(args: argparse.Namespace) -> None:
     check_engine_options(parser, args)
     require_at_least(parser, args, dict(trials=1, grace=1))
     require_share(parser, args)
+    try:
+        check_trackers(args.track)
+    except ValueError as error:
+        parser.exit(1, f"{error}\n")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -164,7 +170,12 @@ def _tune(args: argparse.Namespace) -> str:
         return RayCluster(args.ray, args.per_gpu, threads, args.gpus_per_run)
 
     settings = Settings(
-        ROOT, args.cfg_options, args.amp, args.val_share, args.gpus_per_run
+        ROOT,
+        args.cfg_options,
+        args.amp,
+        args.val_share,
+        args.gpus_per_run,
+        track=tuple(args.track),
     )
     tuning = Tuning(
         args.config,

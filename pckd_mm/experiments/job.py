@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from pckd_mm.utils.children import end_with_parent
 from pckd_mm.utils.endings import ending, last_lines
@@ -37,6 +37,8 @@ class Settings:
         gpus_per_run (int): GPUs of a run, each with a process. Defaults to 1.
         share_teacher (int): How many students may share the teacher's forward pass;
             0 for a teacher in each run. Defaults to 0.
+        track (tuple[str]): Trackers that each run writes for; what a run is does not
+            depend on it. Defaults to none.
     """
 
     root: Path
@@ -45,6 +47,7 @@ class Settings:
     val_share: Optional[float] = None
     gpus_per_run: int = 1
     share_teacher: int = 0
+    track: Tuple[str, ...] = ()
 
     def option_list(self) -> List[str]:
         """The options as on a command line."""
@@ -67,6 +70,10 @@ class Settings:
     def val_option(self) -> List[str]:
         """What holds training images out, as on a command line."""
         return ["--val-share", str(self.val_share)] if self.val_share else []
+
+    def track_option(self) -> List[str]:
+        """What makes runs write for trackers, as on a command line."""
+        return ["--track", *self.track] if self.track else []
 
 
 class Job(ABC):

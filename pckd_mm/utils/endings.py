@@ -5,7 +5,7 @@ import signal
 import sys
 from typing import Any, List, Mapping
 
-__all__ = ["ending", "last_lines", "networks_of", "trace_faults"]
+__all__ = ["ending", "last_lines", "network_name", "networks_of", "trace_faults"]
 
 _FAULTS = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
 
@@ -33,8 +33,15 @@ def ending(status: int) -> str:
     return words
 
 
-def _name(network: Any) -> str:
-    """A network's backbone, or itself, and what tells it from others of its kind."""
+def network_name(network: Any) -> str:
+    """A network's backbone, or itself, and what tells it from others of its kind.
+
+    Args:
+        network (Any): Its config, or the network.
+
+    Returns:
+        str: Such as "CIFARResNet (depth 8)".
+    """
     if not isinstance(network, Mapping):
         return type(network).__name__
     of = network.get("backbone") or network
@@ -57,10 +64,10 @@ def networks_of(model: Mapping) -> str:
         str: Such as "student CIFARResNet (depth 8), teacher CIFARResNet (depth 20)".
     """
     if "architecture" not in model:
-        return _name(model)
-    words = f"student {_name(model['architecture'])}"
+        return network_name(model)
+    words = f"student {network_name(model['architecture'])}"
     if model.get("teacher") is not None:
-        words += f", teacher {_name(model['teacher'])}"
+        words += f", teacher {network_name(model['teacher'])}"
     elif model.get("teacher_config") is not None:
         words += f", teacher of {model['teacher_config']}"
     return words

@@ -281,7 +281,7 @@ install_all() {
     else
         step "build tools" pip_install ninja psutil
         install_compiled_mmcv "$level"
-        extras=demo,detection,export,scale,tests,zoo
+        extras=demo,detection,export,scale,tests,trackers,zoo
         imports="mmcv.ops, mmdet"
     fi
     step "pckd_mm[$extras]" pip_install --no-build-isolation -e ".[$extras]"

@@ -1,8 +1,8 @@
-# Pascal VOC 07+12 by MMDetection's recipe for Faster R-CNN, without a network: 4 epochs
-# of three passes each, 8 GPUs x 2 images; mAP@0.5 on VOC 2007 test. What differs: errors
-# in the data are told in words, the random numbers of an epoch's workers depend on
-# (seed, epoch), so that a run can be resumed exactly, and AP over IoU 0.5 to 0.95 stands
-# beside mAP@0.5.
+# Pascal VOC 07+12 by MMDetection's recipe for Faster R-CNN, without a network: 4
+# epochs of three passes each, 8 GPUs x 2 images; mAP@0.5 on VOC 2007 test. What
+# differs: errors in the data are told in words, the random numbers of an epoch's
+# workers depend on (seed, epoch), so that a run can be resumed exactly, and AP over
+# IoU 0.5 to 0.95 stands beside mAP@0.5.
 _base_ = [
     "mmdet::_base_/datasets/voc0712.py",
     "mmdet::_base_/default_runtime.py",

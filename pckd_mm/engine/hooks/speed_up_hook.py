@@ -30,7 +30,7 @@ _NOT_ASKED = "off, not asked for"
 _CHOSEN = "channels_last"
 
 
-def _number_type(wrapper: OptimWrapper, device: torch.device) -> str:
+def number_type(wrapper: OptimWrapper, device: torch.device) -> str:
     """What an optimizer wrapper lets a step compute in, in words."""
     if isinstance(wrapper, BFloat16OptimWrapper):
         return wrapper.precision(device.type)
@@ -193,7 +193,7 @@ class SpeedUpHook(Hook):
     def _precision(run: RunNetworks) -> str:
         words = []
         for wrapper in run.wrappers:
-            found = _number_type(wrapper, run.device)
+            found = number_type(wrapper, run.device)
             if not found.startswith("float32"):
                 found += run.slower_than_float32()
             words.append(f"{found}, by {type(wrapper).__name__}")
