@@ -50,6 +50,7 @@ def html_page(
     notes: Sequence[str],
     facts: Dict[str, Any],
     appendix: Sequence[Picture],
+    about: str,
 ) -> str:
     """Write a report in HTML, with its pictures inside.
 
@@ -60,6 +61,7 @@ def html_page(
         notes (Sequence[str]): Paragraphs that say what was compared.
         facts (dict): What was run on what.
         appendix (Sequence[Picture]): Further pictures.
+        about (str): Headline of the notes.
 
     Returns:
         str: The page.
@@ -79,5 +81,10 @@ def html_page(
     )
     environment.filters["inlined"] = inlined
     return environment.get_template("report.html.jinja").render(
-        title=title, sections=sections, notes=notes, facts=facts, appendix=appendix
+        title=title,
+        sections=sections,
+        notes=notes,
+        facts=facts,
+        appendix=appendix,
+        about=about,
     )

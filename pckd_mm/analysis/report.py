@@ -21,6 +21,7 @@ def write_report(
     facts: Optional[Dict[str, Any]] = None,
     draw: Optional[Collection[str]] = None,
     appendix: Sequence[Picture] = (),
+    about: str = "What was compared",
 ) -> str:
     """Write a comparison as ``report.md``, ``.json`` and ``.html``, and its pictures.
 
@@ -36,6 +37,7 @@ def write_report(
             anew even where they are there; None for all.
         appendix (Sequence[Picture]): Further pictures, which are there already, behind
             the tables and theirs.
+        about (str): Headline of the notes. Defaults to that of a comparison.
 
     Returns:
         str: The tables, without a line break at the end.
@@ -55,7 +57,7 @@ def write_report(
     ]
     text = _markdown(title, sections, notes, facts, appendix)
     _write(folder / "report.md", text.replace("\n\n- ", "\n- "))
-    page = html_page(folder, title, sections, notes, facts, appendix)
+    page = html_page(folder, title, sections, notes, facts, appendix, about)
     _write(folder / "report.html", page)
     entries = [_table_entry(section.table, section.rows) for section in sections]
     result = dict(title=title, tables=entries, **facts)

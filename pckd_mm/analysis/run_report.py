@@ -63,7 +63,9 @@ def report_runs(
         last = run.checkpoint.name if run.checkpoint else "no checkpoint yet"
         facts[run.name] = f"{run.folder}, {last}"
     title = f"Report of {runs[0].name}" if len(runs) == 1 else "Report of runs"
-    text = write_report(folder, title, tables, notes, facts, appendix=pictures)
+    text = write_report(
+        folder, title, tables, notes, facts, appendix=pictures, about="What is missing"
+    )
     return "\n\n".join([text, *notes])
 
 

@@ -18,7 +18,7 @@ from pckd_mm.version import __version__
 
 __all__ = ["log_file", "summarize"]
 
-_NO_TRACKER = "--track tensorboard writes curves, to be looked at while it trains"
+_NO_TRACKER = "--track tensorboard shows them while it trains"
 
 
 def log_file(runner: Runner) -> str:
@@ -51,6 +51,7 @@ def summarize(runner: Runner, looks: Sequence[str] = ()) -> str:
     lines.append(("Checkpoints", _checkpoints(runner)))
     lines.append(("Log", f"{log_file(runner)} has all settings as well"))
     lines += [("Curves", look) for look in looks or [_NO_TRACKER]]
+    lines.append(("Report", f"pckd report {runner.work_dir}"))
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"  {name:{width}}  {text}" for name, text in lines if text)
 
