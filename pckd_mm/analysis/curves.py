@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterator, List, Union
 
-from pckd_mm.utils.loss_terms import GRADIENT_SHARE, term_of
+from pckd_mm.utils.loss_terms import GRADIENT_COSINE, GRADIENT_SHARE, term_of
 
 from .metric import TOP1
 
@@ -66,10 +66,13 @@ class LossCurves:
             the student's own ones together as 'student', and each of the distiller's.
         gradient (dict[str, dict[int, float]]): Share of each in the student's gradient
             at the steps where it was measured.
+        cosines (dict[str, dict[int, float]]): Cosine of its gradient with that of the
+            student's own losses there.
     """
 
     values: Dict[str, Curve] = field(default_factory=dict)
     gradient: Dict[str, Curve] = field(default_factory=dict)
+    cosines: Dict[str, Curve] = field(default_factory=dict)
 
     def shares(self) -> Dict[str, Curve]:
         """The values as shares of their sum.
@@ -98,20 +101,21 @@ def read_losses(work_dir: Union[str, Path]) -> LossCurves:
         LossCurves: The losses; empty where none was logged.
     """
     found = LossCurves()
+    measured = {GRADIENT_SHARE: found.gradient, GRADIENT_COSINE: found.cosines}
     for record in _scalars(work_dir):
         if "step" not in record:
             continue
         step = int(record["step"])
         values: Dict[str, float] = {}
         for key, value in record.items():
-            if key.startswith(GRADIENT_SHARE):
-                name = key[len(GRADIENT_SHARE) :]
-                found.gradient.setdefault(name, {})[step] = float(value)
-            elif (name := term_of(key)) is not None:
+            for prefix, curves in measured.items():
+                if key.startswith(prefix):
+                    curves.setdefault(key[len(prefix) :], {})[step] = float(value)
+            if (name := term_of(key)) is not None:
                 values[name] = values.get(name, 0.0) + float(value)
         for name, value in values.items():
             found.values.setdefault(name, {})[step] = value
-    for curves in (found.values, found.gradient):
+    for curves in (found.values, found.gradient, found.cosines):
         for name, curve in curves.items():
             curves[name] = dict(sorted(curve.items()))
     return found
@@ -131,7 +135,8 @@ def validation_keys(work_dir: Union[str, Path]) -> List[str]:
         if "lr" in record or "loss" in record:  # a step of the training
             continue
         found.update(dict.fromkeys(key for key in record if key not in _NO_METRICS))
-    return [key for key in found if not key.startswith(GRADIENT_SHARE)]
+    measured = (GRADIENT_SHARE, GRADIENT_COSINE)
+    return [key for key in found if not key.startswith(measured)]
 
 
 def read_epoch(work_dir: Union[str, Path]) -> int:

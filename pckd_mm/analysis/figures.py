@@ -7,6 +7,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from pckd_mm.utils.loss_terms import STUDENT
+
 from .methods import Curve, Method
 from .metric import TOP1, Metric
 
@@ -206,7 +208,7 @@ def _weight_shares(previews: Sequence[List[dict]]) -> Tuple[np.ndarray, np.ndarr
 
 
 def plot_losses(path: Path, methods: Sequence[Method]) -> None:
-    """Draw the share of each loss in the sum, and in the student's gradient.
+    """Draw the share of each loss in the sum and in the gradient, and its direction.
 
     Args:
         path (Path): The picture.
@@ -216,34 +218,55 @@ def plot_losses(path: Path, methods: Sequence[Method]) -> None:
     Raises:
         ImportError: Where matplotlib is missing.
     """
-    figure = new_figure(9.2, 3.2 * len(methods))
-    rows = figure.subplots(len(methods), 2, squeeze=False)
+    figure = new_figure(12.6, 3.2 * len(methods))
+    rows = figure.subplots(len(methods), 3, squeeze=False)
     terms = losses_of(methods)
     colors = {name: f"C{index % 10}" for index, name in enumerate(terms)}
     for row, method in zip(rows, methods, strict=True):
         losses = next(iter(method.losses.values()))
-        kinds = (("sum", losses.shares()), ("gradient", losses.gradient))
-        for axis, (kind, shares) in zip(row, kinds, strict=True):
+        name = f", {method.name}" if len(methods) > 1 else ""
+        for axis in row:
             axis.spines[["top", "right"]].set_visible(False)
             axis.set_xlabel("step")
-            axis.set_ylim(0, 100)
-            name = f", {method.name}" if len(methods) > 1 else ""
-            axis.set_title(f"Share in the {kind}{name} (%)")
-            steps = sorted({step for curve in shares.values() for step in curve})
-            if not steps:
-                axis.set_title(f"Share in the {kind}{name}: not measured")
-                axis.set_axis_off()
-                continue
-            there = [term for term in terms if term in shares]
-            values = [[100 * shares[t].get(s, 0.0) for s in steps] for t in there]
-            if len(steps) == 1:  # an area needs two
-                steps, values = [0, steps[0]], [[v[0], v[0]] for v in values]
-            shown = [colors[term] for term in there]
-            axis.stackplot(steps, values, labels=there, colors=shown, alpha=0.85)
-            axis.set_xlim(steps[0], steps[-1])
+        _draw_shares(row[0], losses.shares(), colors, f"Share in the sum{name}")
+        _draw_shares(row[1], losses.gradient, colors, f"Share in the gradient{name}")
+        title = f"Direction{name}"
+        others = {k: v for k, v in losses.cosines.items() if k != STUDENT}
+        if not others:
+            _draw_nothing(row[2], title)
+            continue
+        row[2].set_title(f"{title}: cosine with 'student'")
+        row[2].axhline(0, color="0.6", linewidth=0.8)
+        row[2].set_ylim(-1, 1)
+        for term, curve in others.items():
+            row[2].plot(list(curve), list(curve.values()), ".-", color=colors[term])
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)
     figure.savefig(path)
+
+
+def _draw_nothing(axis, title: str) -> None:
+    axis.set_title(f"{title}: not measured")
+    axis.set_axis_off()
+
+
+def _draw_shares(
+    axis, shares: Dict[str, Curve], colors: Dict[str, str], title: str
+) -> None:
+    """Draw areas that add up to all."""
+    steps = sorted({step for curve in shares.values() for step in curve})
+    if not steps:
+        _draw_nothing(axis, title)
+        return
+    axis.set_title(f"{title} (%)")
+    axis.set_ylim(0, 100)
+    there = [term for term in colors if term in shares]
+    values = [[100 * shares[t].get(s, 0.0) for s in steps] for t in there]
+    if len(steps) == 1:  # an area needs two
+        steps, values = [0, steps[0]], [[v[0], v[0]] for v in values]
+    shown = [colors[term] for term in there]
+    axis.stackplot(steps, values, labels=there, colors=shown, alpha=0.85)
+    axis.set_xlim(steps[0], steps[-1])
 
 
 def losses_of(methods: Sequence[Method]) -> List[str]:

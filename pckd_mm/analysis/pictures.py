@@ -5,6 +5,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, List, Optional, Sequence
 
+from pckd_mm.utils.loss_terms import STUDENT
+
 from .figures import losses_of, plot_curves, plot_losses, plot_preview
 from .methods import Method, Table
 from .network_figures import plot_centers, plot_confusion, plot_features
@@ -170,6 +172,9 @@ def _losses(table: Table, losing: Sequence[Method]) -> Picture:
             gradient = losses.gradient.get(name)
             if gradient:
                 words += f" and {100 * gradient[max(gradient)]:.0f}"
+            cosine = losses.cosines.get(name)
+            if cosine and name != STUDENT:
+                words += f" (cosine {cosine[max(cosine)]:+.2f})"
             ends.append(words)
         said.append(f"{method.name}: {', '.join(ends)}")
     return Picture(
@@ -177,10 +182,12 @@ def _losses(table: Table, losing: Sequence[Method]) -> Picture:
         table.picture("losses"),
         "Shares of the losses over the steps. In percent at the end, in the sum and, "
         f"where it was measured, in the gradient: {'; '.join(said)}.",
-        "Left what each loss is of the sum of all. Right what it is of the student's "
-        "gradient, which is what counts: the norm of its gradient over the sum of all "
-        "norms, at some steps. A loss can be large and hardly move the student. "
-        "'student' is the student's own loss on the labels.",
+        "Left what each loss is of the sum of all. In the middle what it is of the "
+        "student's gradient, which is what counts: the norm of its gradient over the "
+        "sum of all norms, at some steps. A loss can be large and hardly move the "
+        "student. Right whether it moves the student as the labels do: the cosine with "
+        "the gradient of 'student', the student's own loss. 1 is the same direction, 0 "
+        "is across.",
         "losses",
     )
 

@@ -2,10 +2,12 @@
 
 from typing import Optional
 
-__all__ = ["GRADIENT_SHARE", "STUDENT", "term_of"]
+__all__ = ["GRADIENT_COSINE", "GRADIENT_SHARE", "STUDENT", "term_of"]
 
 # What shares of the gradient are called, in front of the name of a term.
 GRADIENT_SHARE = "gradient_share/"
+# What cosines with the gradient of the student's own losses are called, likewise.
+GRADIENT_COSINE = "gradient_cosine/"
 # The student's own losses together.
 STUDENT = "student"
 

@@ -81,6 +81,7 @@ def test_losses_and_their_shares(tmp_path):
         "step": 10,
     }
     share = {"gradient_share/student": 0.75, "gradient_share/loss_cc": 0.25, "step": 1}
+    share["gradient_cosine/loss_cc"] = -0.5
     later = {**detector, "distill.loss_cc": float("nan"), "step": 20}
     records = [share, detector, later, accuracy(1, 40.0)]
     write_scalars(tmp_path, "20260101_000000", records)
@@ -88,6 +89,7 @@ def test_losses_and_their_shares(tmp_path):
     assert found.values["student"] == {10: 3.0, 20: 3.0}
     assert list(found.values) == ["student", "loss_cc", "loss_kd"]
     assert found.gradient == {"student": {1: 0.75}, "loss_cc": {1: 0.25}}
+    assert found.cosines == {"loss_cc": {1: -0.5}}
     shares = found.shares()
     assert {name: curve[10] for name, curve in shares.items()} == pytest.approx(
         dict(student=0.3, loss_cc=0.5, loss_kd=0.2)

@@ -43,15 +43,19 @@ def test_areas_of_the_losses(tmp_path, monkeypatch):
         figures, "new_figure", lambda *size: drawn.append(new(*size)) or drawn[-1]
     )
     values = dict(student={10: 1.0, 20: 3.0}, loss_kd={10: 3.0, 20: 1.0})
-    measured = LossCurves(values, dict(student={1: 0.9}, loss_kd={1: 0.1}))
+    shares = dict(student={1: 0.9}, loss_kd={1: 0.1})
+    measured = LossCurves(values, shares, dict(student={1: 1.0}, loss_kd={1: 0.7}))
     methods = [
         Method("one", {}, losses={0: measured}),
         Method("two", {}, losses={0: LossCurves(values)}),
     ]
     figures.plot_losses(tmp_path / "losses.png", methods)
-    first, gradient, second, missing = drawn[0].axes
+    first, gradient, direction, second, missing, none = drawn[0].axes
     assert first.get_title() == "Share in the sum, one (%)"
     assert missing.get_title() == "Share in the gradient, two: not measured"
+    assert none.get_title() == "Direction, two: not measured"
+    zero, line = direction.lines
+    assert line.get_xydata().tolist() == [[1.0, 0.7]]
     # The upper edges of the areas: 25 and 75 percent, then all.
     lower, upper = (area.get_paths()[0].vertices for area in first.collections)
     assert {(10.0, 25.0), (20.0, 75.0)} <= set(map(tuple, lower.tolist()))

@@ -9,8 +9,8 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.gradients import gradient_norms
-from pckd_mm.utils.loss_terms import GRADIENT_SHARE, term_of
+from pckd_mm.utils.gradients import compare_gradients
+from pckd_mm.utils.loss_terms import GRADIENT_COSINE, GRADIENT_SHARE, STUDENT, term_of
 from pckd_mm.utils.wrappers import unwrap
 
 __all__ = ["LossShareHook", "terms_of"]
@@ -40,12 +40,13 @@ def terms_of(losses: Dict[str, Union[Tensor, List[Tensor]]]) -> Dict[str, Tensor
 class LossShareHook(Hook):
     """Measure what share each loss has of their sum, and of the student's gradient.
 
-    A loss may be large and hardly move the student. So at some steps, the first one
-    among them, the gradient of each loss is computed alone, with respect to the
-    student's parameters. Its share is its norm over the sum of all norms. It is one
-    more backward pass for each loss; the step itself is the same to the last bit. A
-    line of the log has the shares, and ``scalars.json`` has those of the gradient as
-    ``gradient_share/*``.
+    A loss may be large and hardly move the student, or move it elsewhere than the
+    labels do. So at some steps, the first one among them, the gradient of each loss is
+    computed alone, with respect to the student's parameters. Its share is its norm over
+    the sum of all norms; its direction is told by the cosine with the gradient of the
+    student's own loss. It is one more backward pass for each loss; the step itself is
+    the same to the last bit. A line of the log has both, and ``scalars.json`` has those
+    of the gradient as ``gradient_share/*`` and ``gradient_cosine/*``.
 
     Where the graph cannot be walked twice, as in networks that ``--fast`` compiles, the
     log says so, and nothing is measured.
@@ -78,7 +79,7 @@ class LossShareHook(Hook):
             terms = terms_of(losses)
             self._found = None
             try:
-                norms = gradient_norms(terms, student, scale)
+                pulls = compare_gradients(terms, student, STUDENT, scale)
             except RuntimeError as error:
                 self._is_off = True
                 reason = str(error).splitlines()[0]
@@ -88,7 +89,9 @@ class LossShareHook(Hook):
                 )
                 return
             values = {name: loss.detach() for name, loss in terms.items()}
-            self._found = dict(loss=values, gradient=norms)
+            norms = {name: pull.norm for name, pull in pulls.items()}
+            cosines = {name: pull.cosine for name, pull in pulls.items()}
+            self._found = dict(loss=values, gradient=norms, cosine=cosines)
 
         algorithm.on_losses = measure
 
@@ -99,18 +102,22 @@ class LossShareHook(Hook):
         found, self._found = self._found, None
         if found is None:
             return
+        cosines = {name: float(value) for name, value in found.pop("cosine").items()}
         shares = {kind: _shares(values) for kind, values in found.items()}
         if None in shares.values():
             return
         step = runner.iter + 1
         said = ", ".join(
             f"{name} {100 * share:.0f} % / {100 * shares['gradient'][name]:.0f} %"
+            + (f" ({cosines[name]:+.2f})" if name != STUDENT else "")
             for name, share in shares["loss"].items()
         )
         runner.logger.info(
-            f"Shares of the losses in their sum / in the gradient, step {step}: {said}"
+            "Shares of the losses in their sum / in the gradient (and its cosine with "
+            f"that of the student's own loss), step {step}: {said}"
         )
         scalars = {f"{GRADIENT_SHARE}{k}": v for k, v in shares["gradient"].items()}
+        scalars.update({f"{GRADIENT_COSINE}{k}": v for k, v in cosines.items()})
         runner.visualizer.add_scalars(scalars, step=step)
 
 

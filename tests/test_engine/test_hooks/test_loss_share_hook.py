@@ -57,12 +57,17 @@ def hooked(model, hook, step, total, scalars):
 
 def alone(model, name):
     """Norm of the gradient of one loss, by a backward pass of its own."""
+    return alone_vector(model, name).norm().item()
+
+
+def alone_vector(model, name):
     model.zero_grad()
     inputs, samples = batch(6)
     losses = model(inputs, samples, mode="loss")
     sum(v for k, v in losses.items() if k.endswith(name)).backward()
-    grads = [w.grad for w in model.student.parameters() if w.grad is not None]
-    return torch.cat([grad.flatten() for grad in grads]).norm().item()
+    weights = model.student.parameters()
+    grads = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
+    return torch.cat([grad.flatten() for grad in grads])
 
 
 def test_shares_of_the_gradient():
@@ -74,7 +79,15 @@ def test_shares_of_the_gradient():
     norms["student"] = alone(model, "student.loss")
     total = sum(norms.values())
     expected = {f"gradient_share/{k}": v / total for k, v in norms.items()}
-    assert scalars == {1: pytest.approx(expected, rel=1e-4)}
+    found = scalars.pop(1)
+    cosines = {k: found.pop(k) for k in list(found) if k.startswith("gradient_cos")}
+    assert found == pytest.approx(expected, rel=1e-4) and not scalars
+    assert cosines.pop("gradient_cosine/student") == pytest.approx(1)
+    assert len(cosines) == 4 and all(-1 <= value <= 1 for value in cosines.values())
+    # By backward passes of their own.
+    both = alone_vector(model, "student.loss"), alone_vector(model, "loss_kd")
+    expected = torch.cosine_similarity(*both, dim=0).item()
+    assert cosines["gradient_cosine/loss_kd"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_how_often():
@@ -148,7 +161,7 @@ def test_a_run_is_the_same_and_its_log_has_the_shares(tmp_path):
     (log,) = (tmp_path / "with").glob("*/*.log")
     text = log.read_text()
     assert (
-        "Shares of the losses in their sum / in the gradient, step 1: student" in text
+        "that of the student's own loss), step 1: student " in text
     )
 
 
@@ -177,7 +190,8 @@ def _in_process(rank):
         loss.backward()
         gradients.append([w.grad.clone() for w in model.student.parameters()])
     hook.after_train_iter(runner, 0)
-    assert sum(scalars[1].values()) == pytest.approx(1)
+    shares = [v for k, v in scalars[1].items() if k.startswith("gradient_share/")]
+    assert sum(shares) == pytest.approx(1)
     for one, other in zip(*gradients, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
 
