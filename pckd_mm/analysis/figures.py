@@ -219,9 +219,11 @@ def plot_losses(path: Path, methods: Sequence[Method]) -> None:
         ImportError: Where matplotlib is missing.
     """
     figure = new_figure(12.6, 3.2 * len(methods))
+    from matplotlib.patches import Patch
+
     rows = figure.subplots(len(methods), 3, squeeze=False)
     terms = losses_of(methods)
-    colors = {name: f"C{index % 10}" for index, name in enumerate(terms)}
+    colors = _colors_of(terms)
     for row, method in zip(rows, methods, strict=True):
         losses = next(iter(method.losses.values()))
         name = f", {method.name}" if len(methods) > 1 else ""
@@ -240,9 +242,16 @@ def plot_losses(path: Path, methods: Sequence[Method]) -> None:
         row[2].set_ylim(-1, 1)
         for term, curve in others.items():
             row[2].plot(list(curve), list(curve.values()), ".-", color=colors[term])
-    handles, labels = rows[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    handles = [Patch(color=color, alpha=0.85) for color in colors.values()]
+    figure.legend(handles, list(colors), loc="outside right center", frameon=False)
     figure.savefig(path)
+
+
+def _colors_of(terms: Sequence[str]) -> Dict[str, str]:
+    """A colour for each loss, the same in every picture for those of PCKD."""
+    known = [STUDENT, "loss_kd", "loss_cc", "loss_ca", "loss_fa"]
+    order = [*known, *(term for term in terms if term not in known)]
+    return {term: f"C{order.index(term) % 10}" for term in terms}
 
 
 def _draw_nothing(axis, title: str) -> None:

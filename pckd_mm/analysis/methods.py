@@ -131,6 +131,8 @@ class Table:
         held_out (float, optional): Share of the training images that the values are
             of; None for other images.
         images (str): What these are. Defaults to the test set.
+        of_seeds (bool): Whether a line has several runs of a method, compared with the
+            first line; else it is one run. Defaults to True.
     """
 
     methods: List[Method]
@@ -140,6 +142,7 @@ class Table:
     inspected: Optional[Inspected] = None
     held_out: Optional[float] = None
     images: str = TEST_SET
+    of_seeds: bool = True
 
     @property
     def everything(self) -> List[Method]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
+from pckd_mm.utils.class_name import class_name
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -75,6 +77,7 @@ COCO_AP = Metric(
 # What the values of a run are of, see :func:`validated_on`.
 TEST_SET = "the test set"
 VALIDATION = "the validation images"
+HELD_OUT = "images held out of the training part"
 
 
 def validated_on(cfg: Mapping[str, Any]) -> str:
@@ -87,6 +90,8 @@ def validated_on(cfg: Mapping[str, Any]) -> str:
         str: The test set, or images of their own to validate on.
     """
     val, test = (cfg.get(f"{split}_dataloader") or {} for split in ("val", "test"))
+    if class_name((val.get("dataset") or {}).get("type")) == "held_out_part":
+        return HELD_OUT
     same = not test or val.get("dataset") == test.get("dataset")
     return TEST_SET if same else VALIDATION
 

@@ -35,7 +35,7 @@ class Section:
     @property
     def cells(self) -> List[List[str]]:
         """list[list[str]]: The cells of its lines, the headline first."""
-        return table_cells(self.rows, self.table.metric)
+        return table_cells(self.rows, self.table.metric, self.table.of_seeds)
 
     @property
     def caption(self) -> str:

@@ -56,7 +56,14 @@ def report_runs(
         name = metric.name if len(groups) > 1 else ""
         on = validated_on(group[0].cfg)
         tables.append(
-            Table(methods, None, name, metric, inspected=inspected, images=on)
+            Table(
+                methods,
+                name=name,
+                metric=metric,
+                inspected=inspected,
+                images=on,
+                of_seeds=False,
+            )
         )
     facts: Dict[str, Any] = {"command": command} if command else {}
     for run in runs:

@@ -78,26 +78,31 @@ def format_table(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def table_cells(rows: Sequence[Row], metric: Metric = TOP1) -> List[List[str]]:
+def table_cells(
+    rows: Sequence[Row], metric: Metric = TOP1, of_seeds: bool = True
+) -> List[List[str]]:
     """Write the numbers of a table.
 
     Args:
         rows (Sequence[Row]): Its lines. Where no line has a published value or no
             command, that column is left out; of commands only their number is shown.
         metric (Metric): What the numbers are. Defaults to top-1.
+        of_seeds (bool): Whether a line has several runs. Defaults to True.
 
     Returns:
         list[list[str]]: The cells of its lines, the headline first.
     """
-    columns = [["method", *(row.name for row in rows)]]
-    columns += _columns_of(metric, "best epoch", [row.score for row in rows])
+    columns = [["method" if of_seeds else "run", *(row.name for row in rows)]]
+    best = "best epoch" if of_seeds else f"{metric.name}, best epoch"
+    columns += _columns_of(metric, best, [row.score for row in rows], of_seeds)
     for further in rows[0].further:
         scores = [row.further[further] for row in rows]
-        columns += _columns_of(further, f"{further.name} best", scores)
-    columns += [
-        ["n", *(str(row.n) for row in rows)],
-        ["gain", *(format_number(row.gain, "+.2f") for row in rows)],
-    ]
+        columns += _columns_of(further, f"{further.name} best", scores, of_seeds)
+    if of_seeds:
+        columns += [
+            ["n", *(str(row.n) for row in rows)],
+            ["gain", *(format_number(row.gain, "+.2f") for row in rows)],
+        ]
     if any(row.published is not None for row in rows):
         columns.append(["published", *(format_number(row.published) for row in rows)])
     if any(row.command for row in rows):
@@ -106,10 +111,15 @@ def table_cells(rows: Sequence[Row], metric: Metric = TOP1) -> List[List[str]]:
     return [list(line) for line in zip(*columns, strict=True)]
 
 
-def _columns_of(metric: Metric, best: str, scores: Sequence[Score]) -> List[List[str]]:
+def _columns_of(
+    metric: Metric, best: str, scores: Sequence[Score], of_seeds: bool
+) -> List[List[str]]:
     """The columns of a metric, the last epoch and the best."""
+    last = [f"{metric.name}, last epoch", *(format_number(s.mean) for s in scores)]
+    if of_seeds:
+        last = [f"{metric.name} last, mean +- std", *map(str, scores)]
     return [
-        [f"{metric.name} last, mean +- std", *map(str, scores)],
+        last,
         [best, *(format_number(score.best) for score in scores)],
     ]
 
@@ -126,6 +136,11 @@ def caption(table: Table) -> str:
     curves = [curve for m in table.methods for curve in m.curves.values()]
     if not curves:
         return "No run is finished yet."
+    if not table.of_seeds:
+        return (
+            f"{capital(table.metric.label)} in percent on {table.images}, after the "
+            "last epoch that was validated and after the best one."
+        )
     epochs = " or ".join(map(str, sorted({max(curve) for curve in curves})))
     seeds = {
         method.name: ", ".join(map(str, sorted(method.curves)))

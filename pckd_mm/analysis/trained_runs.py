@@ -111,12 +111,15 @@ def _config_of(path: Path, folder: Path) -> Path:
             f"There is no folder {folder}; expected the work dir of a run, such as "
             "work_dirs/pckd/NAME."
         )
-    found = sorted(path.glob("*/vis_data/config.py")) or sorted(path.glob("*.py"))
+    found = sorted(path.glob("*/vis_data/config.py"))
     if not found:
         inside = sorted(p.parents[2] for p in path.rglob("vis_data/config.py"))
         hint = "give that of a run"
         if inside:
             hint += f", such as {osp.join(folder, inside[0].relative_to(path))}"
+        if (path / "report.html").is_file():
+            page = osp.join(folder, "report.html")
+            hint += f"; the report of this comparison is {page}"
         raise FileNotFoundError(
             f"The folder {folder} has no config that a run wrote; expected its work "
             f"dir: {hint}."

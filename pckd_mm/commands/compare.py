@@ -152,6 +152,7 @@ def compare_as_asked(
             args.gpus_per_run,
             args.share_teacher or 0,
             tuple(args.track),
+            args.skip_broken,
         ),
         args.methods,
         args.pairs,

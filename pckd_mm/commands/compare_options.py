@@ -79,7 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--work-dir",
         type=Path,
         default=WORK_DIR,
-        help=f"folder of all runs and of the report [{WORK_DIR}]",
+        help=f"folder of all runs and of the report [{WORK_DIR}; for a config of your "
+        "own work_dirs/CONFIG]",
     ).complete = DIRECTORY
     add_engine_options(parser, students=True)
     parser.add_argument(
@@ -125,6 +126,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="repeat finished runs")
     add_amp_options(parser)
     add_track_option(parser)
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="train without image files and annotations that are broken; those to "
+        "validate on have to be whole",
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",

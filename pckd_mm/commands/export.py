@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         int: Exit status.
     """
     try:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         if args.out.endswith(".onnx"):
             print(*_write_onnx(args), sep="\n")
         else:
@@ -145,12 +146,15 @@ def _write_onnx(args: argparse.Namespace) -> List[str]:
         channels=(order or "not known").upper() if args.preprocess else given,
         pixels="0 to 255" if args.preprocess else given,
         classes=json.dumps(list(classes or [])),
+        pipeline=json.dumps(plain.test_pipeline, default=str),
     )
     add_facts(args.out, facts)
     difference = compare_onnx(scores, images, args.out)
     return [
         f"{args.out}, written by {how}, gives the scores of the categories.",
         *(f"  {name}: {facts[name]}" for name in ("images", "pixels", "channels")),
+        "  Names of the classes, and the steps from a file to the input (pipeline), "
+        "are in its metadata too.",
         f"ONNX Runtime's scores of {len(images)} {whence} differ from torch's by at "
         f"most {difference:.1e}, those of one alone too.",
     ]

@@ -125,6 +125,8 @@ def _write(args: argparse.Namespace) -> int:
             "overwrite it."
         )
     _tell(found)
+    _refuse_too_few(found)
+    out.parent.mkdir(parents=True, exist_ok=True)
     classes, pretrained = len(found.classes), not args.from_scratch
     teacher, student = (kind.find(name, classes, pretrained) for name in names)
     if pretrained:
@@ -141,8 +143,28 @@ def _write(args: argparse.Namespace) -> int:
         args.epochs,
     )
     out.write_text(config_text(found, student, teacher, plan, out), encoding="utf-8")
-    print(f"\n{out} is written. Next:\n  pckd compare {out}")
+    first = ""
+    if found.broken:
+        first = " Remove or replace the files named above, or add --skip-broken, then"
+    print(f"\n{out} is written.{first or ' Next'}:\n  pckd compare {out}")
     return 0
+
+
+def _refuse_too_few(found: "Found") -> None:
+    """Refuse classes of which nothing is left to train on or to validate on.
+
+    Raises:
+        ValueError: For such classes.
+    """
+    from pckd_mm.starting.found import classes_with_few
+
+    single = [] if "val" in found.splits else classes_with_few(found, 2)
+    if single and found.counted == "images":
+        raise ValueError(
+            f"{len(single)} classes have one image each ({', '.join(single[:_NAMED])})"
+            "; expected two or more, since some are held out to validate on: add "
+            "images, remove these folders, or make a val folder."
+        )
 
 
 def _tell(found: "Found") -> None:
@@ -157,7 +179,6 @@ def _tell(found: "Found") -> None:
         print(f"{len(found.broken)} files {found.trouble}, and are not counted:")
         for path in found.broken[:_NAMED]:
             print(f"  {printable(path)}")
-        print("Remove or replace them before you train.")
     few = classes_with_few(found, _FEW)
     if few:
         names = ", ".join(few[:_NAMED])

@@ -72,6 +72,11 @@ def run(args: argparse.Namespace) -> int:
 
     require_at_least(args.parser, args, dict(top=1))
     try:
+        if args.checkpoint.endswith(".onnx"):
+            raise ValueError(
+                f"{args.checkpoint} is ONNX; expected a checkpoint, *.pth, which this "
+                "command runs by torch: ONNX Runtime runs the other."
+            )
         files = image_files(args.images)
         if args.json is not None:
             args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ from pckd_mm.compat import (
     prepare_cpu_processes,
     weights_only_loading,
 )
+from pckd_mm.engine.console import ConsoleRunner, end_of_start
 from pckd_mm.utils.checkpoint import fitting_tensors, require_same_tensors
 from pckd_mm.utils.endings import trace_faults
 from pckd_mm.utils.shipped import beside_configs
@@ -124,7 +125,8 @@ def report(metrics: dict, out: Optional[str]) -> None:
 def test(cfg: Config) -> dict:
     """The metrics of the checkpoint that the config loads from."""
     with weights_only_loading():
-        runner = Runner.from_cfg(cfg)
+        runner = ConsoleRunner.from_cfg(cfg)
+        end_of_start(runner.logger)
         runner.register_hook(TakeStudentHook())
         # By default MMEngine tests a network with whatever part of it fits.
         runner.load_checkpoint = functools.partial(runner.load_checkpoint, strict=True)

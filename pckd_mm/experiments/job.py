@@ -39,6 +39,8 @@ class Settings:
             0 for a teacher in each run. Defaults to 0.
         track (tuple[str]): Trackers that each run writes for; what a run is does not
             depend on it. Defaults to none.
+        skip_broken (bool): Whether runs go on without files that are broken. Defaults
+            to False.
     """
 
     root: Path
@@ -48,6 +50,7 @@ class Settings:
     gpus_per_run: int = 1
     share_teacher: int = 0
     track: Tuple[str, ...] = ()
+    skip_broken: bool = False
 
     def option_list(self) -> List[str]:
         """The options as on a command line."""
@@ -70,6 +73,10 @@ class Settings:
     def val_option(self) -> List[str]:
         """What holds training images out, as on a command line."""
         return ["--val-share", str(self.val_share)] if self.val_share else []
+
+    def broken_option(self) -> List[str]:
+        """What leaves broken files out, as on a command line."""
+        return ["--skip-broken"] if self.skip_broken else []
 
     def track_option(self) -> List[str]:
         """What makes runs write for trackers, as on a command line."""

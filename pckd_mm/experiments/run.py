@@ -249,6 +249,7 @@ class Run(Job):
         command = ["-m", "pckd_mm", "train", str(self.config_file)]
         command += ["--work-dir", str(self.folder), "--resume"]
         command += self.settings.amp_option() + self.settings.track_option()
+        command += self.settings.broken_option()
         if self.processes == 1:
             return command
         launcher = ["-m", "torch.distributed.run", "--standalone"]

@@ -105,9 +105,12 @@ def _classes(root: Path, splits: Dict[str, str]) -> List[str]:
     by_split = {s: [f.name for f in _folders(root / d)] for s, d in splits.items()}
     classes = by_split["train"]
     if len(classes) < 2:
+        deeper = [root / splits["train"] / name for name in classes]
+        deeper = [folder for folder in deeper if len(_folders(folder)) > 1]
+        hint = f": did you mean --data {deeper[0]}?" if deeper else "."
         raise UnknownLayoutError(
             f"{root / splits['train']} has {len(classes)} folders of classes; expected "
-            "two or more, each with the images of a class."
+            f"two or more, each with the images of a class{hint}"
         )
     hidden = [name for name in classes if name[0] in "._"]
     if hidden:
@@ -118,21 +121,35 @@ def _classes(root: Path, splits: Dict[str, str]) -> List[str]:
     check_names(root, classes, "a folder", "folders name the classes: rename it")
     for split, others in by_split.items():
         if others != classes:
-            different = sorted(set(others) ^ set(classes))
+            pairs = (
+                (splits[split], others, classes),
+                (splits["train"], classes, others),
+            )
+            missing = [
+                f"{root / folder} lacks {', '.join(sorted(set(more) - set(mine)))}"
+                for folder, mine, more in pairs
+                if set(more) - set(mine)
+            ]
             raise UnknownLayoutError(
-                f"{root / splits[split]} and {root / splits['train']} have different "
-                f"folders ({', '.join(different)}); expected the same classes in each."
+                f"{' and '.join(missing)}; expected the same classes in each."
             )
     return classes
 
 
 def _count(found: Photos, split: str, folder: Path) -> None:
-    files, labels = [], []
+    files, labels, others = [], [], Counter()
     for name in found.classes:
-        inside = sorted((folder / name).rglob("*"))
-        inside = [path for path in inside if path.suffix.lower() in ENDINGS]
+        there = sorted(path for path in (folder / name).rglob("*") if path.is_file())
+        inside = [path for path in there if path.suffix.lower() in ENDINGS]
+        others.update(path.suffix.lower() for path in set(there) - set(inside))
         files += inside
         labels += [name] * len(inside)
+    if others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        found.notes.append(
+            f"{folder}: files of other kinds are left out ({kinds}); images are "
+            f"*{', *'.join(ENDINGS)}."
+        )
     with ThreadPoolExecutor() as pool:
         sides = list(pool.map(_shortest_side, files))
     counter = Counter({name: 0 for name in found.classes})

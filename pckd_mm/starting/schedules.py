@@ -117,5 +117,6 @@ def plan_for(
         epochs = round(recipe.steps * batch / max(images, 1) / 10) * 10
         epochs = min(max(epochs, fewest), most)
     lr = (recipe.lr_pretrained if pretrained else recipe.lr) * batch / recipe.base
-    warmup = max(1, epochs * images // batch // 20)
+    # MMEngine's LinearLR of one step never leaves its start.
+    warmup = max(2, epochs * images // batch // 20)
     return Plan(size, batch, epochs, round(lr, 5), recipe, val_share, warmup)

@@ -17,6 +17,8 @@ CONFIGS = MIM / "configs"
 PACKAGE = "pckd_mm"
 # What they are made of: its files need not be named in full by who inherits from them.
 BASES = "_base_"
+# Names that a misspelt one is answered with.
+_MOST = 3
 
 
 def beside_configs(path: Union[str, Path]) -> str:
@@ -87,7 +89,13 @@ def _only_one(stem: str, name: str) -> str:
     names.sort(key=lambda full: full.startswith("pckd/"))
     stems = {full.rpartition("/")[2]: full for full in names}
     alike = [stems[other] for other in nearest_names(stem, stems)]
-    raise FileNotFoundError(_not_there(name, alike))
+    raise FileNotFoundError(_not_there(name, [*_own(stem), *alike][:_MOST]))
+
+
+def _own(stem: str) -> List[str]:
+    """Configs of the working folder whose names are near."""
+    files = {file.stem: file.name for file in Path().glob("*.py")}
+    return [files[near] for near in nearest_names(stem, files)]
 
 
 def _not_there(name: str, alike: List[str]) -> str:

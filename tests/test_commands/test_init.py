@@ -1,6 +1,10 @@
 """pckd init and pckd compare CONFIG, as a user calls them."""
 
+from pathlib import Path
+
 import pytest
+import torch
+from mmengine.registry import PARAM_SCHEDULERS
 
 from pckd_mm.commands import main, parse
 from pckd_mm.commands.compare_options import check
@@ -90,11 +94,35 @@ def test_normalisation_of_the_model_goes_to_all(data, tmp_path):
 
 def test_broken_files_and_classes_with_few_images_are_named(data, capsys):
     (data / "cat" / "broken.jpg").write_bytes(b"no image")
-    photos(data / "cow", 1)
+    photos(data / "cow", 2)
+    (data / "cow" / "more.heic").touch()
     assert main(["init", "--data", "photos", "--size=32"]) == 0
     said = capsys.readouterr().out
+    assert "cow: files of other kinds" not in said and "left out (1 .heic)" in said
+    assert "Remove or replace the files named above, or add --skip-broken, th" in said
     assert "1 files cannot be read, and are not counted:\n  photos/cat/broken" in said
     assert "Fewer than 10 images to train on: cow." in said
+
+
+def test_a_class_of_one_image_cannot_be_split(data, capsys):
+    photos(data / "cow", 1)
+    assert main(["init", "--data", "photos", "--size=32"]) == 1
+    said = capsys.readouterr().err
+    assert "1 classes have one image each (cow); expected two or more" in said
+
+
+def test_the_learning_rate_rises_however_short_the_training(data):
+    """Not to one twentieth for good."""
+    assert main(["init", "--data", "photos", "--size=32", "--epochs=2"]) == 0
+    (path,) = Path().glob("photos_*.py")
+    rise = load_config(str(path)).param_scheduler[0]
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    scheduler = PARAM_SCHEDULERS.build({**rise, "optimizer": optimizer})
+    for _ in range(rise.end):
+        optimizer.step()
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,6 @@ def test_a_run_and_its_teacher(root, capsys):
         "Accuracy after each epoch",
         "Which loss moves the student",
         "What the preview did",
-        "Images that were previewed longest",
-        "Images that were previewed, and learned later",
         "Category centers of teacher and student",
         "How the networks see the images",
         "What is taken for what",

@@ -88,8 +88,8 @@ def changed(own, **changes):
             "cannot be distilled here. .* is a RetinaNet; exp",
         ),
         (
-            "cascade-rcnn_r50_fpn_1x_coco",
-            "is a CascadeRCNN with a CascadeRoIHead; expec",
+            "sparse-rcnn_r50_fpn_1x_coco",
+            "has a SparseRoIHead, whose regions are queries that the network learns",
         ),
         (
             "mask-rcnn_r50_fpn_1x_coco",

@@ -9,6 +9,7 @@ import errno
 import os.path as osp
 import re
 import zipfile
+from pathlib import Path
 from typing import Any, Iterator, Optional
 from urllib.error import URLError
 
@@ -19,6 +20,8 @@ from ..printable import printable
 from ..shipped import beside_configs
 from .fitting import STATE_DICTS
 
+# Checkpoints of a folder that are named.
+_NAMED = 5
 # Full disks, and files of other users.
 _NOT_OF_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 
@@ -131,6 +134,14 @@ def explaining_unreadable(path: str) -> Iterator[None]:
     raise ValueError(f"The checkpoint {path} is not whole ({damage}); {expected}")
 
 
+def _those_there(path: str) -> str:
+    """The checkpoints of a folder, for one that is not there."""
+    place = Path(path)
+    folder = place if place.is_dir() else place.parent
+    names = sorted(file.name for file in folder.glob("*.pth"))
+    return f"; in {folder} there are {', '.join(names[-_NAMED:])}" if names else ""
+
+
 def read_checkpoint(path: str) -> dict:
     """Read a checkpoint on the CPU; no code from it runs.
 
@@ -154,7 +165,7 @@ def read_checkpoint(path: str) -> dict:
     except FileNotFoundError:
         raise FileNotFoundError(
             f"There is no checkpoint {path}; expected a file, a URL or the name of a "
-            "model in MMPretrain's zoo."
+            f"model in MMPretrain's zoo{_those_there(path)}."
         ) from None
     if not isinstance(checkpoint, dict):
         raise ValueError(

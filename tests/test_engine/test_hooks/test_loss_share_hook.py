@@ -160,9 +160,7 @@ def test_a_run_is_the_same_and_its_log_has_the_shares(tmp_path):
         assert len(shares) == 5 and sum(shares) == pytest.approx(1)
     (log,) = (tmp_path / "with").glob("*/*.log")
     text = log.read_text()
-    assert (
-        "that of the student's own loss), step 1: student " in text
-    )
+    assert "that of the student's own loss), step 1: student " in text
 
 
 def _in_process(rank):
