@@ -53,8 +53,8 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
         )
     if isinstance(roi_head, SparseRoIHead):
         raise TypeError(
-            f"The {who} has a {type(roi_head).__name__}, whose regions are queries that "
-            f"the network learns, so that a teacher has others; {expected}."
+            f"The {who} has a {type(roi_head).__name__}, whose regions are queries "
+            f"that the network learns, so that a teacher has others; {expected}."
         )
     if isinstance(roi_head, TridentRoIHead):
         raise TypeError(
