@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from pckd_mm.models.distillers.classifier_sources import HANDED_OVER
 from pckd_mm.models.losses import PreviewKLDivergence
@@ -89,6 +89,11 @@ class DenseDistill(DetectorDistill):
     ) -> None:
         super().__init__(architecture, distiller, teacher, **kwargs)
         self._check_losses()
+
+    @property
+    def bbox_head(self) -> nn.Module:
+        """nn.Module: The student's head, which hooks of mmdet set things of."""
+        return self.student.bbox_head
 
     def _check_network(self, who: str, model: BaseModel) -> None:
         check_detector(who, model, is_student=who == "student")

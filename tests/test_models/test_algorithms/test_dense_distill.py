@@ -1,0 +1,362 @@
+"""DenseDistill: which places are instances, and what the losses are made of."""
+
+import copy
+import types
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from pckd_mm.models.algorithms.dense_networks import classifying
+from pckd_mm.registry import MODELS
+from tests import reference
+from tests.builders import CONFIGS, scenes
+from tests.dense import KINDS, STRIDES, dense_detector
+
+EPOCH, EPOCHS = 60, 240
+BOXES = [
+    [[4, 4, 30, 30], [34, 10, 60, 40], [8, 36, 28, 60]],
+    [[20, 20, 52, 56], [2, 2, 14, 18]],
+]
+CLASSES = 4
+
+
+def dense_method(name: str = "pckd_dense") -> dict:
+    return Config.fromfile(CONFIGS / "_base_" / "methods" / f"{name}.py").method
+
+
+def build(student: dict, teacher: dict, method: str = "pckd_dense", **settings):
+    torch.manual_seed(0)
+    # TOOD's head asks a runner for the epoch.
+    MessageHub.get_current_instance().update_info("epoch", 0)
+    cfg = ConfigDict(
+        {**dense_method(method), **settings}, architecture=student, teacher=teacher
+    )
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(cfg)
+        model.init_weights()
+    model.progress = EPOCH / EPOCHS
+    # Classifiers as after training: those of mmdet begin next to zero.
+    for network in (model.student, model.teacher):
+        for conv in classifying(network).values():
+            nn.init.normal_(conv.weight, std=0.1)
+            nn.init.normal_(conv.bias, mean=-1)
+    return model.train()
+
+
+def pair(kind: str, method: str = "pckd_dense", teacher: int = 12, **settings):
+    return build(
+        dense_detector(kind, 8), dense_detector(kind, teacher), method, **settings
+    )
+
+
+def step(model, boxes=BOXES) -> dict:
+    torch.manual_seed(1)
+    data = model.data_preprocessor(scenes(boxes), True)
+    return model(**data, mode="loss")
+
+
+class Watched:
+    """A step, with all that went through both networks, kept by hooks of its own."""
+
+    def __init__(self, model, boxes=BOXES) -> None:
+        self.maps = {}  # of each network and level: input and output
+        self.assigned = []
+        self.records = {}
+        handles = []
+        for who in ("student", "teacher"):
+            self.maps[who] = []
+            for conv in classifying(getattr(model, who)).values():
+                keep = self._keep(self.maps[who])
+                handles.append(conv.register_forward_hook(keep))
+        head = model.student.bbox_head
+        assigner = getattr(head, "cls_assigner", getattr(head, "assigner", None))
+        if assigner is not None:
+            assigner.assign = types.MethodType(self._assign, assigner)
+        compute = model.distiller.compute_distill_losses
+        model.distiller.compute_distill_losses = lambda: self._compute(model, compute)
+        try:
+            self.losses = step(model, boxes)
+        finally:
+            model.distiller.compute_distill_losses = compute
+            if assigner is not None:
+                del assigner.assign
+            for handle in handles:
+                handle.remove()
+
+    @staticmethod
+    def _keep(kept: list):
+        return lambda _, inputs, output: kept.append((inputs[0], output))
+
+    def _assign(self, assigner, *args, **kwargs):
+        result = type(assigner).assign(assigner, *args, **kwargs)
+        self.assigned.append(result.gt_inds.clone())
+        return result
+
+    def _compute(self, model, compute) -> dict:
+        for who in ("student", "teacher"):
+            manager = getattr(model.distiller, f"{who}_recorders")
+            for name, recorder in manager.recorders.items():
+                if recorder.data_buffer:
+                    self.records[who, name] = recorder.get_record_data()
+        return compute()
+
+
+def fcos_labels(boxes: list) -> torch.Tensor:
+    """What FCOS finds positive, place by place: of each, the smallest box around it."""
+    rows = []
+    for index, of_image in enumerate(boxes):
+        row = []
+        for stride, (low, high) in zip(
+            STRIDES, [(-1, 16), (16, 32), (32, 1e8)], strict=True
+        ):
+            for y in range(64 // stride):
+                for x in range(64 // stride):
+                    found = []
+                    px, py = (x + 0.5) * stride, (y + 0.5) * stride
+                    for k, (x1, y1, x2, y2) in enumerate(of_image):
+                        sides = (px - x1, py - y1, x2 - px, y2 - py)
+                        if min(sides) > 0 and low <= max(sides) <= high:
+                            area = (x2 - x1) * (y2 - y1)
+                            found.append((area, (index + k) % CLASSES))
+                    row.append(min(found)[1] if found else CLASSES)
+        rows.append(row)
+    return torch.tensor(rows)
+
+
+def assigned_labels(assigned: list, boxes: list) -> torch.Tensor:
+    """Labels by what the assigner gave for each image; -1 is neither."""
+    rows, results = [], iter(assigned)
+    for index, of_image in enumerate(boxes):
+        if not of_image and len(assigned) < len(boxes):
+            rows.append(torch.full_like(assigned[0], CLASSES))
+            continue
+        row = []
+        for found in next(results).tolist():
+            label = CLASSES if found == 0 else -1
+            row.append((index + found - 1) % CLASSES if found > 0 else label)
+        rows.append(torch.tensor(row))
+    return torch.stack(rows)
+
+
+def instances(labels: torch.Tensor, maps: list, anchors: int) -> list:
+    """(image, level, y, x, anchor) of foreground, then background, by plain loops."""
+    foreground, background, at = [], [], 0
+    for level, (_, output) in enumerate(maps):
+        _, _, height, width = output.shape
+        for y in range(height):
+            for x in range(width):
+                for anchor in range(anchors):
+                    for image in range(len(labels)):
+                        label = int(labels[image, at])
+                        place = (image, level, y, x, anchor)
+                        if 0 <= label < CLASSES:
+                            foreground.append((place, label))
+                        elif label == CLASSES:
+                            logits = logits_at(maps, place)
+                            background.append((float(logits.max()), place))
+                    at += 1
+    assert at == labels.shape[1]
+    chosen = sorted(background, reverse=True)[: len(foreground)]
+    # By place, as the foreground is.
+    hardest = sorted((place for _, place in chosen), key=lambda p: (*p[1:], p[0]))
+    return [*foreground, *((place, CLASSES) for place in hardest)]
+
+
+def logits_at(maps: list, place: tuple) -> torch.Tensor:
+    """From the raw map: channel a * C + c."""
+    image, level, y, x, anchor = place
+    return maps[level][1][image, anchor * CLASSES : (anchor + 1) * CLASSES, y, x]
+
+
+def patch_at(inputs: list, place: tuple, kernel: int) -> torch.Tensor:
+    """What the convolution sees, by torch's own unfolding."""
+    image, level, y, x, _ = place
+    level_input = inputs[level][image][None]
+    columns = F.unfold(level_input, kernel, padding=kernel // 2)
+    return columns[0, :, y * level_input.shape[3] + x]
+
+
+def expected_labels(kind: str, watched: Watched, boxes: list) -> torch.Tensor:
+    if kind == "fcos":
+        return fcos_labels(boxes)
+    return assigned_labels(watched.assigned, boxes)
+
+
+def anchors_of(model) -> int:
+    conv = next(iter(classifying(model.student).values()))
+    return conv.out_channels // CLASSES
+
+
+# PAA chooses among what its assigner finds; see test_paa.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "paa"])
+@pytest.mark.parametrize("boxes", [BOXES, [[], BOXES[0]]], ids=["all", "one_empty"])
+def test_both_networks_are_recorded_at_the_same_places(kind, boxes):
+    model = pair(kind)
+    watched = Watched(model, boxes)
+    labels = expected_labels(kind, watched, boxes)
+    wanted = instances(labels, watched.maps["teacher"], anchors_of(model))
+    n = len(wanted) // 2
+    assert n > 0 and len(wanted) == 2 * n
+    found = watched.records["student", "labels"]
+    assert found.tolist() == [label for _, label in wanted]
+    for who in ("student", "teacher"):
+        maps, records = watched.maps[who], watched.records
+        convs = list(classifying(getattr(model, who)).values())
+        kernel = convs[0].kernel_size[0]
+        logits = torch.stack([logits_at(maps, place) for place, _ in wanted])
+        assert torch.equal(records[who, "logits"], logits)
+        inputs = [entered for entered, _ in maps]
+        patches = torch.stack([patch_at(inputs, p, kernel) for p, _ in wanted])
+        patch, middle = records[who, "feature"]
+        torch.testing.assert_close(patch, patches, rtol=0, atol=0)
+        places = [inputs[level][i, :, y, x] for (i, level, y, x, _), _ in wanted]
+        assert torch.equal(middle, torch.stack(places))
+        # z = W f + b, with the centers of the instance's anchor and level.
+        centers, bias = records[who, "centers"], records[who, "bias"]
+        if centers.ndim == 2:
+            centers, bias = centers[None], bias[None]
+        own = records["student", "group"]
+        assert len(centers) == anchors_of(model) * len(convs)
+        linear = torch.einsum("ncd,nd->nc", centers[own], patch) + bias[own]
+        torch.testing.assert_close(linear, logits, rtol=1e-4, atol=1e-5)
+
+
+def test_paa():
+    """Labels are those that its loss gets in the end."""
+    model = pair("paa")
+    kept = []
+    handle = model.student.bbox_head.loss_cls.register_forward_hook(
+        lambda _, inputs, output: kept.append(inputs)
+    )
+    watched = Watched(model)
+    handle.remove()
+    scores, labels, weights = kept[-1]
+    found = watched.records["student", "labels"]
+    positive = (labels < CLASSES).nonzero().squeeze(1)
+    n = len(positive)
+    assert 0 < n and len(found) == 2 * n
+    assert sorted(found[:n].tolist()) == sorted(labels[positive].tolist())
+    rows = watched.records["student", "logits"][:n]
+    order = [tuple(row) for row in scores[positive].tolist()]
+    assert sorted(map(tuple, rows.tolist())) == sorted(order)
+
+
+def plain_terms(model, watched, s_inputs, t_inputs, wanted) -> dict:
+    """Terms in float64, instance by instance, from the maps that entered.
+
+    Args:
+        model: For convolutions and connectors, in float64.
+        watched: The step.
+        s_inputs: The maps that entered the student's convolutions, in float64.
+        t_inputs: Those of the teacher's.
+        wanted: Places and labels, foreground first.
+    """
+    sides = []
+    for who, inputs in (("student", s_inputs), ("teacher", t_inputs)):
+        convs = list(classifying(getattr(model, who)).values())
+        anchors = convs[0].out_channels // CLASSES
+        kernel = convs[0].kernel_size[0]
+        weights = [
+            conv.weight[a * CLASSES : (a + 1) * CLASSES].flatten(1)
+            for conv in convs
+            for a in range(anchors)
+        ]
+        biases = [
+            conv.bias[a * CLASSES : (a + 1) * CLASSES]
+            for conv in convs
+            for a in range(anchors)
+        ]
+        group = [
+            place[4] + (place[1] * anchors if len(convs) > 1 else 0)
+            for place, _ in wanted
+        ]
+        patches = [patch_at(inputs, place, kernel) for place, _ in wanted]
+        pairs = zip(patches, group, strict=True)
+        logits = torch.stack([weights[g] @ f + biases[g] for f, g in pairs])
+        sides.append((torch.stack(weights), torch.stack(biases), patches, logits))
+    (s_w, s_b, s_f, s_z), (t_w, t_b, _, t_z) = sides
+    n = len(wanted) // 2
+    labels = [label for _, label in wanted[:n]]
+    losses = reference.binary_cross_entropies(s_z[:n], labels)
+    preview = reference.preview_weights(losses, EPOCH, EPOCHS)
+    patches = torch.stack(s_f[:n])
+    embeds = {}
+    for name in ("s_embed", "t_embed"):
+        linear = model.distiller.connectors[name].linear
+        rows = patches @ linear.weight.T + linear.bias
+        embeds[name] = rows / rows.square().sum(1, keepdim=True).sqrt()
+    s_middle, t_middle = (
+        torch.stack([inputs[level][i, :, y, x] for (i, level, y, x, _), _ in wanted])
+        for inputs in (s_inputs, t_inputs)
+    )
+    first, norm, _, second = model.distiller.connectors["align"].mlp
+    hidden = s_middle[:n] @ first.weight.T + first.bias
+    centered = hidden - hidden.mean(0)
+    hidden = centered / (centered.square().mean(0) + norm.eps).sqrt()
+    hidden = (hidden * norm.weight + norm.bias).clamp_min(0)
+    aligned = [
+        reference.category_alignment(s_w[g], t_w[g], s_b[g], t_b[g])
+        for g in range(len(s_w))
+    ]
+    return dict(
+        loss_kd=reference.binary_kl_divergence(s_z, t_z, [*preview, *[1.0] * n]),
+        loss_cc=0.05
+        * reference.category_contrast(
+            *embeds.values(), s_w, t_w, labels, preview, group=group
+        ),
+        loss_ca=sum(aligned[g] for g in group[:n]) / n,
+        loss_fa=20
+        * reference.feature_alignment(
+            hidden @ second.weight.T + second.bias, t_middle[:n]
+        ),
+    )
+
+
+def double_copy(model):
+    copied = copy.deepcopy(model)
+    copied._frozen = copy.copy(model._frozen)
+    copied._frozen.module = copy.deepcopy(model.teacher)
+    return copied.double()
+
+
+@pytest.mark.parametrize("kind", ["retina", "fcos", "gfl", "rtmdet", "yolox"])
+def test_terms_and_gradients_equal_the_plain_computation(kind):
+    model = pair(kind)
+    plain_model = double_copy(model)
+    boxes = [BOXES[0][:2], BOXES[1]] if kind == "retina" else BOXES
+    watched = Watched(model, boxes)
+    labels = expected_labels(kind, watched, boxes)
+    wanted = instances(labels, watched.maps["teacher"], anchors_of(model))
+    assert len({label for _, label in wanted}) > 2
+    inputs = [entered for entered, _ in watched.maps["student"]]
+    leaves = [x.detach().double().requires_grad_() for x in inputs]
+    t_inputs = [entered.double() for entered, _ in watched.maps["teacher"]]
+    plain = plain_terms(plain_model, watched, leaves, t_inputs, wanted)
+
+    def parameters(network):
+        convs = classifying(network.student).values()
+        of_convs = [weight for conv in convs for weight in conv.parameters()]
+        return [*of_convs, *network.distiller.parameters()]
+
+    names = {k for k in watched.losses if k.startswith("distill.")}
+    assert names == {f"distill.{name}" for name in plain}
+    for name, expected in plain.items():
+        found = watched.losses[f"distill.{name}"]
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-7)
+        assert expected > 0
+        options = dict(retain_graph=True, allow_unused=True)
+        wanted_grads = torch.autograd.grad(
+            expected, [*leaves, *parameters(plain_model)], **options
+        )
+        grads = torch.autograd.grad(found, [*inputs, *parameters(model)], **options)
+        scale = max(g.norm() for g in wanted_grads if g is not None)
+        assert scale > 0
+        for one, other in zip(grads, wanted_grads, strict=True):
+            one = torch.zeros(()) if one is None else one
+            other = torch.zeros(()) if other is None else other
+            assert (one.double() - other).norm() <= 1e-5 * scale, name
