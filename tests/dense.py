@@ -120,7 +120,9 @@ def _rtmdet() -> Dict[str, Any]:
         pos_weight=-1,
         debug=False,
     )
-    return dict(type="RTMDet", bbox_head=head, train_cfg=train_cfg)
+    # Synchronised normalisation is for GPUs.
+    detector = dict(type="RTMDet", use_syncbn=False)
+    return dict(detector, bbox_head=head, train_cfg=train_cfg)
 
 
 def _yolox() -> Dict[str, Any]:

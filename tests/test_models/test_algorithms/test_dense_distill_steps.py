@@ -11,12 +11,13 @@ from pckd_mm.models.algorithms.dense_networks import classifying
 from tests import reference
 from tests.builders import in_processes, scenes
 from tests.dense import KINDS, dense_detector
-from tests.test_models.test_algorithms.test_dense_distill import (
+from tests.dense_steps import (
     BOXES,
     EPOCH,
     EPOCHS,
     Watched,
     build,
+    dense_method,
     pair,
     step,
 )
@@ -177,12 +178,9 @@ def test_softmax():
     ]
     with pytest.raises(ValueError, match="use_sigmoid=True, and the detectors score"):
         build(*networks)
-    method = dict(
-        distiller=dict(
-            pair_of_softmax(),
-        )
-    )
-    model = build(*networks, **method)
+    distiller = dense_method().distiller
+    distiller.distill_losses.loss_kd.use_sigmoid = False
+    model = build(*networks, distiller=distiller)
     watched = Watched(model)
     logits, labels = (watched.records["student", k] for k in ("logits", "labels"))
     n = len(labels) // 2
@@ -195,14 +193,6 @@ def test_softmax():
     )
     found = watched.losses["distill.loss_kd"]
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-7)
-
-
-def pair_of_softmax() -> dict:
-    from tests.test_models.test_algorithms.test_dense_distill import dense_method
-
-    distiller = dense_method().distiller
-    distiller.distill_losses.loss_kd.use_sigmoid = False
-    return distiller
 
 
 def test_hooks_of_mmdet_reach_the_students_head():
