@@ -216,6 +216,47 @@ def _ddod() -> Dict[str, Any]:
     return dict(type="DDOD", bbox_head=head, train_cfg=train_cfg)
 
 
+def _fovea() -> Dict[str, Any]:
+    head = dict(
+        type="FoveaHead",
+        **_STACKED,
+        strides=STRIDES,
+        base_edge_list=[16, 32, 64],
+        scale_ranges=((1, 32), (16, 64), (32, 128)),
+        sigma=0.4,
+        loss_cls=_FOCAL,
+        loss_bbox=dict(type="SmoothL1Loss", beta=0.11),
+    )
+    return dict(type="FOVEA", bbox_head=head)
+
+
+def _yolof() -> Dict[str, Any]:
+    neck = dict(
+        type="DilatedEncoder",
+        out_channels=32,
+        block_mid_channels=16,
+        num_residual_blocks=2,
+        block_dilations=[2, 4],
+    )
+    head = dict(
+        type="YOLOFHead",
+        in_channels=32,
+        reg_decoded_bbox=True,
+        num_cls_convs=1,
+        num_reg_convs=1,
+        anchor_generator=dict(
+            type="AnchorGenerator", ratios=[1.0], scales=[1, 2, 4], strides=[16]
+        ),
+        bbox_coder=dict(type="DeltaXYWHBBoxCoder", add_ctr_clamp=True, ctr_clamp=32),
+        loss_cls=_FOCAL,
+        loss_bbox=dict(type="GIoULoss"),
+    )
+    assigner = dict(type="UniformAssigner", pos_ignore_thr=0.15, neg_ignore_thr=0.7)
+    train_cfg = dict(assigner=assigner, allowed_border=-1, pos_weight=-1, debug=False)
+    detector = dict(type="YOLOF", neck=neck, backbone=dict(out_indices=(2,)))
+    return dict(detector, bbox_head=head, train_cfg=train_cfg)
+
+
 KINDS = dict(
     retina=_retina,
     fcos=_fcos,
@@ -227,6 +268,8 @@ KINDS = dict(
     paa=_paa,
     tood=_tood,
     ddod=_ddod,
+    fovea=_fovea,
+    yolof=_yolof,
 )
 
 
@@ -252,4 +295,7 @@ def dense_detector(
         max_per_img=30,
     )
     parts = {k: base[k] for k in ("data_preprocessor", "backbone", "neck")}
+    parts["backbone"].update(cfg.pop("backbone", {}))
+    if "neck" in cfg:  # of one level
+        cfg["neck"]["in_channels"] = 4 * channels
     return dict(parts, test_cfg=test_cfg, _scope_="mmdet", **cfg)

@@ -22,9 +22,11 @@ from tests.dense_steps import (
     patch_at,
 )
 
+# What the loss gets in the end is not what an assigner alone says; see below.
+BY_LOSS = ("paa", "fovea", "yolof")
 
-# PAA chooses among what its assigner finds; see test_paa.
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "paa"])
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BY_LOSS])
 @pytest.mark.parametrize("boxes", [BOXES, [[], BOXES[0]]], ids=["all", "one_empty"])
 def test_both_networks_are_recorded_at_the_same_places(kind, boxes):
     model = pair(kind)
@@ -57,24 +59,27 @@ def test_both_networks_are_recorded_at_the_same_places(kind, boxes):
         torch.testing.assert_close(linear, logits, rtol=1e-4, atol=1e-5)
 
 
-def test_paa():
-    """Labels are those that its loss gets in the end."""
-    model = pair("paa")
+@pytest.mark.parametrize("kind", BY_LOSS)
+def test_labels_are_those_that_the_loss_gets(kind):
+    model = pair(kind)
     kept = []
     handle = model.student.bbox_head.loss_cls.register_forward_hook(
         lambda _, inputs, output: kept.append(inputs)
     )
     watched = Watched(model)
     handle.remove()
-    scores, labels, weights = kept[-1]
+    scores, labels = kept[-1][:2]
     found = watched.records["student", "labels"]
     positive = (labels < CLASSES).nonzero().squeeze(1)
     n = len(positive)
     assert 0 < n and len(found) == 2 * n
     assert sorted(found[:n].tolist()) == sorted(labels[positive].tolist())
+    if kind == "yolof":  # whose loss gets another score, of the objectness too
+        return
     rows = watched.records["student", "logits"][:n]
-    order = [tuple(row) for row in scores[positive].tolist()]
-    assert sorted(map(tuple, rows.tolist())) == sorted(order)
+    of_loss = torch.cat([scores, labels[:, None]], dim=1)[positive]
+    of_records = torch.cat([rows, found[:n, None]], dim=1)
+    assert sorted(of_records.tolist()) == sorted(of_loss.tolist())
 
 
 def plain_terms(model, watched, s_inputs, t_inputs, wanted) -> dict:
