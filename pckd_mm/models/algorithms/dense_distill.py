@@ -24,6 +24,7 @@ from .dense_networks import (
     logits_of_places,
 )
 from .detector_distill import DetectorDistill
+from .frozen_teacher_distill import with_gradients_for
 
 # The algorithm's own records: what enters and leaves the classifying convolutions, with
 # the number of the convolution behind, and what tells the labels.
@@ -182,6 +183,9 @@ class DenseDistill(DetectorDistill):
     ) -> Dict[str, Tensor]:
         with self.distiller.student_recorders:
             losses = self.student.loss(batch_inputs, data_samples)
+        if not any(len(sample.gt_instances) for sample in data_samples):
+            # Some heads leave their boxes out then, and DDP waits for a gradient.
+            losses = with_gradients_for(self.student, losses)
         with self.distiller.teacher_recorders, self._teacher_mode():
             sizes = [sample.img_shape[:2] for sample in data_samples]
             features = self.teacher.extract_feat(
