@@ -12,7 +12,7 @@ from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.dependencies import has_detection
-from pckd_mm.utils.methods import load_method, with_loss
+from pckd_mm.utils.methods import NetworkKind, load_method, with_loss
 from pckd_mm.utils.setting_names import setting_name
 
 __all__ = ["distill"]
@@ -45,8 +45,8 @@ def distill(
 
     Args:
         student (str | dict | nn.Module): A classifier that gives logits, whatever
-            library it is of, or a two-stage detector of MMDetection: built, as the
-            config of a model, or by name. A name is that of a config,
+            library it is of, or a detector of MMDetection: built, as the config of a
+            model, or by name. A name is that of a config,
             ``vanilla/cifar100_resnet20``, ``my_config.py`` or
             ``mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py``, whose model it is, or
             of a model of MMPretrain, ``resnet18_8xb32_in1k``.
@@ -59,11 +59,13 @@ def distill(
         options (Mapping, optional): Settings of the method: ``{"loss_kd": 2}`` for the
             weight of a loss, ``{"loss_kd.tau": 2}`` for another setting of it. Defaults
             to None.
-        **settings: Further arguments of :class:`MultiViewDistill` or, for detectors, of
-            :class:`RoIDistill`, such as ``data_preprocessor`` or ``input_shape``.
+        **settings: Further arguments of :class:`MultiViewDistill` or, for detectors of
+            two stages and of one, of :class:`RoIDistill` and :class:`DenseDistill`,
+            such as ``data_preprocessor`` or ``input_shape``.
 
     Returns:
-        MultiViewDistill | RoIDistill: The algorithm. ``model.student`` is the student.
+        MultiViewDistill | RoIDistill | DenseDistill: The algorithm. ``model.student``
+        is the student.
 
     Raises:
         FileNotFoundError: For a config that is not there.
@@ -71,7 +73,7 @@ def distill(
     """
     architecture = _named(student, pretrained=False)["model"]
     named = _named(teacher, pretrained=teacher_ckpt is None)
-    cfg = load_method(method, detects=_is_detector(architecture))
+    cfg = load_method(method, _kind(architecture))
     for option, value in (options or {}).items():
         try:
             name = setting_name(option, cfg.model.distiller.distill_losses)
@@ -115,16 +117,19 @@ def _named(network: Network, pretrained: bool) -> Dict[str, Any]:
     return dict(found, model=model)
 
 
-def _is_detector(network: Union[dict, nn.Module]) -> bool:
+def _kind(network: Union[dict, nn.Module]) -> NetworkKind:
     if not has_detection():
-        return False
-    from mmdet.models import BaseDetector
+        return NetworkKind.CLASSIFIER
+    from mmdet.models import BaseDetector, TwoStageDetector
 
     kind = type(network)
     if isinstance(network, dict):
         kind = network.get("type")
         kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    return isinstance(kind, type) and issubclass(kind, BaseDetector)
+    if not (isinstance(kind, type) and issubclass(kind, BaseDetector)):
+        return NetworkKind.CLASSIFIER
+    is_of_two = issubclass(kind, TwoStageDetector)
+    return NetworkKind.TWO_STAGES if is_of_two else NetworkKind.ONE_STAGE
 
 
 def _with_loss(

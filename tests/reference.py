@@ -103,6 +103,41 @@ def kl_divergence(
     return total / len(s_logits)
 
 
+def log_sigmoid(logit: Tensor) -> Tensor:
+    """Logarithm of the probability of a category by itself."""
+    return -(1 + (-logit).exp()).log()
+
+
+def binary_cross_entropies(s_logits: Tensor, labels: Sequence) -> List[Tensor]:
+    """Of each instance, the sum over the categories of having it or not."""
+    losses = []
+    for logits, label in zip(double(s_logits), labels, strict=True):
+        terms = [
+            -log_sigmoid(logit if c == int(label) else -logit)
+            for c, logit in enumerate(logits)
+        ]
+        losses.append(sum(terms))
+    return losses
+
+
+def binary_kl_divergence(
+    s_logits: Tensor,
+    t_logits: Tensor,
+    weights: Optional[Sequence[float]] = None,
+    tau: float = 2.0,
+) -> Tensor:
+    """L_KD of scores by sigmoids: of each category, having it or not, added up."""
+    s_logits, t_logits = double(s_logits), double(t_logits.detach())
+    weights = constants(weights, len(s_logits))
+    total = 0.0
+    for z_s, z_t, v in zip(s_logits, t_logits, weights, strict=True):
+        for ours, theirs in zip(z_s / tau, z_t / tau, strict=True):
+            for sign in (1, -1):
+                log_t, log_s = log_sigmoid(sign * theirs), log_sigmoid(sign * ours)
+                total = total + v * tau**2 * log_t.exp() * (log_t - log_s)
+    return total / len(s_logits)
+
+
 def feature_alignment(mapped: Tensor, t_feat: Tensor) -> Tensor:
     """L_FA: mean over the rows of 2 - 2 cos(MLP(f_s)_n, f_t,n)."""
     mapped, t_feat = double(mapped), double(t_feat.detach())
@@ -151,19 +186,26 @@ def category_contrast(
     weights: Optional[Sequence[float]] = None,
     tau: float = 4.0,
     base_tau: float = 0.07,
+    group: Optional[Sequence[int]] = None,
 ) -> Tensor:
     """L_CC: (1/N) sum_n v_image(n) (l(u_n) + l(w_n)).
 
     ``labels`` and ``weights`` are those of the B images; the N rows of the embeddings
-    are their views, sample by sample.
+    are their views, sample by sample. ``group`` says which of several weights, shape
+    (G, C, D), an image has.
     """
     rows, images = len(s_embed), len(labels)
     views = rows // images
     weights = constants(weights, images)
     s_embed, t_embed = double(s_embed), double(t_embed)
     s_weight, t_weight = double(s_weight), double(t_weight.detach())
-    u = [torch.stack(correlation(e, s_weight)) for e in s_embed]
-    w = [torch.stack(correlation(e, t_weight)) for e in t_embed]
+    own = [0] * rows
+    if s_weight.ndim == 2:
+        s_weight, t_weight = s_weight[None], t_weight[None]
+    else:
+        own = [int(group[n // views]) for n in range(rows)]
+    u = [torch.stack(correlation(s_embed[n], s_weight[own[n]])) for n in range(rows)]
+    w = [torch.stack(correlation(t_embed[n], t_weight[own[n]])) for n in range(rows)]
     row_labels = [int(labels[n // views]) for n in range(rows)]
     total = 0.0
     for n in range(rows):

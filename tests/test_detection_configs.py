@@ -86,12 +86,9 @@ def test_config_trains_and_tests(path):
 @pytest.mark.parametrize("path", DISTILLED)
 def test_only_the_model_and_its_hooks_differ_from_the_student_alone(path):
     cfg = Config.fromfile(CONFIGS / path)
-    name = path.split("/")[1].removesuffix(".py")
-    student = name.split("_")[-1]
-    family = "cascade" if "cascade" in name else "frcnn"
-    prefix = name[: name.index(f"{family}_")]
-    path = CONFIGS / f"vanilla/{prefix}{family}_{student}.py"
-    alone = Config.fromfile(path).to_dict()
+    *detector, _, student = path.split("/")[1].removesuffix(".py").split("_")
+    name = "_".join([*detector, student])
+    alone = Config.fromfile(CONFIGS / f"vanilla/{name}.py").to_dict()
     cfg = cfg.to_dict()
     assert cfg["model"]["architecture"] == alone.pop("model")
     for key in ("model", "method", "custom_hooks", "custom_imports"):
@@ -157,3 +154,32 @@ def test_pckd_of_regions_is_the_method():
     for recorders in ("student_recorders", "teacher_recorders"):
         sources = {r.source for r in cfg.model.distiller[recorders].values()}
         assert sources == {"classifier", "classifier.weight", "classifier.bias"}
+
+
+def test_pckd_of_places_is_the_method():
+    cfg = Config.fromfile(CONFIGS / "pckd/digit_scenes_gfl_r18w32_r18w8.py")
+    assert cfg.model.type == "pckd_mm.DenseDistill"
+    distiller = cfg.model.distiller
+    losses, mappings = distiller.distill_losses, distiller.loss_forward_mappings
+    assert distiller.preview == dict(type="PreviewStrategy")
+    assert losses.loss_kd.use_sigmoid and losses.loss_kd.tau == 2.0
+    assert losses.loss_cc.tau == 4.0
+    weights = {name: loss.loss_weight for name, loss in losses.items()}
+    published = dict(loss_kd=1, loss_cc=0.05, loss_ca=1, loss_fa=20)
+    assert weights == pytest.approx({k: 0.77 * v for k, v in published.items()})
+    # L_KD on background too, all else on the foreground.
+    asks = {
+        loss: {name for name, record in mapping.items() if record.get("foreground")}
+        for loss, mapping in mappings.items()
+    }
+    assert asks == dict(
+        loss_kd=set(),
+        loss_cc={"s_embed", "t_embed", "labels", "weight", "group"},
+        loss_ca={"group"},
+        loss_fa={"s_feat", "t_feat"},
+    )
+    # The patch for contrast, its middle for feature alignment.
+    assert mappings.loss_cc.s_embed.data_idx == mappings.loss_cc.t_embed.data_idx == 0
+    assert mappings.loss_fa.s_feat.data_idx == mappings.loss_fa.t_feat.data_idx == 1
+    align = distiller.connectors.align
+    assert (align.in_channels, align.out_channels) == ("student_place", "teacher_place")

@@ -11,6 +11,7 @@ import pckd_mm
 from pckd_mm.models import MultiViewDistill
 from pckd_mm.utils.config import load_config
 from tests.builders import ROOT, build_pckd, classifier, detector, method, scenes
+from tests.dense import dense_detector
 
 CLASSES = 5
 
@@ -148,12 +149,17 @@ def test_a_name_of_mmpretrain_is_a_model_with_its_weights():
     assert model.teacher_ckpt.endswith(".pth") and "resnet34" in model.teacher_ckpt
 
 
-def test_detectors():
-    pytest.importorskip("mmdet")
-    from pckd_mm.models import RoIDistill
+def gfl(channels):
+    return dense_detector("gfl", channels)
 
-    model = pckd_mm.distill(detector(8), detector(12), "kd")
-    assert isinstance(model, RoIDistill)
+
+@pytest.mark.parametrize(
+    "network, kind", [(detector, "RoIDistill"), (gfl, "DenseDistill")]
+)
+def test_detectors(network, kind):
+    pytest.importorskip("mmdet")
+    model = pckd_mm.distill(network(8), network(12), "kd")
+    assert type(model).__name__ == kind
     assert list(model.distiller.distill_losses) == ["loss_kd"]
     model.progress = 1
     model.teacher.init_weights()

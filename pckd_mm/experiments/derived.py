@@ -8,7 +8,12 @@ from mmengine.config import Config
 from pckd_mm.analysis import published
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.methods import load_method, method_names, with_loss
+from pckd_mm.utils.methods import (
+    NetworkKind,
+    load_method,
+    method_names,
+    with_loss,
+)
 from pckd_mm.utils.shipped import beside_configs
 
 from .job import ExperimentError
@@ -19,6 +24,11 @@ ALONE = "student alone"
 # Hooks that a distillation has, and plain training has not.
 _OF_DISTILLATION = ("ExportStudentHook", "LossShareHook", "PreviewRecordHook")
 _OF_DISTILLATION += ("SampleLabelsHook",)
+# Algorithms of detectors.
+_ALGORITHMS = {
+    "RoIDistill": NetworkKind.TWO_STAGES,
+    "DenseDistill": NetworkKind.ONE_STAGE,
+}
 
 
 def derive_runs(
@@ -92,7 +102,7 @@ def _plain(cfg: Config, who: str) -> Config:
 def _with_method(cfg: Config, method: str, config: str) -> Config:
     """The config with another method for the same networks."""
     try:
-        base = load_method(method, _detects(cfg))
+        base = load_method(method, _kind(cfg))
     except ValueError as error:
         raise ExperimentError(f"{config}: {error}") from None
     values = cfg.to_dict()
@@ -109,9 +119,9 @@ def _with_method(cfg: Config, method: str, config: str) -> Config:
     return Config(values)
 
 
-def _detects(cfg: Config) -> bool:
-    """Whether a distillation is of detectors."""
-    return class_name(cfg.model.type) == "RoIDistill"
+def _kind(cfg: Config) -> NetworkKind:
+    """What networks a distillation is of."""
+    return _ALGORITHMS.get(class_name(cfg.model.type), NetworkKind.CLASSIFIER)
 
 
 def _default_hooks(values: Dict[str, Any]) -> List[Any]:
@@ -132,11 +142,11 @@ def _method_of(cfg: Config) -> Optional[str]:
         return {n: class_name(loss["type"]) for n, loss in losses.items() if loss}
 
     wanted = kinds(cfg.model)
-    detects = _detects(cfg)
+    kind = _kind(cfg)
     found = [
         method
-        for method in method_names(detects)
-        if kinds(load_method(method, detects).model) == wanted
+        for method in method_names(kind)
+        if kinds(load_method(method, kind).model) == wanted
     ]
     # Of several that differ by more than their losses, the one that others vary.
     return min(found, key=len, default=None)

@@ -1,5 +1,6 @@
 """The methods of distillation that this package brings, by their names."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
@@ -9,30 +10,39 @@ from .config import load_config
 from .nearest import nearest
 from .shipped import BASES, CONFIGS
 
-__all__ = ["load_method", "method_names", "with_loss"]
+__all__ = ["NetworkKind", "load_method", "method_names", "with_loss"]
 
-# What a method for classifiers is called where it is for detectors.
-_OF_DETECTORS = "_roi"
+
+class NetworkKind(Enum):
+    """What networks a method is for."""
+
+    CLASSIFIER = "classifiers"
+    TWO_STAGES = "two-stage detectors"
+    ONE_STAGE = "one-stage detectors"
+
+
+# What is behind the name of a method for classifiers where it is for detectors.
+_SUFFIXES = {NetworkKind.TWO_STAGES: "_roi", NetworkKind.ONE_STAGE: "_dense"}
 # Bases that are no method by themselves, and methods that only detectors have.
 _PARTS = ("pckd_terms", "single_view")
-_ONLY_OF_DETECTORS = ("pckd_fpn",)
+_ONLY_OF = {"pckd_fpn": NetworkKind.TWO_STAGES}
 
 
-def method_names(detects: bool = False) -> List[str]:
+def method_names(kind: NetworkKind = NetworkKind.CLASSIFIER) -> List[str]:
     """Names of the methods.
 
     Args:
-        detects (bool): Whether for detectors. Defaults to False, for classifiers.
+        kind (NetworkKind): What networks they are for. Defaults to classifiers.
     """
-    return list(_files(detects))
+    return list(_files(kind))
 
 
-def load_method(name: str, detects: bool = False) -> Config:
+def load_method(name: str, kind: NetworkKind = NetworkKind.CLASSIFIER) -> Config:
     """The config of a method, without networks.
 
     Args:
         name (str): Such as ``kd``.
-        detects (bool): Whether for detectors. Defaults to False, for classifiers.
+        kind (NetworkKind): What networks it is for. Defaults to classifiers.
 
     Returns:
         Config: With ``model`` and ``custom_hooks``.
@@ -40,13 +50,12 @@ def load_method(name: str, detects: bool = False) -> Config:
     Raises:
         ValueError: Names what it may have been.
     """
-    files = _files(detects)
+    files = _files(kind)
     if name not in files:
         likely = nearest(name, files)
-        what = "detectors" if detects else "classifiers"
         meant = f": did you mean {likely}?" if likely else "."
         raise ValueError(
-            f"There is no method {name} for {what}; expected one of "
+            f"There is no method {name} for {kind.value}; expected one of "
             f"{', '.join(files)}{meant}"
         )
     cfg = load_config(files[name])
@@ -74,13 +83,16 @@ def with_loss(student: Dict[str, Any], changes: Mapping[str, Any]) -> Dict[str, 
     return dict(student, loss=loss)
 
 
-def _files(detects: bool) -> Dict[str, Path]:
+def _files(kind: NetworkKind) -> Dict[str, Path]:
     return {
-        path.stem.removesuffix(_OF_DETECTORS): path
+        path.stem.removesuffix(_SUFFIXES.get(kind, "")): path
         for path in sorted((CONFIGS / BASES / "methods").glob("*.py"))
-        if _is_of_detectors(path.stem) == detects and path.stem not in _PARTS
+        if _kind_of(path.stem) is kind and path.stem not in _PARTS
     }
 
 
-def _is_of_detectors(stem: str) -> bool:
-    return stem.endswith(_OF_DETECTORS) or stem in _ONLY_OF_DETECTORS
+def _kind_of(stem: str) -> NetworkKind:
+    for kind, suffix in _SUFFIXES.items():
+        if stem.endswith(suffix):
+            return kind
+    return _ONLY_OF.get(stem, NetworkKind.CLASSIFIER)

@@ -82,9 +82,10 @@ def test_histories(monkeypatch, capsys):
     assert float(plain) > 3 * float(growing) and float(ratio) > 3
 
 
-def test_detection_step():
+@pytest.mark.parametrize("detector", ["frcnn", "gfl"])
+def test_detection_step(detector):
     pytest.importorskip("mmdet.models", exc_type=ImportError)
-    config = "configs/pckd/digit_scenes_frcnn_r18w32_r18w8.py"
+    config = f"configs/pckd/digit_scenes_{detector}_r18w32_r18w8.py"
     options = ["--size", "64", "96", "--boxes", "3", "--repeats", "2"]
     # In a process of its own, whose memory no other test has grown.
     printed = subprocess.run(

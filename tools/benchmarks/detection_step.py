@@ -3,7 +3,8 @@
 python tools/benchmarks/detection_step.py configs/pckd/voc_frcnn_r101_r50.py
 
 Times, in interleaved repeats on the same batch, the student's plain step together with
-the bare forward pass of the teacher (backbone, neck and box head on the same RoIs), the
+the bare forward pass of the teacher (backbone, neck and box head on the same RoIs, of
+one stage the layers that classify), the
 step of the config, its algorithm, losses and connectors, and that of configs/kd/ for
 the same pair. A step is forward, backward and optimizer. Networks have random weights,
 images random pixels and boxes. The peak of memory is taken of each alone, while no
@@ -27,6 +28,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from measure import made_by, peak_mib, reset_peak, say, seconds
+from pckd_mm.models.algorithms.dense_networks import head_and_family
 from pckd_mm.registry import MODELS, OPTIM_WRAPPERS
 from pckd_mm.utils.config import load_config
 
@@ -90,14 +92,15 @@ def make_batch(args: argparse.Namespace, classes: int) -> dict:
 
 
 class PlainStep(nn.Module):
-    """The student's own losses, and the teacher's forward pass on the same RoIs."""
+    """The student's own losses, and the teacher's forward pass to the scores."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
         super().__init__()
         self.student = student
         self.teacher = [teacher]  # no submodule, hence no part of the optimizer
         self.rois = None
-        student.roi_head.bbox_roi_extractor.register_forward_hook(self._keep)
+        if hasattr(student, "roi_head"):
+            student.roi_head.bbox_roi_extractor.register_forward_hook(self._keep)
 
     def _keep(self, module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
         self.rois = inputs[1]
@@ -106,7 +109,11 @@ class PlainStep(nn.Module):
         losses = self.student.loss(inputs, data_samples)
         with torch.no_grad():
             features = self.teacher[0].extract_feat(inputs)
-            self.teacher[0].roi_head._bbox_forward(features, self.rois)
+            if self.rois is not None:
+                self.teacher[0].roi_head._bbox_forward(features, self.rois)
+            else:
+                head, family = head_and_family(self.teacher[0])
+                family.classify(head, features)
         return self.student.parse_losses(losses)[0]
 
 
@@ -193,7 +200,7 @@ def measure(args: argparse.Namespace, cfgs: Dict[str, Config]) -> dict:
     reset_peak(args.device)
     floor = 0.0 if args.device.startswith("cuda") else peak_mib(args.device)
     student, teacher = build(cfg, args.device)
-    classes = student.roi_head.bbox_head.num_classes
+    classes = getattr(student, "roi_head", student).bbox_head.num_classes
     batch = student.data_preprocessor(make_batch(args, classes), True)
     plain_model = PlainStep(student, teacher)
 

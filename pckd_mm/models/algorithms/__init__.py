@@ -6,6 +6,7 @@ from .multi_view_distill import MultiViewDistill
 __all__ = ["FrozenTeacherDistill", "MultiViewDistill"]
 
 if has_detection():
+    from .dense_distill import DenseDistill  # noqa: F401
     from .roi_distill import RoIDistill  # noqa: F401
 
-    __all__ += ["RoIDistill"]
+    __all__ += ["DenseDistill", "RoIDistill"]

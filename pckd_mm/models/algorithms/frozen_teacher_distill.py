@@ -455,7 +455,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 )
             self.distiller.forget_preview()
             losses = self._plain_loss(batch_inputs, data_samples)
-            losses = _with_gradients_for(self.distiller, losses)
+            losses = with_gradients_for(self.distiller, losses)
             return add_prefix(losses, "student")
         self.load_teacher()
         try:
@@ -467,7 +467,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if not self.calculate_student_loss:
             losses = {}
             if torch.distributed.is_available() and torch.distributed.is_initialized():
-                distill_losses = _with_gradients_for(self.student, distill_losses)
+                distill_losses = with_gradients_for(self.student, distill_losses)
         return {
             **add_prefix(losses, "student"),
             **add_prefix(distill_losses, "distill"),
@@ -537,7 +537,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return asked
 
 
-def _with_gradients_for(
+def with_gradients_for(
     module: nn.Module, losses: Dict[str, Union[Tensor, list]]
 ) -> Dict[str, Union[Tensor, list]]:
     """Losses of the same values that have a gradient, be it zero, for each parameter.

@@ -8,14 +8,12 @@ from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
-from pckd_mm.models.data_preprocessors.normalisation import normalisation_of
-from pckd_mm.models.data_preprocessors.trained_inputs import SAME
 from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 
-from .frozen_teacher_distill import FrozenTeacherDistill
+from .detector_distill import DetectorDistill
 from .roi_networks import (
     box_heads,
     check_detector,
@@ -35,7 +33,7 @@ _LOSS = "roi_head.bbox_head{}.loss_cls"
 
 
 @MODELS.register_module()
-class RoIDistill(FrozenTeacherDistill):
+class RoIDistill(DetectorDistill):
     """Distil a two-stage detector from a frozen one on the same regions of interest.
 
     The student's forward pass and its own losses come first, as mmdet computes them.
@@ -78,8 +76,7 @@ class RoIDistill(FrozenTeacherDistill):
             own, ``rois`` and ``roi_targets``.
     """
 
-    preprocessor_type = "mmdet.DetDataPreprocessor"
-    instances_are_images = False
+    shares = "pool the same regions of one batch"
 
     def __init__(
         self,
@@ -94,22 +91,7 @@ class RoIDistill(FrozenTeacherDistill):
             raise ValueError(
                 f"RoIDistill found stages={stages!r}; expected 'all' or 'last'."
             )
-        if distiller.get("distill_deliveries"):
-            raise ValueError(
-                "RoIDistill found distill_deliveries in its distiller; expected none, "
-                "since the student runs before the teacher: remove them."
-            )
-        size = kwargs.pop("teacher_input_size", None)
-        if size not in (None, SAME):
-            raise ValueError(
-                f"RoIDistill found teacher_input_size={size!r}; expected none, since "
-                "both networks pool the same regions of one batch: remove it."
-            )
-        kwargs["teacher_input_size"] = SAME
         super().__init__(architecture, distiller, teacher, **kwargs)
-        self._check_normalisation(self.data_preprocessor, self.student)
-        # What mmdet's data sets read, unless the run's tells otherwise.
-        self.teacher_inputs.tell_channel_order("bgr")
         self.with_background = with_background
         self.stages = stages
 
@@ -124,21 +106,6 @@ class RoIDistill(FrozenTeacherDistill):
                 f"{stages[1]}; expected as many, since each stage learns from the same "
                 "one: take a teacher of the student's kind."
             )
-
-    @staticmethod
-    def _check_normalisation(preprocessor: nn.Module, student: BaseModel) -> None:
-        """Refuse to train a student on other images than it is tested on."""
-        found, wanted = (
-            normalisation_of(module)
-            for module in (preprocessor, student.data_preprocessor)
-        )
-        if found is None or wanted is None or found.is_like(wanted):
-            return
-        raise ValueError(
-            f"The algorithm's data_preprocessor normalises images by {found}, the "
-            f"student's by {wanted}; expected the same, since the student is tested "
-            "by its own: give them one mean, std and order of channels."
-        )
 
     def _find_classifier(
         self,
@@ -169,24 +136,15 @@ class RoIDistill(FrozenTeacherDistill):
         # The heads need proposals: only backbone and neck have shapes of their own.
         return model.extract_feat(inputs)
 
-    def _complete_distiller(self, distiller: dict, *args) -> dict:
-        distiller = super()._complete_distiller(distiller, *args)
-        student = args[0]
+    def _own_recorders(
+        self, student: TwoStageDetector, teacher: TwoStageDetector
+    ) -> Tuple[Dict[str, dict], Dict[str, dict]]:
         own = {
             _of_stage(name, stage): dict(type="ModuleInputs", source=source)
             for name, place in ((ROIS, _EXTRACTOR), (ROI_TARGETS, _LOSS))
             for stage, source in enumerate(stage_names(student, place))
         }
-        recorders = distiller.get("student_recorders") or {}
-        taken = sorted(own.keys() & recorders.keys())
-        if taken:
-            raise ValueError(
-                f"RoIDistill found a student recorder {taken[0]}, a name that it gives "
-                "itself; expected another name: rename it, or leave it out to use "
-                "the one that is there."
-            )
-        distiller["student_recorders"] = {**recorders, **own}
-        return distiller
+        return own, {}
 
     def _record(
         self, batch_inputs: Tensor, data_samples: List[DetDataSample]

@@ -43,7 +43,8 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
         "CascadeRoIHead, such as FasterRCNN or CascadeRCNN"
     )
     if not isinstance(model, TwoStageDetector):
-        raise TypeError(f"The {who} is a {type(model).__name__}; {expected}.")
+        advice = ": take DenseDistill for it" if hasattr(model, "bbox_head") else ""
+        raise TypeError(f"The {who} is a {type(model).__name__}; {expected}{advice}.")
     roi_head = getattr(model, "roi_head", None)
     served = (StandardRoIHead, CascadeRoIHead)
     if not isinstance(roi_head, served) or not roi_head.with_bbox:

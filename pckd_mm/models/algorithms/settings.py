@@ -35,7 +35,7 @@ USED: Dict[str, Tuple[str, ...]] = {
     "model.distiller": (
         "student_recorders",
         "teacher_recorders",
-        "distill_deliveries",  # which RoIDistill refuses
+        "distill_deliveries",  # which those of detectors refuse
         "connectors",
         "distill_losses",
         "loss_forward_mappings",
@@ -49,6 +49,7 @@ USED: Dict[str, Tuple[str, ...]] = {
         "head",
         "rpn_head",
         "roi_head",
+        "bbox_head",
         "model",
         "model_name",
         "pretrained",
@@ -67,6 +68,7 @@ USED: Dict[str, Tuple[str, ...]] = {
         "head",
         "rpn_head",
         "roi_head",
+        "bbox_head",
         "model",
         "model_name",
         "data_preprocessor",
@@ -239,7 +241,8 @@ def check_teacher(
         if name not in weights and value is not False
     }
     # mmdet's detectors cannot be built without their train_cfg.
-    check_settings("model.teacher", given, quiet=quiet or "roi_head" in teacher)
+    detects = "roi_head" in teacher or "bbox_head" in teacher
+    check_settings("model.teacher", given, quiet=quiet or detects)
 
 
 def check_augments(student: Any) -> None:

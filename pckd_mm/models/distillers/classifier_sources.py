@@ -18,6 +18,8 @@ __all__ = [
 ]
 
 CLASSIFIER = "classifier"
+# Sources of what an algorithm hands over, in front of its name.
+HANDED_OVER = "handed over: "
 # What is recorded of a classifier by MMRazor's recorders, of one layer and of several.
 _KINDS = {
     ("ModuleInputs", CLASSIFIER): ("", "ClassifierFeature"),
@@ -25,6 +27,10 @@ _KINDS = {
     ("Parameter", f"{CLASSIFIER}.weight"): (".weight", "ClassifierCenters"),
     ("Parameter", f"{CLASSIFIER}.bias"): (".bias", "ClassifierBias"),
 }
+# Of these, what is of the categories.
+_HANDED_OVER_CATEGORIES = tuple(
+    HANDED_OVER + own for _, own in _KINDS.values() if own != "ClassifierFeature"
+)
 
 
 def _kind(recorder: Optional[dict]) -> Optional[tuple]:
@@ -75,6 +81,9 @@ def resolve_sources(
             resolved[name] = recorder
             continue
         suffix, own = kind
+        if classifier.handed_over:
+            resolved[name] = dict(type="pckd_mm.Batch", source=HANDED_OVER + own)
+            continue
         if classifier.path and (suffix != ".bias" or classifier.layers[0].has_bias):
             resolved[name] = dict(recorder, source=classifier.path + suffix)
         elif classifier.layers:
@@ -231,6 +240,7 @@ def compared_by(distiller: dict, classifier: Classifier) -> List[str]:
         name
         for name, recorder in (distiller.get("teacher_recorders") or {}).items()
         if _is_type(recorder, "ClassifierLogits", "ClassifierCenters", "ClassifierBias")
+        or (recorder or {}).get("source") in _HANDED_OVER_CATEGORIES
         or (
             _is_type(recorder, "ModuleOutputs")
             and recorder.get("source") in classifier.modules

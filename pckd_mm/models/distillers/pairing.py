@@ -50,7 +50,11 @@ def name_layers(
     _check_categories(distiller, *classifiers)
     student, teacher = classifiers
     distiller["connectors"] = resolve_widths(
-        used_connectors(distiller), student=student.width, teacher=teacher.width
+        used_connectors(distiller),
+        student=student.width,
+        teacher=teacher.width,
+        student_place=student.place_width,
+        teacher_place=teacher.place_width,
     )
     return distiller
 

@@ -153,7 +153,8 @@ class PCKDDistiller(ConfigurableDistiller):
       the share of the training done, in (0, 1], and ``sample_idx``, the places of the
       images in the training set, shape (B,);
     - a connector's ``*_channels`` may be ``'student'`` or ``'teacher'``, the width of
-      that one's feature, and its ``*_shape`` the shape of a record, such as
+      that one's feature (``'student_place'`` that of a place of a map, where the
+      feature is a patch), and its ``*_shape`` the shape of a record, such as
       ``'teacher.stages.1'``;
     - a loss, recorder or connector set to None is left out (a loss with its mapping),
       so that a config can drop one of its base's, and so is a connector that no
@@ -341,7 +342,9 @@ class PCKDDistiller(ConfigurableDistiller):
             labels (Tensor): Labels of the images, shape (B,).
             num_views (int): Rows that records hold for each image.
             sample_loss (Tensor, optional): Cross-entropy of the student on each
-                upright view, shape (B,); needed for a preview.
+                upright view, shape (B,), or of the first of the images only: those
+                behind them have no part in the preview, and weight 1. Needed for a
+                preview.
             progress (float, optional): Share of the training done, in (0, 1]; needed
                 for a preview and for losses that ask for it.
             sample_idx (Tensor, optional): Places of the images in the training set,
@@ -353,17 +356,21 @@ class PCKDDistiller(ConfigurableDistiller):
             stage (int): Which stage of a cascade they are of. Defaults to 0.
         """
         self.num_views = num_views
-        weight = None
+        weight, compared = None, 0
         if self.preview is not None:
             with process_scope(self.across_processes):
                 weight = self.preview.weight(sample_loss, progress)
+            compared = len(weight)
+            behind = 0 if labels is None else len(labels) - compared
+            if behind:
+                weight = torch.cat([weight, weight.new_ones(behind)])
         records = {
             LABELS: labels,
             PREVIEW: weight,
             PROGRESS: progress,
             SAMPLE_IDX: sample_idx,
         }
-        batch = dict(records=records, foreground=foreground)
+        batch = dict(records=records, foreground=foreground, compared=compared)
         self._batches.append(dict(batch, loss_weight=loss_weight, stage=stage))
         self._turn_to(self._batches[-1])
 
@@ -389,7 +396,16 @@ class PCKDDistiller(ConfigurableDistiller):
                     return super().compute_distill_losses()
                 return self._losses_of_batches()
         finally:
+            self._keep_preview()
             self._batches = []
+
+    def _keep_preview(self) -> None:
+        """Of the preview weights, leave those that a preview gave, of all batches."""
+        if self.preview is not None and self._batches:
+            weights = torch.cat(
+                [b["records"][PREVIEW][: b["compared"]] for b in self._batches]
+            )
+            self.student_recorders.get_recorder(PREVIEW).record(weights)
 
     def _losses_of_batches(self) -> Dict[str, Tensor]:
         """Losses of several batches of instances, and once those of anything else."""
@@ -405,9 +421,6 @@ class PCKDDistiller(ConfigurableDistiller):
                 if is_weighted:
                     loss = batch["loss_weight"] * loss
                 losses[name] = losses[name] + loss if name in losses else loss
-        weights = [batch["records"][PREVIEW] for batch in self._batches]
-        if self.preview is not None:  # what the records of the preview count
-            self.student_recorders.get_recorder(PREVIEW).record(torch.cat(weights))
         return losses
 
     def _is_of_instances(self, mapping: Dict[str, dict]) -> bool:

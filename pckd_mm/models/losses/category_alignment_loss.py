@@ -2,11 +2,12 @@
 
 from typing import Optional
 
-from torch import Tensor, cat, nn
+from torch import Tensor, cat, nn, stack
 
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.processes import mean_over_processes
 
-from .utils import full_precision, l2_normalize
+from .utils import full_precision, l2_normalize, require_group
 
 _FORMS = ("entries", "gram")
 
@@ -86,6 +87,9 @@ def center_gram_alignment(s_centers: Tensor, t_centers: Tensor) -> Tensor:
 class CategoryAlignmentLoss(nn.Module):
     """Pull the student's category centers to the teacher's (PCKD, L_CA).
 
+    Of several sets of centers, such as a detector's for each of its anchors, it is the
+    mean over the instances of the loss of each one's own set; 0 without instances.
+
     Args:
         loss_weight (float): Weight of the loss, alpha in the paper. Defaults to 1.0.
         form (str): What is compared: ``'entries'``, the paper's, of features of one
@@ -113,20 +117,44 @@ class CategoryAlignmentLoss(nn.Module):
         t_centers: Tensor,
         s_bias: Optional[Tensor] = None,
         t_bias: Optional[Tensor] = None,
+        group: Optional[Tensor] = None,
     ) -> Tensor:
         """Compute the loss; see the function of its form.
 
         Args:
-            s_centers (Tensor): Weight of the student's classifier, shape (C, D_s).
-            t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t).
-            s_bias (Tensor, optional): Bias of the student's, shape (C,).
-            t_bias (Tensor, optional): Bias of the teacher's, shape (C,).
+            s_centers (Tensor): Weight of the student's classifier, shape (C, D_s) or,
+                of several, (G, C, D_s).
+            t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t) or
+                (G, C, D_t).
+            s_bias (Tensor, optional): Bias of the student's, shape (C,) or (G, C).
+            t_bias (Tensor, optional): Bias of the teacher's, shape (C,) or (G, C).
+            group (Tensor, optional): Which of several classifiers is each instance's,
+                shape (N,). Defaults to None, for a single one.
 
         Returns:
             Tensor: Scalar.
         """
+        if s_centers.ndim == 2:
+            return self.loss_weight * self._of_one(s_centers, t_centers, s_bias, t_bias)
+        require_group(group, s_centers, "CategoryAlignmentLoss")
+        nothing = [None] * len(s_centers)
+        sets = zip(
+            s_centers,
+            t_centers,
+            nothing if s_bias is None else s_bias,
+            nothing if t_bias is None else t_bias,
+            strict=True,
+        )
+        of_sets = stack([self._of_one(*of_set) for of_set in sets])
+        return self.loss_weight * mean_over_processes(of_sets[group])
+
+    def _of_one(
+        self,
+        s_centers: Tensor,
+        t_centers: Tensor,
+        s_bias: Optional[Tensor],
+        t_bias: Optional[Tensor],
+    ) -> Tensor:
         if self.form == "gram":
-            loss = center_gram_alignment(s_centers, t_centers)
-        else:
-            loss = category_alignment(s_centers, t_centers, s_bias, t_bias)
-        return self.loss_weight * loss
+            return center_gram_alignment(s_centers, t_centers)
+        return category_alignment(s_centers, t_centers, s_bias, t_bias)

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import gather_rows, mean_over_processes
 
-from .utils import full_precision, views_per_image
+from .utils import full_precision, require_group, views_per_image
 
 # Entries of the matrix of similarities that are in memory at a time: 16 MiB in float32.
 _BLOCK = 2**22
@@ -112,6 +112,28 @@ def supervised_contrast(
     return tau / base_tau * _SupervisedContrast.apply(anchors, labels, tau, own)
 
 
+def correlation(
+    embed: Tensor, centers: Tensor, group: Optional[Tensor] = None
+) -> Tensor:
+    """Scalar products of embeddings with category centers.
+
+    Args:
+        embed (Tensor): Embeddings, shape (N, D).
+        centers (Tensor): One set of centers for all, shape (C, D), or several, shape
+            (G, C, D).
+        group (Tensor, optional): Which of several sets is each row's, shape (N,).
+
+    Returns:
+        Tensor: Shape (N, C).
+    """
+    if centers.ndim == 2:
+        return embed @ centers.T
+    require_group(group, centers, "CategoryContrastiveLoss")
+    # With all sets: centers gathered for each row would be far more numbers.
+    products = (embed @ centers.flatten(0, 1).T).unflatten(1, centers.shape[:2])
+    return products[torch.arange(len(embed), device=embed.device), group]
+
+
 @full_precision
 def category_contrast(
     s_embed: Tensor,
@@ -122,6 +144,7 @@ def category_contrast(
     weight: Optional[Tensor] = None,
     tau: float = 4.0,
     base_tau: float = 0.07,
+    group: Optional[Tensor] = None,
 ) -> Tensor:
     """Contrast the correlations of embeddings with category centers.
 
@@ -133,14 +156,17 @@ def category_contrast(
     Args:
         s_embed (Tensor): Embeddings in the student's space, shape (N, D_s).
         t_embed (Tensor): Embeddings in the teacher's space, shape (N, D_t).
-        s_centers (Tensor): Weight of the student's classifier, shape (C, D_s).
-        t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t); it
-            gets no gradient.
+        s_centers (Tensor): Weight of the student's classifier, shape (C, D_s), or of
+            several, such as a detector's for each anchor, shape (G, C, D_s).
+        t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t) or
+            (G, C, D_t); it gets no gradient.
         labels (Tensor): Labels of the images, shape (B,).
         weight (Tensor, optional): Preview weights of the images, shape (B,). Defaults
             to ones.
         tau (float): Temperature. Defaults to 4.0.
         base_tau (float): Base temperature. Defaults to 0.07.
+        group (Tensor, optional): Which of several classifiers is each image's, shape
+            (B,). Defaults to None, for a single one.
 
     Returns:
         Tensor: Scalar, the mean over rows of the weighted losses of both anchors, of
@@ -150,8 +176,10 @@ def category_contrast(
         ValueError: Where rows, labels and weights do not go together.
     """
     views = views_per_image(s_embed, labels, weight, "CategoryContrastiveLoss")
-    s_correlation = s_embed @ s_centers.T
-    t_correlation = t_embed @ t_centers.detach().T
+    if group is not None:
+        group = group.repeat_interleave(views, output_size=len(s_embed))
+    s_correlation = correlation(s_embed, s_centers, group)
+    t_correlation = correlation(t_embed, t_centers.detach(), group)
     anchors = torch.cat([s_correlation, t_correlation])
     row_labels = labels.repeat_interleave(views, output_size=len(s_embed))
     (anchors, row_labels), own = gather_rows(anchors, row_labels.repeat(2))
@@ -188,16 +216,21 @@ class CategoryContrastiveLoss(nn.Module):
         t_centers: Tensor,
         labels: Tensor,
         weight: Optional[Tensor] = None,
+        group: Optional[Tensor] = None,
     ) -> Tensor:
         """Compute the loss; see :func:`category_contrast`.
 
         Args:
             s_embed (Tensor): Embeddings in the student's space, shape (N, D_s).
             t_embed (Tensor): Embeddings in the teacher's space, shape (N, D_t).
-            s_centers (Tensor): Weight of the student's classifier, shape (C, D_s).
-            t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t).
+            s_centers (Tensor): Weight of the student's classifier, shape (C, D_s) or,
+                of several, (G, C, D_s).
+            t_centers (Tensor): Weight of the teacher's classifier, shape (C, D_t) or
+                (G, C, D_t).
             labels (Tensor): Labels of the images, shape (B,).
             weight (Tensor, optional): Preview weights, shape (B,).
+            group (Tensor, optional): Which of several classifiers is each image's,
+                shape (B,).
 
         Returns:
             Tensor: Scalar.
@@ -211,5 +244,6 @@ class CategoryContrastiveLoss(nn.Module):
             weight,
             tau=self.tau,
             base_tau=self.base_tau,
+            group=group,
         )
         return self.loss_weight * loss

@@ -6,7 +6,13 @@ from typing import Callable, Optional
 import torch
 from torch import Tensor
 
-__all__ = ["full_precision", "l2_normalize", "views_per_image", "weight_of_rows"]
+__all__ = [
+    "full_precision",
+    "l2_normalize",
+    "require_group",
+    "views_per_image",
+    "weight_of_rows",
+]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -55,6 +61,25 @@ def l2_normalize(x: Tensor) -> Tensor:
     x = x / largest.masked_fill(is_zero, 1)
     length = torch.linalg.vector_norm(x.masked_fill(is_zero, 1), dim=1, keepdim=True)
     return x / length.masked_fill(is_zero, torch.inf)
+
+
+def require_group(group: Optional[Tensor], centers: Tensor, loss: str) -> None:
+    """Refuse several sets of category centers where it is not known whose they are.
+
+    Args:
+        group (Tensor, optional): Which set is each instance's, shape (N,).
+        centers (Tensor): The sets, shape (G, C, D).
+        loss (str): Name for the message.
+
+    Raises:
+        ValueError: Without group.
+    """
+    if group is None:
+        raise ValueError(
+            f"{loss} found {len(centers)} sets of category centers and no group; "
+            "expected the set of each instance: add group=dict(recorder='group', "
+            "from_student=True, foreground=True) to the loss in loss_forward_mappings."
+        )
 
 
 def views_per_image(

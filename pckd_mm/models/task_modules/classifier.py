@@ -51,6 +51,10 @@ class Classifier:
             network takes.
         background (int): How many of the logits are of no category: 1 in a detector
             that has one for the background.
+        handed_over (bool): Whether the algorithm picks the instances itself, as among
+            the places of a map, and hands over what recorders ask for.
+        place_width (int, optional): Width of the feature at the instance's own place,
+            where the classifier sees a patch around it.
     """
 
     num_classes: int
@@ -61,6 +65,8 @@ class Classifier:
     task: Optional[str] = None
     input_shape: Tuple[int, ...] = ()
     background: int = 0
+    handed_over: bool = False
+    place_width: Optional[int] = None
 
     @property
     def categories(self) -> int:

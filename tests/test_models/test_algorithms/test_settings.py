@@ -39,10 +39,16 @@ NETWORKS += [TimmClassifier, HuggingFaceClassifier]
 PREPROCESSORS = [BaseDataPreprocessor, ImgDataPreprocessor, ClsDataPreprocessor]
 if has_detection():
     from mmdet.models.data_preprocessors import DetDataPreprocessor
-    from mmdet.models.detectors import FasterRCNN, MaskRCNN, TwoStageDetector
+    from mmdet.models.detectors import (
+        FasterRCNN,
+        MaskRCNN,
+        SingleStageDetector,
+        TwoStageDetector,
+    )
     from mmdet.models.detectors.base import BaseDetector
 
     NETWORKS += [BaseDetector, TwoStageDetector, FasterRCNN, MaskRCNN]
+    NETWORKS += [SingleStageDetector]
     PREPROCESSORS += [DetDataPreprocessor]
 
 # Where in a run's config these classes are built.
@@ -134,6 +140,16 @@ SEEN = [
         "tests/test_models/test_classifiers/test_plain_classifier.py::"
         "test_step_with_a_network_of_torch",
         {"model.architecture": "model", "model.teacher": "model"},
+    ),
+    (
+        f"{ALGORITHMS}/test_dense_distill_steps.py::"
+        "test_student_is_computed_as_by_mmdet",
+        {"model.architecture": "bbox_head"},
+    ),
+    (
+        f"{ALGORITHMS}/test_dense_distill_steps.py::"
+        "test_the_teacher_runs_what_classifies",
+        {"model.teacher": "bbox_head"},
     ),
     (
         f"{ALGORITHMS}/test_roi_distill.py::test_student_is_computed_as_by_mmdet",

@@ -200,6 +200,7 @@ def test_signature_and_defaults():
         ("t_centers", required),
         ("s_bias", None),
         ("t_bias", None),
+        ("group", None),
     ]
 
 
@@ -208,3 +209,22 @@ def test_built_from_registry():
     assert isinstance(loss, CategoryAlignmentLoss)
     assert loss.loss_weight == 2.0
     assert not list(loss.parameters())
+
+
+@pytest.mark.parametrize("form", ["entries", "gram"])
+def test_mean_over_instances_of_their_own_groups(form):
+    torch.manual_seed(0)
+    s_sets, t_sets = torch.randn(3, 4, 5), torch.randn(3, 4, 5)
+    s_bias, t_bias = torch.randn(3, 4), torch.randn(3, 4)
+    loss = CategoryAlignmentLoss(loss_weight=2.0, form=form)
+    group = torch.tensor([2, 0, 2, 2])
+    found = loss(s_sets, t_sets, s_bias, t_bias, group)
+    of_sets = [loss(s_sets[g], t_sets[g], s_bias[g], t_bias[g]) for g in range(3)]
+    torch.testing.assert_close(found, (of_sets[0] + 3 * of_sets[2]) / 4)
+    # No instance, no loss, and a gradient all the same.
+    centers = s_sets.requires_grad_()
+    nothing = loss(centers, t_sets, None, None, group[:0])
+    nothing.backward()
+    assert nothing == 0 and not centers.grad.any()
+    with pytest.raises(ValueError, match="found 3 sets of category centers and no"):
+        loss(s_sets, t_sets)

@@ -205,6 +205,7 @@ def test_signature_and_defaults():
         ("t_centers", required),
         ("labels", required),
         ("weight", None),
+        ("group", None),
     ]
 
 
@@ -246,3 +247,51 @@ def test_memory_grows_with_the_anchors_and_not_with_their_square():
 
     # 8 numbers, a label and a total of each anchor, and the factor tau / base_tau.
     assert kept(4096) <= 4096 * (8 * 4 + 8 + 4) + 64
+
+
+def grouped(rows: int = 5, sets: int = 3, classes: int = 4) -> tuple:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator).double()
+
+    group, labels = torch.tensor([2, 0, 0, 2, 2]), torch.tensor([1, 3, 1, 0, 3])
+    tensors = draw(rows, 6), draw(rows, 7), draw(sets, classes, 6)
+    return (*tensors, draw(sets, classes, 7)), labels, group
+
+
+def test_each_row_has_the_centers_of_its_group():
+    """All rows are contrasted with each other, each by its own correlations."""
+    tensors, labels, group = grouped()
+    weight = torch.tensor([1.0, 0.5, 1.0, 0.25, 1.0])
+    assert_same(
+        lambda *inputs: category_contrast(*inputs, labels, weight, group=group),
+        lambda *inputs: reference.category_contrast(
+            *inputs, labels, weight, group=group
+        ),
+        tensors,
+        1e-9,
+    )
+
+
+def test_one_group_is_none():
+    (s_embed, t_embed, s_sets, t_sets), labels, group = grouped(sets=1)
+    one = category_contrast(s_embed, t_embed, s_sets, t_sets, labels, group=group * 0)
+    plain = category_contrast(s_embed, t_embed, s_sets[0], t_sets[0], labels)
+    torch.testing.assert_close(one, plain)
+
+
+def test_groups_without_a_row():
+    (s_embed, t_embed, *sets), labels, group = grouped()
+    centers = sets[0].requires_grad_()
+    loss = category_contrast(
+        s_embed[:0], t_embed[:0], centers, sets[1], labels[:0], group=group[:0]
+    )
+    loss.backward()
+    assert loss == 0 and not centers.grad.any()
+
+
+def test_group_is_missing():
+    tensors, labels, _ = grouped()
+    with pytest.raises(ValueError, match="found 3 sets of category centers and no"):
+        category_contrast(*tensors, labels)

@@ -1,0 +1,53 @@
+# Small detectors of one stage (GFL) on scenes of handwritten digits.
+_base_ = [
+    "mmdet::_base_/models/retinanet_r50_fpn.py",
+    "../datasets/digit_scenes.py",
+    "../schedules/digit_scenes.py",
+]
+
+# A detector of three levels, strides 4, 8 and 16, for images of 160 x 160 pixels that
+# is trained from scratch. A network sets depth and channels. Head and assigner are
+# those of mmdet's GFL, in small.
+model = dict(
+    type="GFL",
+    data_preprocessor=dict(pad_size_divisor=16),
+    backbone=dict(
+        depth=18,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(0, 1, 2),
+        frozen_stages=-1,
+        norm_eval=False,
+        init_cfg=None,
+    ),
+    neck=dict(start_level=0, add_extra_convs=False, out_channels=32, num_outs=3),
+    bbox_head=dict(
+        _delete_=True,
+        type="GFLHead",
+        num_classes=10,
+        in_channels=32,
+        feat_channels=32,
+        stacked_convs=2,
+        norm_cfg=dict(type="GN", num_groups=8, requires_grad=True),
+        anchor_generator=dict(
+            type="AnchorGenerator",
+            ratios=[1.0],
+            octave_base_scale=5,
+            scales_per_octave=1,
+            strides=[4, 8, 16],
+        ),
+        loss_cls=dict(type="QualityFocalLoss", use_sigmoid=True, beta=2.0),
+        loss_dfl=dict(type="DistributionFocalLoss", loss_weight=0.25),
+        reg_max=16,
+        loss_bbox=dict(type="GIoULoss", loss_weight=2.0),
+    ),
+    train_cfg=dict(
+        _delete_=True,
+        assigner=dict(type="ATSSAssigner", topk=9),
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
+    ),
+    test_cfg=dict(nms_pre=200, nms=dict(type="nms", iou_threshold=0.6), max_per_img=30),
+)

@@ -1,0 +1,282 @@
+"""Distillation of a one-stage detector, place by place."""
+
+from inspect import signature
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from pckd_mm.models.distillers.classifier_sources import HANDED_OVER
+from pckd_mm.models.losses import PreviewKLDivergence
+from pckd_mm.models.task_modules import BatchRecorder
+from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
+from pckd_mm.registry import MODELS
+
+from .dense_instances import DenseMaps, Instances, choose_instances, instances_of
+from .dense_networks import (
+    check_detector,
+    check_pair,
+    classifying,
+    head_and_family,
+    logits_of_places,
+)
+from .detector_distill import DetectorDistill
+from .frozen_teacher_distill import with_gradients_for
+
+# The algorithm's own records: what enters and leaves the classifying convolutions, with
+# the number of the convolution behind, and what tells the labels.
+INPUTS = "dense_inputs"
+OUTPUTS = "dense_outputs"
+TARGETS = "dense_targets"
+# Which set of category centers each instance has.
+GROUP = "group"
+
+
+@MODELS.register_module()
+class DenseDistill(DetectorDistill):
+    """Distil a one-stage detector from a frozen one at the same places.
+
+    The head classifies each place of each level by a convolution of kernel k x k. An
+    instance of the distiller is a place, or one of its anchors. Its feature is the
+    patch that the convolution sees there, D = D' k k numbers; the category centers are
+    the rows of the convolution's weight for this anchor, so that the logits are
+    ``centers @ feature + bias``.
+
+    The student's forward pass and its own losses come first, as mmdet computes them.
+    Foreground instances are the places that its assigner gives an object, with the
+    object's category. As many of the background, those that the teacher scores
+    highest, come behind them; places that the student's loss ignores are neither. The
+    teacher runs backbone, neck and the part of its head that classifies, and is
+    recorded at the same places.
+
+    Mappings with ``foreground=True`` take the foreground. Difficulty and preview are of
+    the foreground too: the binary cross-entropy of an instance, summed over the
+    categories, over the mean of the batch. Of a softmax it is the cross-entropy. The
+    background has weight 1.
+
+    Recorders with ``source="classifier"`` have, beside each other, the patch
+    (``data_idx=0``) and its middle column (``data_idx=1``), the feature of the place
+    alone. For a head of G > 1 anchors or of a convolution for each level the centers
+    have shape (G, C, D), and the record ``group`` says which ones each instance has:
+    contrast and alignment are of all instances at once, each with its own centers, so
+    that the losses stay as they are defined.
+
+    Args:
+        architecture (dict | BaseDetector): The student, with its ``train_cfg``.
+        distiller (dict): Config of a :class:`PCKDDistiller`.
+        teacher (dict | BaseDetector, optional): The teacher. Defaults to None, the
+            model of ``teacher_config``.
+        **kwargs: Further arguments of :class:`DetectorDistill`, such as
+            ``teacher_ckpt``.
+
+    Raises:
+        TypeError: For a detector that does not classify places by a convolution.
+        ValueError: For other strides, anchors or categories of the teacher, for a
+            student without ``train_cfg``, for losses that are not of the head's scores
+            or not of several sets of centers, and as :class:`DetectorDistill` does.
+    """
+
+    shares = "are compared place by place"
+
+    def __init__(
+        self,
+        architecture: Union[dict, BaseModel],
+        distiller: dict,
+        teacher: Union[dict, BaseModel, None] = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(architecture, distiller, teacher, **kwargs)
+        self._check_losses()
+
+    @property
+    def bbox_head(self) -> nn.Module:
+        """nn.Module: The student's head, which hooks of mmdet set things of."""
+        return self.student.bbox_head
+
+    def _check_network(self, who: str, model: BaseModel) -> None:
+        check_detector(who, model, is_student=who == "student")
+
+    def _check_pair(self, student: BaseModel, teacher: BaseModel) -> None:
+        check_pair(student, teacher)
+
+    def _find_classifier(
+        self,
+        who: str,
+        model: BaseModel,
+        input_shape: Optional[Sequence[int]] = None,
+    ) -> Classifier:
+        convs = classifying(model)
+        name, conv = next(iter(convs.items()))
+        height, width = conv.kernel_size
+        logits = logits_of_places(model)
+        return Classifier(
+            num_classes=logits,
+            background=logits - head_and_family(model)[0].num_classes,
+            layers=(ClassifierLayer(name, conv.in_channels * height * width),),
+            parts=tuple(convs),
+            handed_over=True,
+            place_width=conv.in_channels,
+        )
+
+    def _run_features(self, model: BaseModel, inputs: Tensor) -> Any:
+        return model.extract_feat(inputs)
+
+    def _own_recorders(
+        self, student: BaseModel, teacher: BaseModel
+    ) -> Tuple[Dict[str, dict], Dict[str, dict]]:
+        owns = []
+        for model in (student, teacher):
+            own = {}
+            for number, source in enumerate(classifying(model)):
+                own[f"{INPUTS}_{number}"] = dict(type="ModuleInputs", source=source)
+                own[f"{OUTPUTS}_{number}"] = dict(type="ModuleOutputs", source=source)
+            owns.append(own)
+        head, family = head_and_family(student)
+        owns[0][TARGETS] = dict(type="MethodOutputs", source=family.source(head))
+        owns[0][GROUP] = dict(type="pckd_mm.Batch", source=GROUP)
+        return owns[0], owns[1]
+
+    def _check_losses(self) -> None:
+        """Refuse losses of other scores, or of one set of centers where there are more.
+
+        What is recorded of categories has its shape from the head.
+        """
+        convs = classifying(self.student)
+        logits = logits_of_places(self.student)
+        sets = sum(conv.out_channels for conv in convs.values()) // logits
+        is_sigmoid = logits == self.num_classes
+        recorders = self.distiller.student_recorders.recorders
+        for name, loss in self.distiller.distill_losses.items():
+            if isinstance(loss, PreviewKLDivergence) and loss.use_sigmoid != is_sigmoid:
+                scores = "a sigmoid for each category" if is_sigmoid else "a softmax"
+                raise ValueError(
+                    f"The loss {name} has use_sigmoid={loss.use_sigmoid}, and the "
+                    f"detectors score by {scores}; expected the same of both: set "
+                    f"distill_losses.{name}.use_sigmoid={is_sigmoid}."
+                )
+            mapping = self.distiller.loss_forward_mappings[name].values()
+            takes_centers = any(
+                recorders[taken["recorder"]].source == HANDED_OVER + "ClassifierCenters"
+                for taken in mapping
+                if taken["from_student"]
+            )
+            if (
+                sets > 1
+                and takes_centers
+                and GROUP not in signature(loss.forward).parameters
+            ):
+                raise ValueError(
+                    f"The loss {name} ({type(loss).__name__}) takes category centers, "
+                    f"of which the detectors have {sets} sets, of anchors or levels; "
+                    "expected a loss that knows of them, such as "
+                    "CategoryContrastiveLoss or CategoryAlignmentLoss: set "
+                    f"distill_losses.{name}=None."
+                )
+
+    # ------------------------------------------------------------------- step
+
+    def _record(
+        self, batch_inputs: Tensor, data_samples: List[DetDataSample]
+    ) -> Dict[str, Tensor]:
+        with self.distiller.student_recorders:
+            losses = self.student.loss(batch_inputs, data_samples)
+        if not any(len(sample.gt_instances) for sample in data_samples):
+            # Some heads leave their boxes out then, and DDP waits for a gradient.
+            losses = with_gradients_for(self.student, losses)
+        with self.distiller.teacher_recorders, self._teacher_mode():
+            sizes = [sample.img_shape[:2] for sample in data_samples]
+            features = self.teacher.extract_feat(
+                self.teacher_inputs(batch_inputs, sizes)
+            )
+            head, family = head_and_family(self.teacher)
+            family.classify(head, features)
+        self._hand_over(data_samples)
+        return losses
+
+    def _maps(self, from_student: bool) -> DenseMaps:
+        """What the convolutions of a network saw and gave in this step."""
+        model = self.student if from_student else self.teacher
+        records = self.distiller
+        manager = (
+            records.student_recorders if from_student else records.teacher_recorders
+        )
+        convs = list(classifying(model).values())
+        inputs, outputs = (
+            [
+                call
+                for number in range(len(convs))
+                for call in manager.get_recorder(f"{name}_{number}").data_buffer
+            ]
+            for name in (INPUTS, OUTPUTS)
+        )
+        levels = head_and_family(model)[0].prior_generator.num_levels
+        if len(outputs) != levels:
+            who = "student" if from_student else "teacher"
+            raise RuntimeError(
+                f"The {who}'s head classified {len(outputs)} maps in this step; "
+                f"expected one of each of its {levels} levels: take a detector that "
+                "runs its head once."
+            )
+        logits = logits_of_places(model)
+        return DenseMaps(
+            [entered for entered, *_ in inputs],
+            outputs,
+            convs,
+            logits,
+            has_background=logits > self.num_classes,
+        )
+
+    def _labels(self, maps: DenseMaps, data_samples: List[DetDataSample]) -> Tensor:
+        """Labels of every image, place and anchor, shape (N, P)."""
+        family = head_and_family(self.student)[1]
+        calls = self.distiller.student_recorders.get_recorder(TARGETS).data_buffer
+        objects = [sample.gt_instances.labels for sample in data_samples]
+        return family.read(calls, objects, maps.geometry(self.num_classes))
+
+    def _hand_over(self, data_samples: List[DetDataSample]) -> None:
+        """Give the distiller the instances of the batch."""
+        student, teacher = self._maps(True), self._maps(False)
+        labels = self._labels(student, data_samples)
+        parts = choose_instances(labels, self.num_classes, teacher.highest())
+        own = instances_of(student, parts)
+        self._fill(True, student, own)
+        self._fill(False, teacher, instances_of(teacher, parts))
+        self.distiller.student_recorders.get_recorder(GROUP).record(own.group)
+        labels = labels.flatten()[torch.cat(parts)]
+        found = len(parts[0])
+        self.distiller.record_batch(
+            labels,
+            num_views=1,
+            foreground=slice(0, found),
+            **self._asked_for(lambda: self._difficulty(own.logits[:found], labels)),
+        )
+
+    def _fill(self, from_student: bool, maps: DenseMaps, found: Instances) -> None:
+        """Let recorders of the classifier have what they ask for."""
+        values = dict(
+            ClassifierFeature=(found.patch, found.place),
+            ClassifierLogits=found.logits,
+            ClassifierCenters=maps.centers(),
+            ClassifierBias=maps.bias(),
+        )
+        manager = (
+            self.distiller.student_recorders
+            if from_student
+            else self.distiller.teacher_recorders
+        )
+        for recorder in manager.recorders.values():
+            name = recorder.source[len(HANDED_OVER) :]
+            if isinstance(recorder, BatchRecorder) and name in values:
+                recorder.record(values[name])
+
+    def _difficulty(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How hard each foreground instance is: its loss, by its hard label."""
+        logits, labels = logits.detach().float(), labels[: len(logits)]
+        if logits.shape[1] > self.num_classes:
+            return F.cross_entropy(logits, labels, reduction="none")
+        wanted = F.one_hot(labels, self.num_classes).to(logits)
+        losses = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        return losses.sum(dim=1)

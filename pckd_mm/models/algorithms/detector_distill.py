@@ -1,0 +1,102 @@
+"""What the distillations of detectors share."""
+
+from abc import abstractmethod
+from typing import Dict, Tuple, Union
+
+from mmengine.model import BaseModel
+from torch import nn
+
+from pckd_mm.models.data_preprocessors.normalisation import normalisation_of
+from pckd_mm.models.data_preprocessors.trained_inputs import SAME
+
+from .frozen_teacher_distill import FrozenTeacherDistill
+
+__all__ = ["DetectorDistill"]
+
+
+class DetectorDistill(FrozenTeacherDistill):
+    """Distil a detector of mmdet: the student runs first, as mmdet computes it.
+
+    The teacher gets the same images, normalised as its own data preprocessor says,
+    with its value beside images that are smaller than their batch.
+
+    A subclass says in addition what it records for itself (:meth:`_own_recorders`).
+
+    Args:
+        architecture (dict | BaseModel): The student, with its ``train_cfg``.
+        distiller (dict): Config of a :class:`PCKDDistiller`.
+        teacher (dict | BaseModel, optional): The teacher. Defaults to None, the model
+            of ``teacher_config``.
+        **kwargs: Further arguments of :class:`FrozenTeacherDistill`.
+
+    Raises:
+        ValueError: For an algorithm that normalises images otherwise than its student,
+            for deliveries, for a ``teacher_input_size``, and for recorders with the
+            names of the algorithm's own.
+    """
+
+    preprocessor_type = "mmdet.DetDataPreprocessor"
+    instances_are_images = False
+    # What both networks do with a batch, for messages.
+    shares = "see the same batch"
+
+    def __init__(
+        self,
+        architecture: Union[dict, BaseModel],
+        distiller: dict,
+        teacher: Union[dict, BaseModel, None] = None,
+        **kwargs,
+    ) -> None:
+        name = type(self).__name__
+        if distiller.get("distill_deliveries"):
+            raise ValueError(
+                f"{name} found distill_deliveries in its distiller; expected none, "
+                "since the student runs before the teacher: remove them."
+            )
+        size = kwargs.pop("teacher_input_size", None)
+        if size not in (None, SAME):
+            raise ValueError(
+                f"{name} found teacher_input_size={size!r}; expected none, since "
+                f"both networks {self.shares}: remove it."
+            )
+        kwargs["teacher_input_size"] = SAME
+        super().__init__(architecture, distiller, teacher, **kwargs)
+        self._check_normalisation(self.data_preprocessor, self.student)
+        # What mmdet's data sets read, unless the run's tells otherwise.
+        self.teacher_inputs.tell_channel_order("bgr")
+
+    @abstractmethod
+    def _own_recorders(
+        self, student: BaseModel, teacher: BaseModel
+    ) -> Tuple[Dict[str, dict], Dict[str, dict]]:
+        """Configs of what the algorithm itself records of student and teacher."""
+
+    @staticmethod
+    def _check_normalisation(preprocessor: nn.Module, student: BaseModel) -> None:
+        """Refuse to train a student on other images than it is tested on."""
+        found, wanted = (
+            normalisation_of(module)
+            for module in (preprocessor, student.data_preprocessor)
+        )
+        if found is None or wanted is None or found.is_like(wanted):
+            return
+        raise ValueError(
+            f"The algorithm's data_preprocessor normalises images by {found}, the "
+            f"student's by {wanted}; expected the same, since the student is tested "
+            "by its own: give them one mean, std and order of channels."
+        )
+
+    def _complete_distiller(self, distiller: dict, *args) -> dict:
+        distiller = super()._complete_distiller(distiller, *args)
+        owns = self._own_recorders(*args[:2])
+        for who, own in zip(("student", "teacher"), owns, strict=True):
+            recorders = distiller.get(f"{who}_recorders") or {}
+            taken = sorted(own.keys() & recorders.keys())
+            if taken:
+                raise ValueError(
+                    f"{type(self).__name__} found a {who} recorder {taken[0]}, a name "
+                    "that it gives itself; expected another name: rename it, or leave "
+                    "it out to use the one that is there."
+                )
+            distiller[f"{who}_recorders"] = {**recorders, **own}
+        return distiller
