@@ -29,7 +29,7 @@ COMMANDS = {
 }
 DESCRIPTION = """Distil a small network from a large one by PCKD.
 
-  pckd doctor
+  pckd init --data photos/
   pckd train vanilla/letters_resnet20
   pckd train pckd/letters_resnet20_resnet8_thin
   pckd train --help
@@ -128,7 +128,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(
             f"there is no command {named}; expected one of {', '.join(COMMANDS)}{meant}"
         )
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = getattr(args, "parser", parser)._option_string_actions
+        likely = nearest(unknown[0].partition("=")[0], options)
+        meant = f": did you mean {likely}?" if likely else "."
+        getattr(args, "parser", parser).error(
+            f"unrecognized arguments: {' '.join(unknown)}; expected those of --help"
+            f"{meant}"
+        )
     args.argv = list(argv)
     return args
 

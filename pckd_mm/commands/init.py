@@ -30,6 +30,7 @@ from .completion import DIRECTORY, FILE
 
 if TYPE_CHECKING:
     from pckd_mm.starting.found import Found
+    from pckd_mm.starting.networks import Named
 
 # Fewer images or boxes of a class to train on are worth a word.
 _FEW = 10
@@ -133,7 +134,8 @@ def _write(args: argparse.Namespace) -> int:
         for name, network in zip(names, (teacher, student), strict=True):
             # One of a config begins as that says.
             if network.weights is None and not name.endswith(".py"):
-                print(f"{network.name} begins with random weights: none can be had.")
+                print(_why_random(network))
+    _tell_widths(student, teacher)
     plan = plan_for(
         kind.recipe,
         found.images_of("train"),
@@ -148,6 +150,28 @@ def _write(args: argparse.Namespace) -> int:
         first = " Remove or replace the files named above, or add --skip-broken, then"
     print(f"\n{out} is written.{first or ' Next'}:\n  pckd compare {out}")
     return 0
+
+
+def _why_random(network: "Named") -> str:
+    """Why a network begins without weights, and what can be done."""
+    why = "its zoo has none"
+    if network.address:
+        why = f"{network.address} cannot be reached"
+    return (
+        f"{network.name} begins with random weights: {why}. For a file of yours set "
+        "init_cfg=dict(type='Pretrained', checkpoint=FILE) in the config's network."
+    )
+
+
+def _tell_widths(student: "Named", teacher: "Named") -> None:
+    """Say that a pair of classifiers has no category alignment."""
+    widths = [n.model.get("head", {}).get("in_channels") for n in (teacher, student)]
+    if None not in widths and widths[0] != widths[1]:
+        print(
+            f"Category alignment (loss_ca) is left out: the features of {teacher.name} "
+            f"and {student.name} have the widths {widths[0]} and {widths[1]}, and it "
+            "needs one. The other losses are as ever."
+        )
 
 
 def _refuse_too_few(found: "Found") -> None:

@@ -80,9 +80,11 @@ def config_from(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
-        # The folder tells KD from PCKD, whose configs have the same name.
+        # In configs/ the folder tells KD from PCKD, whose configs have the same name.
         folder, name = osp.split(osp.splitext(osp.abspath(cfg.filename))[0])
-        cfg.work_dir = osp.join("work_dirs", osp.basename(folder), name)
+        root, method = osp.split(folder)
+        is_of_method = osp.basename(root) == "configs"
+        cfg.work_dir = osp.join("work_dirs", method if is_of_method else "", name)
     return cfg
 
 

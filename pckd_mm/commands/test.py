@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint", help="path or URL of the checkpoint"
     ).complete = FILE
     parser.add_argument(
-        "--work-dir", help="folder of the log [work_dirs/METHOD/CONFIG]"
+        "--work-dir", help="folder of the log [as of pckd train]"
     ).complete = DIRECTORY
     parser.add_argument(
         "--out",

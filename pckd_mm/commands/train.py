@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument(
         "--work-dir",
-        help="folder of logs and checkpoints [work_dirs/METHOD/CONFIG, as in configs/]",
+        help="folder of logs and checkpoints [work_dirs/METHOD/CONFIG, as in configs/; "
+        "of a config of your own work_dirs/CONFIG]",
     ).complete = DIRECTORY
     parser.add_argument(
         "--resume",

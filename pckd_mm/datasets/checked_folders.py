@@ -3,7 +3,7 @@
 import logging
 import os
 import os.path as osp
-from typing import Dict, List, Set, Tuple
+from typing import Dict, List, Sequence, Set, Tuple
 
 from mmengine.fileio import join_path
 from mmengine.logging import print_log
@@ -44,6 +44,19 @@ def parse_line(line: str, number: int, path: str, classes: int) -> Tuple[str, in
             f"{most}: correct it."
         )
     return name.strip(), int(label)
+
+
+def _differing(folders: Sequence[str], classes: Sequence[str]) -> str:
+    """What a set of folders has too many and too few; empty where names are others."""
+    if not set(folders) & set(classes):  # numbers of ImageNet's synsets, say
+        return ""
+    more, fewer = set(folders) - set(classes), set(classes) - set(folders)
+    parts = [
+        f"{', '.join(map(printable, sorted(names)))} {what}"
+        for names, what in ((more, "is no class"), (fewer, "has no folder"))
+        if names
+    ]
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 class _CheckedFolders(CheckedImages):
@@ -144,8 +157,9 @@ class _CheckedFolders(CheckedImages):
         if self.CLASSES is not None and len(self.CLASSES) != len(folders):
             raise ValueError(
                 f"{printable(root)} has {len(folders)} folders and the data set "
-                f"{len(self.CLASSES)} classes; expected one for each: add or remove "
-                "folders, or correct metainfo.classes."
+                f"{len(self.CLASSES)} classes; expected one for each"
+                f"{_differing(folders, self.CLASSES)}: add or remove folders, or "
+                "correct the classes of the config, as pckd init --force does."
             )
 
     def _check_samples(self, root: str, samples: List[Tuple[str, int]]) -> None:

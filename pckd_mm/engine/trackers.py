@@ -141,6 +141,16 @@ TRACKERS: Dict[str, Tracker] = {
 }
 
 
+def _tracker(name: str) -> str:
+    """A tracker's name, as argparse reads it."""
+    if name not in TRACKERS:
+        raise argparse.ArgumentTypeError(
+            f"there is no tracker {name}; expected some of {', '.join(TRACKERS)}, and "
+            "behind the config"
+        )
+    return name
+
+
 def add_track_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--track``.
 
@@ -151,7 +161,7 @@ def add_track_option(parser: argparse.ArgumentParser) -> None:
         "--track",
         nargs="+",
         default=[],
-        choices=list(TRACKERS),
+        type=_tracker,
         metavar="TRACKER",
         help="write losses and metrics for these trackers too, into the work dir and "
         f"without network: {', '.join(TRACKERS)}; write it behind the config",

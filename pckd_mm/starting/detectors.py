@@ -45,6 +45,7 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
     else:
         full, config, weights = _of_zoo(name)
         model = load_config(config).model.to_dict()
+    address = weights
     _set_classes(model, classes)
     if can_be_had(weights, pretrained):
         model["backbone"].pop("init_cfg", None)
@@ -55,7 +56,7 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
     _check(full, model)
     if "." not in model["type"]:
         model["type"] = f"mmdet.{model['type']}"
-    return Named(full, model, weights)
+    return Named(full, model, weights, address)
 
 
 def _single(model: Dict[str, Any]) -> Dict[str, Any]:

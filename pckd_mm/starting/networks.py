@@ -25,11 +25,14 @@ class Named:
         model (dict): Its config.
         weights (str, optional): Where weights are that it begins with, if they can be
             had.
+        address (str, optional): Where its zoo has weights, whether they can be had or
+            not.
     """
 
     name: str
     model: Dict[str, Any]
     weights: Optional[str] = None
+    address: Optional[str] = None
 
 
 def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
@@ -72,8 +75,8 @@ def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
         model["backbone"]["init_cfg"] = dict(
             type="Pretrained", checkpoint=weights, prefix="backbone"
         )
-        return Named(full, model, weights)
-    return Named(full, model)
+        return Named(full, model, weights, weights)
+    return Named(full, model, address=weights)
 
 
 def _full_name(name: str) -> str:

@@ -155,3 +155,17 @@ def test_the_doctor_comes_where_the_package_cannot_be_imported(missing, tmp_path
     )
     assert done.returncode == 1, done.stderr
     assert f"\n- import {missing}" in done.stdout or "- import pckd_mm" in done.stdout
+
+
+def test_an_option_that_was_misspelt(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["train", "pckd/letters_resnet20_resnet8_thin", "--trak", "wandb"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "usage: pckd train" in said and "did you mean --track?" in said
+
+
+def test_a_tracker_in_front_of_the_config(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--track", "tensorboard", "pckd/letters_resnet20_resnet8_thin"])
+    assert "some of tensorboard, wandb, mlflow, and behind" in capsys.readouterr().err

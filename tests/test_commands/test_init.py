@@ -30,7 +30,8 @@ def test_from_a_folder_to_what_is_compared(data, tmp_path, capsys):
     assert main(["init", "--data", "photos", "--size=32", "--epochs=3"]) == 0
     said = capsys.readouterr().out
     assert "2 classes; .: 24 images, 12 of a class" in said
-    assert "begins with random weights: none can be had" in said
+    assert "begins with random weights: https" in said and "be reached" in said
+    assert "(loss_ca) is left out: the features of resnet34" in said
     name = "photos_resnet34_mobilenet_v2"
     assert said.endswith(f"Next:\n  pckd compare {name}.py\n")
 

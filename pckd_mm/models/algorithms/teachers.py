@@ -1,5 +1,6 @@
 """Teachers that are read: from the config that trains them, and from a checkpoint."""
 
+import os
 import os.path as osp
 from typing import Optional
 
@@ -74,6 +75,8 @@ def load_teacher(
             how = "this is a folder, name the file in it"
         elif teacher_config is not None:
             how = f"train it: pckd train {teacher_config}"
+        elif not osp.isabs(teacher_ckpt) and "://" not in teacher_ckpt:
+            how += f", seen from {os.getcwd()}; pckd compare CONFIG trains it, too"
         raise FileNotFoundError(
             f"There is no teacher_ckpt {teacher_ckpt}; expected the teacher's "
             f"weights: {how}."
