@@ -1,6 +1,7 @@
 """What a training run left in its work dir, read back."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterator, List, Union
@@ -31,9 +32,23 @@ def _json_lines(path: Path) -> Iterator[dict]:
 
 
 def _scalars(work_dir: Union[str, Path]) -> Iterator[dict]:
-    """What MMEngine's local visualizer wrote, start by start."""
-    for path in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
+    """What MMEngine's local visualizer wrote, start by start.
+
+    Starts before one that began anew are of another training.
+    """
+    found = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
+    anew = [k for k, path in enumerate(found) if _began_anew(path)]
+    for path in found[anew[-1] if anew else 0 :]:
         yield from _json_lines(path)
+
+
+def _began_anew(scalars: Path) -> bool:
+    """Whether a start did not go on with what was there, as its config says."""
+    config = scalars.with_name("config.py")
+    if not config.is_file():
+        return False
+    text = config.read_text(encoding="utf-8", errors="replace")
+    return re.search(r"^resume = True$", text, re.MULTILINE) is None
 
 
 def read_curve(work_dir: Union[str, Path], key: str = TOP1.key) -> Dict[int, float]:
@@ -50,10 +65,15 @@ def read_curve(work_dir: Union[str, Path], key: str = TOP1.key) -> Dict[int, flo
         dict[int, float]: The scalar at each step, in the order of the steps; a metric
         of the validation has the epoch as its step. Empty where there is none.
     """
-    curve = {}
+    curve, last = {}, 0
     for record in _scalars(work_dir):
-        if key in record and "step" in record:
-            curve[int(record["step"])] = float(record[key])
+        if "step" not in record:
+            continue
+        if "lr" in record:  # a step of the training
+            last = int(record["step"])
+        if key in record:
+            # Loops of iterations have no epochs, and MMEngine writes a 0.
+            curve[int(record["step"]) or last] = float(record[key])
     return dict(sorted(curve.items()))
 
 

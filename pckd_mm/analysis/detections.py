@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.config import Config
 
 from .figures import new_figure
+from .metric import test_loader_of
 
 GROUND_TRUTH = "ground truth"
 
@@ -66,14 +67,22 @@ def detect(
 
     from pckd_mm.deployment.network import load_network
 
-    detectors = {}
+    detectors, names = {}, {}
     for name, (cfg, checkpoint) in networks.items():
         detector, plain, _ = load_network(cfg, checkpoint)
         detector.cfg = plain
         detectors[name] = detector.to(get_device())
+        names[name] = plain.get("classes")
+    known = {name: found for name, found in names.items() if found is not None}
+    if len({tuple(found) for found in known.values()}) > 1:
+        raise ValueError(
+            f"{' and '.join(known)} find other classes than each other; expected "
+            "detectors of one data set side by side: give the others a report of "
+            "their own."
+        )
     first = next(iter(networks.values()))[0]
     with DefaultScope.overwrite_default_scope("mmdet"):
-        dataset = DATASETS.build(copy.deepcopy(first.test_dataloader.dataset))
+        dataset = DATASETS.build(copy.deepcopy(test_loader_of(first)["dataset"]))
     classes = dataset.metainfo["classes"]
 
     def there(info: dict) -> List[Box]:

@@ -75,7 +75,7 @@ def _curve_axes(columns: int, widths: Optional[Sequence[float]] = None):
 def _draw_spread(axis, curves: Sequence[Curve], label: str, color: str) -> None:
     steps, middle, deviation = spread(curves)
     # Not every epoch need be validated.
-    marker = "." if len(steps) < steps[-1] else None
+    marker = "." if len(steps) < max(steps[-1], 2) else None
     axis.plot(steps, middle, color=color, label=label, linewidth=1.5, marker=marker)
     axis.fill_between(
         steps,
@@ -92,6 +92,8 @@ def plot_curves(
     methods: Sequence[Method],
     teacher: Optional[Method] = None,
     metric: Metric = TOP1,
+    step: str = "epoch",
+    of_seeds: bool = True,
 ) -> None:
     """Draw the metric over epochs: the whole run, and its last part closer.
 
@@ -101,11 +103,15 @@ def plot_curves(
             without a finished run not at all.
         teacher (Method, optional): The teacher, whose last value is drawn.
         metric (Metric): What the curves are of. Defaults to top-1.
+        step (str): What they are over. Defaults to 'epoch'.
+        of_seeds (bool): Whether methods have several runs. Defaults to True.
 
     Raises:
         ImportError: Where matplotlib is missing.
     """
     figure, (whole, last) = _curve_axes(2)
+    for axis in (whole, last):
+        axis.set_xlabel(step)
     for index, method in enumerate(methods):
         if not method.curves:
             continue
@@ -125,8 +131,9 @@ def plot_curves(
                 label=f"{teacher.name}, last epoch",
             )
     several = any(len(method.curves) > 1 for method in shown)
-    whole.set_ylabel(f"{metric.label} (%)")
-    whole.set_title("Mean and standard deviation over seeds" if several else "One seed")
+    whole.set_ylabel(f"{metric.label}{metric.sign}")
+    title = "Mean and standard deviation over seeds" if several else "One seed"
+    whole.set_title(title if of_seeds else "The whole training")
     handles, labels = whole.get_legend_handles_labels()
     size = "medium" if len(labels) < 7 else "x-small"
     whole.legend(handles, labels, loc="lower right", frameon=False, fontsize=size)
@@ -136,13 +143,13 @@ def plot_curves(
     low, high = [], [mean(teacher.finals)] if teacher is not None else []
     for method in shown:
         steps, middle, deviation = spread(list(method.curves.values()))
-        late = steps >= begin
+        late = steps >= min(begin, steps[-1])
         low.extend(middle[late] - deviation[late])
         high.extend(middle[late] + deviation[late])
     margin = 0.05 * (max(high) - min(low)) + 0.05
     last.set_ylim(min(low) - margin, max(high) + margin)
     last.set_xlim(begin, max(epochs, begin + 1))
-    last.set_title(f"From epoch {begin} on")
+    last.set_title(f"From {step} {begin} on")
     figure.savefig(path)
 
 

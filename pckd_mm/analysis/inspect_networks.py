@@ -28,6 +28,7 @@ from pckd_mm.utils.config import load_config
 from .answers import Answers, Network, answers_of, answers_on, load_network
 from .feature_map import FeatureMap, categories_to_show, map_features
 from .inspection import ConfusedPair, Inspected, write_inspection
+from .metric import test_loader_of
 from .previewed import What, category_names, look_back
 
 PAIRS = 10
@@ -59,18 +60,19 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
     loaders: Dict[str, Any] = {}
     answers, became = {}, {}
     for name, cfg in configs.items():
-        key = Config(dict(loader=cfg.test_dataloader)).pretty_text
+        tested = test_loader_of(cfg)
+        key = Config(dict(loader=tested)).pretty_text
         if key not in loaders:
             with _scope_of(cfg):
-                loaders[key] = Runner.build_dataloader(cfg.test_dataloader, seed=0)
+                loaders[key] = Runner.build_dataloader(tested, seed=0)
         entry = entries[name]
         is_teacher = entry.get("is_teacher", False)
         network = load_network(cfg, entry["checkpoint"], is_teacher)
         answers[name] = answers_of(network, loaders[key], name)
         if name in recorded:
-            tested = answers[name].dataset
+            images = answers[name].dataset
             most = max(1, THUMBNAILS // len(recorded))
-            became[name] = _became(cfg, network, folders[name], tested, most)
+            became[name] = _became(cfg, network, folders[name], images, most)
     first = next(iter(answers.values()))
     for name, result in answers.items():
         if not result.labels.equal(first.labels):

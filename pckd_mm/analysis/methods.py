@@ -133,6 +133,7 @@ class Table:
         images (str): What these are. Defaults to the test set.
         of_seeds (bool): Whether a line has several runs of a method, compared with the
             first line; else it is one run. Defaults to True.
+        step (str): What is counted between validations. Defaults to 'epoch'.
     """
 
     methods: List[Method]
@@ -143,6 +144,7 @@ class Table:
     held_out: Optional[float] = None
     images: str = TEST_SET
     of_seeds: bool = True
+    step: str = "epoch"
 
     @property
     def everything(self) -> List[Method]:

@@ -20,6 +20,7 @@ class Metric:
             it depends on.
         beside (tuple[Metric]): Metrics that are shown beside it, of runs that have
             them.
+        unit (str): What its values are in; empty where that is not known.
     """
 
     key: str
@@ -29,6 +30,17 @@ class Metric:
     factor: float = 1.0
     packages: Tuple[str, ...] = ()
     beside: Tuple["Metric", ...] = ()
+    unit: str = "percent"
+
+    @property
+    def sign(self) -> str:
+        """str: The unit as an axis has it, behind the label."""
+        return " (%)" if self.unit == "percent" else ""
+
+    @property
+    def in_unit(self) -> str:
+        """str: The unit as a sentence has it, behind the label."""
+        return f" in {self.unit}" if self.unit else ""
 
     @property
     def slug(self) -> str:
@@ -94,6 +106,24 @@ def validated_on(cfg: Mapping[str, Any]) -> str:
         return HELD_OUT
     same = not test or val.get("dataset") == test.get("dataset")
     return TEST_SET if same else VALIDATION
+
+
+def test_loader_of(cfg: Mapping[str, Any]) -> Any:
+    """The config of a run's test images; of those to validate on where it has none.
+
+    Args:
+        cfg (Mapping): The run's config.
+
+    Raises:
+        ValueError: Where it has neither.
+    """
+    loader = cfg.get("test_dataloader") or cfg.get("val_dataloader")
+    if not loader:
+        raise ValueError(
+            "The config has no test_dataloader; expected one, or a val_dataloader, to "
+            "see what the network makes of its images: add one."
+        )
+    return loader
 
 
 def metric_of(cfg: Mapping[str, Any], split: str = "val") -> Metric:

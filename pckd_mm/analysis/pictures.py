@@ -89,7 +89,14 @@ def draw_pictures(folder: Path, table: Table, anew: bool = True) -> List[Picture
         elif picture.kind == "confusion":
             plot_confusion(path, found.matrices, found.categories)
         else:
-            plot_curves(path, table.methods, table.teacher, table.metric)
+            plot_curves(
+                path,
+                table.methods,
+                table.teacher,
+                table.metric,
+                table.step,
+                table.of_seeds,
+            )
     return pictures
 
 
@@ -101,11 +108,11 @@ def _curves(table: Table) -> Picture:
     metric = table.metric
     curves = [c for m in table.everything for c in m.curves.values()]
     validated = "validated " if any(len(c) < max(c) for c in curves) else ""
-    headline = f"{capital(metric.kind)} after each {validated}epoch"
+    headline = f"{capital(metric.kind)} after each {validated}{table.step}"
     ends = [f"{m.name} {m.score().mean:.2f}" for m in table.methods if m.curves]
-    alt = (
-        f"{headline}, mean over seeds. After the last epoch: {', '.join(ends)} percent"
-    )
+    over = ", mean over seeds" if table.of_seeds else ""
+    unit = f" {metric.unit}" if metric.unit else ""
+    alt = f"{headline}{over}. After the last {table.step}: {', '.join(ends)}{unit}"
     if table.teacher is not None and table.teacher.curves:
         alt += f"; {table.teacher.name} {table.teacher.score().mean:.2f} percent"
     return Picture(headline, table.picture(metric.slug), f"{alt}.")
@@ -155,7 +162,7 @@ def _centers(table: Table) -> Optional[Picture]:
         "The rows of a classifier's weights are its category centers. Each square "
         "shows how they correlate with each other, row and column a category: red "
         "alike, blue opposed. A student that has learnt which categories are akin "
-        "looks like the teacher. The networks are those of the first seed.",
+        f"looks like the teacher.{_of_first_seed(table)}",
         "centers",
     )
 
@@ -252,3 +259,8 @@ def detections_picture(
         "dashed line, and the boxes that the detectors give a score above "
         f"{threshold}, with the score in percent.",
     )
+
+
+def _of_first_seed(table: Table) -> str:
+    """Which networks are looked into, where there are more."""
+    return " The networks are those of the first seed." if table.of_seeds else ""

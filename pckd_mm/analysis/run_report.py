@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .inspection import Inspected
 from .methods import Table
-from .metric import TOP1, validated_on
+from .metric import validated_on
 from .pictures import Picture, detections_picture
 from .report import write_report
 from .trained_runs import TrainedRun
@@ -14,6 +14,8 @@ from .trained_runs import TrainedRun
 __all__ = ["report_runs"]
 
 DETECTIONS = "detections.png"
+# What keeps a network from being run: data or weights that are not there, most often.
+_FAULTS = (AttributeError, ImportError, KeyError, OSError, RuntimeError, ValueError)
 # Boxes of a lower score are not drawn.
 THRESHOLD = 0.3
 
@@ -42,27 +44,28 @@ def report_runs(
     """
     folder.mkdir(parents=True, exist_ok=True)
     tables, notes, pictures = [], [], []
-    groups = [
-        (metric, [run for run in runs if run.metric == metric])
-        for metric in dict.fromkeys(run.metric for run in runs)
-    ]
-    for metric, group in groups:
+    groups: Dict[tuple, List[TrainedRun]] = {}
+    for run in runs:
+        key = (run.metric, validated_on(run.cfg), run.step, run.detects)
+        groups.setdefault(key, []).append(run)
+    for (metric, on, step, _), group in groups.items():
         inspected = None
+        name = ""
+        if len(groups) > 1:
+            name = f"{metric.name} on {on}, {len(tables) + 1}"
         if look:
-            inspected, drawn, said = _look(group, folder, images)
+            inspected, drawn, said = _look(group, folder, images, len(tables))
             pictures += drawn
             notes += said
-        methods = [run.method() for run in group]
-        name = metric.name if len(groups) > 1 else ""
-        on = validated_on(group[0].cfg)
         tables.append(
             Table(
-                methods,
+                [run.method() for run in group],
                 name=name,
                 metric=metric,
                 inspected=inspected,
                 images=on,
                 of_seeds=False,
+                step=step,
             )
         )
     facts: Dict[str, Any] = {"command": command} if command else {}
@@ -77,7 +80,7 @@ def report_runs(
 
 
 def _look(
-    runs: Sequence[TrainedRun], folder: Path, images: int
+    runs: Sequence[TrainedRun], folder: Path, images: int, number: int
 ) -> Tuple[Optional[Inspected], List[Picture], List[str]]:
     """What the networks of runs of one metric show, and why some show nothing."""
     trained = [run for run in runs if run.checkpoint is not None]
@@ -89,41 +92,51 @@ def _look(
     if not trained:
         return None, [], said
     try:
-        if all(run.detects for run in trained):
-            return None, _detections(trained, folder, images), said
-        if runs[0].metric is TOP1:
-            return *_inspect(trained), said
-        reason = f"they are measured by {runs[0].metric.name}, not by top-1"
-    except (ImportError, OSError, RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    names = ", ".join(run.name for run in trained)
-    return None, [], [*said, f"The networks of {names} are not looked into: {reason}"]
+        if trained[0].detects:
+            file = f"detections_{number + 1}.png" if number else DETECTIONS
+            return None, _detections(trained, folder / file, images), said
+        inspected, notes = _inspect(trained)
+        return inspected, [], [*said, *notes]
+    except _FAULTS as error:
+        names = ", ".join(run.name for run in trained)
+        return (
+            None,
+            [],
+            [*said, f"The networks of {names} are not looked into: {_reason(error)}"],
+        )
 
 
-def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Inspected, List[Picture]]:
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Inspected, List[str]]:
     """A look into classifiers, with the teacher where they have one in common."""
     from .inspect_networks import inspect_networks
 
-    networks: Dict[str, dict] = {}
-    taught = [run for run in runs if run.distils and run.cfg.model.get("teacher_ckpt")]
-    teachers = {run.cfg.model.teacher_ckpt: run for run in taught}
-    teacher = None
-    if len(teachers) == 1:
-        teacher = next(n for n in _teacher_names() if n not in {r.name for r in runs})
-        (run,) = teachers.values()
-        networks[teacher] = dict(
-            config=str(run.config),
-            checkpoint=None,
-            folder=str(run.folder),
-            is_teacher=True,
-        )
-    for run in runs:
-        networks[run.name] = dict(
+    networks = {
+        run.name: dict(
             config=str(run.config),
             checkpoint=str(run.checkpoint),
             folder=str(run.folder),
         )
-    return inspect_networks(dict(teacher=teacher, networks=networks)), []
+        for run in runs
+    }
+    taught = [run for run in runs if run.distils and run.cfg.model.get("teacher_ckpt")]
+    teachers = {run.cfg.model.teacher_ckpt: run for run in taught}
+    notes = []
+    if len(teachers) == 1:
+        teacher = next(name for name in _teacher_names() if name not in networks)
+        (run,) = teachers.values()
+        place = dict(config=str(run.config), checkpoint=None, folder=str(run.folder))
+        everyone = {teacher: dict(place, is_teacher=True), **networks}
+        try:
+            return inspect_networks(dict(teacher=teacher, networks=everyone)), []
+        except _FAULTS as error:
+            notes = [f"The teacher is left out: {_reason(error)}"]
+    elif teachers:
+        notes = ["The teachers are left out: these runs have different ones."]
+    return inspect_networks(dict(teacher=None, networks=networks)), notes
 
 
 def _teacher_names():
@@ -131,7 +144,7 @@ def _teacher_names():
     yield from (f"teacher {number}" for number in itertools.count(2))
 
 
-def _detections(runs: Sequence[TrainedRun], folder: Path, images: int) -> List[Picture]:
+def _detections(runs: Sequence[TrainedRun], path: Path, images: int) -> List[Picture]:
     """What the detectors find in the first test images."""
     from .detections import detect, plot_detections
 
@@ -139,5 +152,5 @@ def _detections(runs: Sequence[TrainedRun], folder: Path, images: int) -> List[P
     scenes = detect(networks, images, THRESHOLD)
     if not scenes:
         return []
-    plot_detections(folder / DETECTIONS, scenes)
-    return [detections_picture(DETECTIONS, scenes, THRESHOLD, "images of the test")]
+    plot_detections(path, scenes)
+    return [detections_picture(path.name, scenes, THRESHOLD, "images of the test")]

@@ -135,11 +135,13 @@ def caption(table: Table) -> str:
     """
     curves = [curve for m in table.methods for curve in m.curves.values()]
     if not curves:
+        if not table.of_seeds:
+            return "No validation is in the log."
         return "No run is finished yet."
     if not table.of_seeds:
         return (
-            f"{capital(table.metric.label)} in percent on {table.images}, after the "
-            "last epoch that was validated and after the best one."
+            f"{capital(table.metric.label)}{table.metric.in_unit} on {table.images}, "
+            f"after the last {table.step} that was validated and after the best one."
         )
     epochs = " or ".join(map(str, sorted({max(curve) for curve in curves})))
     seeds = {
@@ -151,8 +153,8 @@ def caption(table: Table) -> str:
     if table.held_out is not None:
         images = f"{100 * table.held_out:g} % of the training images, held out,"
     text = (
-        f"{capital(table.metric.label)} in percent on {images} after the last "
-        f"epoch ({epochs}); mean and sample standard deviation over n seeds: "
+        f"{capital(table.metric.label)}{table.metric.in_unit} on {images} after the "
+        f"last epoch ({epochs}); mean and sample standard deviation over n seeds: "
     )
     if len(set(seeds.values())) == 1:
         text += f"{next(iter(seeds.values()))}."

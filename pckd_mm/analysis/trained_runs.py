@@ -8,6 +8,7 @@ from typing import List, Optional, Sequence
 
 from mmengine.config import Config
 
+from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
 
 from .curves import read_curve, read_losses, read_preview, validation_keys
@@ -46,6 +47,15 @@ class TrainedRun:
         return "architecture" in self.cfg.model
 
     @property
+    def step(self) -> str:
+        """str: What its training counts: epochs, or iterations."""
+        loop = self.cfg.get("train_cfg") or {}
+        by_epoch = loop.get(
+            "by_epoch", class_name(loop.get("type")) != "IterBasedTrainLoop"
+        )
+        return "epoch" if by_epoch else "iteration"
+
+    @property
     def detects(self) -> bool:
         """bool: Whether its network is a detector."""
         model = self.cfg.model.get("architecture") or self.cfg.model
@@ -82,6 +92,7 @@ def find_runs(folders: Sequence[Path]) -> List[TrainedRun]:
     Raises:
         FileNotFoundError: For a folder that is not there, or of no run.
     """
+    folders = list({Path(osp.abspath(folder)): folder for folder in folders}.values())
     paths = [Path(osp.abspath(folder)) for folder in folders]
     runs = []
     for name, path, folder in zip(_names(paths), paths, folders, strict=True):
@@ -96,8 +107,6 @@ def find_runs(folders: Sequence[Path]) -> List[TrainedRun]:
 
 def _names(paths: Sequence[Path]) -> List[str]:
     """Short names that differ."""
-    if len(set(paths)) < len(paths):
-        paths = list(dict.fromkeys(paths))
     if len(paths) == 1:
         return ["/".join(paths[0].parts[-2:])]
     common = osp.commonpath([path.parent for path in paths])
@@ -112,6 +121,9 @@ def _config_of(path: Path, folder: Path) -> Path:
             "work_dirs/pckd/NAME."
         )
     found = sorted(path.glob("*/vis_data/config.py"))
+    # A test has a config as well, which may be of other data.
+    trained = [file for file in found if file.with_name("scalars.json").is_file()]
+    found = trained or found
     if not found:
         inside = sorted(p.parents[2] for p in path.rglob("vis_data/config.py"))
         hint = "give that of a run"
@@ -149,4 +161,4 @@ def _metric_of(cfg: Config, path: Path) -> Metric:
         return metric_of(cfg)
     except ValueError:
         key = next(iter(validation_keys(path)), "validation")
-        return Metric(key, key, key, "validation")
+        return Metric(key, key, key, "validation", unit="")

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if folder is None:
         alone = len(args.work_dirs) == 1
         folder = args.work_dirs[0] / "report" if alone else Path("report")
-    command = shlex.join(["pckd", "report", *map(str, args.work_dirs)])
+    command = shlex.join(["pckd", *args.argv])
     try:
         runs = find_runs(args.work_dirs)
         print(report_runs(runs, folder, command, not args.curves_only, args.images))

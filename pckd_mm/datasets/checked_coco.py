@@ -137,7 +137,9 @@ class CheckedCocoDataset(CheckedBoxes, CocoDataset):
                 continue
             if not each.get("ignore", False):
                 _check_box(each.get("bbox"), size, f"{where} ({name})", path)
-            annotations.append({"area": _area(each.get("bbox")), **each})
+            # mmdet drops boxes of no area, and a file may leave it open.
+            area = each.get("area") or _area(each.get("bbox"))
+            annotations.append({**each, "area": area})
         return super()._parse(dict(raw, raw_ann_info=annotations))
 
     def describe_image(self, info: dict) -> str:

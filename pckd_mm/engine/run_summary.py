@@ -192,8 +192,13 @@ def _device(runner: Runner) -> str:
 def _checkpoints(runner: Runner) -> str:
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook):
+            folder = runner.work_dir
+            if hook.out_dir is not None:  # to which MMEngine adds the run's own later
+                folder = osp.join(hook.out_dir, osp.basename(runner.work_dir))
+            if hook.interval < 1:
+                return f"{folder}, the best alone" if hook.save_best else "none"
             unit = "epoch" if hook.by_epoch else "step"
             every = f"each {unit}" if hook.interval == 1 else f"{hook.interval} {unit}s"
             what = every if hook.interval == 1 else f"every {every}"
-            return f"{hook.out_dir or runner.work_dir}, {what}"
+            return f"{folder}, {what}"
     return "none are written"

@@ -15,6 +15,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
+from pckd_mm.utils.class_name import class_name
+
 __all__ = [
     "TRACKERS",
     "add_track_option",
@@ -228,9 +230,12 @@ def use_trackers(cfg: Config, names: Sequence[str]) -> List[str]:
         return []
     visualizer = dict(cfg.get("visualizer") or dict(type="mmengine.Visualizer"))
     backends = list(visualizer.get("vis_backends") or [_LOCAL])
-    there = {str(each.get("type")).rpartition(".")[2] for each in backends}
+    there = {class_name(each.get("type")) for each in backends}
     place = Place(Path(cfg.work_dir), *names_of_run(cfg), bool(cfg.get("resume")))
     chosen = [TRACKERS[name] for name in dict.fromkeys(names)]
-    backends += [each.backend(place) for each in chosen if each.plain not in there]
+    for each in chosen:
+        backend = each.backend(place)
+        if not {each.plain, class_name(backend["type"])} & there:
+            backends.append(backend)
     cfg.visualizer = {**visualizer, "vis_backends": backends}
     return [each.look.format(cfg.work_dir) for each in chosen]

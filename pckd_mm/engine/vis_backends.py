@@ -160,8 +160,8 @@ class MLflowTracker(_NumbersAlone, MLflowVisBackend):
 
     Args:
         save_dir (str): A folder, which is made.
-        resume (bool): Whether to go on with the newest run of the experiment. Defaults
-            to False.
+        resume (bool): Whether to go on with the newest run of the experiment that has
+            its name. Defaults to False.
         **kwargs: See MMEngine's ``MLflowVisBackend``.
     """
 
@@ -186,12 +186,20 @@ class MLflowTracker(_NumbersAlone, MLflowVisBackend):
         if experiment is not None:
             newest = client.search_runs(
                 [experiment.experiment_id],
+                filter_string=self._of_its_name(),
                 max_results=1,
                 order_by=["attributes.start_time DESC"],
             )
             for run in newest:
                 mlflow.start_run(run_id=run.info.run_id)
                 self._goes_on = True
+
+    def _of_its_name(self) -> str:
+        """Of a server's experiment, which several runs share, those of this name."""
+        if not self._run_name:
+            return ""
+        name = self._run_name.replace("'", "\\'")
+        return f"attributes.run_name = '{name}'"
 
     @force_init_env
     def add_config(self, config: Config, **kwargs) -> None:

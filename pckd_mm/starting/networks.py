@@ -71,6 +71,9 @@ def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
     model.pop("train_cfg", None)  # mixed images, which not all losses are defined for
     if "." not in model["type"]:
         model["type"] = f"mmpretrain.{model['type']}"
+    if not pretrained:
+        for part in (model, model.get("backbone", {})):
+            part.pop("init_cfg", None)
     if can_be_had(weights, pretrained):
         model["backbone"]["init_cfg"] = dict(
             type="Pretrained", checkpoint=weights, prefix="backbone"
