@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
+from mmrazor.models.task_modules import RecorderManager
 from torch import Tensor, nn
 
 from pckd_mm.models.distillers.classifier_sources import HANDED_OVER
@@ -196,13 +197,14 @@ class DenseDistill(DetectorDistill):
         self._hand_over(data_samples)
         return losses
 
+    def _recorders(self, from_student: bool) -> RecorderManager:
+        who = "student" if from_student else "teacher"
+        return getattr(self.distiller, f"{who}_recorders")
+
     def _maps(self, from_student: bool) -> DenseMaps:
         """What the convolutions of a network saw and gave in this step."""
         model = self.student if from_student else self.teacher
-        records = self.distiller
-        manager = (
-            records.student_recorders if from_student else records.teacher_recorders
-        )
+        manager = self._recorders(from_student)
         convs = list(classifying(model).values())
         inputs, outputs = (
             [
@@ -262,12 +264,7 @@ class DenseDistill(DetectorDistill):
             ClassifierCenters=maps.centers(),
             ClassifierBias=maps.bias(),
         )
-        manager = (
-            self.distiller.student_recorders
-            if from_student
-            else self.distiller.teacher_recorders
-        )
-        for recorder in manager.recorders.values():
+        for recorder in self._recorders(from_student).recorders.values():
             name = recorder.source[len(HANDED_OVER) :]
             if isinstance(recorder, BatchRecorder) and name in values:
                 recorder.record(values[name])

@@ -12,10 +12,16 @@ from torch import Tensor, nn
 
 from .dense_heads import DenseFamily, family_of, refusal_of
 
-__all__ = ["HEAD", "check_detector", "check_pair", "classifying", "logits_of_places"]
+__all__ = [
+    "check_detector",
+    "check_pair",
+    "classifying",
+    "head_and_family",
+    "logits_of_places",
+]
 
 # Where a one-stage detector has its head.
-HEAD = "bbox_head"
+_HEAD = "bbox_head"
 _EXPECTED = (
     "expected a one-stage detector of mmdet that classifies places by a convolution, "
     "such as RetinaNet, FCOS, ATSS, GFL, VFNet, PAA, TOOD, DDOD, RTMDet or YOLOX"
@@ -31,14 +37,14 @@ def classifying(model: BaseModel) -> Dict[str, nn.Conv2d]:
     Returns:
         dict[str, nn.Conv2d]: One for all levels, or one for each.
     """
-    head = getattr(model, HEAD)
+    head = getattr(model, _HEAD)
     found = family_of(head).convolutions(head)
-    return {f"{HEAD}.{name}": conv for name, conv in found.items()}
+    return {f"{_HEAD}.{name}": conv for name, conv in found.items()}
 
 
 def logits_of_places(model: BaseModel) -> int:
     """Logits of a place and anchor: the categories, and the background of a softmax."""
-    return getattr(model, HEAD).cls_out_channels
+    return getattr(model, _HEAD).cls_out_channels
 
 
 def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None:
@@ -65,7 +71,7 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
             f"The {who} is a {kind}, whose queries the network learns, so that a "
             f"teacher has others; {_EXPECTED}."
         )
-    head = getattr(model, HEAD, None)
+    head = getattr(model, _HEAD, None)
     if not isinstance(model, BaseDetector) or head is None:
         raise TypeError(f"The {who} is a {kind}; {_EXPECTED}.")
     reason = refusal_of(head)
@@ -137,7 +143,7 @@ def check_pair(student: BaseModel, teacher: BaseModel) -> None:
 
 def _describe(model: BaseModel) -> Dict[str, str]:
     """What must be alike, in words."""
-    head = getattr(model, HEAD)
+    head = getattr(model, _HEAD)
     convs = classifying(model)
     anchors = next(iter(convs.values())).out_channels // head.cls_out_channels
     ends = "sigmoid" if head.cls_out_channels == head.num_classes else "softmax"
@@ -158,10 +164,10 @@ def _strides(head: nn.Module) -> List[int]:
 
 
 def _base_anchors(model: BaseModel) -> Sequence[Tensor]:
-    return getattr(getattr(model, HEAD).prior_generator, "base_anchors", ())
+    return getattr(getattr(model, _HEAD).prior_generator, "base_anchors", ())
 
 
 def head_and_family(model: BaseModel) -> Tuple[nn.Module, DenseFamily]:
     """A detector's head, and how it classifies."""
-    head = getattr(model, HEAD)
+    head = getattr(model, _HEAD)
     return head, family_of(head)
