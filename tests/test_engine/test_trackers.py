@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import VISUALIZERS, init_default_scope
+from mmengine.visualization import TensorboardVisBackend
 
 from pckd_mm.engine import trackers
 from pckd_mm.engine.trackers import names_of_run, use_trackers
@@ -218,6 +219,16 @@ def test_a_backend_that_the_config_has_stays_as_it_is(tmp_path):
     cfg = Config(dict(work_dir=str(tmp_path), visualizer=dict(vis_backends=own)))
     use_trackers(cfg, ["tensorboard"])
     assert types(cfg) == ["TensorboardVisBackend", "LocalVisBackend"]
+
+
+@pytest.mark.parametrize("kind", ["pckd_mm.TensorBoardTracker", TensorboardVisBackend])
+def test_one_that_the_config_has_by_another_name(tmp_path, kind):
+    backends = [dict(type=kind, save_dir=str(tmp_path))]
+    visualizer = dict(type="Visualizer", vis_backends=backends)
+    cfg = Config(dict(visualizer=visualizer, work_dir=str(tmp_path)))
+
+    use_trackers(cfg, ["tensorboard"])
+    assert len(cfg.visualizer.vis_backends) == 1
 
 
 def test_nothing_is_changed_without_trackers():
