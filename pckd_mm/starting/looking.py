@@ -25,6 +25,10 @@ def look_at(root: Path) -> Found:
         FileNotFoundError: Where there is no such folder.
         UnknownLayoutError: Where it is laid out as none of them.
     """
+    if root.is_file():
+        raise FileNotFoundError(f"{root} is a file; expected the folder of the images.")
     if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root}; expected one of photos.")
+        raise FileNotFoundError(
+            f"There is no folder {root}; expected that of the images."
+        )
     return look_at_voc(root) or look_at_coco(root) or look_at_photos(root)

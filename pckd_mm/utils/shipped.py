@@ -100,6 +100,8 @@ def _own(stem: str) -> List[str]:
 
 def _not_there(name: str, alike: List[str]) -> str:
     meant = f": did you mean {' or '.join(alike)}?" if alike else "."
+    if osp.isdir(name):
+        meant = f"; this is a folder: pckd init --data {name} writes a config for it."
     return (
         f"There is no config {name}; expected a file, or a config of the package, such "
         f"as pckd/cifar100_resnet56_resnet20{meant}"
