@@ -169,7 +169,9 @@ def test_every_test_set_says_what_to_do_with_a_file():
         steps = [step["type"] for step in cfg.test_dataloader.dataset.pipeline]
         assert steps[0] == "LoadImageFromFile", path
         assert any("Resize" in step for step in steps), path
-        packed = "PackDetInputs" if path.stem == "boxes" else "PackInputs"
+        packed = "PackInputs"
+        if path.stem in ("boxes", "digit_scenes"):
+            packed = "PackDetInputs"
         assert steps[-1] == packed, path
         assert cfg.val_dataloader == cfg.test_dataloader
     assert DigitsDataset.METAINFO["classes"] == tuple("012345678")

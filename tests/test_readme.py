@@ -168,7 +168,7 @@ def write_published_teacher(path: Path) -> None:
 def shortened(command: str) -> str:
     """The command with its settings, and those that make it short."""
     kind = "test" if re.search(r"(tools/|^pckd )\S*test", command) else "train"
-    if re.match(r"pckd (doctor|predict|export)|.*converters", command):
+    if re.match(r"pckd (doctor|predict|export|report)|.*converters", command):
         return command
     if command.startswith("pckd init"):
         size = "--size 32 --epochs 1 --from-scratch"
