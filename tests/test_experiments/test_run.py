@@ -421,3 +421,13 @@ def test_configs_that_cannot_be_trained(make, tmp_path):
         ExperimentError, match="^KD: There is no config missing.py; expected"
     ):
         Run("KD", "missing.py", 0, tmp_path, Settings(ROOT))
+
+
+def test_broken_files_are_left_out_of_the_training(tmp_path):
+    config = str(ROOT / "configs" / "vanilla" / "cifar100_resnet8_30e.py")
+    with_it, without = (
+        Run("alone", config, 0, tmp_path, Settings(ROOT, skip_broken=skips))
+        for skips in (True, False)
+    )
+    assert with_it.command()[-1] == "--skip-broken"
+    assert "--skip-broken" not in without.command()
