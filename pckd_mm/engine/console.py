@@ -26,7 +26,6 @@ SUMMARY, ONLY_IN_FILE = "is_summary", "is_only_in_file"
 # Lines of this package that the summary repeats.
 _IN_SUMMARY = re.compile(
     r"images of \w+ stay in memory"
-    r"|^Networks: "
     # All that --fast and the like turn on is off.
     r"|^Speed-ups: keep_memory: [^;]*;( \w+: off, not asked for;)+ precision"
 )
