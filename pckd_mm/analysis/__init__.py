@@ -1,5 +1,5 @@
 from . import published
-from .curves import read_curve, read_epoch, read_losses, read_preview
+from .curves import read_curve, read_epoch, read_losses, read_metric, read_preview
 from .figures import plot_curves, plot_preview
 from .methods import Method, Score, Table, format_number
 from .metric import AP, COCO_AP, MAP50, TOP1, Metric, metric_of, validated_on
@@ -28,6 +28,7 @@ __all__ = [
     "read_curve",
     "read_epoch",
     "read_losses",
+    "read_metric",
     "read_preview",
     "summarise",
     "table_cells",

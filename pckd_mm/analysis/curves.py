@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, Union
 
 from pckd_mm.utils.loss_terms import GRADIENT_COSINE, GRADIENT_SHARE, term_of
 
-from .metric import TOP1
+from .metric import TOP1, Metric
 
 Curve = Dict[int, float]
 
@@ -75,6 +75,20 @@ def read_curve(work_dir: Union[str, Path], key: str = TOP1.key) -> Dict[int, flo
             # Loops of iterations have no epochs, and MMEngine writes a 0.
             curve[int(record["step"]) or last] = float(record[key])
     return dict(sorted(curve.items()))
+
+
+def read_metric(work_dir: Union[str, Path], metric: Metric) -> Curve:
+    """Read a metric of a run, in its unit.
+
+    Args:
+        work_dir (str | Path): Work dir of the run.
+        metric (Metric): The metric.
+
+    Returns:
+        dict[int, float]: As :func:`read_curve` gives it, times the metric's factor.
+    """
+    curve = read_curve(work_dir, metric.key)
+    return {step: metric.factor * value for step, value in curve.items()}
 
 
 @dataclass

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
 
-from .curves import read_curve, read_losses, read_preview, validation_keys
+from .curves import read_losses, read_metric, read_preview, validation_keys
 from .methods import Method
 from .metric import Metric, metric_of
 
@@ -63,13 +63,13 @@ class TrainedRun:
 
     def method(self) -> Method:
         """Read back what its log has."""
-
-        def curve(metric: Metric) -> dict:
-            found = read_curve(self.folder, metric.key)
-            return {step: metric.factor * value for step, value in found.items()}
-
-        previews, mine = read_preview(self.folder), curve(self.metric)
-        further = {m: {0: c} for m in self.metric.beside if (c := curve(m))}
+        previews = read_preview(self.folder)
+        mine = read_metric(self.folder, self.metric)
+        further = {
+            metric: {0: curve}
+            for metric in self.metric.beside
+            if (curve := read_metric(self.folder, metric))
+        }
         return Method(
             self.name,
             {0: mine} if mine else {},

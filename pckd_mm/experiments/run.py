@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
-from pckd_mm.analysis import Metric, metric_of, read_curve, read_epoch
+from pckd_mm.analysis import Metric, metric_of, read_epoch, read_metric
 from pckd_mm.utils.checkpoint import student_beside
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.endings import networks_of
@@ -182,9 +182,7 @@ class Run(Job):
         Returns:
             dict[int, float]: The values; empty where it is not measured.
         """
-        metric = metric or self.metric
-        curve = read_curve(self.folder, metric.key)
-        return {epoch: metric.factor * value for epoch, value in curve.items()}
+        return read_metric(self.folder, metric or self.metric)
 
     def epochs_done(self) -> int:
         """Epochs trained so far."""
