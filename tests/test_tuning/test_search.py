@@ -203,8 +203,7 @@ def test_killed_twice_it_finds_the_optimum_and_loses_no_trial(tmp_path):
     assert trials[0][0] == FIRST and trials[0][2] == "finished"
     assert not any("cut off" in state for _, _, state in trials)
     best = max(value for _, value, state in trials if state == "finished")
-    # What is tried depends on what is known when it is killed: undisturbed 75.8 of 80.
-    assert best >= 0.7 * OPTIMUM
+    assert best >= 0.9 * OPTIMUM
     assert math.isfinite(best) and not (tmp_path / ".ray_search").exists()
     # A trial that was cut off went on behind its last epoch.
     starts = [path.read_text().split() for path in tmp_path.glob("trials/*/starts")]
