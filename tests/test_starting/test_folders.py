@@ -109,5 +109,5 @@ def test_what_is_no_folder_of_classes(tmp_path, make, reason):
 
 
 def test_no_folder_at_all(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no folder .*nowhere; expected one of"):
+    with pytest.raises(FileNotFoundError, match="no folder .*nowhere; expected that"):
         look_at(tmp_path / "nowhere")

@@ -102,7 +102,8 @@ def test_what_was_found_is_drawn_and_shown(tmp_path, monkeypatch):
     assert (picture.headline, picture.file) == ("Detections", "detections.png")
     assert "The first 3 scenes" in picture.text and "above 0.3" in picture.text
     # The one image with objects has two.
-    assert picture.alt.startswith("Boxes in 3 scenes: ground truth 2, teacher ")
+    said = "Boxes in 3 scenes of the test: ground truth 2, teacher "
+    assert picture.alt.startswith(said)
     # Three images; what is there, the teacher, the student alone and PCKD.
     assert cv2.imread(str(work / "detections.png")).shape == (1080, 1440, 3)
 
