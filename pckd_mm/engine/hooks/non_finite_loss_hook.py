@@ -1,27 +1,29 @@
-"""A loss that is not finite: where it came from, and what becomes of the run."""
+"""A loss that is not finite, and what becomes of the run."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
-from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
-from mmengine.structures import BaseDataElement
+from mmengine.runner import Runner
 from mmrazor.models import SingleTeacherDistill
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from pckd_mm.engine.non_finite import (
+    advice,
+    describe_images,
+    losses_of_step,
+    place_of,
+    require_finite_weights,
+)
 from pckd_mm.engine.skip_step import SkipStepMixin
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.printable import printable
 from pckd_mm.utils.wrappers import unwrap
 
 ACTIONS = ("stop", "skip")
 # In the message hub, which a checkpoint holds: steps left out in a row.
 _SKIPPED = "steps_skipped_in_a_row"
-# Of more images a message lists the indices without the paths.
-_FEW = 8
 
 
 class _Step(NamedTuple):
@@ -33,108 +35,6 @@ class _Step(NamedTuple):
     event: Optional[torch.cuda.Event]  # after which the flags are there
     data_batch: Any
     logits: Optional[Tensor]
-
-
-def image_names(
-    data_samples: Sequence[BaseDataElement], dataset: Optional[Dataset] = None
-) -> List[str]:
-    """What the images of a batch are known by.
-
-    Args:
-        data_samples (Sequence[BaseDataElement]): A sample for each image, or one for
-            all, whose ``sample_idx`` has B entries.
-        dataset (Dataset, optional): Is asked for the path of an image, where one
-            sample for all lacks it.
-
-    Returns:
-        list[str]: Of each image ``sample_idx``, ``img_id`` and ``img_path``, as far as
-        they are known, such as ``'sample_idx 3 (img_path a.png)'``; else its place in
-        the batch.
-    """
-    names = []
-    for sample in data_samples:
-        places = sample.get("sample_idx")
-        if isinstance(places, Tensor) and places.numel() > 1:
-            for place in places.flatten().tolist():
-                path = _path(dataset, place)
-                names.append(f"sample_idx {place}" + (path and f" (img_path {path})"))
-            continue
-        if isinstance(places, Tensor):
-            places = places.item()
-        known = dict(
-            sample_idx=places,
-            img_id=sample.get("img_id"),
-            img_path=sample.get("img_path"),
-        )
-        first, *more = [f"{k} {v}" for k, v in known.items() if v is not None] or [
-            f"place {len(names)} in the batch"
-        ]
-        names.append(f"{first} ({', '.join(more)})" if more else first)
-    return names
-
-
-def _path(dataset: Optional[Dataset], place: int) -> str:
-    """Of an image of an ``InMemoryDataset``, unless several data sets are in there."""
-    inner = getattr(dataset, "dataset", None)
-    if not isinstance(inner, BaseDataset):
-        return ""
-    return printable(inner.get_data_info(place).get("img_path", ""))
-
-
-def suspects(inputs: Any, logits: Optional[Tensor], images: int) -> List[int]:
-    """Which images of a batch its loss is not finite for.
-
-    Args:
-        inputs (Tensor | Sequence[Tensor]): Images as the data loader gave them.
-        logits (Tensor, optional): The student's, of V views of each image in
-            sample-major order, shape (V * B, C).
-        images (int): B.
-
-    Returns:
-        list[int]: Images that hold numbers that are not finite; where there are none,
-        those whose logits, and so their cross-entropy, are not finite; where there are
-        none either, all.
-    """
-    rows = list(inputs) if isinstance(inputs, (Tensor, list, tuple)) else []
-    if len(rows) == images and all(isinstance(row, Tensor) for row in rows):
-        found = [k for k, row in enumerate(rows) if not row.isfinite().all()]
-        if found:
-            return found
-    if logits is not None and images and len(logits) % images == 0:
-        finite = logits.isfinite().reshape(images, -1).all(dim=1).tolist()
-        found = [k for k, is_finite in enumerate(finite) if not is_finite]
-        if found:
-            return found
-    return list(range(images))
-
-
-def describe_images(
-    data_batch: Any, logits: Optional[Tensor], dataset: Optional[Dataset] = None
-) -> str:
-    """The images that a loss is not finite for, in words.
-
-    Args:
-        data_batch (Any): The batch as the data loader gave it.
-        logits (Tensor, optional): The student's, shape (V * B, C).
-        dataset (Dataset, optional): Where the images are from.
-
-    Returns:
-        str: See :func:`image_names` and :func:`suspects`.
-    """
-    samples = data_batch.get("data_samples") if isinstance(data_batch, dict) else None
-    if not samples or not all(isinstance(x, BaseDataElement) for x in samples):
-        return "a batch whose images are not known"
-    names = image_names(samples, dataset)
-    found = suspects(data_batch.get("inputs"), logits, len(names))
-    which = "the image" if len(found) == 1 else f"the {len(found)} images"
-    if len(found) == len(names) > 1:
-        which = f"the batch of {len(names)} images"
-    listed = [names[k] for k in found]
-    if len(listed) > _FEW:
-        listed = [name.split(" (")[0] for name in listed]
-        if all(name.startswith("sample_idx ") for name in listed):
-            listed[1:] = [name.removeprefix("sample_idx ") for name in listed[1:]]
-    return f"{which} with {', '.join(listed)}"
 
 
 @HOOKS.register_module()
@@ -205,7 +105,7 @@ class NonFiniteLossHook(Hook):
         self._in_a_row = runner.message_hub.runtime_info.get(_SKIPPED, 0)
         self._dataset = runner.train_dataloader.dataset
         self._origin = runner._load_from
-        _require_finite_weights(runner)
+        require_finite_weights(runner)
         wrapper = runner.optim_wrapper
         if self.action == "skip" and not isinstance(wrapper, SkipStepMixin):
             raise TypeError(
@@ -288,7 +188,7 @@ class NonFiniteLossHook(Hook):
         for name, parameter in unwrap(runner.model).named_parameters():
             if not parameter.isfinite().all():
                 raise FloatingPointError(
-                    f"The weights {name} are not finite in {_place(runner)}, where a "
+                    f"The weights {name} are not finite in {place_of(runner)}, where a "
                     "checkpoint was due; expected finite numbers, so none was written: "
                     "go on from the one before with a lower learning rate or clipped "
                     "gradients (optim_wrapper.clip_grad)."
@@ -308,7 +208,7 @@ class NonFiniteLossHook(Hook):
         runner: Runner, data_batch: Any, outputs: Any, logits: Optional[Tensor]
     ) -> Optional[_Step]:
         """Bring what there is to know of the losses to the host, without waiting."""
-        losses = _losses(outputs)
+        losses = losses_of_step(outputs)
         if not losses:
             return None
         flags = ~torch.stack(list(losses.values())).isfinite()
@@ -320,7 +220,7 @@ class NonFiniteLossHook(Hook):
             flags = host.copy_(flags, non_blocking=True)
             event = torch.cuda.Event()
             event.record()
-        return _Step(_place(runner), list(losses), flags, event, data_batch, logits)
+        return _Step(place_of(runner), list(losses), flags, event, data_batch, logits)
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, None
@@ -336,10 +236,10 @@ class NonFiniteLossHook(Hook):
             bad = [k for k, is_bad in zip(step.losses, flags, strict=True) if is_bad]
             found = self._describe(step.place, bad, step.data_batch, step.logits, alone)
             raise FloatingPointError(
-                f"{found}; expected finite numbers: {self._advice(bad)}, or clip "
-                "gradients (optim_wrapper.clip_grad); to leave such steps out, set "
-                "default_hooks.non_finite.action=skip. No checkpoint was written of "
-                "what came after."
+                f"{found}; expected finite numbers: {advice(bad, self._origin)}, or "
+                "clip gradients (optim_wrapper.clip_grad); to leave such steps out, "
+                "set default_hooks.non_finite.action=skip. No checkpoint was written "
+                "of what came after."
             )
         self._origin = None
 
@@ -355,12 +255,13 @@ class NonFiniteLossHook(Hook):
             buffer.copy_(before)
         self._count_in_a_row(runner, self._in_a_row + 1)
         self._skipped += 1
-        bad = [k for k, v in _losses(outputs).items() if not v.isfinite()]
-        message = self._describe(_place(runner), bad, data_batch, logits)
+        bad = [k for k, v in losses_of_step(outputs).items() if not v.isfinite()]
+        message = self._describe(place_of(runner), bad, data_batch, logits)
         if self._in_a_row > self.max_skips:
             raise FloatingPointError(
                 f"{message}, as in the {self._in_a_row - 1} steps before; expected "
-                f"max_skips={self.max_skips} in a row at most: {self._advice(bad)}. "
+                f"max_skips={self.max_skips} in a row at most: "
+                f"{advice(bad, self._origin)}. "
                 "Checkpoints of these steps have the weights from before them."
             )
         runner.logger.warning(f"{message}; left out this step, no. {self._skipped}.")
@@ -369,18 +270,6 @@ class NonFiniteLossHook(Hook):
         if skips != self._in_a_row:
             runner.message_hub.update_info(_SKIPPED, skips)
         self._in_a_row = skips
-
-    def _advice(self, bad: List[str]) -> str:
-        """What to do about losses that are not finite."""
-        advice = "look at these images"
-        if any("distill." in k for k in bad) and not any("student." in k for k in bad):
-            advice += ", at the losses of distillation and their weights"
-        if self._origin is not None:
-            advice += (
-                f", go on from another checkpoint than {self._origin}, whose weights "
-                "may be at fault"
-            )
-        return f"{advice}, train anew with a lower learning rate"
 
     def _describe(
         self,
@@ -403,44 +292,3 @@ class NonFiniteLossHook(Hook):
         ]
         what = "; ".join(parts) or "losses of another process"
         return f"Not finite in {place}: {what}"
-
-
-def _losses(outputs: Any) -> Dict[str, Tensor]:
-    """The entries of a step's output that MMEngine takes as losses."""
-    return {
-        name: value.detach().reshape(())
-        for name, value in (outputs or {}).items()
-        if "loss" in name and isinstance(value, Tensor) and value.numel() == 1
-    }
-
-
-def _place(runner: Runner) -> str:
-    place = f"iteration {runner.iter + 1}"
-    if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        place += f" (epoch {runner.epoch + 1})"
-    return place
-
-
-def _require_finite_weights(runner: Runner) -> None:
-    """Refuse to train from, or with, what an overflow or a damaged file has left."""
-    model = unwrap(runner.model)
-    networks = {"the model": (model, runner._load_from)}
-    if isinstance(model, SingleTeacherDistill):
-        source = getattr(model, "teacher_ckpt", None)
-        networks["the teacher"] = (model.teacher, source)
-    for owner, (network, source) in networks.items():
-        bad = [k for k, v in network.named_parameters() if not v.isfinite().all()]
-        # Other buffers may be masks, or not set yet.
-        bad += [
-            k
-            for k, v in network.named_buffers()
-            if "running_" in k and not v.isfinite().all()
-        ]
-        if bad:
-            remedy = "mend what initialises them"
-            if source:
-                remedy = f"take another checkpoint than {source}, or {remedy}"
-            raise FloatingPointError(
-                f"{bad[0]} of {owner} is not finite before the first step, as are "
-                f"{len(bad)} of its tensors in all; expected finite weights: {remedy}."
-            )

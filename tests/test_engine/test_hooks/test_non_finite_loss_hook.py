@@ -17,25 +17,18 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement
 from mmpretrain.structures import DataSample
 from torch import nn
-from torch.utils.data import ConcatDataset
 
-from pckd_mm.datasets import InMemoryDataset
 from pckd_mm.engine import NonFiniteLossHook, SkipStepAmpOptimWrapper, SkipStepMixin
 from pckd_mm.engine.guards import use_guards
-from pckd_mm.engine.hooks import non_finite_loss_hook
-from pckd_mm.engine.hooks.non_finite_loss_hook import image_names, suspects
-from pckd_mm.registry import DATASETS, HOOKS
+from pckd_mm.registry import HOOKS
 from pckd_mm.utils.checkpoint import read_checkpoint
 from tests.builders import (
     CONFIGS,
     build_pckd,
     classifier,
-    image_folder,
     in_processes,
-    run_config,
 )
 
 IMAGES, BATCH, CLASSES = 12, 2, 3
@@ -525,37 +518,6 @@ def test_processes_stop_together(by_two):
 # ----------------------------------------------------------------- small parts
 
 
-def test_names_of_images():
-    sample = DataSample(metainfo=dict(sample_idx=torch.tensor([4, 9])))
-    assert image_names([sample]) == ["sample_idx 4", "sample_idx 9"]
-    samples = [
-        DataSample(metainfo=dict(sample_idx=torch.tensor(3), img_path="a")),
-        BaseDataElement(metainfo=dict(img_id="000005", img_path="VOC2007/000005.jpg")),
-        BaseDataElement(),
-    ]
-    assert image_names(samples) == [
-        "sample_idx 3 (img_path a)",
-        "img_id 000005 (img_path VOC2007/000005.jpg)",
-        "place 2 in the batch",
-    ]
-
-
-def test_an_image_in_memory_has_a_path(tmp_path):
-    data = image_folder(tmp_path)
-    config = run_config("vanilla/cifar100_resnet8_6e.py", data, tmp_path / "run")
-    dataset = DATASETS.build(config.train_dataloader.dataset)
-    (sample,) = dataset.__getitems__([5, 2])["data_samples"]
-    paths = [dataset.get_data_info(place)["img_path"] for place in (5, 2)]
-    assert paths[0] != paths[1]
-    assert image_names([sample], dataset) == [
-        f"sample_idx {place} (img_path {path})"
-        for place, path in zip((5, 2), paths, strict=True)
-    ]
-    # Places in each of several data sets say nothing.
-    both = InMemoryDataset(ConcatDataset([dataset.dataset, dataset.dataset]))
-    assert image_names([sample], both) == ["sample_idx 5", "sample_idx 2"]
-
-
 @pytest.mark.parametrize("what", ["weight", "running_mean"])
 def test_weights_that_are_not_finite_are_told_before_the_first_step(tmp_path, what):
     model = Net(batch_norm=True)
@@ -585,10 +547,6 @@ def test_the_advice_is_about_what_is_at_fault(tmp_path):
         runner = build(tmp_path / f"b{bad}", Net(), STOP, [bad], **start)
         with pytest.raises(FloatingPointError, match=expected):
             runner.train()
-    hook = NonFiniteLossHook()
-    of_distillation = "at the losses of distillation"
-    assert of_distillation in hook._advice(["loss", "distill.loss_kd"])
-    assert of_distillation not in hook._advice(["student.loss", "distill.loss_kd"])
 
 
 def test_a_resumed_run_counts_on(tmp_path):
@@ -600,32 +558,6 @@ def test_a_resumed_run_counts_on(tmp_path):
     runner = build(tmp_path, Net(), hook, [3, 5, 7], by_epoch=False, **start)
     with pytest.raises(FloatingPointError, match="iteration 4: .* in the 2 steps befo"):
         runner.train()
-
-
-def test_suspects():
-    fine = torch.zeros(3, 2, 2)
-    bad = fine.index_fill(0, torch.tensor([2]), math.inf)
-    logits = torch.zeros(6, 4)  # two views of each
-    odd = logits.clone()
-    odd[3, 1] = -math.inf
-    for inputs, given, expected in [
-        (fine, logits, [0, 1, 2]),
-        (fine, None, [0, 1, 2]),
-        (fine, odd, [1]),
-        (list(bad), odd, [2]),
-        (fine.byte(), odd, [1]),
-        (None, odd, [1]),
-        (fine, odd[:5], [0, 1, 2]),
-    ]:
-        assert suspects(inputs, given, 3) == expected
-
-
-def test_large_batches_are_listed_without_paths():
-    samples = [item["data_samples"] for item in images()]
-    said = non_finite_loss_hook.describe_images(dict(data_samples=samples), None)
-    assert said.startswith("the batch of 12 images with sample_idx 0, 1, 2, ")
-    assert "png" not in said
-    assert "not known" in non_finite_loss_hook.describe_images([1], None)
 
 
 @pytest.mark.parametrize("settings", [dict(action="go"), dict(max_skips=-1)])
