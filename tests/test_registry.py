@@ -11,7 +11,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
 
 from pckd_mm import models, registry
-from pckd_mm.models.distillers.pckd_distiller import in_scope
+from pckd_mm.models.distillers.distiller_config import in_scope
 from pckd_mm.registry import DATASETS, MODELS, TASK_UTILS
 from pckd_mm.utils.dependencies import has_detection
 from tests.builders import batch, detector, method

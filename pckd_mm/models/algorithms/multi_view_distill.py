@@ -18,8 +18,8 @@ from pckd_mm.datasets.whole_batch import is_whole_batch, one_each, places_of
 from pckd_mm.models.classifiers import PlainClassifier, keep_as_built
 from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
+from pckd_mm.models.distillers.batch_records import SAMPLE_IDX
 from pckd_mm.models.distillers.given_records import Records, give_records
-from pckd_mm.models.distillers.pckd_distiller import SAMPLE_IDX
 from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.find_classifier import find_classifier
 from pckd_mm.registry import MODELS

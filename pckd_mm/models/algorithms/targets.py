@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pckd_mm.datasets.whole_batch import is_whole_batch
 from pckd_mm.models.distillers import PCKDDistiller
-from pckd_mm.models.distillers.pckd_distiller import LABELS
+from pckd_mm.models.distillers.batch_records import LABELS
 from pckd_mm.models.losses import ContrastiveRepresentationLoss, PreviewKLDivergence
 from pckd_mm.utils.devices import send
 

@@ -13,7 +13,7 @@ from .classifier_sources import (
     resolve_sources,
     settle_alignment,
 )
-from .pckd_distiller import in_scope, resolve_widths, used_connectors
+from .distiller_config import in_scope, resolve_widths, used_connectors
 
 __all__ = ["name_layers", "name_stages"]
 

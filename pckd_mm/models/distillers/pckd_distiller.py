@@ -1,141 +1,30 @@
 """From records of student and teacher to the losses of PCKD."""
 
-import copy
-import difflib
-import weakref
-from inspect import Parameter, signature
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Dict, Optional, Union
 
 import torch
 from mmengine.utils import apply_to
 from mmrazor.models.distillers import ConfigurableDistiller
-from mmrazor.models.task_modules import RecorderManager
-from mmrazor.models.task_modules.recorder import (
-    ModuleOutputsRecorder,
-    ParameterRecorder,
-)
 from torch import Tensor, nn
 
-from pckd_mm.models.task_modules.staged_recorder import StagedRecorder
-from pckd_mm.registry import MODELS, TASK_UTILS, NeighbourlyRegistry
+from pckd_mm.registry import MODELS, TASK_UTILS
 from pckd_mm.utils.processes import process_scope
 
-Config = Union[dict, List[dict]]
-
-# Records of the batch itself, which the algorithm hands over; the last two only where
-# a loss asks for them.
-LABELS = "labels"
-PREVIEW = "preview"
-PROGRESS = "progress"
-SAMPLE_IDX = "sample_idx"
-# Those of them that are of instances.
-_OF_INSTANCES = (LABELS, PREVIEW, SAMPLE_IDX)
+from .batch_records import (
+    LABELS,
+    PREVIEW,
+    PROGRESS,
+    RECORDS,
+    SAMPLE_IDX,
+    InstanceBatch,
+    InstanceBatches,
+)
+from .distiller_config import Config, check_losses, scoped, used_connectors
+from .hooked_recorders import HookedRecorders
 
 
 def _is_of_inference_mode(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_inference()
-
-
-def in_scope(cfg: Config, registry: NeighbourlyRegistry, suffix: str = "") -> Config:
-    """Prefix a type without a scope by that of the library that it is found in.
-
-    MMRazor builds the parts of a distiller in the default scope, which need not know
-    PCKD's or MMRazor's. These two come first here, whatever the default scope is:
-    ``L1Loss`` is MMRazor's.
-
-    Args:
-        cfg (dict | list[dict]): Config of an object, or of several in a row.
-        registry (NeighbourlyRegistry): Where to look.
-        suffix (str): What the registry adds to the config's names. Defaults to ''.
-
-    Returns:
-        dict | list[dict]: A copy with the scope in its type.
-    """
-    if isinstance(cfg, (list, tuple)):
-        return [in_scope(part, registry, suffix) for part in cfg]
-    cfg = copy.deepcopy(dict(cfg))
-    name = cfg.get("type")
-    if isinstance(name, str):
-        cfg["type"] = registry.with_scope(name, suffix, first=["mmrazor"])
-    return cfg
-
-
-def map_settings(
-    connectors: Dict[str, Config], function: Callable[[str, str, Any], Any]
-) -> Dict[str, Config]:
-    """Replace every setting of every connector.
-
-    Args:
-        connectors (dict[str, dict]): Configs of connectors, or of several in a row.
-        function (Callable): Gives the new value for the connector's name, the
-            setting's name and its value.
-
-    Returns:
-        dict[str, dict]: A copy with the new values.
-    """
-
-    def replace(name: str, cfg: Config) -> Config:
-        if isinstance(cfg, (list, tuple)):
-            return [replace(name, part) for part in cfg]
-        return {key: function(name, key, value) for key, value in cfg.items()}
-
-    return {name: replace(name, cfg) for name, cfg in connectors.items()}
-
-
-def used_connectors(distiller: dict) -> Dict[str, Config]:
-    """Connectors that a loss takes a record through.
-
-    One without a loss would have parameters without a gradient, which DDP does not
-    forgive.
-
-    Args:
-        distiller (dict): Config of a distiller.
-
-    Returns:
-        dict[str, dict]: Their configs.
-    """
-    losses = distiller.get("distill_losses") or {}
-    used = {
-        record.get("connector")
-        for loss, mapping in (distiller.get("loss_forward_mappings") or {}).items()
-        if losses.get(loss, mapping) is not None
-        for record in mapping.values()
-    }
-    connectors = distiller.get("connectors") or {}
-    return {name: cfg for name, cfg in connectors.items() if cfg and name in used}
-
-
-def resolve_widths(
-    connectors: Dict[str, Config], **widths: Optional[int]
-) -> Dict[str, Config]:
-    """Replace ``'student'`` and ``'teacher'`` in connectors by feature widths.
-
-    Args:
-        connectors (dict[str, dict]): Configs of connectors.
-        **widths (int): Width of the feature in front of each one's classifier; None
-            where it is not known.
-
-    Returns:
-        dict[str, dict]: A copy with numbers.
-
-    Raises:
-        ValueError: Where a connector asks for a width that is not known.
-    """
-
-    def width(name: str, key: str, value: Any) -> Any:
-        if not (
-            key.endswith("_channels") and isinstance(value, str) and value in widths
-        ):
-            return value
-        if widths[value] is None:
-            raise ValueError(
-                f"The connector {name} asks for the width of the {value}'s feature, "
-                "and no linear classifier was found behind it; expected a number: "
-                f"write it as {key}, or leave out the losses that use the connector."
-            )
-        return widths[value]
-
-    return map_settings(connectors, width)
 
 
 @MODELS.register_module()
@@ -192,18 +81,8 @@ class PCKDDistiller(ConfigurableDistiller):
         across_processes: bool = True,
         **kwargs,
     ) -> None:
-        def scoped(parts: Optional[dict], *place: Any) -> dict:
-            return {
-                name: in_scope(cfg, *place)
-                for name, cfg in (parts or {}).items()
-                if cfg is not None
-            }
-
         recorder = (TASK_UTILS, "Recorder")
-        batch = {
-            name: dict(type="pckd_mm.Batch", source=name)
-            for name in (LABELS, PREVIEW, PROGRESS, SAMPLE_IDX)
-        }
+        batch = {name: dict(type="pckd_mm.Batch", source=name) for name in RECORDS}
         mappings = {
             name: mapping
             for name, mapping in (loss_forward_mappings or {}).items()
@@ -227,56 +106,24 @@ class PCKDDistiller(ConfigurableDistiller):
             loss_forward_mappings=mappings,
             **kwargs,
         )
-        self._check_losses()
+        check_losses(self.distill_losses, self.loss_forward_mappings)
         self.preview = None
         if preview is not None:
             self.preview = TASK_UTILS.build(preview)
         self.across_processes = across_processes
         self.num_views = 1
-        self.foreground: Union[Tensor, slice, None] = None
         # Batches of instances that are handed over, each compared within itself.
-        self._batches: List[Dict[str, Any]] = []
-        # What each recorder is hooked to: conversions such as SyncBN's replace
-        # modules, and hooks with them.
-        self._hooked: Dict[str, List[weakref.ref]] = {}
-
-    def _check_losses(self) -> None:
-        for name, loss in self.distill_losses.items():
-            if "loss" not in name:
-                raise ValueError(
-                    f"The distiller has a loss called {name}, and MMEngine adds up "
-                    "what has loss in its name; expected such a name: call it "
-                    f"loss_{name} in distill_losses and loss_forward_mappings."
-                )
-            given = self.loss_forward_mappings.get(name, {})
-            missing = [
-                argument
-                for argument, parameter in signature(loss.forward).parameters.items()
-                if argument not in given
-                and parameter.default is Parameter.empty
-                and parameter.kind
-                not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-            ]
-            # What is optional by its signature, and not by the settings of the loss.
-            needed = getattr(loss, "needed_arguments", ())
-            missing += [argument for argument in needed if argument not in given]
-            if missing:
-                record = ""
-                if missing[0] in (LABELS, PROGRESS, SAMPLE_IDX):
-                    record = f"=dict(recorder={missing[0]!r}, from_student=True)"
-                raise ValueError(
-                    f"The loss {name} ({type(loss).__name__}) gets no {missing[0]}; "
-                    "expected a record for each of its arguments: add "
-                    f"loss_forward_mappings.{name}.{missing[0]}{record}."
-                )
+        self._batches = InstanceBatches(self.student_recorders, self.teacher_recorders)
+        self._of_student = HookedRecorders("student", self.student_recorders)
+        self._of_teacher = HookedRecorders("teacher", self.teacher_recorders)
 
     def prepare_from_student(self, model: nn.Module) -> None:
         """Hook the recorders to the student; again where its modules were replaced."""
-        self._hook("student", self.student_recorders, model)
+        self._of_student.hook(model)
 
     def prepare_from_teacher(self, model: nn.Module) -> None:
         """Hook the recorders to the teacher."""
-        self._hook("teacher", self.teacher_recorders, model)
+        self._of_teacher.hook(model)
 
     def asks_for(self, record: str) -> bool:
         """Whether a loss takes a record of the batch, such as ``progress``."""
@@ -294,33 +141,6 @@ class PCKDDistiller(ConfigurableDistiller):
             for mapping in self.loss_forward_mappings.values()
             for taken in mapping.values()
         )
-
-    def _hook(self, who: str, manager: RecorderManager, model: nn.Module) -> None:
-        for name, recorder in manager.recorders.items():
-            targets = [model]
-            if hasattr(recorder, "modules"):  # one of ours, of several modules
-                targets = recorder.modules(model)
-            elif isinstance(recorder, (ModuleOutputsRecorder, ParameterRecorder)):
-                is_module = isinstance(recorder, ModuleOutputsRecorder)
-                known = dict(
-                    model.named_modules() if is_module else model.named_parameters()
-                )
-                if recorder.source not in known:
-                    near = difflib.get_close_matches(recorder.source, known, n=3)
-                    kind = "module" if is_module else "parameter"
-                    hint = f" such as {', '.join(near)}" if near else ""
-                    raise ValueError(
-                        f"The {who} recorder {name} has source {recorder.source!r}, "
-                        f"which the {who} ({type(model).__name__}) does not have; "
-                        f"expected the name of a {kind}{hint}."
-                    )
-                targets = [known[recorder.source]]
-            hooked = [ref() for ref in self._hooked.get(f"{who}.{name}", [])]
-            if [id(module) for module in hooked] != [id(module) for module in targets]:
-                # A recorder of a parameter would keep the one before in front of it.
-                recorder.data_buffer.clear()
-                recorder.initialize(model)
-                self._hooked[f"{who}.{name}"] = [weakref.ref(x) for x in targets]
 
     def record_batch(
         self,
@@ -370,19 +190,9 @@ class PCKDDistiller(ConfigurableDistiller):
             PROGRESS: progress,
             SAMPLE_IDX: sample_idx,
         }
-        batch = dict(records=records, foreground=foreground, compared=compared)
-        self._batches.append(dict(batch, loss_weight=loss_weight, stage=stage))
-        self._turn_to(self._batches[-1])
-
-    def _turn_to(self, batch: Dict[str, Any]) -> None:
-        """Let records be those of one batch of instances."""
-        self.foreground = batch["foreground"]
-        for name, value in batch["records"].items():
-            self.student_recorders.get_recorder(name).record(value)
-        for manager in (self.student_recorders, self.teacher_recorders):
-            for recorder in manager.recorders.values():
-                if isinstance(recorder, StagedRecorder):
-                    recorder.stage = batch["stage"]
+        self._batches.add(
+            InstanceBatch(records, foreground, compared, loss_weight, stage)
+        )
 
     def compute_distill_losses(self) -> Dict[str, Tensor]:
         """Compute all losses of the recorded batches.
@@ -392,47 +202,30 @@ class PCKDDistiller(ConfigurableDistiller):
         """
         try:
             with process_scope(self.across_processes):
-                if [b["loss_weight"] for b in self._batches] in ([], [1.0]):
+                if self._batches.is_plain:
                     return super().compute_distill_losses()
                 return self._losses_of_batches()
         finally:
-            self._keep_preview()
-            self._batches = []
-
-    def _keep_preview(self) -> None:
-        """Of the preview weights, leave those that a preview gave, of all batches."""
-        if self.preview is not None and self._batches:
-            weights = torch.cat(
-                [b["records"][PREVIEW][: b["compared"]] for b in self._batches]
-            )
-            self.student_recorders.get_recorder(PREVIEW).record(weights)
+            # Of the preview weights, those that a preview gave.
+            if self.preview is not None and self._batches.batches:
+                self._record_preview(self._batches.preview_weights)
+            self._batches.clear()
 
     def _losses_of_batches(self) -> Dict[str, Tensor]:
         """Losses of several batches of instances, and once those of anything else."""
         losses: Dict[str, Tensor] = {}
-        for index, batch in enumerate(self._batches):
-            self._turn_to(batch)
+        for index, batch in enumerate(self._batches.batches):
+            self._batches.turn_to(batch)
             for name, mapping in self.loss_forward_mappings.items():
-                is_weighted = self._is_of_instances(mapping)
+                is_weighted = self._batches.has_own(mapping)
                 if index and not is_weighted:
                     continue
                 taken = {k: self.get_record(**record) for k, record in mapping.items()}
                 loss = self.distill_losses[name](**taken)
                 if is_weighted:
-                    loss = batch["loss_weight"] * loss
+                    loss = batch.loss_weight * loss
                 losses[name] = losses[name] + loss if name in losses else loss
         return losses
-
-    def _is_of_instances(self, mapping: Dict[str, dict]) -> bool:
-        """Whether a loss takes what each batch of instances has of its own."""
-        for taken in mapping.values():
-            of_student = taken["from_student"]
-            manager = self.student_recorders if of_student else self.teacher_recorders
-            if isinstance(manager.get_recorder(taken["recorder"]), StagedRecorder):
-                return True
-            if of_student and taken["recorder"] in _OF_INSTANCES:
-                return True
-        return False
 
     @property
     def preview_weight(self) -> Optional[Tensor]:
@@ -495,24 +288,27 @@ class PCKDDistiller(ConfigurableDistiller):
         return record
 
     def _foreground_of(self, recorder: str, record: Optional[Tensor]) -> Any:
-        if self.foreground is None:
+        foreground = self._batches.foreground
+        if foreground is None:
             raise RuntimeError(
                 f"A mapping asks for the foreground of {recorder}, which an algorithm "
                 "without instances does not know; expected one for detectors, such as "
                 "RoIDistill: remove foreground=True from loss_forward_mappings."
             )
-        return None if record is None else record[self.foreground]
+        return None if record is None else record[foreground]
 
     def forget_preview(self) -> None:
         """Let go of the preview weights too: no batch is weighted any more."""
-        self.student_recorders.get_recorder(PREVIEW).record(None)
+        self._record_preview(None)
 
     def release_records(self) -> None:
         """Let go of all records but the preview weights, and of the graph with them."""
-        self.foreground = None
-        self._batches = []
+        self._batches.clear()
         weight = self.preview_weight
         for manager in (self.student_recorders, self.teacher_recorders):
             for recorder in manager.recorders.values():
                 recorder.reset_data_buffer()
-        self.student_recorders.get_recorder(PREVIEW).record(weight)
+        self._record_preview(weight)
+
+    def _record_preview(self, weights: Optional[Tensor]) -> None:
+        self.student_recorders.get_recorder(PREVIEW).record(weights)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pckd_mm.utils.randomness import isolated_randomness
 
-from .pckd_distiller import Config, PCKDDistiller, map_settings
+from .distiller_config import Config, map_settings
+from .pckd_distiller import PCKDDistiller
 
 
 def whole_network(network: BaseModel, inputs: Tensor) -> Any:

@@ -1,0 +1,64 @@
+"""Recorders, hooked to the network that they listen to."""
+
+import difflib
+import weakref
+from typing import Dict, List, Sequence
+
+from mmrazor.models.task_modules import RecorderManager
+from mmrazor.models.task_modules.recorder import (
+    ModuleOutputsRecorder,
+    ParameterRecorder,
+)
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
+from torch import nn
+
+
+class HookedRecorders:
+    """The recorders of one network, and what each of them is hooked to.
+
+    Conversions such as SyncBN's replace modules, and hooks with them: recorders are
+    hooked again where that happened, and only there.
+
+    Args:
+        who (str): ``'student'`` or ``'teacher'``, for messages.
+        manager (RecorderManager): The recorders.
+    """
+
+    def __init__(self, who: str, manager: RecorderManager) -> None:
+        self.who = who
+        self.manager = manager
+        self._hooked: Dict[str, List[weakref.ref]] = {}
+
+    def hook(self, model: nn.Module) -> None:
+        """Hook the recorders to a network; again where its modules were replaced.
+
+        Raises:
+            ValueError: For a source that the network does not have.
+        """
+        for name, recorder in self.manager.recorders.items():
+            targets = self._targets(name, recorder, model)
+            hooked = [ref() for ref in self._hooked.get(name, [])]
+            if [id(module) for module in hooked] != [id(module) for module in targets]:
+                # A recorder of a parameter would keep the one before in front of it.
+                recorder.data_buffer.clear()
+                recorder.initialize(model)
+                self._hooked[name] = [weakref.ref(target) for target in targets]
+
+    def _targets(self, name: str, recorder: BaseRecorder, model: nn.Module) -> Sequence:
+        """What a recorder listens to."""
+        if hasattr(recorder, "modules"):  # one of ours, of several modules
+            return recorder.modules(model)
+        is_module = isinstance(recorder, ModuleOutputsRecorder)
+        if not is_module and not isinstance(recorder, ParameterRecorder):
+            return [model]
+        known = dict(model.named_modules() if is_module else model.named_parameters())
+        if recorder.source not in known:
+            near = difflib.get_close_matches(recorder.source, known, n=3)
+            kind = "module" if is_module else "parameter"
+            hint = f" such as {', '.join(near)}" if near else ""
+            raise ValueError(
+                f"The {self.who} recorder {name} has source {recorder.source!r}, "
+                f"which the {self.who} ({type(model).__name__}) does not have; "
+                f"expected the name of a {kind}{hint}."
+            )
+        return [known[recorder.source]]
