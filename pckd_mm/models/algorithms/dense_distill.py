@@ -25,7 +25,7 @@ from .dense_networks import (
     logits_of_places,
 )
 from .detector_distill import DetectorDistill
-from .frozen_teacher_distill import with_gradients_for
+from .distillation_step import with_gradients_for
 
 # The algorithm's own records: what enters and leaves the classifying convolutions, with
 # the number of the convolution behind, and what tells the labels.

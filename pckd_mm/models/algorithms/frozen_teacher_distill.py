@@ -1,32 +1,13 @@
-"""A student that learns from a frozen teacher: what all such algorithms share."""
+"""A student and a teacher that are paired: what all algorithms share."""
 
 import copy
-import logging
 from abc import abstractmethod
 from functools import partial
 from inspect import signature
-from typing import (
-    Any,
-    Callable,
-    ContextManager,
-    Dict,
-    Iterator,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Any, Optional, Sequence, Union
 
-import torch
-from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from mmrazor.models.algorithms import BaseAlgorithm, SingleTeacherDistill
-from mmrazor.models.task_modules.recorder import (
-    ModuleOutputsRecorder,
-    ParameterRecorder,
-)
-from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
-from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
 from pckd_mm.models.data_preprocessors import TeacherInputs
@@ -38,54 +19,23 @@ from pckd_mm.models.data_preprocessors.student_settings import (
     other_settings,
     share_batch_augments,
 )
-from pckd_mm.models.data_preprocessors.trained_inputs import (
-    Size,
-    trained_inputs,
-)
+from pckd_mm.models.data_preprocessors.trained_inputs import Size, trained_inputs
 from pckd_mm.models.distillers import PCKDDistiller
+from pckd_mm.models.distillers.distiller_config import in_scope
 from pckd_mm.models.distillers.pairing import name_stages
-from pckd_mm.models.distillers.pckd_distiller import PROGRESS, in_scope
 from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_network
 from pckd_mm.models.task_modules.classifier import Classifier
-from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import fit_on_load
 from pckd_mm.utils.example_inputs import input_channels, takes
-from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
+from .distillation_step import DistillationStep
+from .frozen_teacher import Unregistered
 from .settings import check_settings, check_teacher
-from .teachers import load_teacher, read_teacher
+from .teachers import read_teacher
 
 
-class _Unregistered:
-    """Hold a module outside of its owner's module tree; copies of the owner share it.
-
-    So it is in no state dict, optimizer, EMA, checkpoint or DDP bucket.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def __deepcopy__(self, memo: dict) -> "_Unregistered":
-        return self
-
-
-def training_progress() -> Optional[float]:
-    """Share of the training done, as MMEngine's runner keeps it.
-
-    Returns:
-        float, optional: (epoch + 1) / max_epochs; in loops of a single epoch, as
-        iteration-based ones are, (iter + 1) / max_iters; None outside of a runner.
-    """
-    info = MessageHub.get_current_instance().runtime_info
-    if info.get("loop_stage") is None:  # the runner is not there, or is done
-        return None
-    if info["max_epochs"] > 1:
-        return (info["epoch"] + 1) / info["max_epochs"]
-    return (info["iter"] + 1) / info["max_iters"]
-
-
-class FrozenTeacherDistill(SingleTeacherDistill):
+class FrozenTeacherDistill(DistillationStep):
     """Distil a student from a frozen teacher; the base of the algorithms.
 
     The teacher is always wholly in eval mode, has no gradient and is no part of the
@@ -200,7 +150,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             own = config.get("data_preprocessor") if isinstance(config, dict) else None
             others = other_settings(own, self.data_preprocessor)
             check_settings(f"model.{who}.data_preprocessor", others)
-        self._frozen = _Unregistered(self._modules.pop("teacher"))
+        self._frozen = Unregistered(self._modules.pop("teacher"))
         self.teacher.eval()
         # A plain student's checkpoint has no connectors.
         fit_on_load(self, optional=("distiller.",))
@@ -208,7 +158,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         normalisation = None
         if data_preprocessor is not None or declared_normalisation(architecture):
             normalisation = normalisation_of(self.data_preprocessor)
-        self._teacher_inputs = _Unregistered(
+        self._teacher_inputs = Unregistered(
             TeacherInputs(
                 normalisation, trained, swap_teacher_channels, partial(takes, teacher)
             )
@@ -217,9 +167,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self.teacher_ckpt = teacher_ckpt
         self.teacher_config = teacher_config
         self._teacher_loaded = teacher_ckpt is None and is_built
-        self._progress: Optional[float] = None
-        # Called with the losses of each step while their graph is there.
-        self.on_losses: Optional[Callable[[Dict[str, Any]], None]] = None
+        self._progress = None
+        self.on_losses = None
 
     # ------------------------------------------------- what a subclass says
 
@@ -238,16 +187,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     ) -> Sequence[Classifier]:
         """The classifiers of a network, one for each stage of a cascade."""
         return [self._find_classifier(who, model, input_shape)]
-
-    @abstractmethod
-    def _record(self, batch_inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
-        """Run both networks, hand the batch to the distiller, give the own losses."""
-
-    def _plain_loss(
-        self, batch_inputs: Tensor, data_samples: list
-    ) -> Dict[str, Tensor]:
-        """The student's own losses, when distillation was stopped."""
-        return self.student.loss(batch_inputs, data_samples)
 
     def _run_features(self, model: BaseModel, inputs: Tensor) -> Any:
         """Run what recorders listen to, for the shapes of records."""
@@ -318,62 +257,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         )
         return distiller
 
-    def set_module_inplace_false(self, architecture: nn.Module, varstr: str) -> None:
-        """Let no layer overwrite what a recorder keeps of the one before it.
-
-        MMRazor's own walk finds no layers where torch keeps them in a plain dict, and
-        none inside of those that have the attribute themselves.
-
-        Args:
-            architecture (nn.Module): A network, changed in place.
-            varstr (str): Not used.
-        """
-        for module in architecture.modules():
-            if getattr(module, "inplace", False):
-                module.inplace = False
-
     @property
     def num_classes(self) -> int:
         """int: Categories of the student, without a background."""
         return self._classifiers[0].categories
-
-    @property
-    def teacher(self) -> BaseModel:
-        """BaseModel: The frozen teacher."""
-        # MMRazor's constructor registers it, ours takes it out again.
-        registered = self._modules.get("teacher")
-        return self._frozen.module if registered is None else registered
-
-    @property
-    def teacher_inputs(self) -> TeacherInputs:
-        """TeacherInputs: What turns the student's batches into the teacher's."""
-        return self._teacher_inputs.module
-
-    @property
-    def progress(self) -> float:
-        """float: Share of the training done, in (0, 1]; the runner's unless set."""
-        progress = self._progress
-        if progress is None:
-            progress = training_progress()
-        if progress is None:
-            print_log(
-                "Distillation runs outside of a runner: preview and losses take "
-                "the training as done. Set algorithm.progress in a loop of your own.",
-                logger="current",
-                level=logging.WARNING,
-            )
-            return 1.0
-        return progress
-
-    @progress.setter
-    def progress(self, value: Optional[float]) -> None:
-        self._progress = value
-
-    def _apply(self, fn, *args, **kwargs) -> "FrozenTeacherDistill":
-        """Move the teacher along to devices and dtypes."""
-        self.teacher._apply(fn, *args, **kwargs)
-        self.teacher_inputs._apply(fn, *args, **kwargs)
-        return super()._apply(fn, *args, **kwargs)
 
     def init_weights(self) -> None:
         """Initialise the student and load the teacher: training begins."""
@@ -384,170 +271,3 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         for module in self.distiller.connectors.values():
             if hasattr(module, "init_weights"):
                 module.init_weights()
-
-    def load_teacher(self) -> None:
-        """Read the teacher's checkpoint, once.
-
-        Raises:
-            FileNotFoundError: Names the config that trains the teacher.
-            ValueError: For a file that is damaged, needs code or does not fit.
-        """
-        if self._teacher_loaded:
-            return
-        if self.teacher_ckpt is None:
-            # Its config may say where its weights are (init_cfg).
-            self.teacher.init_weights()
-            print_log(
-                "The algorithm has no teacher_ckpt: the teacher is what its own "
-                "init_cfg makes it.",
-                logger="current",
-                level=logging.WARNING,
-            )
-            self._teacher_loaded = True
-            return
-        load_teacher(self.teacher, self.teacher_ckpt, self.teacher_config)
-        self._teacher_loaded = True
-
-    def fold_teacher(self, run: Callable[[], Any]) -> int:
-        """Fold the teacher's BatchNorms into its convolutions, but for recorded ones.
-
-        Args:
-            run (Callable): Runs a step's forward pass, on any batch.
-
-        Returns:
-            int: How many were folded; see :func:`pckd_mm.utils.fold_batchnorm`.
-        """
-        self.load_teacher()
-        recorded = [
-            recorder.source
-            for recorder in self.distiller.teacher_recorders.recorders.values()
-            if isinstance(recorder, ParameterRecorder)
-        ]
-        return fold_batchnorm(self.teacher, run, keep=recorded)
-
-    def train(self, mode: bool = True) -> "FrozenTeacherDistill":
-        """Set the mode of student and distiller; the teacher stays in eval mode."""
-        nn.Module.train(self, mode)
-        self.teacher.eval()
-        # Conversions (SyncBN) between construction and training lose hooks.
-        self.distiller.prepare_from_student(self.student)
-        return self
-
-    # ------------------------------------------------------------------- step
-
-    def loss(self, batch_inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
-        """Compute the student's losses and the distiller's.
-
-        Args:
-            batch_inputs (Tensor): Inputs as the subclass takes them.
-            data_samples (list[BaseDataElement]): The images' labels.
-
-        Returns:
-            dict[str, Tensor]: ``student.*`` and ``distill.*`` losses.
-        """
-        if self.distillation_stopped:
-            if not self.calculate_student_loss:
-                raise ValueError(
-                    f"{type(self).__name__} found its distillation stopped and "
-                    "calculate_student_loss=False, so that nothing is left to learn "
-                    "from; expected one of both: leave out the hook that stops it, or "
-                    "set calculate_student_loss=True."
-                )
-            self.distiller.forget_preview()
-            losses = self._plain_loss(batch_inputs, data_samples)
-            losses = with_gradients_for(self.distiller, losses)
-            return add_prefix(losses, "student")
-        self.load_teacher()
-        try:
-            losses = self._record(batch_inputs, data_samples)
-            self._check_gradients()
-            distill_losses = self.distiller.compute_distill_losses()
-        finally:
-            self.distiller.release_records()
-        if not self.calculate_student_loss:
-            losses = {}
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                distill_losses = with_gradients_for(self.student, distill_losses)
-        return {
-            **add_prefix(losses, "student"),
-            **add_prefix(distill_losses, "distill"),
-        }
-
-    def parse_losses(
-        self, losses: Dict[str, Union[Tensor, list]]
-    ) -> Tuple[Tensor, Dict[str, Tensor]]:
-        """Add up what is a loss, see :class:`mmengine.model.BaseModel`.
-
-        Args:
-            losses (dict[str, Tensor | list[Tensor]]): What :meth:`loss` gives.
-
-        Returns:
-            tuple[Tensor, dict[str, Tensor]]: The sum, and what the log gets.
-        """
-        if self.on_losses is not None:
-            self.on_losses(losses)
-        return super().parse_losses(losses)
-
-    def _check_gradients(self) -> None:
-        """Refuse records that the layers behind them would learn nothing from.
-
-        What activation checkpointing (``with_cp``) runs has no gradient inside: it runs
-        again for that, when nothing is recorded any more.
-        """
-        if not torch.is_grad_enabled():
-            return
-        for name, recorder in self.distiller.student_recorders.recorders.items():
-            if not self.distiller.asks_for(name):
-                continue
-            for layer, output in self._outputs_of(recorder):
-                learns = any(weight.requires_grad for weight in layer.parameters())
-                if learns and isinstance(output, Tensor) and not output.requires_grad:
-                    raise RuntimeError(
-                        f"The student recorder {name} recorded {recorder.source!r} "
-                        "without gradient, so that its layers would learn nothing from "
-                        "it; expected layers that are not inside of what activation "
-                        "checkpointing runs: record the output of the whole block, or "
-                        "set with_cp=False."
-                    )
-
-    def _outputs_of(self, recorder: BaseRecorder) -> Iterator[tuple]:
-        """Layers of the student and what was recorded of each."""
-        if isinstance(recorder, StageOutputsRecorder):
-            for outputs in recorder.data_buffer:
-                yield from zip(recorder.modules(self.student), outputs, strict=True)
-        elif isinstance(recorder, ModuleOutputsRecorder):
-            layer = self.student.get_submodule(recorder.source)
-            for output in recorder.data_buffer:
-                yield layer, output
-
-    def _teacher_mode(self) -> ContextManager:
-        """The mode that the teacher runs in: no gradient, and nothing kept for one."""
-        if self.distiller.deliveries.deliveries:  # what they hand over needs versions
-            return torch.no_grad()
-        return torch.inference_mode()
-
-    def _asked_for(self, sample_loss: Callable[[], Tensor]) -> Dict[str, Any]:
-        """What preview and losses need to know of the batch beside its labels."""
-        asked = {}
-        has_preview = self.distiller.preview is not None
-        if has_preview:
-            asked["sample_loss"] = sample_loss()
-        if has_preview or self.distiller.asks_for(PROGRESS):
-            asked["progress"] = self.progress
-        return asked
-
-
-def with_gradients_for(
-    module: nn.Module, losses: Dict[str, Union[Tensor, list]]
-) -> Dict[str, Union[Tensor, list]]:
-    """Losses of the same values that have a gradient, be it zero, for each parameter.
-
-    DDP waits for one of each.
-    """
-    learning = [weight for weight in module.parameters() if weight.requires_grad]
-    nothing = 0 * sum(weight.sum() for weight in learning)
-    name = next(name for name in losses if "loss" in name)
-    first = losses[name]
-    if isinstance(first, Tensor):
-        return {**losses, name: first + nothing}
-    return {**losses, name: [first[0] + nothing, *first[1:]]}

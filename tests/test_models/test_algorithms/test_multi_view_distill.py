@@ -15,7 +15,7 @@ from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from pckd_mm.models.algorithms.frozen_teacher_distill import training_progress
+from pckd_mm.models.algorithms.distillation_step import training_progress
 from pckd_mm.models.algorithms.multi_view_distill import _sample_idx, upright_view
 from pckd_mm.registry import MODELS
 from tests.builders import batch, build_pckd, classifier, method, pckd_config

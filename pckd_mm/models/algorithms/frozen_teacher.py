@@ -1,0 +1,130 @@
+"""A teacher that is held: frozen, and no part of the module tree."""
+
+import logging
+from typing import Any, Callable, ContextManager, Optional
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmrazor.models.algorithms import SingleTeacherDistill
+from mmrazor.models.task_modules.recorder import ParameterRecorder
+from torch import nn
+
+from pckd_mm.models.data_preprocessors import TeacherInputs
+from pckd_mm.utils.fold_batchnorm import fold_batchnorm
+
+from .teachers import load_teacher
+
+
+class Unregistered:
+    """Hold a module outside of its owner's module tree; copies of the owner share it.
+
+    So it is in no state dict, optimizer, EMA, checkpoint or DDP bucket.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __deepcopy__(self, memo: dict) -> "Unregistered":
+        return self
+
+
+class FrozenTeacher(SingleTeacherDistill):
+    """Hold a teacher that is wholly in eval mode, without gradients, and in no state.
+
+    Its checkpoint is read once, when training begins. What builds and pairs the two
+    networks is :class:`FrozenTeacherDistill`.
+    """
+
+    # Set by the constructor of the algorithm.
+    _frozen: Unregistered
+    _teacher_inputs: Unregistered
+    _teacher_loaded: bool
+    teacher_ckpt: Optional[str]
+    teacher_config: Optional[str]
+
+    @property
+    def teacher(self) -> BaseModel:
+        """BaseModel: The frozen teacher."""
+        # MMRazor's constructor registers it, ours takes it out again.
+        registered = self._modules.get("teacher")
+        return self._frozen.module if registered is None else registered
+
+    @property
+    def teacher_inputs(self) -> TeacherInputs:
+        """TeacherInputs: What turns the student's batches into the teacher's."""
+        return self._teacher_inputs.module
+
+    def _apply(self, fn, *args, **kwargs) -> "FrozenTeacher":
+        """Move the teacher along to devices and dtypes."""
+        self.teacher._apply(fn, *args, **kwargs)
+        self.teacher_inputs._apply(fn, *args, **kwargs)
+        return super()._apply(fn, *args, **kwargs)
+
+    def set_module_inplace_false(self, architecture: nn.Module, varstr: str) -> None:
+        """Let no layer overwrite what a recorder keeps of the one before it.
+
+        MMRazor's own walk finds no layers where torch keeps them in a plain dict, and
+        none inside of those that have the attribute themselves.
+
+        Args:
+            architecture (nn.Module): A network, changed in place.
+            varstr (str): Not used.
+        """
+        for module in architecture.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False
+
+    def load_teacher(self) -> None:
+        """Read the teacher's checkpoint, once.
+
+        Raises:
+            FileNotFoundError: Names the config that trains the teacher.
+            ValueError: For a file that is damaged, needs code or does not fit.
+        """
+        if self._teacher_loaded:
+            return
+        if self.teacher_ckpt is None:
+            # Its config may say where its weights are (init_cfg).
+            self.teacher.init_weights()
+            print_log(
+                "The algorithm has no teacher_ckpt: the teacher is what its own "
+                "init_cfg makes it.",
+                logger="current",
+                level=logging.WARNING,
+            )
+            self._teacher_loaded = True
+            return
+        load_teacher(self.teacher, self.teacher_ckpt, self.teacher_config)
+        self._teacher_loaded = True
+
+    def fold_teacher(self, run: Callable[[], Any]) -> int:
+        """Fold the teacher's BatchNorms into its convolutions, but for recorded ones.
+
+        Args:
+            run (Callable): Runs a step's forward pass, on any batch.
+
+        Returns:
+            int: How many were folded; see :func:`pckd_mm.utils.fold_batchnorm`.
+        """
+        self.load_teacher()
+        recorded = [
+            recorder.source
+            for recorder in self.distiller.teacher_recorders.recorders.values()
+            if isinstance(recorder, ParameterRecorder)
+        ]
+        return fold_batchnorm(self.teacher, run, keep=recorded)
+
+    def _teacher_mode(self) -> ContextManager:
+        """The mode that the teacher runs in: no gradient, and nothing kept for one."""
+        if self.distiller.deliveries.deliveries:  # what they hand over needs versions
+            return torch.no_grad()
+        return torch.inference_mode()
+
+    def train(self, mode: bool = True) -> "FrozenTeacher":
+        """Set the mode of student and distiller; the teacher stays in eval mode."""
+        nn.Module.train(self, mode)
+        self.teacher.eval()
+        # Conversions (SyncBN) between construction and training lose hooks.
+        self.distiller.prepare_from_student(self.student)
+        return self
