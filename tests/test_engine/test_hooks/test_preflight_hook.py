@@ -9,7 +9,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 from mmpretrain.evaluation import Accuracy, RetrievalRecall, SingleLabelMetric
 
-from pckd_mm.engine.hooks.preflight_hook import (
+from pckd_mm.engine.preflight import (
     check_batch_size,
     check_categories,
     check_labels,

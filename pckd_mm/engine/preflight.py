@@ -1,0 +1,246 @@
+"""What a run needs of its data and model, checked one by one."""
+
+from typing import Optional, Sequence
+
+from mmengine.evaluator import Evaluator
+from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
+from mmpretrain.evaluation import Accuracy
+from mmrazor.models import SingleTeacherDistill
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+
+from pckd_mm.datasets import InMemoryDataset, collate_batches
+from pckd_mm.datasets.image_format import channel_order, pixel_transform
+from pckd_mm.datasets.labels import image_labels
+from pckd_mm.models import RotatedViewsDataPreprocessor
+
+
+def check_labels(labels: Sequence[Sequence[int]], num_classes: int) -> None:
+    """Every label must be a category of the head.
+
+    Args:
+        labels (Sequence[Sequence[int]]): Labels of each image of the training set.
+        num_classes (int): Categories of the student's head.
+
+    Raises:
+        ValueError: Names the first label out of range and how many there are.
+    """
+    wrong = [
+        (index, label)
+        for index, of_image in enumerate(labels)
+        for label in of_image
+        if not 0 <= label < num_classes
+    ]
+    if wrong:
+        index, label = wrong[0]
+        raise ValueError(
+            f"Training image {index} has label {label}, the student's head has "
+            f"num_classes={num_classes} (labels 0 to {num_classes - 1}), and "
+            f"{len(wrong)} of {sum(map(len, labels))} labels are out of range; set the "
+            "head's num_classes or mend the data set."
+        )
+
+
+def check_categories(dataset: Dataset, num_classes: int) -> None:
+    """The head must have the categories of the data.
+
+    Args:
+        dataset (Dataset): The training set. Its labels are checked where it lists them
+            all (``get_gt_labels``), and its number of classes where it names them, of
+            all labels.
+        num_classes (int): Categories of the student's head.
+
+    Raises:
+        ValueError: Where they differ.
+    """
+    labels = image_labels(dataset) or []
+    check_labels(labels, num_classes)
+    classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
+    largest = max((label for of_image in labels for label in of_image), default=-1)
+    if classes is None or largest >= len(classes):
+        return
+    if len(classes) != num_classes:
+        raise ValueError(
+            f"The training set has {len(classes)} classes and the student's head has "
+            f"num_classes={num_classes}; expected the same: set the head's num_classes "
+            "or the data set's metainfo.classes."
+        )
+
+
+def check_top_k(evaluator: Evaluator, num_classes: int) -> None:
+    """No accuracy may be of more guesses than there are categories.
+
+    Args:
+        evaluator (Evaluator): A validation's metrics.
+        num_classes (int): Categories of the student's head.
+
+    Raises:
+        ValueError: For an ``Accuracy`` whose ``topk`` is larger.
+    """
+    for metric in evaluator.metrics:
+        top_k = max(metric.topk) if isinstance(metric, Accuracy) else 0
+        if top_k > num_classes:
+            raise ValueError(
+                f"The validation asks for top-{top_k} accuracy and the student's "
+                f"head has num_classes={num_classes}; expected no more guesses than "
+                "categories: set topk=(1,) of Accuracy in val_evaluator and "
+                "test_evaluator."
+            )
+
+
+def check_same_classes(training: Dataset, validation: Dataset) -> None:
+    """Both sets must number the same classes, in the same order.
+
+    Args:
+        training (Dataset): The training set.
+        validation (Dataset): The validation set; either may not name its classes.
+
+    Raises:
+        ValueError: Where a folder lacks a class, for one, and moves the others' labels.
+    """
+    ours, theirs = (
+        (getattr(dataset, "metainfo", None) or {}).get("classes")
+        for dataset in (training, validation)
+    )
+    if ours and theirs and list(ours) != list(theirs):
+        missing = [name for name in ours if name not in theirs]
+        found = f"lacks {missing[0]}" if missing else "has others or another order"
+        raise ValueError(
+            f"The training set has {len(ours)} classes and the validation set "
+            f"{len(theirs)}, which {found}; expected the same, since a label is a "
+            "place among them: mend them, or give both metainfo.classes."
+        )
+
+
+def check_batch_size(images: int, batch_size: int, drop_last: bool) -> None:
+    """No batch of one process may hold a single image.
+
+    Args:
+        images (int): Images of one process in an epoch.
+        batch_size (int): Images of one process in a batch.
+        drop_last (bool): Whether a smaller last batch is left out.
+
+    Raises:
+        ValueError: Where the preview would have nothing to compare an image with.
+    """
+    single_last = not drop_last and images % batch_size == 1
+    if batch_size == 1 or single_last:
+        which = "every batch" if batch_size == 1 else "the last batch of an epoch"
+        raise ValueError(
+            f"With {images} images and batch_size={batch_size} {which} has one image, "
+            "which the preview cannot compare with any other; expected two or more: "
+            "change batch_size or set drop_last=True in train_dataloader."
+        )
+
+
+def check_whole_batches(preprocessor: nn.Module) -> None:
+    """One sample for all images is one image's to MMPretrain's own preprocessor."""
+    if isinstance(preprocessor, RotatedViewsDataPreprocessor):
+        return
+    if getattr(preprocessor, "to_onehot", False):
+        raise ValueError(
+            "train_dataloader has an InMemoryDataset, which gives a label for each "
+            f"image of a batch in one sample, and the {type(preprocessor).__name__} "
+            "makes one-hot labels of it as of one image; expected whole batches to be "
+            "known to it: set data_preprocessor.type="
+            "'pckd_mm.RotatedViewsDataPreprocessor', with flip_prob=0 and "
+            "crop_padding=0 for images as they are."
+        )
+
+
+def check_in_memory(
+    loader: DataLoader,
+    name: str,
+    training: bool,
+    preprocessor: Optional[nn.Module] = None,
+) -> None:
+    """Whole batches need a collate function that takes them, and samples their mode.
+
+    Args:
+        loader (DataLoader): A data loader, over any data set.
+        name (str): Its name in the config, for the message.
+        training (bool): Whether it is for training.
+        preprocessor (nn.Module, optional): What prepares the batches.
+
+    Raises:
+        ValueError: For an ``InMemoryDataset`` whose settings do not go together.
+    """
+    inner = getattr(loader.dataset, "dataset", None)
+    if isinstance(inner, InMemoryDataset):
+        outer = type(loader.dataset).__name__
+        raise ValueError(
+            f"{name} has a {outer} of an InMemoryDataset, which then gives no whole "
+            f"batches; expected it outside: set {name}.dataset to an InMemoryDataset "
+            f"of the {outer}."
+        )
+    if not isinstance(loader.dataset, InMemoryDataset):
+        return
+    # MMEngine makes a partial function of it.
+    function = getattr(loader.collate_fn, "func", loader.collate_fn)
+    if function is not collate_batches:
+        function = getattr(function, "__name__", function)
+        raise ValueError(
+            f"{name} has an InMemoryDataset and the collate_fn {function}; expected "
+            f"one that takes whole batches: set {name}.collate_fn=dict("
+            "type='pckd_mm.collate_batches')."
+        )
+    if training and preprocessor is not None:
+        check_whole_batches(preprocessor)
+    if loader.dataset.test_mode is training:
+        raise ValueError(
+            f"{name} has an InMemoryDataset of a data set with test_mode="
+            f"{loader.dataset.test_mode}; expected {not training}: set "
+            f"{name}.dataset.dataset.test_mode={not training}."
+        )
+
+
+def check_wrapper(model: nn.Module) -> None:
+    """What distributes a distillation must leave its networks whole.
+
+    Args:
+        model (nn.Module): A runner's model.
+
+    Raises:
+        TypeError: For a distillation in FSDP, a DDP of each part, DeepSpeed or
+            ColossalAI.
+    """
+    if not is_model_wrapper(model):
+        return
+    # ColossalAI's has no module.
+    inner = getattr(model, "module", getattr(model, "model", None))
+    whole = isinstance(model, DistributedDataParallel)
+    by_parts = isinstance(model, MMSeparateDistributedDataParallel)
+    if isinstance(inner, SingleTeacherDistill) and (by_parts or not whole):
+        raise TypeError(
+            f"The {type(inner).__name__} is distributed by {type(model).__name__}, "
+            "which takes networks apart or copies them; expected "
+            "MMDistributedDataParallel, since whole features and weights of the one "
+            "student are recorded: leave out model_wrapper_cfg.type and strategy."
+        )
+
+
+def tell_channel_order(model: SingleTeacherDistill, dataset: Dataset) -> None:
+    """Tell a distillation in what order the channels of its images are read.
+
+    Args:
+        model (SingleTeacherDistill): Those that convert images for the teacher ask.
+        dataset (Dataset): The training set.
+
+    Raises:
+        ValueError: For images that are normalised already, which are converted wrongly.
+    """
+    inputs = getattr(model, "teacher_inputs", None)
+    if inputs is None:
+        return
+    order = channel_order(dataset)
+    if order is not None:
+        inputs.tell_channel_order(order)
+    found = pixel_transform(dataset) if inputs.converts else None
+    if found is not None:
+        raise ValueError(
+            f"The training pipeline has a {found}, and the teacher's images are "
+            "normalised otherwise than the student's; expected pixels of 0 to 255, "
+            "from which it is worked out: leave it out, and give mean and std of such "
+            "pixels to data_preprocessor."
+        )
