@@ -4,49 +4,24 @@ Heads call their layers as they like, hide them in a backbone, or have two of th
 """
 
 import copy
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pckd_mm.utils.example_inputs import example_inputs
 from pckd_mm.utils.randomness import isolated_randomness
 
 from .classifier import Classifier, ClassifierLayer, read_logits
+from .network_outputs import (
+    Calls,
+    find_reading,
+    first_run,
+    refuse_probabilities,
+    which_task,
+)
 
 __all__ = ["find_classifier"]
-
-_IMAGES = 3
-
-
-class _Calls:
-    """What the layers and modules of a network took and gave in a run."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-        self.of: Dict[str, Tuple[Tensor, Tensor]] = {}
-
-    def run(self, inputs: Tensor) -> Any:
-        self.of.clear()
-        handles = [
-            module.register_forward_hook(self._keeper(name))
-            for name, module in self.network.named_modules()
-            if name
-        ]
-        try:
-            return self.network(inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _keeper(self, name: str) -> Any:
-        def keep(module: nn.Module, inputs: tuple, output: Any) -> None:
-            if isinstance(output, Tensor):
-                first = inputs[0] if inputs else None
-                self.of[name] = first, output
-
-        return keep
 
 
 def find_classifier(
@@ -76,13 +51,13 @@ def find_classifier(
             for one with several tasks of which none is named.
     """
     network = copy.deepcopy(network).eval()
-    calls = _Calls(network)
+    calls = Calls(network)
     with isolated_randomness(), torch.no_grad():
         torch.manual_seed(0)
         _draw_where_not_finite(network)
-        inputs, output = _first_run(calls, who, input_shape)
-        task = _which_task(output, who, task)
-        reading = _reading(network, inputs, output, who, task)
+        inputs, output = first_run(calls, who, input_shape)
+        task = which_task(output, who, task)
+        reading = find_reading(network, inputs, output, who, task)
         logits = read_logits(output, reading, task)
         candidates = _candidates(network, calls, logits)
         found = []
@@ -91,7 +66,7 @@ def find_classifier(
             logits = read_logits(calls.run(inputs), reading, task)
             found.append(_layers(network, calls, candidates, logits))
         modules = _modules_of(calls, logits)
-        _refuse_probabilities(network, calls, candidates, logits, who)
+        refuse_probabilities(network, calls, candidates, logits, who)
     same = [layer.name for layer in found[0]] == [layer.name for layer in found[1]]
     if not same or any(
         abs(one.factor - other.factor) > 1e-3 * abs(other.factor)
@@ -110,89 +85,6 @@ def find_classifier(
     )
 
 
-def _first_run(
-    calls: _Calls, who: str, input_shape: Optional[Sequence[int]]
-) -> Tuple[Tensor, Any]:
-    tried = []
-    for inputs in example_inputs(calls.network, _IMAGES, input_shape):
-        try:
-            return inputs, calls.run(inputs)
-        except Exception as error:  # whatever a network says to a size it cannot take
-            reason = str(error).splitlines()[0] if str(error) else ""
-            size = " x ".join(map(str, inputs.shape[1:]))
-            tried.append(f"{size} ({type(error).__name__}: {reason[:120]})")
-    remedy = "set the model's input_shape=(channels, height, width)"
-    if who == "teacher":
-        remedy += ", and teacher_input_size where the teacher's have another size"
-    raise ValueError(
-        f"The {who} ({type(calls.network).__name__}) runs on no image of "
-        f"{'; '.join(tried)}; expected the shape of its images: {remedy}."
-    )
-
-
-def _which_task(output: Any, who: str, task: Optional[str]) -> Optional[str]:
-    if not isinstance(output, dict):
-        return None
-    if task is None and len(output) == 1:
-        return next(iter(output))
-    if task not in output:
-        raise ValueError(
-            f"The {who} has the tasks {', '.join(output)} and the algorithm task="
-            f"{task}; expected the one to distil: set the model's task to its name."
-        )
-    return task
-
-
-def _scores(network: nn.Module, inputs: Tensor, task: Optional[str]) -> List[Tensor]:
-    """The probabilities that a network predicts, where it is one of mmpretrain's."""
-    try:
-        predictions = network(inputs, mode="predict")
-        if task is not None:
-            predictions = [prediction.get(task) for prediction in predictions]
-        return [torch.stack([prediction.pred_score for prediction in predictions])]
-    except Exception:  # whatever a head says that predicts something else
-        return []
-
-
-def _reading(
-    network: nn.Module, inputs: Tensor, output: Any, who: str, task: Optional[str]
-) -> str:
-    """How the output is to be read, so that it gives what the network predicts."""
-    scores = _scores(network, inputs, task)
-    # Which of several outputs count, only predictions tell.
-    readings = ("tensor", "sum", "mean") if scores else ("tensor",)
-    for reading in readings:
-        try:
-            logits = read_logits(output, reading, task)
-            fits = isinstance(logits, Tensor) and logits.shape[:-1] == (_IMAGES,)
-        except (TypeError, RuntimeError):
-            fits = False
-        if fits and all(
-            torch.allclose(probability, score, atol=1e-4)
-            for score in scores
-            for probability in (logits.softmax(1), logits.sigmoid())
-            if score.shape == probability.shape
-            and _is_of_kind(score, probability, logits)
-        ):
-            return reading
-    found = type(output).__name__
-    if isinstance(output, Tensor):
-        found = f"a tensor of shape {tuple(output.shape)}"
-    raise ValueError(
-        f"The {who} ({type(network).__name__}) gives {found} for {_IMAGES} images, "
-        "which are no logits that it predicts by; expected one row of logits for each "
-        "image: take a network with a classifier, and of several outputs give the one "
-        "that counts."
-    )
-
-
-def _is_of_kind(score: Tensor, probability: Tensor, logits: Tensor) -> bool:
-    """Whether a score is to be compared with softmax or with sigmoid."""
-    of_softmax = torch.allclose(score.sum(1), torch.ones(len(score)).to(score))
-    sums_to_one = torch.equal(probability, logits.softmax(1))
-    return of_softmax == sums_to_one
-
-
 def _draw_where_not_finite(network: nn.Module) -> None:
     """Values for tensors that are only allocated before ``init_weights``."""
     for parameter in network.parameters():
@@ -200,7 +92,7 @@ def _draw_where_not_finite(network: nn.Module) -> None:
             parameter.normal_(std=0.02)
 
 
-def _candidates(network: nn.Module, calls: _Calls, logits: Tensor) -> List[str]:
+def _candidates(network: nn.Module, calls: Calls, logits: Tensor) -> List[str]:
     """Layers with a weight that give as many numbers an image as there are logits."""
     return [
         name
@@ -233,7 +125,7 @@ def _draw(network: nn.Module, candidates: List[str]) -> None:
 
 
 def _layers(
-    network: nn.Module, calls: _Calls, candidates: List[str], logits: Tensor
+    network: nn.Module, calls: Calls, candidates: List[str], logits: Tensor
 ) -> List[ClassifierLayer]:
     """The layers of which the logits are a sum, with their factors."""
     if not candidates:
@@ -278,7 +170,7 @@ def _describe(
     return None
 
 
-def _modules_of(calls: _Calls, logits: Tensor) -> Tuple[str, ...]:
+def _modules_of(calls: Calls, logits: Tensor) -> Tuple[str, ...]:
     """The modules whose output is the logits; inner ones end before outer ones."""
     return tuple(
         name
@@ -288,7 +180,7 @@ def _modules_of(calls: _Calls, logits: Tensor) -> Tuple[str, ...]:
 
 
 def _parts_of(
-    calls: _Calls, layers: Sequence[ClassifierLayer], modules: Sequence[str]
+    calls: Calls, layers: Sequence[ClassifierLayer], modules: Sequence[str]
 ) -> Tuple[str, ...]:
     """The modules whose output is that of one layer, and not the logits."""
     outputs = [calls.of[layer.name][1] for layer in layers]
@@ -301,23 +193,3 @@ def _parts_of(
             for other in outputs
         )
     )
-
-
-def _refuse_probabilities(
-    network: nn.Module,
-    calls: _Calls,
-    candidates: Sequence[str],
-    logits: Tensor,
-    who: str,
-) -> None:
-    """Refuse a network that ends in a softmax or sigmoid."""
-    for name in candidates:
-        output = calls.of[name][1].flatten(1)
-        ends = dict(softmax=output.softmax(1), sigmoid=output.sigmoid())
-        for kind, values in ends.items():
-            if torch.allclose(values, logits, atol=1e-6):
-                raise ValueError(
-                    f"The {who} ({type(network).__name__}) gives probabilities, the "
-                    f"{kind} of what {name} gives; expected logits, of which losses "
-                    f"make probabilities themselves: leave the {kind} out of it."
-                )
