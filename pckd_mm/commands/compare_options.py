@@ -13,7 +13,7 @@ from pckd_mm.experiments.catalogue import DATASET, folder_name
 from pckd_mm.experiments.derived import derive_runs
 from pckd_mm.experiments.engine_options import add_engine_options, check_engine_options
 from pckd_mm.experiments.inspection import INSPECTION
-from pckd_mm.experiments.plan import WORK_DIR
+from pckd_mm.experiments.request import WORK_DIR
 from pckd_mm.experiments.run import TEACHER
 from pckd_mm.experiments.sharing import SHARED
 from pckd_mm.utils.precision import add_amp_options

@@ -8,11 +8,13 @@ from .forecast import describe
 from .inspection import Inspection
 from .job import ExperimentError, Settings
 from .places import Place, find_places
-from .plan import Request, make_plan
+from .plan import make_plan
 from .planned import PlannedTable, all_jobs, all_runs
-from .run import Run, TeacherTest
+from .request import Request
+from .run import Run
 from .scheduler import Scheduler
 from .sharing import Sharing
+from .teacher_test import TeacherTest
 
 __all__ = [
     "Appendix",

@@ -10,11 +10,13 @@ from pckd_mm.utils.precision import NO_BFLOAT16
 from .executor import Executor
 from .facts import made_with_together
 from .job import ExperimentError, Job
-from .plan import Request, make_plan
+from .plan import make_plan
 from .planned import PlannedTable, all_jobs, all_runs
-from .run import Run, TeacherTest
+from .request import Request
+from .run import Run
 from .scheduler import Scheduler
 from .sharing import Sharing
+from .teacher_test import TeacherTest
 
 Appendix = Callable[[Sequence[PlannedTable]], Sequence[Picture]]
 

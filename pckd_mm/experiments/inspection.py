@@ -7,8 +7,9 @@ from typing import Dict, List, Optional, Sequence
 
 from pckd_mm.analysis.inspection import FORM, RESULT, Inspected, read_inspection
 
+from .digest import digest
 from .job import Job, Settings
-from .run import Run, digest
+from .run import Run
 
 INSPECTION = "inspection"
 

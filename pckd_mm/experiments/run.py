@@ -1,7 +1,6 @@
 """One training as a process in a folder of its own."""
 
 import functools
-import hashlib
 import json
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -14,8 +13,9 @@ from pckd_mm.analysis import Metric, metric_of, read_epoch, read_metric
 from pckd_mm.utils.checkpoint import student_beside
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.endings import networks_of
-from pckd_mm.utils.shipped import beside_configs, find_config
+from pckd_mm.utils.shipped import find_config
 
+from .digest import digest
 from .facts import made_with, precision
 from .hold_out import hold_out
 from .job import ExperimentError, Job, Settings
@@ -276,71 +276,3 @@ class Run(Job):
         note = json.loads((self.folder / "finished.json").read_text())
         left_out = (self.metric.slug, SECONDS)
         return {key: value for key, value in note.items() if key not in left_out}
-
-
-@dataclass(eq=False)
-class TeacherTest(Run):
-    """The test of a teacher's checkpoint that is there already.
-
-    Args:
-        tested (Path): The checkpoint; all others as those of :class:`Run`.
-    """
-
-    tested: Path = Path()
-    split = "test"
-    processes = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.epochs = 1
-
-    @property
-    def checkpoint(self) -> Path:
-        """Path: The checkpoint."""
-        return self.tested
-
-    @property
-    def made_from(self) -> str:
-        """str: What is tested with which config."""
-        return f"{self.tested}, tested with {self.config}"
-
-    def text(self) -> str:
-        """What ``FOLDER.py`` holds; the same text means the same test."""
-        digested = digest(str(self.tested))
-        return f"# {self}, test of {digested}\n{self.settled}"
-
-    def command(self) -> List[str]:
-        """Command line of the process, behind ``python``."""
-        command = ["-m", "pckd_mm", "test", str(self.config_file), str(self.tested)]
-        out = str(self.folder / "metrics.json")
-        return [*command, "--work-dir", str(self.folder), "--out", out]
-
-    def curve(self, metric: Optional[Metric] = None) -> Dict[int, float]:
-        """A metric in percent, as that of a single epoch."""
-        metric = metric or self.metric
-        path = self.folder / "metrics.json"
-        values = json.loads(path.read_text()) if path.is_file() else {}
-        return {1: metric.factor * values[metric.key]} if metric.key in values else {}
-
-    def precision(self) -> str:
-        """What the test computes in: no optimizer has a part in it."""
-        return "float32"
-
-    def made_with(self) -> Dict[str, Any]:
-        """What the test is made with."""
-        return {**super().made_with(), "tested": str(self.tested)}
-
-
-def digest(path: str) -> str:
-    """What tells one checkpoint from another: a hash of a file, else its name."""
-    path = beside_configs(path)
-    if not Path(path).is_file():
-        return path
-    found = Path(path).stat()
-    return _digest(path, found.st_mtime_ns, found.st_size)
-
-
-@functools.lru_cache(None)
-def _digest(path: str, changed: int, size: int) -> str:
-    """The hash of a file, read once while it stays as it is."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

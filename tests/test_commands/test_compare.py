@@ -13,7 +13,7 @@ from pckd_mm.analysis import Picture, pictures
 from pckd_mm.analysis.inspection import write_inspection
 from pckd_mm.commands import compare
 from pckd_mm.experiments import Inspection, Run, TeacherTest, comparison
-from pckd_mm.experiments.plan import WORK_DIR
+from pckd_mm.experiments.request import WORK_DIR
 from tests.builders import ROOT
 from tests.test_analysis.finished import PNG, inspected
 

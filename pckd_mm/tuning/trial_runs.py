@@ -1,0 +1,82 @@
+"""What a search varies, and the training of each of its trials."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+from pckd_mm.experiments import Request, Run, Settings
+from pckd_mm.experiments.plan import teacher_of
+
+from .space import Range
+
+__all__ = ["TrialRuns", "Tuning", "trial_runs"]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is searched, and how.
+
+    Args:
+        config (str): Path of the config.
+        ranges (Sequence[Range]): What is varied.
+        settings (Settings): What all trials share; its ``val_share`` is held out.
+        work_dir (Path): Folder of all of it.
+        count (int): Trials in all.
+        seed (int): Seed of the trainings and of the suggestions.
+        teacher (str, optional): Config or checkpoint of the teacher; None for that of
+            the config.
+        grace (int, optional): Epochs before a trial may be stopped; None for a ninth.
+        jobs (int, optional): Trials at a time; None for as many as fit.
+        retries (int): How often a trial goes on elsewhere that was lost.
+    """
+
+    config: str
+    ranges: Sequence[Range]
+    settings: Settings
+    work_dir: Path
+    count: int = 30
+    seed: int = 0
+    teacher: Optional[str] = None
+    grace: Optional[int] = None
+    jobs: Optional[int] = None
+    retries: int = 3
+
+    def __post_init__(self) -> None:
+        if not self.settings.val_share:
+            raise ValueError("Found no val_share; expected images that are held out.")
+
+
+@dataclass(frozen=True)
+class TrialRuns:
+    """Gives the training of each trial, on whichever machine.
+
+    Args:
+        tuning (Tuning): What is searched.
+        teacher (Path, optional): The teacher's checkpoint; None for the config's.
+    """
+
+    tuning: Tuning
+    teacher: Optional[Path]
+
+    def __call__(self, number: int, values: Mapping[str, Any]) -> Run:
+        """The training of a trial, from its number and its values."""
+        tuning = self.tuning
+        return Run(
+            f"trial {number}",
+            tuning.config,
+            tuning.seed,
+            tuning.work_dir / "trials" / f"{number:03d}",
+            tuning.settings,
+            self.teacher,
+            options={entry.path: values[entry.name] for entry in tuning.ranges},
+        )
+
+
+def trial_runs(tuning: Tuning) -> "tuple[TrialRuns, Optional[Run]]":
+    """What gives the trainings of trials, and the teacher's where there is one."""
+    request = Request(tuning.settings, teacher=tuning.teacher, work_dir=tuning.work_dir)
+    line = teacher_of(request, "the search", tuning.config)
+    if line is not None:
+        return TrialRuns(tuning, line.runs[0].checkpoint), line.runs[0]
+    named = tuning.teacher is not None and tuning.teacher.endswith(".pth")
+    return TrialRuns(tuning, Path(tuning.teacher) if named else None), None
