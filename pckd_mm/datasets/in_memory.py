@@ -1,43 +1,24 @@
 """Small images that stay in memory, and batches of them without work per image."""
 
-import random
-import sys
 from typing import Any, List, Optional, Union
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
 from mmengine.logging import print_log
-from mmengine.utils import ProgressBar
 from mmpretrain.structures import DataSample
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from pckd_mm.registry import DATASETS
-from pckd_mm.utils.devices import free_memory, send
-from pckd_mm.utils.printable import printable
+from pckd_mm.utils.devices import send
 from pckd_mm.utils.randomness import isolated_randomness
 
 from .file_pipeline import FilePipeline
-
-# Fewer images are read within seconds, without a progress bar.
-_MANY = 4000
-# Images between two steps of the bar, so that a log file does not fill with it.
-_STEP = 1000
-
-
-def _random_states() -> tuple:
-    _, keys, *place = np.random.get_state()
-    of_torch = torch.get_rng_state().numpy().tobytes()
-    return random.getstate(), keys.tobytes(), place, of_torch
+from .read_once import name_of, read_once, shape_of
 
 
 def _fields(names: List[str]) -> str:
     return ", ".join(names) or "no label"
-
-
-def _shape(image: Tensor) -> str:
-    return "x".join(map(str, image.shape))
 
 
 @DATASETS.register_module()
@@ -222,61 +203,21 @@ class InMemoryDataset(Dataset):
             self.dataset.full_init()
         if len(self) == 0:
             raise ValueError(
-                f"InMemoryDataset found no images in {self._name}; expected one or "
-                "more: mend its settings."
+                f"InMemoryDataset found no images in {name_of(self.dataset)}; expected "
+                "one or more: mend its settings."
             )
         with isolated_randomness():
-            self._read()
+            self._keep(*read_once(self.dataset, self.device))
             if self._of_files is not None:
                 path = self.get_data_info(0).get("img_path")
-                self._of_files.compare(self._name, self._images[0], path)
+                self._of_files.compare(name_of(self.dataset), self._images[0], path)
         print_log(
-            f"{len(self)} images of {self._name} stay in memory, "
-            f"{_shape(self._images[0])} each, {self._images.numel() / 1e6:.1f} MB.",
+            f"{len(self)} images of {name_of(self.dataset)} stay in memory, "
+            f"{shape_of(self._images[0])} each, {self._images.numel() / 1e6:.1f} MB.",
             logger="current",
         )
 
-    @property
-    def _name(self) -> str:
-        return type(self.dataset).__name__
-
-    def _read(self) -> None:
-        total, states = len(self), _random_states()
-        first, again = (self._image(0, self.dataset[0]) for _ in range(2))
-        if not torch.equal(first, again):
-            raise self._is_random()
-        self._check_random(states)
-        needed, available = total * first.numel(), free_memory(self.device)
-        if available is not None and needed > available:
-            raise ValueError(
-                f"InMemoryDataset found {total} images of {_shape(first)}, "
-                f"{needed / 1e9:.3g} GB, for {available / 1e9:.3g} GB of memory that "
-                f"are available; expected images that fit: put {self._name} into the "
-                "data loader itself, with worker processes."
-            )
-        images = torch.empty((total, *first.shape), dtype=torch.uint8)
-        samples = []
-        shows = total > _MANY and is_main_process()
-        bar = ProgressBar(total, file=sys.stderr) if shows else None
-        for index in range(total):
-            item = self.dataset[index]
-            image, sample = self._image(index, item), item["data_samples"]
-            if image.shape != first.shape:
-                path = sample.get("img_path")
-                raise ValueError(
-                    f"InMemoryDataset found image {index} of {self._name} "
-                    f"{f'({printable(path)}) ' if path else ''}to be {_shape(image)} "
-                    f"and image 0 {_shape(first)}; expected one shape: resize or crop "
-                    "them in its pipeline."
-                )
-            images[index] = image
-            samples.append(sample)
-            done = index + 1
-            if bar is not None and (done % _STEP == 0 or done == total):
-                bar.update(done - bar.completed)
-        if bar is not None:
-            bar.file.write("\n")
-        self._check_random(states)  # a pipeline may draw for some images only
+    def _keep(self, images: Tensor, samples: List[DataSample]) -> None:
         if not self.test_mode and self._have_one_label(samples):
             self._labels = torch.cat([sample.gt_label for sample in samples])
             places = [sample.get("sample_idx", i) for i, sample in enumerate(samples)]
@@ -285,23 +226,6 @@ class InMemoryDataset(Dataset):
             self._samples = samples
         self._images = images
 
-    def _image(self, index: int, item: dict) -> Tensor:
-        image = item.get("inputs")
-        if (
-            not isinstance(image, Tensor)
-            or image.dtype != torch.uint8
-            or image.ndim != 3
-        ):
-            found = "no inputs"
-            if isinstance(image, Tensor):
-                found = f"inputs of {image.dtype} and the shape {tuple(image.shape)}"
-            raise ValueError(
-                f"InMemoryDataset found {found} in image {index} of {self._name}; "
-                "expected torch.uint8 of the shape (C, H, W): end its pipeline with "
-                "PackInputs and leave normalisation to the data preprocessor."
-            )
-        return image
-
     def _have_one_label(self, samples: List[DataSample]) -> bool:
         """Whether training images have one label each, and not several or none."""
         found = [sorted(sample.keys()) for sample in samples]
@@ -309,27 +233,10 @@ class InMemoryDataset(Dataset):
         if odd is not None:
             raise ValueError(
                 f"InMemoryDataset found {_fields(found[odd])} in the data sample of "
-                f"image {odd} of {self._name} and {_fields(found[0])} in that of image "
-                "0; expected labels of all images or of none, for training: mend the "
+                f"image {odd} of {name_of(self.dataset)} and {_fields(found[0])} in "
+                "that of image 0; expected labels of all images or of none, for training: mend the "
                 "data set."
             )
         return found[0] == ["gt_label"] and all(
             sample.gt_label.numel() == 1 for sample in samples
-        )
-
-    def _check_random(self, states: tuple) -> None:
-        if _random_states() != states:
-            raise self._is_random()
-
-    def _is_random(self) -> ValueError:
-        pipeline = getattr(self.dataset, "pipeline", None)
-        steps = getattr(pipeline, "transforms", None) or ["unknown"]
-        names = ", ".join(
-            step if isinstance(step, str) else type(step).__name__ for step in steps
-        )
-        return ValueError(
-            f"InMemoryDataset found a pipeline of {self._name} that draws random "
-            f"numbers ({names}); expected one that gives an image the same way each "
-            "time, since it runs once: leave augmentation to the data preprocessor, "
-            "or put the data set into the data loader itself."
         )

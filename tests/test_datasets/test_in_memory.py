@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
-from pckd_mm.datasets import InMemoryDataset, collate_batches, in_memory
+from pckd_mm.datasets import InMemoryDataset, collate_batches, read_once
 from pckd_mm.registry import DATASETS
 from tests.builders import image_folder, run_config
 from tests.fake_device import fake_device
@@ -359,9 +359,9 @@ def test_names_other_faults(images, monkeypatch):
     with pytest.raises(ValueError, match="found no images in CustomDataset; expected"):
         kept(images, indices=0, serialize_data=False).full_init()
     # 24 x 3 x 16 x 16 = 18432 bytes.
-    monkeypatch.setattr(in_memory, "free_memory", lambda device: 18432)
+    monkeypatch.setattr(read_once, "free_memory", lambda device: 18432)
     kept(images).full_init()
-    monkeypatch.setattr(in_memory, "free_memory", lambda device: 18431)
+    monkeypatch.setattr(read_once, "free_memory", lambda device: 18431)
     message = "found 24 images of 3x16x16, 1.84e-05 GB, for 1.84e-05 GB of memory that"
     with pytest.raises(ValueError, match=message):
         kept(images).full_init()
@@ -400,13 +400,13 @@ def test_a_batch_on_a_gpu_is_a_look_up_there(images):
 def test_long_reading_shows_its_progress(images, monkeypatch, capsys):
     kept(images).full_init()
     assert "ETA" not in capsys.readouterr().err
-    monkeypatch.setattr(in_memory, "_MANY", 23)
-    monkeypatch.setattr(in_memory, "_STEP", 10)
+    monkeypatch.setattr(read_once, "_MANY", 23)
+    monkeypatch.setattr(read_once, "_STEP", 10)
     kept(images).full_init()
     shown = capsys.readouterr().err
     assert [f"] {n}/24" in shown for n in (1, 10, 20, 24)] == [False, True, True, True]
     assert "ETA" in shown
-    monkeypatch.setattr(in_memory, "is_main_process", lambda: False)
+    monkeypatch.setattr(read_once, "is_main_process", lambda: False)
     kept(images).full_init()
     assert "ETA" not in capsys.readouterr().err
 
