@@ -234,8 +234,8 @@ class InMemoryDataset(Dataset):
             raise ValueError(
                 f"InMemoryDataset found {_fields(found[odd])} in the data sample of "
                 f"image {odd} of {name_of(self.dataset)} and {_fields(found[0])} in "
-                "that of image 0; expected labels of all images or of none, for training: mend the "
-                "data set."
+                "that of image 0; expected labels of all images or of none, for "
+                "training: mend the data set."
             )
         return found[0] == ["gt_label"] and all(
             sample.gt_label.numel() == 1 for sample in samples
