@@ -108,6 +108,29 @@ def test_places_go_to_the_losses_that_ask_for_them():
     assert log["distill.loss_crd"].isfinite()
 
 
+def test_images_without_labels():
+    """The teacher says what is in them: a KL divergence, worked out by hand."""
+    settings = dict(calculate_student_loss=False, input_shape=(3, 16, 16))
+    model = pckd_mm.distill(network(4), network(8, seed=1), "kd", **settings)
+    model.train()
+    pixels, labels = images()
+    loss, log = model.losses_of(pixels)
+    assert set(log) == {"loss", "distill.loss_kd"}
+    with torch.no_grad():
+        student, teacher = (
+            (net.model(pixels) / 4).log_softmax(1)
+            for net in (model.student, model.teacher)
+        )
+    divergence = (teacher.exp() * (teacher - student)).sum(1).mean() * 4**2
+    weight = model.distiller.distill_losses["loss_kd"].loss_weight
+    torch.testing.assert_close(loss.detach(), weight * divergence)
+    # What asks for labels says so.
+    with pytest.raises(ValueError, match="label"):
+        pckd_mm.distill(network(4), network(8), input_shape=(3, 16, 16)).losses_of(
+            pixels
+        )
+
+
 @pytest.mark.parametrize("kind", ["torch", "mmpretrain", "config"])
 def test_kd_weighs_the_students_own_loss(kind):
     """0.1 times the cross-entropy, whatever the student is built from."""

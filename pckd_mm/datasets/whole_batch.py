@@ -6,7 +6,7 @@ import torch
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-__all__ = ["is_whole_batch", "one_each", "places_of"]
+__all__ = ["is_whole_batch", "one_each", "places_of", "samples_of"]
 
 
 def is_whole_batch(data_samples: Sequence[Any], one_label: bool = False) -> bool:
@@ -65,3 +65,29 @@ def places_of(data_samples: Sequence[Any]) -> Optional[Tensor]:
     if not places or any(place is None for place in places):
         return None
     return torch.cat([torch.as_tensor(place).reshape(-1) for place in places])
+
+
+def samples_of(
+    images: int, labels: Optional[Tensor] = None, places: Optional[Tensor] = None
+) -> List[DataSample]:
+    """Data samples of images whose labels are in one tensor.
+
+    Args:
+        images (int): How many there are.
+        labels (Tensor, optional): Label of each image, shape (B,), or scores of all
+            categories, shape (B, num_classes). Defaults to None, for none.
+        places (Tensor, optional): Place of each image in the training set, shape (B,).
+            Defaults to None.
+
+    Returns:
+        list[DataSample]: A sample for each image.
+    """
+    samples = [DataSample() for _ in range(images)]
+    for index, sample in enumerate(samples):
+        if labels is not None and labels.ndim > 1:
+            sample.set_gt_score(labels[index])
+        elif labels is not None:
+            sample.set_gt_label(labels[index])
+        if places is not None:
+            sample.set_metainfo(dict(sample_idx=int(places[index])))
+    return samples

@@ -14,7 +14,12 @@ from mmpretrain.models import (
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from pckd_mm.datasets.whole_batch import is_whole_batch, one_each, places_of
+from pckd_mm.datasets.whole_batch import (
+    is_whole_batch,
+    one_each,
+    places_of,
+    samples_of,
+)
 from pckd_mm.models.classifiers import PlainClassifier, keep_as_built
 from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
@@ -204,7 +209,10 @@ class MultiViewDistill(FrozenTeacherDistill):
         return super().loss(batch_inputs, data_samples)
 
     def losses_of(
-        self, images: Tensor, labels: Tensor, places: Optional[Tensor] = None
+        self,
+        images: Tensor,
+        labels: Optional[Tensor] = None,
+        places: Optional[Tensor] = None,
     ) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Compute the loss of a batch in a training loop of one's own.
 
@@ -213,23 +221,16 @@ class MultiViewDistill(FrozenTeacherDistill):
         Args:
             images (Tensor): Images as the data loader gives them, shape (B, C, H, W).
                 The data preprocessor makes their views, on its device.
-            labels (Tensor): Label of each image, shape (B,), or scores of all
-                categories, shape (B, num_classes).
+            labels (Tensor, optional): Label of each image, shape (B,), or scores of
+                all categories, shape (B, num_classes). Defaults to None, for images
+                without labels, which losses must be able to do without.
             places (Tensor, optional): Place of each image in the training set, shape
                 (B,), which CRD asks for. Defaults to None.
 
         Returns:
             tuple[Tensor, dict[str, Tensor]]: The sum of all losses, and each of them.
         """
-        samples = []
-        for index, label in enumerate(labels):
-            sample = DataSample()
-            sample = (sample.set_gt_score if labels.ndim > 1 else sample.set_gt_label)(
-                label
-            )
-            if places is not None:
-                sample.set_metainfo(dict(sample_idx=int(places[index])))
-            samples.append(sample)
+        samples = samples_of(len(images), labels, places)
         batch = dict(inputs=images, data_samples=samples)
         batch = self.data_preprocessor(batch, training=True)
         return self.parse_losses(self(**batch, mode="loss"))
