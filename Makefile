@@ -1,12 +1,22 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-det test lint clean env-lite env-full
+.PHONY: help demo demo-det test quick lint clean env-lite env-full
 
 PYTEST_ARGS ?=
+# What needs no training, and no process that imports everything anew.
+QUICK = tests/test_models/test_losses tests/test_models/test_connectors \
+	tests/test_models/test_distillers tests/test_models/test_task_modules \
+	tests/test_models/test_data_preprocessors tests/test_utils tests/test_analysis \
+	tests/test_diagnosis tests/test_starting tests/test_registry.py \
+	--ignore tests/test_utils/test_compilation.py \
+	--ignore tests/test_utils/test_processes.py \
+	--ignore tests/test_starting/test_writing.py \
+	--ignore tests/test_starting/test_writing_boxes.py
 
 help:
 	@echo "make demo      show the method at work, on a small data set and a CPU"
 	@echo "make demo-det  the same for detectors, with pictures of what they find"
 	@echo "make test      lint and all tests; PYTEST_ARGS='-k preview' goes to pytest"
+	@echo "make quick     lint and the tests that train nothing, in three minutes"
 	@echo "make lint      lint and format check alone"
 	@echo "make clean     remove caches and build leftovers; .venv, data, work_dirs stay"
 	@echo
@@ -32,6 +42,9 @@ lint: env-full
 
 test: lint
 	.venv/bin/python -m pytest -n 2 --durations=10 $(PYTEST_ARGS)
+
+quick: lint
+	.venv/bin/python -m pytest -n 2 $(QUICK) $(PYTEST_ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

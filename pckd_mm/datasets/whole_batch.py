@@ -6,7 +6,7 @@ import torch
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-__all__ = ["is_whole_batch", "one_each", "places_of", "samples_of"]
+__all__ = ["is_whole_batch", "one_each", "places_of", "require_places", "samples_of"]
 
 
 def is_whole_batch(data_samples: Sequence[Any], one_label: bool = False) -> bool:
@@ -65,6 +65,22 @@ def places_of(data_samples: Sequence[Any]) -> Optional[Tensor]:
     if not places or any(place is None for place in places):
         return None
     return torch.cat([torch.as_tensor(place).reshape(-1) for place in places])
+
+
+def require_places(data_samples: Sequence[Any]) -> Tensor:
+    """As :func:`places_of`, for losses that cannot do without.
+
+    Raises:
+        ValueError: Where a sample has none.
+    """
+    places = places_of(data_samples)
+    if places is None:
+        raise ValueError(
+            "A loss asks for sample_idx, which the data samples do not have; expected "
+            "the place of each image in the training set: leave sample_idx among the "
+            "meta_keys of PackInputs."
+        )
+    return places
 
 
 def samples_of(

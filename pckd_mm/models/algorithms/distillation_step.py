@@ -183,3 +183,10 @@ def with_gradients_for(
     if isinstance(first, Tensor):
         return {**losses, name: first + nothing}
     return {**losses, name: [first[0] + nothing, *first[1:]]}
+
+
+def weighed(losses: Dict[str, Tensor], share: float) -> Dict[str, Tensor]:
+    """Losses times a share, and what else a head reports as it is."""
+    if share == 1:
+        return losses
+    return {k: v * share if "loss" in k else v for k, v in losses.items()}

@@ -3,24 +3,16 @@
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.model import BaseModel
-from mmpretrain.models import (
-    BaseClassifier,
-    ClsHead,
-    HuggingFaceClassifier,
-    MultiLabelClsHead,
-    MultiTaskHead,
-    TimmClassifier,
-)
+from mmpretrain.models import ClsHead, MultiLabelClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from pckd_mm.datasets.whole_batch import (
     is_whole_batch,
     one_each,
-    places_of,
+    require_places,
     samples_of,
 )
-from pckd_mm.models.classifiers import PlainClassifier, keep_as_built
 from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
 from pckd_mm.models.distillers.batch_records import SAMPLE_IDX
@@ -31,6 +23,13 @@ from pckd_mm.registry import MODELS
 from pckd_mm.utils.devices import send
 from pckd_mm.utils.processes import process_count, process_scope, share_of_rows
 
+from .classifier_networks import (
+    as_classifier,
+    built_classifier,
+    check_classifier,
+    head_of,
+)
+from .distillation_step import weighed
 from .frozen_teacher_distill import FrozenTeacherDistill
 from .settings import check_augments
 from .targets import (
@@ -130,24 +129,13 @@ class MultiViewDistill(FrozenTeacherDistill):
             )
 
     def _build_network(self, who: str, model: Union[dict, nn.Module]) -> BaseModel:
-        if isinstance(model, nn.Module) and not isinstance(model, BaseModel):
-            model = PlainClassifier(model)  # such as one of torchvision
+        model = as_classifier(model)
         if who == "student":
             check_augments(model)
-        model = super()._build_network(who, model)
-        if isinstance(model, (TimmClassifier, HuggingFaceClassifier)):
-            keep_as_built(model)
-        return model
+        return built_classifier(super()._build_network(who, model))
 
     def _check_network(self, who: str, model: BaseModel) -> None:
-        of_mmpretrain = isinstance(model, BaseClassifier)
-        if not of_mmpretrain or not (model.with_head or hasattr(model, "_get_loss")):
-            raise TypeError(
-                f"The {who} is a {type(model).__name__}; expected a classifier of "
-                "mmpretrain with a head, such as ImageClassifier, TimmClassifier or "
-                "HuggingFaceClassifier, or any other network as pckd_mm."
-                "PlainClassifier."
-            )
+        check_classifier(who, model)
 
     def _find_classifier(
         self, who: str, model: BaseModel, input_shape: Optional[Sequence[int]]
@@ -158,10 +146,7 @@ class MultiViewDistill(FrozenTeacherDistill):
         return classifier
 
     def _student_head(self) -> Optional[nn.Module]:
-        head = getattr(self.student, "head", None)
-        if isinstance(head, MultiTaskHead):
-            return head.task_heads[self._classifiers[0].task]
-        return head
+        return head_of(self.student, self._classifiers[0].task)
 
     @property
     def min_images(self) -> int:
@@ -266,10 +251,10 @@ class MultiViewDistill(FrozenTeacherDistill):
             self.given_records = None
         losses, logits = self._run_student(batch_inputs, data_samples, num_views)
         with process_scope(self.distiller.across_processes):
-            losses = _weigh(losses, share_of_rows(targets.images))
+            losses = weighed(losses, share_of_rows(targets.images))
         asked = self._asked_for(lambda: difficulty(head, logits, targets, kind))
         if self.distiller.asks_for(SAMPLE_IDX):
-            places = _sample_idx(data_samples)
+            places = require_places(data_samples)
             asked["sample_idx"] = send(places, batch_inputs.device)
         self.distiller.record_batch(targets.labels, num_views, **asked)
         return losses
@@ -309,21 +294,3 @@ class MultiViewDistill(FrozenTeacherDistill):
                 return (head or student)._get_loss(taken, data_samples), logits
         # A head with a loss of its own computes it from features.
         return head.loss(upright_view(feats, num_views), data_samples), logits
-
-
-def _weigh(losses: Dict[str, Tensor], share: float) -> Dict[str, Tensor]:
-    """Losses times a share, and what else a head reports as it is."""
-    if share == 1:
-        return losses
-    return {k: v * share if "loss" in k else v for k, v in losses.items()}
-
-
-def _sample_idx(data_samples: List[DataSample]) -> Tensor:
-    places = places_of(data_samples)
-    if places is None:
-        raise ValueError(
-            "A loss asks for sample_idx, which the data samples do not have; expected "
-            "the place of each image in the training set: leave sample_idx among the "
-            "meta_keys of PackInputs."
-        )
-    return places

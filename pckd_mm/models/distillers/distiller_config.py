@@ -72,6 +72,17 @@ def map_settings(
     return {name: replace(name, cfg) for name, cfg in connectors.items()}
 
 
+def used_mappings(
+    losses: Optional[Dict[str, Any]], mappings: Optional[Dict[str, dict]]
+) -> Dict[str, dict]:
+    """The mappings of losses that are not left out by None."""
+    return {
+        name: mapping
+        for name, mapping in (mappings or {}).items()
+        if (losses or {}).get(name, mapping) is not None
+    }
+
+
 def used_connectors(distiller: dict) -> Dict[str, Config]:
     """Connectors that a loss takes a record through.
 
@@ -84,11 +95,12 @@ def used_connectors(distiller: dict) -> Dict[str, Config]:
     Returns:
         dict[str, dict]: Their configs.
     """
-    losses = distiller.get("distill_losses") or {}
+    mappings = used_mappings(
+        distiller.get("distill_losses"), distiller.get("loss_forward_mappings")
+    )
     used = {
         record.get("connector")
-        for loss, mapping in (distiller.get("loss_forward_mappings") or {}).items()
-        if losses.get(loss, mapping) is not None
+        for mapping in mappings.values()
         for record in mapping.values()
     }
     connectors = distiller.get("connectors") or {}

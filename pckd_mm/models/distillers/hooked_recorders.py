@@ -62,3 +62,23 @@ class HookedRecorders:
                 f"expected the name of a {kind}{hint}."
             )
         return [known[recorder.source]]
+
+    def require_call(self, recorder: str, record_idx: int) -> None:
+        """Refuse a record of a call that did not happen in this step.
+
+        Args:
+            recorder (str): Name of the recorder.
+            record_idx (int): Which call of its source.
+
+        Raises:
+            RuntimeError: Names the source that was not called so often.
+        """
+        found = self.manager.get_recorder(recorder)
+        calls = len(found.data_buffer)
+        if record_idx >= calls:
+            raise RuntimeError(
+                f"The {self.who} recorder {recorder} asks for call {record_idx + 1} of "
+                f"{found.source!r}, which was called {calls} times in this step; "
+                "expected a source that the forward pass calls: change its source or "
+                "record_idx."
+            )
