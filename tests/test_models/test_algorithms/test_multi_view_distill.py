@@ -15,8 +15,9 @@ from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
 
+from pckd_mm.datasets.whole_batch import require_places
 from pckd_mm.models.algorithms.distillation_step import training_progress
-from pckd_mm.models.algorithms.multi_view_distill import _sample_idx, upright_view
+from pckd_mm.models.algorithms.multi_view_distill import upright_view
 from pckd_mm.registry import MODELS
 from tests.builders import batch, build_pckd, classifier, method, pckd_config
 
@@ -187,7 +188,7 @@ def test_places_come_with_each_image_or_with_the_batch(num_places):
     ]
     if num_places == 5:
         samples = [DataSample(metainfo=dict(sample_idx=int(p))) for p in places]
-    assert _sample_idx(samples).tolist() == [4, 1, 9, 0, 7]
+    assert require_places(samples).tolist() == [4, 1, 9, 0, 7]
 
 
 def test_the_teacher_runs_in_inference_mode(model):
