@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-det test quick lint clean env-lite env-full
+.PHONY: help demo demo-det docs test quick lint clean env-lite env-full
 
 PYTEST_ARGS ?=
 # What needs no training, and no process that imports everything anew.
@@ -15,13 +15,14 @@ QUICK = tests/test_models/test_losses tests/test_models/test_connectors \
 help:
 	@echo "make demo      show the method at work, on a small data set and a CPU"
 	@echo "make demo-det  the same for detectors, with pictures of what they find"
+	@echo "make docs      write the documentation as a site into build/site"
 	@echo "make test      lint and all tests; PYTEST_ARGS='-k preview' goes to pytest"
 	@echo "make quick     lint and the tests that train nothing, in three minutes"
 	@echo "make lint      lint and format check alone"
 	@echo "make clean     remove caches and build leftovers; .venv, data, work_dirs stay"
 	@echo
 	@echo "The first run makes .venv (see tools/dev/setup_env.sh), later ones reuse it;"
-	@echo "demo-det, test and lint compile mmcv once, which takes some minutes."
+	@echo "demo-det, docs, test and lint compile mmcv once, which takes some minutes."
 
 # The script itself knows whether there is anything to install.
 env-lite:
@@ -35,6 +36,10 @@ demo: env-lite
 
 demo-det: env-full
 	.venv/bin/python tools/demo_det.py
+
+docs: env-full
+	.venv/bin/python -m sphinx -b html -E -W --keep-going -q docs build/site
+	@echo "The site is there: build/site/index.html"
 
 lint: env-full
 	.venv/bin/python -m ruff check .

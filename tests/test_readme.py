@@ -1,8 +1,9 @@
-"""Every command of the README runs, on little data."""
+"""README and tutorials: every command runs, on little data, and every program."""
 
 import os
 import pickle
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -15,10 +16,25 @@ import torch
 from mmdet.datasets import VOCDataset
 
 from pckd_mm.models import CIFARResNet
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
 from tests.boxes import write_voc
 from tests.builders import ROOT, image_folder
 from tests.preloaded import Preloaded
 
+# In the order in which they are read: a page builds on what those before it made.
+PAGES = [
+    "README.md",
+    "docs/install.md",
+    "docs/configs.md",
+    *(
+        f"docs/tutorials/{name}.md"
+        for name in (
+            *("first_student", "own_photos", "own_detector", "own_networks"),
+            *("from_python", "reproduce", "voc", "cluster"),
+        )
+    ),
+]
 # What an installation writes as the command.
 COMMAND = "import sys\nfrom pckd_mm.commands import main\n\nsys.exit(main())\n"
 # Each key as far as the config of the command has it.
@@ -80,10 +96,37 @@ sys.meta_path.insert(0, Finder())
 """
 
 
+def blocks(language: str, page: str) -> list:
+    """What a page has in this language."""
+    text = (ROOT / page).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
 def shell_commands() -> list:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    lines = "".join(blocks).splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+    """The commands of all pages; those that several have are there once."""
+    lines = "".join(block for page in PAGES for block in blocks("sh", page))
+    commands = [x for x in lines.splitlines() if x and not x.startswith("#")]
+    return list(dict.fromkeys(commands))
+
+
+def test_every_tutorial_is_among_the_pages():
+    tutorials = (ROOT / "docs" / "tutorials").glob("*.md")
+    found = {str(path.relative_to(ROOT)) for path in tutorials}
+    assert found == {page for page in PAGES if "tutorials/" in page}
+
+
+def test_the_readme_is_a_page():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_address_is_the_projects():
+    conf = runpy.run_path(str(ROOT / "docs" / "conf.py"))
+    for line in shell_commands():
+        if line.startswith(("git clone", "pip install")):
+            assert conf["repository"] in line or "REPOSITORY" in line
+    readme = "".join(blocks("sh", "README.md"))
+    assert f"git clone {conf['repository']} pckd\n" in readme
+    assert f'git+{conf["repository"]}"' in readme
 
 
 def is_run(line: str) -> bool:
@@ -193,7 +236,7 @@ def shortened(command: str) -> str:
     return f"{command}{option} {' '.join(settings)}"
 
 
-def test_every_command_runs_in_the_readmes_order(sandbox):
+def test_every_command_runs_in_the_pages_order(sandbox):
     """The first of each tool in a Python of its own, others forked from one."""
     environment = {
         **os.environ,
@@ -204,7 +247,7 @@ def test_every_command_runs_in_the_readmes_order(sandbox):
         "OMP_NUM_THREADS": "1",
     }
     commands = [line for line in shell_commands() if is_run(line)]
-    assert len(commands) >= 15
+    assert len(commands) >= 41
     preloaded = Preloaded(sandbox, environment)
     started = set()
     for line in commands:
@@ -257,9 +300,7 @@ def check_slurm(line: str, sandbox: Path, environment: dict) -> None:
 
 
 def test_the_program_of_ones_own(tmp_path):
-    text = (ROOT / "README.md").read_text()
-    section = text.partition("## In a program of your own")[2]
-    program = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    (program,) = blocks("python", "docs/tutorials/from_python.md")
     assert len(program.splitlines()) <= 25
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -270,3 +311,43 @@ def test_the_program_of_ones_own(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "student.pth").is_file()
+
+
+def test_configs_on_top_of_ours(tmp_path):
+    configs = blocks("python", "docs/configs.md")
+    assert len(configs) == 2
+    for number, text in enumerate(configs):
+        path = tmp_path / f"my_config_{number}.py"
+        path.write_text(text)
+        cfg = load_config(str(path))
+        assert cfg.train_cfg.max_epochs == 120
+        assert cfg.model.type == "pckd_mm.MultiViewDistill"
+
+
+def test_a_distillation_as_a_config(tmp_path):
+    (text,) = blocks("python", "docs/tutorials/own_networks.md")
+    network = load_config("vanilla/cifar100_resnet8_6e").model
+    torch.save(MODELS.build(network).state_dict(), tmp_path / "teacher.pth")
+    text = text.replace("teacher.pth", str(tmp_path / "teacher.pth"))
+    names = {"student": network.to_dict(), "teacher": network.to_dict()}
+    exec(text, names)
+    model = MODELS.build(names["model"])
+    model.init_weights()
+    images = torch.randn(4, 3, 32, 32)
+    _, each = model.losses_of(images, torch.arange(4))
+    assert "distill.loss_kd" in each
+    # Teacher and student are alike in all but their weights.
+    assert each["distill.loss_kd"].item() > 0
+
+
+def test_a_detector_from_ones_own_config(tmp_path):
+    (text,) = blocks("python", "docs/tutorials/own_detector.md")
+    for name, config in (("student", "r50"), ("teacher", "r101")):
+        base = ROOT / "configs" / "vanilla" / f"voc_frcnn_{config}.py"
+        (tmp_path / f"my_{name}.py").write_text(f'_base_ = "{base}"\n')
+    path = tmp_path / "my_config.py"
+    path.write_text(text.replace("PATH", str(ROOT)))
+    cfg = load_config(str(path))
+    assert cfg.model.type == "pckd_mm.RoIDistill"
+    assert cfg.model.architecture.backbone.depth == 50
+    assert "loss_cc" in cfg.model.distiller.distill_losses

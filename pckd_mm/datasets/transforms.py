@@ -48,8 +48,9 @@ class RandomResizedCropViews(RandomResizedCrop):
             results (dict): ``img``, shape (H, W, C).
 
         Returns:
-            dict: The same with the stacked crops as ``img``, shape (num_views, C,
-            *scale), and ``img_shape``, the height and width of a crop.
+            dict: The same with the stacked crops as ``img``, shape
+            ``(num_views, C, *scale)``, and ``img_shape``, the height and width of a
+            crop.
         """
         image, crops = results["img"], []
         for _ in range(self.num_views):

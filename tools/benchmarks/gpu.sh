@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# Fill the dashes of README.md, docs/speed.md and docs/results.md on a machine with a GPU:
+# Fill the dashes of docs/speed.md and docs/results.md on a machine with a GPU:
 #
 #   tools/benchmarks/gpu.sh                     # all parts, those worth most first
 #   tools/benchmarks/gpu.sh graphs detector     # some of them, by name

@@ -4,7 +4,7 @@
 # constraints.txt. Where nothing has changed since the last time it does nothing.
 #
 #   tools/dev/setup_env.sh lite    classification and the demo; compiles nothing
-#   tools/dev/setup_env.sh full    detection, tests and lint too; compiles mmcv once
+#   tools/dev/setup_env.sh full    detection, tests, lint, site; compiles mmcv once
 #
 # Environment variables:
 #   PYTHON          interpreter to start from, 3.10 to 3.12 [the first one on PATH]
@@ -281,7 +281,7 @@ install_all() {
     else
         step "build tools" pip_install ninja psutil
         install_compiled_mmcv "$level"
-        extras=demo,detection,export,scale,tests,trackers,zoo
+        extras=demo,detection,docs,export,scale,tests,trackers,zoo
         imports="mmcv.ops, mmdet"
     fi
     step "pckd_mm[$extras]" pip_install --no-build-isolation -e ".[$extras]"

@@ -96,7 +96,7 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
             root / "docs" / "results.md": tables.results(),
             root / "docs" / "standing.md": standing.parts(root),
             root / "docs" / "speed.md": speed.speed(),
-            root / "README.md": {**tables.readme(), **speed.readme()},
+            root / "README.md": tables.readme(),
         }
         before = {page: page.read_text(encoding="utf-8") for page in parts}
         after = {page: fill(text, parts[page]) for page, text in before.items()}

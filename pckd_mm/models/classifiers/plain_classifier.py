@@ -20,9 +20,9 @@ class PlainClassifier(TimmClassifier):
     here loads in torchvision.
 
     Args:
-        model (str | nn.Module): The network, or what makes it, by its name: ``model=
-        "torchvision.models.resnet18"``. It takes images and gives logits, shape (N, C),
-            alone or as the attribute ``logits`` of what it gives.
+        model (str | nn.Module): The network, or what makes it, by its name:
+            ``model="torchvision.models.resnet18"``. It takes images and gives logits,
+            shape (N, C), alone or as the attribute ``logits`` of what it gives.
         loss (dict | nn.Module): The loss. Defaults to the cross-entropy.
         train_cfg (dict, optional): ``augments``, as for :class:`mmpretrain.models.
             ImageClassifier`. Defaults to None.

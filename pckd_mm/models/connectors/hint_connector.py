@@ -65,9 +65,9 @@ class HintConnector(BaseConnector):
         """Map features.
 
         Args:
-            feature (Tensor): Features of the student, shape (B, *in_shape).
+            feature (Tensor): Features of the student, shape ``(B, *in_shape)``.
 
         Returns:
-            Tensor: Features, shape (B, *out_shape).
+            Tensor: Features, shape ``(B, *out_shape)``.
         """
         return self.regressor(feature)

@@ -245,7 +245,7 @@ class TeacherInputs(nn.Module):
                 where they are padded, at the right and below. Defaults to None.
 
         Returns:
-            Tensor: Of the same dtype, shape (N, C, *size).
+            Tensor: Of the same dtype, shape ``(N, C, *size)``.
 
         Raises:
             ValueError: Where the order of channels cannot be told.

@@ -65,17 +65,16 @@ class SpeedTables:
         """Record what was added."""
         self.path.write_text(json.dumps(self.parts, indent=2) + "\n", "utf-8")
 
-    def _steps(self, with_source: bool) -> str:
-        source = ["device", "commit"] if with_source else []
-        lines = [["pair", "images", "options", *(x[0] for x in STEP), *source]]
+    def _steps(self) -> str:
+        titles = [title for title, *_ in STEP]
+        lines = [["pair", "images", "options", *titles, "device", "commit"]]
         for part in self.parts.values():
             if "pair" not in part:
                 continue
             found = _of_step(part["result"] or {})
             cells = [part["pair"], part["images"], part["options"]]
             cells += _cells(found, STEP)
-            if with_source:
-                cells += [found.get("device", "-"), (found.get("commit") or "-")[:7]]
+            cells += [found.get("device", "-"), (found.get("commit") or "-")[:7]]
             lines.append(cells)
         return format_table(lines)
 
@@ -85,14 +84,10 @@ class SpeedTables:
         lines = [[title for title, *_ in CONTRAST]]
         return format_table([*lines, *(_cells(row, CONTRAST) for row in rows)])
 
-    def readme(self) -> Dict[str, str]:
-        """Generated part of README.md."""
-        return {"speed-gpu": self._steps(with_source=False)}
-
     def speed(self) -> Dict[str, str]:
         """Generated parts of docs/speed.md."""
         return {
-            "speed-gpu": self._steps(with_source=True),
+            "speed-gpu": self._steps(),
             "contrast-gpu": self._contrast(),
         }
 
