@@ -80,7 +80,7 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
     "hrnet": _kind("hrnet/faster-rcnn_hrnetv2p-w18-1x_coco.py"),
     "htc": _kind("htc/htc_r50_fpn_1x_coco.py"),
     "instaboost": _kind("instaboost/mask-rcnn_r50_fpn_instaboost-4x_coco.py"),
-    "lad": _kind("lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py"),
+    "lad": _kind("lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py", teacher_ckpt=None),
     "legacy_1.x": _kind("legacy_1.x/faster-rcnn_r50_fpn_1x_coco_v1.py"),
     "libra_rcnn": _kind("libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py"),
     "lvis": _kind("lvis/mask-rcnn_r50_fpn_sample1e-3_ms-1x_lvis-v1.py"),
