@@ -11,8 +11,7 @@ from pckd_mm.models.classifiers import PlainClassifier
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.dependencies import has_detection
-from pckd_mm.utils.methods import NetworkKind, load_method, with_loss
+from pckd_mm.utils.methods import load_method, network_kind, with_loss
 from pckd_mm.utils.setting_names import setting_name
 
 __all__ = ["distill"]
@@ -73,7 +72,7 @@ def distill(
     """
     architecture = _named(student, pretrained=False)["model"]
     named = _named(teacher, pretrained=teacher_ckpt is None)
-    cfg = load_method(method, _kind(architecture))
+    cfg = load_method(method, network_kind(architecture))
     for option, value in (options or {}).items():
         try:
             name = setting_name(option, cfg.model.distiller.distill_losses)
@@ -115,21 +114,6 @@ def _named(network: Network, pretrained: bool) -> Dict[str, Any]:
     if cfg.get("data_preprocessor"):
         model.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
     return dict(found, model=model)
-
-
-def _kind(network: Union[dict, nn.Module]) -> NetworkKind:
-    if not has_detection():
-        return NetworkKind.CLASSIFIER
-    from mmdet.models import BaseDetector, TwoStageDetector
-
-    kind = type(network)
-    if isinstance(network, dict):
-        kind = network.get("type")
-        kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(kind, type) and issubclass(kind, BaseDetector)):
-        return NetworkKind.CLASSIFIER
-    is_of_two = issubclass(kind, TwoStageDetector)
-    return NetworkKind.TWO_STAGES if is_of_two else NetworkKind.ONE_STAGE
 
 
 def _with_loss(

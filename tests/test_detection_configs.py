@@ -2,23 +2,48 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
+from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
 from tests.builders import CONFIGS, ROOT, scenes
 
 RUNS = sorted(
     path.relative_to(CONFIGS).as_posix()
-    for pattern in ("*/voc_*.py", "*/digit_scenes_*.py")
+    for pattern in ("*/voc_*.py", "*/coco_*.py", "*/digit_scenes_*.py")
     for path in CONFIGS.glob(pattern)
 )
 METHODS = ("kd", "pckd", "pckd_fpn")
 PAIRS = {"r101_r50": ("r101", "r50"), "r101_r18": ("r101", "r18")}
 PAIRS["r50_mobilenetv2"] = ("r50", "mobilenetv2")
 DISTILLED = [path for path in RUNS if not path.startswith("vanilla/")]
+# Detectors of one stage and of masks, with their teachers and students.
+ONE_STAGE = dict(
+    voc_retinanet=("r101", "r50"),
+    voc_fcos=("r101", "r50"),
+    voc_gfl=("r101", "r50"),
+    voc_rtmdet=("m", "s"),
+    voc_yolox=("m", "s"),
+    coco_gfl=("r101", "r50"),
+    coco_rtmdet=("m", "s"),
+)
+# By networks of mmdet's zoo.
+COCO = dict(
+    coco_frcnn_r101_r50="faster_rcnn/faster-rcnn_r101_fpn_2x_coco",
+    coco_mask_rcnn_r101_r50="mask_rcnn/mask-rcnn_r101_fpn_2x_coco",
+    coco_gfl_r101_r50="gfl/gfl_r101_fpn_ms-2x_coco",
+    coco_rtmdet_m_s="rtmdet/rtmdet_m_8xb32-300e_coco",
+)
+CLASSES = dict(voc=20, coco=80, digit=10)
+# The teacher's and the student's classifiers have other widths.
+NO_ALIGNMENT = ("rtmdet_m_s", "yolox_m_s")
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +57,10 @@ def build(cfg: Config):
     model = cfg.model
     if "architecture" in model:
         model.teacher_ckpt = None
-        model.teacher = Config.fromfile(model.teacher_config).model
-        for part in (model.teacher, model.teacher.backbone):
-            part.init_cfg = None  # nothing is downloaded
-    model.get("architecture", model).backbone.init_cfg = None
+        model.teacher = load_config(model.teacher_config).model
+    for part in (model.get("architecture", model), model.get("teacher")):
+        if part is not None:
+            part.init_cfg = part.backbone.init_cfg = None  # nothing is downloaded
     with DefaultScope.overwrite_default_scope("mmdet"):
         model = MODELS.build(model)
         model.init_weights()
@@ -48,16 +73,35 @@ def test_all_pairs_are_there():
     expected |= {f"vanilla/voc_frcnn_{network}.py" for network in networks}
     expected |= {f"{method}/voc_cascade_r101_r50.py" for method in ("kd", "pckd")}
     expected |= {f"vanilla/voc_cascade_{network}.py" for network in ("r50", "r101")}
-    assert expected == {path for path in RUNS if "voc_" in path}
+    for name, pair in ONE_STAGE.items():
+        expected |= {f"{m}/{name}_{'_'.join(pair)}.py" for m in ("kd", "pckd")}
+        alone = pair[1:] if name.startswith("coco_") else pair
+        expected |= {f"vanilla/{name}_{network}.py" for network in alone}
+    for name in ("coco_frcnn", "coco_mask_rcnn"):
+        expected |= {f"{method}/{name}_r101_r50.py" for method in ("kd", "pckd")}
+        expected |= {f"vanilla/{name}_r50.py"}
+    assert expected == {path for path in RUNS if "digit_scenes" not in path}
+
+
+def batch(boxes, name: str) -> dict:
+    data = scenes(boxes, CLASSES[name.split("_")[0]], size=64)
+    for sample in data["data_samples"]:
+        if "mask_rcnn" in name:
+            masks = np.zeros((len(sample.gt_instances), 64, 64), np.uint8)
+            masks[:, 10:40, 10:40] = 1
+            sample.gt_instances.masks = BitmapMasks(masks, 64, 64)
+        sample.set_metainfo(dict(scale_factor=(1.0, 1.0)))
+    return data
 
 
 @pytest.mark.parametrize("path", RUNS)
 def test_config_trains_and_tests(path):
     cfg = Config.fromfile(CONFIGS / path)
     model = build(cfg)
-    classes = 10 if "digit_scenes" in path else 20
+    # YOLOX changes the size of images by it.
+    MessageHub.get_current_instance().update_info("iter", 0)
     boxes = [[[2, 2, 30, 45], [35, 20, 60, 60]], [[10, 10, 50, 55]]]
-    data = scenes(boxes, classes, size=64)
+    data = batch(boxes, path.split("/")[1])
     processed = model.data_preprocessor(data, True)
     total, log = model.parse_losses(model(**processed, mode="loss"))
     total.backward()
@@ -70,14 +114,14 @@ def test_config_trains_and_tests(path):
         expected = {"distill.loss_kd"}
     if path.startswith("pckd"):
         expected |= {f"distill.loss_{name}" for name in ("cc", "ca", "fa")}
+    if path.removesuffix(".py").endswith(NO_ALIGNMENT):
+        expected -= {"distill.loss_ca"}
     if path.startswith("pckd_fpn"):
         expected |= {f"distill.loss_pkd_{level}" for level in range(4)}
     assert terms == expected
 
     model.eval()
-    data = scenes(boxes, classes, size=64)
-    for sample in data["data_samples"]:
-        sample.set_metainfo(dict(scale_factor=(1.0, 1.0)))
+    data = batch(boxes, path.split("/")[1])
     with torch.no_grad():
         predictions = model(**model.data_preprocessor(data, False), mode="predict")
     assert [p.pred_instances.bboxes.shape[1] for p in predictions] == [4, 4]
@@ -96,13 +140,23 @@ def test_only_the_model_and_its_hooks_differ_from_the_student_alone(path):
     assert cfg == alone
 
 
-@pytest.mark.parametrize("path", DISTILLED)
+@pytest.mark.parametrize("path", [path for path in DISTILLED if "/coco_" not in path])
 def test_teacher_is_a_run_of_ours(path):
     model = Config.fromfile(CONFIGS / path).model
     assert os.path.isfile(model.teacher_config)
     epochs = Config.fromfile(model.teacher_config).train_cfg.max_epochs
     name = model.teacher_config.removeprefix("configs/").removesuffix(".py")
     assert model.teacher_ckpt == f"work_dirs/{name}/epoch_{epochs}.pth"
+    assert "teacher" not in model
+
+
+@pytest.mark.parametrize("method", ["kd", "pckd"])
+@pytest.mark.parametrize("name", COCO)
+def test_teacher_of_coco_is_of_mmdets_zoo(name, method):
+    model = Config.fromfile(CONFIGS / method / f"{name}.py").model
+    assert model.teacher_config == f"mmdet::{COCO[name]}.py"
+    zoo = get_config(model.teacher_config, pretrained=True)
+    assert model.teacher_ckpt == zoo.model_path
     assert "teacher" not in model
 
 

@@ -15,8 +15,11 @@ their files hold, so that an image never moves to the other part. Files that can
 read are named.
 
 Networks are those of MMPretrain's zoo, with their weights on ImageNet where these can
-be had; for boxes two-stage detectors of MMDetection's zoo, with their weights on COCO;
-or the models of configs, by their paths.
+be had; for boxes detectors of MMDetection's zoo, with their weights on COCO; or the
+models of configs, by their paths. Both detectors are of two stages (Faster R-CNN), or
+both of one (RetinaNet, GFL, RTMDet, YOLOX):
+
+  pckd init --data street/ --teacher rtmdet_m --student rtmdet_s
 """
 
 import argparse
@@ -130,6 +133,7 @@ def _write(args: argparse.Namespace) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     classes, pretrained = len(found.classes), not args.from_scratch
     teacher, student = (kind.find(name, classes, pretrained) for name in names)
+    kind.check(student, teacher)
     if pretrained:
         for name, network in zip(names, (teacher, student), strict=True):
             # One of a config begins as that says.
@@ -137,7 +141,7 @@ def _write(args: argparse.Namespace) -> int:
                 print(_why_random(network))
     _tell_widths(student, teacher)
     plan = plan_for(
-        kind.recipe,
+        kind.recipe(student),
         found.images_of("train"),
         args.size or found.size(),
         student.weights is not None,

@@ -1,4 +1,4 @@
-"""Networks by the names that people say: two-stage detectors of MMDetection's zoo."""
+"""Networks by the names that people say: detectors of MMDetection's zoo."""
 
 import copy
 import functools
@@ -8,23 +8,28 @@ from typing import Any, Dict, List
 
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.methods import NetworkKind, network_kind
 from pckd_mm.utils.shipped import find_config
 
 from .networks import Named, can_be_had, no_network
 
-__all__ = ["find_detector"]
+__all__ = ["check_detectors", "find_detector"]
+
+# Pixels that the last level of most detectors has at least for one of its places.
+_STRIDE = 32
 
 
 def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
-    """Find a two-stage detector, and fit its heads to a number of classes.
+    """Find a detector of one stage or two, and fit its heads to a number of classes.
 
     Args:
         name (str): A model of MMDetection's zoo, such as
             ``faster-rcnn_r50_fpn_1x_coco``, the beginning of its name, such as
-            ``faster-rcnn_r50_fpn``, or the path of a config.
+            ``retinanet_r50_fpn`` or ``rtmdet_s``, or the path of a config.
         classes (int): Number of categories.
         pretrained (bool): Whether to begin with the weights of the zoo, where they can
             be reached now. Defaults to True.
@@ -34,8 +39,8 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
         all of it is trained; that of a config begins as the config says.
 
     Raises:
-        ValueError: Where there is none of that name, and for networks that PCKD has no
-            regions of interest of.
+        ValueError: Where there is none of that name, and for networks without regions
+            or places that PCKD could compare.
     """
     if name.endswith(".py"):
         cfg, full, weights = load_config(find_config(name)), Path(name).stem, None
@@ -45,6 +50,7 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
     else:
         full, config, weights = _of_zoo(name)
         model = load_config(config).model.to_dict()
+        _take_images_as_they_are(model)
     address = weights
     _set_classes(model, classes)
     if can_be_had(weights, pretrained):
@@ -121,21 +127,59 @@ def _begin_at_random(model: Dict[str, Any]) -> None:
             backbone[name] = value
 
 
-def _check(name: str, model: Dict[str, Any]) -> None:
-    """Refuse what RoIDistill has no regions of."""
-    from pckd_mm.models.algorithms.roi_networks import check_detector
+def _take_images_as_they_are(model: Dict[str, Any]) -> None:
+    """Leave the size of images to the data, but for what the levels need."""
+    preprocessor = model.setdefault("data_preprocessor", {})
+    preprocessor.pop("batch_augments", None)
+    preprocessor.setdefault("pad_size_divisor", _STRIDE)
 
+
+def _build(model: Dict[str, Any]) -> nn.Module:
+    """Build a network without weights to fetch."""
     plain = ConfigDict(copy.deepcopy(model))  # mmdet reads attributes
     for part in (plain, plain.get("backbone", {})):
-        part.pop("init_cfg", None)  # nothing is fetched here
+        part.pop("init_cfg", None)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        return MODELS.build(plain)
+
+
+def _check(name: str, model: Dict[str, Any]) -> None:
+    """Refuse what has no regions and no places to compare."""
+    from pckd_mm.models.algorithms import dense_networks, roi_networks
+
     try:
-        with DefaultScope.overwrite_default_scope("mmdet"):
-            network = MODELS.build(plain)
-        check_detector(f"network {name}", network, is_student=True)
+        network = _build(model)
+        is_of_one = network_kind(network) is NetworkKind.ONE_STAGE
+        of_kind = dense_networks if is_of_one else roi_networks
+        of_kind.check_detector(f"network {name}", network, is_student=True)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{name} cannot be distilled here. {error}") from error
-    if network.roi_head.with_mask:
+    if network.with_mask or hasattr(getattr(network, "bbox_head", None), "mask_head"):
         raise ValueError(
             f"{name} finds masks, which the data here are not read with; expected a "
             "detector of boxes, such as faster-rcnn_r50_fpn_1x_coco."
         )
+
+
+def check_detectors(student: Named, teacher: Named) -> None:
+    """Refuse a pair that has no regions or places in common.
+
+    Args:
+        student (Named): The student, as :func:`find_detector` gives it.
+        teacher (Named): The teacher likewise.
+
+    Raises:
+        ValueError: Says what differs.
+    """
+    from pckd_mm.models.algorithms.dense_networks import check_pair
+
+    kinds = [network_kind(ConfigDict(each.model)) for each in (student, teacher)]
+    if kinds[0] is not kinds[1]:
+        raise ValueError(
+            f"The student {student.name} is one of the {kinds[0].value} and the "
+            f"teacher {teacher.name} one of the {kinds[1].value}; expected two of one "
+            "kind, since they are compared by what they classify: take a teacher of "
+            "the student's kind."
+        )
+    if kinds[0] is NetworkKind.ONE_STAGE:
+        check_pair(_build(student.model), _build(teacher.model))

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Callable
 
+from pckd_mm.utils.methods import NetworkKind, network_kind
+
 from .found import Found
 from .networks import Named, find_classifier
-from .schedules import CLASSIFIERS, DETECTORS, Recipe
+from .schedules import CLASSIFIERS, DETECTORS, ONE_STAGE_DETECTORS, Recipe
 
 __all__ = ["Kind", "kind_of"]
 
@@ -19,13 +21,15 @@ class Kind:
         student (str): The student likewise.
         find (Callable): Finds a network by its name, see
             :func:`~pckd_mm.starting.networks.find_classifier`.
-        recipe (Recipe): How it is trained.
+        check (Callable): Refuses a student and a teacher that do not go together.
+        recipe (Callable): How a student is trained.
     """
 
     teacher: str
     student: str
     find: Callable[[str, int, bool], Named]
-    recipe: Recipe
+    check: Callable[[Named, Named], None]
+    recipe: Callable[[Named], Recipe]
 
 
 def _find_detector(name: str, classes: int, pretrained: bool) -> Named:
@@ -34,13 +38,31 @@ def _find_detector(name: str, classes: int, pretrained: bool) -> Named:
     return find_detector(name, classes, pretrained)
 
 
+def _check_detectors(student: Named, teacher: Named) -> None:
+    from .detectors import check_detectors
+
+    check_detectors(student, teacher)
+
+
+def _recipe_of_detector(student: Named) -> Recipe:
+    of_one_stage = network_kind(student.model) is NetworkKind.ONE_STAGE
+    return ONE_STAGE_DETECTORS if of_one_stage else DETECTORS
+
+
 _KINDS = {
-    "classifiers": Kind("resnet34", "mobilenet_v2", find_classifier, CLASSIFIERS),
+    "classifiers": Kind(
+        "resnet34",
+        "mobilenet_v2",
+        find_classifier,
+        lambda student, teacher: None,
+        lambda student: CLASSIFIERS,
+    ),
     "detectors": Kind(
         "faster-rcnn_r101_fpn",
         "faster-rcnn_r50_fpn",
         _find_detector,
-        DETECTORS,
+        _check_detectors,
+        _recipe_of_detector,
     ),
 }
 

@@ -1,9 +1,16 @@
 """How long and how fast to train, by the number of images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Tuple
 
-__all__ = ["CLASSIFIERS", "DETECTORS", "Plan", "Recipe", "plan_for"]
+__all__ = [
+    "CLASSIFIERS",
+    "DETECTORS",
+    "ONE_STAGE_DETECTORS",
+    "Plan",
+    "Recipe",
+    "plan_for",
+]
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ DETECTORS = Recipe(
     nesterov=False,
     max_norm=35.0,
 )
+# mmdet's of RetinaNet, FCOS, ATSS and GFL.
+ONE_STAGE_DETECTORS = replace(DETECTORS, lr=0.01, lr_pretrained=0.01)
 
 
 @dataclass

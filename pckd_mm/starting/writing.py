@@ -7,6 +7,8 @@ from typing import Any, Mapping
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mmengine.config import Config
 
+from pckd_mm.utils.methods import method_file, network_kind
+
 from .found import Found
 from .networks import Named
 from .schedules import Plan
@@ -51,6 +53,7 @@ def config_text(
         student=student,
         teacher=teacher,
         plan=plan,
+        method=method_file("pckd", network_kind(student.model)),
         file=path.name,
         work_dir=f"work_dirs/{path.stem}",
         held_out="val" not in found.splits,

@@ -2,15 +2,26 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Union
 
 from mmengine.config import Config
+from torch import nn
+
+from pckd_mm.registry import MODELS
 
 from .config import load_config
+from .dependencies import has_detection
 from .nearest import nearest
 from .shipped import BASES, CONFIGS
 
-__all__ = ["NetworkKind", "load_method", "method_names", "with_loss"]
+__all__ = [
+    "NetworkKind",
+    "load_method",
+    "method_file",
+    "method_names",
+    "network_kind",
+    "with_loss",
+]
 
 
 class NetworkKind(Enum):
@@ -19,6 +30,29 @@ class NetworkKind(Enum):
     CLASSIFIER = "classifiers"
     TWO_STAGES = "two-stage detectors"
     ONE_STAGE = "one-stage detectors"
+
+
+def network_kind(network: Union[dict, nn.Module]) -> NetworkKind:
+    """What a network is, as far as methods differ by it.
+
+    Args:
+        network (dict | nn.Module): Built, or its config.
+
+    Returns:
+        NetworkKind: Of all that is no detector of MMDetection that of classifiers.
+    """
+    if not has_detection():
+        return NetworkKind.CLASSIFIER
+    from mmdet.models import BaseDetector, TwoStageDetector
+
+    kind = type(network)
+    if isinstance(network, dict):
+        kind = network.get("type")
+        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(kind, type) and issubclass(kind, BaseDetector)):
+        return NetworkKind.CLASSIFIER
+    is_of_two = issubclass(kind, TwoStageDetector)
+    return NetworkKind.TWO_STAGES if is_of_two else NetworkKind.ONE_STAGE
 
 
 # What is behind the name of a method for classifiers where it is for detectors.
@@ -35,6 +69,16 @@ def method_names(kind: NetworkKind = NetworkKind.CLASSIFIER) -> List[str]:
         kind (NetworkKind): What networks they are for. Defaults to classifiers.
     """
     return list(_files(kind))
+
+
+def method_file(name: str, kind: NetworkKind) -> str:
+    """What the base of a method is called, such as ``pckd_roi``.
+
+    Args:
+        name (str): The method.
+        kind (NetworkKind): What networks it is for.
+    """
+    return name + _SUFFIXES.get(kind, "")
 
 
 def load_method(name: str, kind: NetworkKind = NetworkKind.CLASSIFIER) -> Config:

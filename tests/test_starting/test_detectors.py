@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 
 from pckd_mm.registry import MODELS
 from pckd_mm.starting import networks
-from pckd_mm.starting.detectors import find_detector
+from pckd_mm.starting.detectors import check_detectors, find_detector
 from tests.test_analysis.tiny_detector import network
 
 
@@ -45,6 +45,36 @@ def test_full_names_and_their_beginnings(name, full):
         built = MODELS.build(Config(dict(model=found.model)).model)
     assert built.roi_head.bbox_head.fc_cls.out_features == 4
     assert built.rpn_head.num_classes == 1
+
+
+@pytest.mark.parametrize(
+    "name, full, kind, divisor",
+    [
+        ("retinanet_r18_fpn", "retinanet_r18_fpn_1x_coco", "RetinaNet", 32),
+        ("gfl_r50_fpn", "gfl_r50_fpn_1x_coco", "GFL", 32),
+        ("rtmdet_s", "rtmdet_s_8xb32-300e_coco", "RTMDet", 32),
+        ("yolox_tiny", "yolox_tiny_8x8_300e_coco", "YOLOX", 32),
+    ],
+)
+def test_detectors_of_one_stage(name, full, kind, divisor):
+    found = find_detector(name, classes=3)
+    assert (found.name, found.model["type"]) == (full, f"mmdet.{kind}")
+    assert found.model["bbox_head"]["num_classes"] == 3
+    preprocessor = found.model["data_preprocessor"]
+    # The data set the size of images; a batch fits every level.
+    assert preprocessor["pad_size_divisor"] == divisor
+    assert "batch_augments" not in preprocessor
+
+
+def test_a_pair_is_of_one_kind():
+    places = [find_detector(name, 3) for name in ("rtmdet_m", "rtmdet_s", "gfl_r50")]
+    check_detectors(places[1], places[0])
+    with pytest.raises(ValueError, match="strides"):
+        check_detectors(places[1], places[2])
+    regions = find_detector("faster-rcnn_r50_fpn", 3)
+    check_detectors(regions, regions)
+    with pytest.raises(ValueError, match="one of the two-stage .* take a teacher of"):
+        check_detectors(places[1], regions)
 
 
 def test_weights_where_they_can_be_had(monkeypatch):
@@ -84,8 +114,12 @@ def changed(own, **changes):
             "no network faster-rcnn_r50_fpm; .* mean faster-rcnn_r50",
         ),
         (
-            "retinanet_r18_fpn_1x_coco",
-            "cannot be distilled here. .* is a RetinaNet; exp",
+            "ssd300_coco",
+            "cannot be distilled here. .* with a SSDHead, whose levels have features",
+        ),
+        (
+            "rtmdet-ins_tiny",
+            "finds masks, which the data here are not read w",
         ),
         (
             "sparse-rcnn_r50_fpn_1x_coco",

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("mmdet.models", exc_type=ImportError)
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -16,6 +17,7 @@ from pckd_mm.registry import MODELS
 from pckd_mm.starting import networks
 from pckd_mm.utils.config import load_config
 from tests.boxes import CLASSES, write_coco, write_voc
+from tests.dense import dense_detector
 from tests.test_analysis.tiny_detector import network
 from tests.test_starting.test_writing import loaders, paths
 
@@ -94,6 +96,33 @@ def test_from_a_folder_to_the_student(tmp_path, make, key):
     assert set(rows) >= set(CLASSES) and "aeroplane" not in log
 
 
+def test_detectors_of_one_stage_are_trained_by_places(tmp_path, capsys):
+    for name, channels in (("large", 12), ("small", 8)):
+        model = dense_detector("gfl", channels)
+        Config(dict(model=model)).dump(tmp_path / f"{name}.py")
+    # No pair of regions and places.
+    make = [f"--student={tmp_path}/small.py", "--teacher=teacher.py"]
+    voc(tmp_path / "data")
+    assert main(["init", "--data=data", "--out=mixed.py", *make]) == 1
+    assert "take a teacher of the student's kind" in capsys.readouterr().err
+
+    options = ["--student=small.py", "--teacher=large.py", "--epochs=1"]
+    cfg = begin(tmp_path, voc, *options)
+    assert cfg.model.type == "pckd_mm.DenseDistill"
+    assert cfg.optim_wrapper.optimizer.lr == 0.01 * 4 / 16
+    without_workers("mine.py")
+    torch.save(MODELS.build(cfg.model.teacher).state_dict(), "large.pth")
+    values, log = run(
+        "mine.py",
+        tmp_path / "pckd",
+        "--cfg-options",
+        "model.teacher_ckpt=large.pth",
+        "train_cfg.val_begin=9",
+    )
+    assert (tmp_path / "pckd" / "epoch_1_student.pth").is_file()
+    assert all(f"distill.loss_{name}" in log for name in ("kd", "cc", "ca", "fa"))
+
+
 @pytest.mark.parametrize("make, layout", [(voc, "VOC"), (coco, "Coco")])
 def test_parts_and_networks(tmp_path, make, layout):
     cfg = begin(tmp_path, make)
@@ -121,9 +150,9 @@ def test_parts_and_networks(tmp_path, make, layout):
 
 def test_a_network_that_is_not_served_leaves_no_config(tmp_path, capsys):
     voc(tmp_path / "data")
-    command = ["init", "--data=data", "--student=retinanet_r18_fpn_1x_coco"]
+    command = ["init", "--data=data", "--student=ssd300_coco"]
     assert main([*command, "--teacher=teacher.py", "--out=mine.py"]) == 1
-    assert "is a RetinaNet; expected a TwoStageDetector" in capsys.readouterr().err
+    assert "with a SSDHead, whose levels have features" in capsys.readouterr().err
     assert not (tmp_path / "mine.py").exists()
 
 

@@ -109,27 +109,32 @@ def docs(tmp_path):
 def test_some_kinds_as_both_roles(docs, tmp_path, capsys):
     pytest.importorskip("mmdet")
     out = tmp_path / "sweep.json"
-    asked = ["--only", "mmpretrain/resnet_cifar", "mmdet/gfl"]
+    asked = ["--only", "mmpretrain/resnet_cifar", "mmdet/gfl", "mmdet/detr"]
     assert sweep.main([*asked, "--out", str(out), "--docs"], tmp_path) == 0
     rows = {(row["kind"], row["role"]): row for row in json.loads(out.read_text())}
-    assert len(rows) == 4
+    assert len(rows) == 6
     for role in ("student", "teacher"):
         assert rows["mmpretrain/resnet_cifar", role]["result"] == "works"
-        refusal = rows["mmdet/gfl", role]
+        assert rows["mmdet/gfl", role]["result"] == "works"
+        refusal = rows["mmdet/detr", role]
         assert refusal["result"] == "refused" and refusal["stage"] == "build"
-        assert refusal["detail"].startswith(f"The {role} is a GFL; expected")
+        assert refusal["detail"].startswith("The student is a DETR, whose queries")
     lines = docs.read_text().splitlines()
     (line,) = [line for line in lines if line.startswith("| resnet_cifar ")]
     assert line.endswith("| works | works |")
-    assert "As student: refused 1." in docs.read_text()
-    (line,) = [line for line in lines if line.startswith("| gfl ")]
-    assert "| refused: The student is a GFL;" in line and line.endswith("| the same |")
-    assert "works: 2, refused: 2" in capsys.readouterr().out
+    assert "As student: works 1, refused 1." in docs.read_text()
+    (line,) = [line for line in lines if line.startswith("| detr ")]
+    assert "| refused: The student is a DETR," in line and line.endswith("| the same |")
+    page.write(docs, {key: row for key, row in rows.items() if "gfl" in key[0]})
+    text = docs.read_text()
+    assert "| resnet_cifar " in text and "| detr " not in text
+    assert text.index("### mmpretrain") < text.index("### mmdet")
+    assert "works: 4, refused: 2" in capsys.readouterr().out
 
     # What the file has of other trials is kept.
     one = ["--only", "mmdet/gfl", "--roles", "teacher"]
     assert sweep.main([*one, "--out", str(out)], tmp_path) == 0
-    assert len(json.loads(out.read_text())) == 4
+    assert len(json.loads(out.read_text())) == 6
 
 
 def test_an_unknown_kind_is_named(capsys):

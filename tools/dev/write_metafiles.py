@@ -36,6 +36,7 @@ DATASETS = {
     "tiny_imagenet": "TinyImageNet",
     "folder": "Folders of images",
     "voc": "Pascal VOC 07+12",
+    "coco": "COCO 2017",
     "digit_scenes": "Scenes of scikit-learn's digits",
 }
 TASKS = {TOP1: "Image Classification", MAP50: "Object Detection"}

@@ -16,6 +16,7 @@ from pckd_mm.models.task_modules import BatchRecorder
 from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 
+from .dense_boxes import fill_sides, has_sides, localise, with_sides
 from .dense_instances import DenseMaps, Instances, choose_instances, instances_of
 from .dense_networks import (
     check_detector,
@@ -64,6 +65,9 @@ class DenseDistill(DetectorDistill):
     have shape (G, C, D), and the record ``group`` says which ones each instance has:
     contrast and alignment are of all instances at once, each with its own centers, so
     that the losses stay as they are defined.
+
+    Recorders with ``type="pckd_mm.Batch", source="box_sides"`` have the distributions
+    of GFL's boxes, four rows for each foreground instance; ``num_sides`` is how many.
 
     Args:
         architecture (dict | BaseDetector): The student, with its ``train_cfg``.
@@ -140,6 +144,12 @@ class DenseDistill(DetectorDistill):
         owns[0][GROUP] = dict(type="pckd_mm.Batch", source=GROUP)
         return owns[0], owns[1]
 
+    def _complete_distiller(
+        self, distiller: dict, student: BaseModel, teacher: BaseModel, *args
+    ) -> dict:
+        completed = super()._complete_distiller(distiller, student, teacher, *args)
+        return with_sides(completed, student, teacher)
+
     def _check_losses(self) -> None:
         """Refuse losses of other scores, or of one set of centers where there are more.
 
@@ -194,6 +204,8 @@ class DenseDistill(DetectorDistill):
             )
             head, family = head_and_family(self.teacher)
             family.classify(head, features)
+            if has_sides(self.distiller):
+                localise(head, features)
         self._hand_over(data_samples)
         return losses
 
@@ -247,6 +259,8 @@ class DenseDistill(DetectorDistill):
         self._fill(True, student, own)
         self._fill(False, teacher, instances_of(teacher, parts))
         self.distiller.student_recorders.get_recorder(GROUP).record(own.group)
+        if has_sides(self.distiller):
+            fill_sides(self.distiller, parts[0])
         labels = labels.flatten()[torch.cat(parts)]
         found = len(parts[0])
         self.distiller.record_batch(

@@ -179,7 +179,10 @@ class DenseFamily:
             return
         tower = getattr(head, self.tower)
         convolutions = list(self.convolutions(head).values())
-        is_of_levels = isinstance(tower[0], (nn.ModuleList, nn.Sequential))
+        # A head behind DyHead has no layer of its own.
+        is_of_levels = len(tower) and isinstance(
+            tower[0], (nn.ModuleList, nn.Sequential)
+        )
         for level, feature in enumerate(features):
             for layer in tower[level] if is_of_levels else tower:
                 feature = layer(feature)

@@ -203,3 +203,13 @@ def test_every_head_of_mmdet_is_served_or_refused():
         *("AnchorFreeHead", "AnchorHead", "CascadeRPNHead", "Mask2FormerHead"),
         *("MaskFormerHead", "RepPointsHead", "SABLRetinaHead", "YOLACTHead"),
     }
+
+
+def test_a_head_without_layers_in_front_of_its_classifier():
+    """As behind DyHead."""
+    student, teacher = (
+        dense_detector("atss", channels, stacked_convs=0, feat_channels=32)
+        for channels in (8, 12)
+    )
+    losses = step(build(student, teacher))
+    assert losses["distill.loss_kd"] > 0 and losses["distill.loss_fa"] > 0

@@ -42,7 +42,7 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
     "dab_detr": _kind("dab_detr/dab-detr_r50_8xb2-50e_coco.py"),
     "dcn": _kind("dcn/faster-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py"),
     "dcnv2": _kind("dcnv2/faster-rcnn_r50-mdconv-c3-c5_fpn_1x_coco.py"),
-    "ddod": _kind("ddod/ddod_r50_fpn_1x_coco.py"),
+    "ddod": _kind("ddod/ddod_r50_fpn_1x_coco.py", size=384),
     "ddq": _kind("ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py"),
     "deepfashion": _kind("deepfashion/mask-rcnn_r50_fpn_15e_deepfashion.py"),
     "deepsort": _kind(
@@ -80,7 +80,7 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
     "hrnet": _kind("hrnet/faster-rcnn_hrnetv2p-w18-1x_coco.py"),
     "htc": _kind("htc/htc_r50_fpn_1x_coco.py"),
     "instaboost": _kind("instaboost/mask-rcnn_r50_fpn_instaboost-4x_coco.py"),
-    "lad": _kind("lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py"),
+    "lad": _kind("lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py", teacher_ckpt=None),
     "legacy_1.x": _kind("legacy_1.x/faster-rcnn_r50_fpn_1x_coco_v1.py"),
     "libra_rcnn": _kind("libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py"),
     "lvis": _kind("lvis/mask-rcnn_r50_fpn_sample1e-3_ms-1x_lvis-v1.py"),
@@ -109,7 +109,7 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
     "pascal_voc": _kind("pascal_voc/faster-rcnn_r50_fpn_1x_voc0712.py"),
     "pisa": _kind("pisa/faster-rcnn_r50_fpn_pisa_1x_coco.py"),
     "point_rend": _kind("point_rend/point-rend_r50-caffe_fpn_ms-1x_coco.py"),
-    "pvt": _kind("pvt/retinanet_pvtv2-b0_fpn_1x_coco.py"),
+    "pvt": _kind("pvt/retinanet_pvtv2-b0_fpn_1x_coco.py", backbone__init_cfg=None),
     "qdtrack": _kind("qdtrack/qdtrack_faster-rcnn_r50_fpn_4e_base.py"),
     "queryinst": _kind("queryinst/queryinst_r50_fpn_1x_coco.py"),
     "regnet": _kind("regnet/faster-rcnn_regnetx-400MF_fpn_ms-3x_coco.py"),
@@ -141,7 +141,8 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
     "solo": _kind("solo/solo_r18_fpn_8xb8-lsj-200e_coco.py"),
     "solov2": _kind("solov2/solov2-light_r18_fpn_ms-3x_coco.py"),
     "sort": _kind(
-        "sort/faster-rcnn_r50_fpn_8xb2-4e_mot17halftrain_test-mot17halfval.py"
+        "sort/faster-rcnn_r50_fpn_8xb2-4e_mot17halftrain_test-mot17halfval.py",
+        roi_head__bbox_head__num_classes=CATEGORIES,
     ),
     "sparse_rcnn": _kind("sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py"),
     "ssd": _kind("ssd/ssd300_coco.py"),
@@ -149,7 +150,8 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
         "strong_baselines/mask-rcnn_r50_fpn_rpn-2conv_4conv1fc_syncbn-all_lsj-50e_coco.py"
     ),
     "strongsort": _kind(
-        "strongsort/yolox_x_8xb4-80e_crowdhuman-mot20train_test-mot20test.py"
+        "strongsort/yolox_x_8xb4-80e_crowdhuman-mot20train_test-mot20test.py",
+        bbox_head__num_classes=CATEGORIES,
     ),
     "swin": _kind("swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py"),
     "timm_example": _kind("timm_example/retinanet_timm-tv-resnet50_fpn_1x_coco.py"),

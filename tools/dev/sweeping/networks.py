@@ -10,6 +10,8 @@ from mmpretrain.registry import MODELS as PRETRAIN_MODELS
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 from torch import nn
 
+from pckd_mm.utils.methods import NetworkKind, network_kind
+
 from .classifier_kinds import CLASSES
 from .detector_kinds import CATEGORIES
 from .kinds import Kind, configs_of
@@ -55,8 +57,20 @@ def network(kind: Kind) -> Union[ConfigDict, nn.Module]:
     return run_config(kind).model
 
 
+def is_of_one_stage(kind: Kind) -> bool:
+    """Whether it is a detector that DenseDistill is for, or refuses."""
+    if kind.labels != "boxes":
+        return False
+    return network_kind(run_config(kind).model) is NetworkKind.ONE_STAGE
+
+
 def partner(kind: Kind) -> ConfigDict:
-    """Config of a plain small network for the same labels."""
+    """Config of a plain small network for the same labels.
+
+    Of a one-stage detector it is another one of its kind, for the same places.
+    """
+    if is_of_one_stage(kind):
+        return run_config(kind).model
     if kind.labels == "boxes":
         return _small_detector(kind)
     head = dict(
@@ -199,8 +213,8 @@ def _scene(kind: Kind, index: int) -> Any:
     size = kind.size
     whole = torch.tensor([[8, 8, 60, 60], [50, 40, 120, 100], [20, 64, 48, 120.0]])
     boxes = whole * size / 128
-    masks = torch.zeros(len(boxes), size, size, dtype=torch.uint8)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.int(), strict=True):
+    drawn = torch.zeros(len(boxes), size, size, dtype=torch.uint8)
+    for mask, (left, top, right, bottom) in zip(drawn, boxes.int(), strict=True):
         mask[top:bottom, left:right] = 1
     sample = DetDataSample(
         metainfo=dict(
@@ -215,14 +229,15 @@ def _scene(kind: Kind, index: int) -> Any:
     sample.gt_instances = InstanceData(
         bboxes=boxes,
         labels=torch.arange(len(boxes)) % CATEGORIES,
-        masks=BitmapMasks(masks.numpy(), size, size),
     )
+    if "mask" in str(run_config(kind).model):  # assigners of others fail on them
+        sample.gt_instances.masks = BitmapMasks(drawn.numpy(), size, size)
     sample.ignored_instances = InstanceData(
         bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
     )
     # Of detectors without an RPN of their own.
     sample.proposals = InstanceData(bboxes=boxes + 2, scores=torch.ones(len(boxes)))
-    sample.gt_sem_seg = PixelData(sem_seg=masks.amax(0, keepdim=True).long())
+    sample.gt_sem_seg = PixelData(sem_seg=drawn.amax(0, keepdim=True).long())
     return sample
 
 

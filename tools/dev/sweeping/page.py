@@ -1,6 +1,7 @@
 """The results of the sweep: a JSON file, and the table of docs/networks.md."""
 
 import json
+import re
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,7 @@ Rows = Dict[Tuple[str, str], Dict[str, Any]]
 
 BEGIN, END = "<!-- begin sweep -->", "<!-- end sweep -->"
 ROLES = ("student", "teacher")
+_HEADING = "### "
 _LONGEST = 400  # characters of a reason
 
 
@@ -30,28 +32,34 @@ def write_rows(path: Path, rows: Rows) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def tables(rows: Rows) -> str:
-    """Numbers, a table for each library, and the reasons.
+def tables(rows: Rows) -> Dict[str, str]:
+    """Numbers, a table and the reasons of each library.
 
     Args:
         rows (dict): Results by kind and role.
 
     Returns:
-        str: Markdown.
+        dict[str, str]: Markdown, by library.
     """
-    parts: List[str] = []
+    found = {}
     for library, package in PACKAGES.items():
         ids = sorted({kind for kind, _ in rows if kind.startswith(f"{library}/")})
         if not ids:
             continue
-        parts.append(f"### {library} {_version(package)}".rstrip())
-        parts.append(_counts(rows, ids))
         lines = ["| kind | network | as student | as teacher |", "|---|---|---|---|"]
         lines += [_line(rows, kind) for kind in ids]
-        parts.append("\n".join(lines))
+        heading = f"{_HEADING}{library} {_version(package)}".rstrip()
+        parts = [heading, _counts(rows, ids), "\n".join(lines)]
         if library in LEFT_OUT:
             parts.append(_not_tried(LEFT_OUT[library]))
-    return "\n\n".join(parts)
+        found[library] = "\n\n".join(parts)
+    return found
+
+
+def _written(text: str) -> Dict[str, str]:
+    """The tables that are there, by library."""
+    parts = re.split(f"^(?={_HEADING})", text, flags=re.MULTILINE)
+    return {part.split()[1]: part.strip() for part in parts if part.strip()}
 
 
 def _version(package: str) -> str:
@@ -88,7 +96,7 @@ def _line(rows: Rows, kind: str) -> str:
         row = rows.get((kind, role))
         cells.append("-" if row is None else _cell(row))
     of_teacher = cells[0].replace("The student", "The teacher")
-    if cells[1] == of_teacher and cells[0] not in (WORKS, "-"):
+    if cells[1] in (cells[0], of_teacher) and cells[0] not in (WORKS, "-"):
         cells[1] = "the same"
     source = next(rows[kind, role]["source"] for role in ROLES if (kind, role) in rows)
     return f"| {kind.split('/', 1)[1]} | {source} | {cells[0]} | {cells[1]} |"
@@ -107,6 +115,12 @@ def _cell(row: Dict[str, Any]) -> str:
 def write(path: Path, rows: Rows) -> None:
     """Put the tables between the markers of the page.
 
+    Those of libraries without a result stay.
+
+    Args:
+        path (Path): The page.
+        rows (dict): Results by kind and role.
+
     Raises:
         ValueError: Where the page has no markers.
     """
@@ -117,7 +131,7 @@ def write(path: Path, rows: Rows) -> None:
             "generated tables."
         )
     before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    path.write_text(
-        f"{before}{BEGIN}\n\n{tables(rows)}\n\n{END}{after}", encoding="utf-8"
-    )
+    there, after = rest.split(END)
+    found = {**_written(there), **tables(rows)}
+    middle = "\n\n".join(found[library] for library in PACKAGES if library in found)
+    path.write_text(f"{before}{BEGIN}\n\n{middle}\n\n{END}{after}", encoding="utf-8")

@@ -1,18 +1,20 @@
 """One step of PCKD as shipped, with a network as student or as teacher."""
 
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
-from torch import Tensor, nn
+from torch import nn
 
+from pckd_mm.models.algorithms.dense_networks import classifying
 from pckd_mm.registry import MODELS
 
-from . import networks
+from . import networks, places, scores
 from .kinds import Kind
 from .outcomes import ALONE, RAW, WORKS, WRONG, classify, in_words
 
@@ -32,6 +34,8 @@ def attempt(kind: Kind, role: str) -> Dict[str, Any]:
         that it works.
     """
     torch.manual_seed(0)
+    for name in ("epoch", "iter"):  # as a run tells, and some detectors ask
+        MessageHub.get_current_instance().update_info(name, 0)
     stage = "build"
     with DefaultScope.overwrite_default_scope(networks.scope(kind)):
         try:
@@ -55,7 +59,9 @@ def attempt(kind: Kind, role: str) -> Dict[str, Any]:
 def build(kind: Kind, role: str) -> BaseModel:
     """The distillation, initialised as a run does it."""
     of_detector = kind.labels == "boxes"
-    name = "pckd_roi" if of_detector else "pckd"
+    name = "pckd"
+    if of_detector:
+        name = "pckd_dense" if networks.is_of_one_stage(kind) else "pckd_roi"
     cfg = Config.fromfile(METHODS / f"{name}.py")
     settings = (cfg.method if of_detector else cfg.model).to_dict()
     if not of_detector:
@@ -91,6 +97,10 @@ def _as_after_training(network: nn.Module, kind: Kind) -> None:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = None
+    if networks.is_of_one_stage(kind):
+        for conv in classifying(network).values():
+            nn.init.normal_(conv.weight, std=2 * conv.weight[0].numel() ** -0.5)
+        return
     classes = networks.CLASSES
     if kind.labels == "boxes":
         classes = networks.CATEGORIES + 1
@@ -140,7 +150,9 @@ def other_logits(model: BaseModel, kind: Kind, role: str, data: dict) -> Dict[st
         dict: How they differ, nothing if they do not.
     """
     model.eval()
-    compare = _boxes if kind.labels == "boxes" else _scores
+    compare = scores.boxes if kind.labels == "boxes" else scores.images
+    if networks.is_of_one_stage(kind):
+        compare = places.compare
     with torch.no_grad():
         recorded, predicted = compare(model, kind, role, _copy(data))
     if recorded.shape != predicted.shape:
@@ -154,117 +166,6 @@ def other_logits(model: BaseModel, kind: Kind, role: str, data: dict) -> Dict[st
         detail=f"scores differ by {difference:.2g} from those predicted",
         stage="logits",
     )
-
-
-def _scores(
-    model: BaseModel, kind: Kind, role: str, data: dict
-) -> Tuple[Tensor, Tensor]:
-    """Scores by what the losses get, and as the network predicts them."""
-    distiller, taken = model.distiller, {}
-
-    def take() -> Dict[str, Tensor]:
-        taken["logits"] = distiller.get_record("logits", role == "student")
-        return {}
-
-    distiller.compute_distill_losses = take
-    views = model.data_preprocessor(data, True)
-    inputs = views["inputs"]
-    network = getattr(model, role)
-    if role == "teacher":  # which may get them normalised and resized as it is used to
-
-        def see(module: nn.Module, args: tuple) -> None:
-            nonlocal inputs
-            inputs = args[0]
-
-        network.register_forward_pre_hook(see)
-    model(**views, mode="loss")
-    del distiller.compute_distill_losses
-    logits = taken["logits"]
-    several = kind.labels == "several" or _is_sigmoid(network)
-    samples = network.predict(inputs.clone())
-    if kind.labels == "tasks":
-        samples = [sample.get(model.task) for sample in samples]
-    by_logits = logits.sigmoid() if several else logits.softmax(-1)
-    return by_logits, torch.stack([sample.pred_score for sample in samples])
-
-
-def _is_sigmoid(network: nn.Module) -> bool:
-    from mmpretrain.models import MultiLabelClsHead
-
-    return isinstance(getattr(network, "head", None), MultiLabelClsHead)
-
-
-def _boxes(
-    model: BaseModel, kind: Kind, role: str, data: dict
-) -> Tuple[Tensor, Tensor]:
-    """Predicted scores of boxes, and the nearest by what is recorded."""
-    from mmdet.models import CascadeRoIHead, SABLHead
-    from mmdet.structures.bbox import bbox2roi
-
-    from pckd_mm.models.algorithms.roi_networks import context_of
-
-    network = getattr(model, role)
-    batch = model.data_preprocessor(data, False)
-    samples = batch["data_samples"]
-    features = network.extract_feat(batch["inputs"])
-    regions = [sample.proposals for sample in samples]
-    roi_head = network.roi_head
-    roi_head.test_cfg.score_thr = 0.0
-
-    heads, more = [roi_head.bbox_head], [()]
-    if isinstance(roi_head, CascadeRoIHead):
-        heads, more = (
-            list(roi_head.bbox_head),
-            [(k,) for k in range(len(roi_head.bbox_head))],
-        )
-    context = context_of(roi_head, features)
-
-    def forward(stage: int = 0) -> Tensor:
-        rois = bbox2roi([proposals.bboxes for proposals in regions])
-        found = roi_head._bbox_forward(*more[stage], features, rois, **context)
-        return found["cls_score"]
-
-    # So that no region is all background, whatever the random features are.
-    for stage, head in enumerate(heads):
-        largest = forward(stage).abs().max()
-        for parameter in head.fc_cls.parameters():
-            parameter.mul_(3 / largest)
-    recorders = getattr(model.distiller, f"{role}_recorders")
-    if isinstance(roi_head.bbox_head, SABLHead):  # its scores weigh in the box as well
-        with recorders:
-            scores = forward().softmax(-1)
-        logits = model.distiller.get_record("logits", role == "student")
-        return logits.softmax(-1), scores
-    with recorders:
-        # Without masks, which may change the scores once more.
-        found = roi_head.predict_bbox(
-            features,
-            [sample.metainfo for sample in samples],
-            regions,
-            roi_head.test_cfg,
-            rescale=False,
-            **context,
-        )
-    logits = _mean_of_stages(model, role, len(heads))
-    scores = logits.softmax(-1)
-    nearest, predicted = [], []
-    for boxes in found:
-        for score, label in zip(boxes.scores, boxes.labels, strict=True):
-            column = scores[:, label]
-            nearest.append(column[(column - score).abs().argmin()])
-            predicted.append(score)
-    if not predicted:
-        raise AssertionError("the detector predicts no box to compare")
-    return torch.stack(nearest), torch.stack(predicted)
-
-
-def _mean_of_stages(model: BaseModel, role: str, stages: int) -> Tensor:
-    """The logits that are recorded; of a cascade their mean, by which it predicts."""
-    recorder = getattr(model.distiller, f"{role}_recorders").get_recorder("logits")
-    logits = []
-    for recorder.stage in range(stages):
-        logits.append(model.distiller.get_record("logits", role == "student"))
-    return torch.stack(logits).mean(0)
 
 
 def fails_alone(kind: Kind) -> str:

@@ -1,0 +1,9 @@
+_base_ = ["../vanilla/voc_gfl_r50.py", "../_base_/methods/kd_dense.py"]
+
+model = dict(
+    _delete_=True,
+    **_base_.method,
+    architecture=_base_.model,
+    teacher_config="configs/vanilla/voc_gfl_r101.py",
+    teacher_ckpt="work_dirs/vanilla/voc_gfl_r101/epoch_4.pth",
+)
