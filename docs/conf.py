@@ -36,5 +36,7 @@ html_theme = "furo"
 html_title = "pckd_mm"
 # Formulas are MathML, which browsers draw by themselves: the site asks for nothing.
 html_math_renderer = "mathml"
+html_static_path = ["style"]
+html_css_files = ["formulas.css"]
 html_show_sphinx = False
 html_copy_source = False
