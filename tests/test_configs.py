@@ -18,7 +18,7 @@ RUNS = sorted(
     for path in CONFIGS.glob("*/*.py")
     if path.parent.name != "_base_"
     # Detectors are in test_detection_configs.py.
-    and not path.name.startswith(("voc_", "digit_scenes_"))
+    and not path.name.startswith(("voc_", "coco_", "digit_scenes_"))
 )
 SAME_FAMILY = (
     "wrn_40_2_wrn_16_2 wrn_40_2_wrn_40_1 resnet56_resnet20 resnet110_resnet20 "
