@@ -14,10 +14,10 @@ import pytest
 
 from pckd_mm.experiments import ExperimentError
 from tests.builders import ROOT
-from tests.toy_job import EPOCHS, FIRST, OPTIMUM, maker
+from tests.toy_job import EPOCHS, FIRST, OPTIMUM, maker, objective
 
 pytest.importorskip("ray.tune")
-pytest.importorskip("optuna")
+optuna = pytest.importorskip("optuna")
 
 from pckd_mm.tuning import search as module  # noqa: E402
 from pckd_mm.tuning.search import (  # noqa: E402
@@ -165,6 +165,42 @@ def test_what_befalls_ray_is_said_in_a_sentence(tmp_path, monkeypatch):
         module.search(ledger(tmp_path), RANGES, 1, EPOCHS, cluster)
 
 
+def best_of_thirty(seed):
+    """A search of the toy as Ray runs it: begun anew twice, laggards are stopped."""
+    told, finished, rungs = [], [], {1: [], 3: []}
+    for number in range(30):
+        if number in (0, 5, 11):
+            sampler = module.make_sampler(seed + number)
+            study = optuna.create_study(direction="maximize", sampler=sampler)
+            study.add_trials(told)
+        if number == 0:
+            study.enqueue_trial(FIRST)
+        trial = study.ask(module.distributions(RANGES))
+        value, stopped = objective(trial.params), None
+        for epoch, seen in rungs.items():
+            seen.append(value * epoch / EPOCHS)
+            best = len(seen) // 3
+            if number and best and seen[-1] < sorted(seen)[-best]:
+                stopped = epoch
+                break
+        for epoch in range(1, (stopped or EPOCHS) + 1):
+            trial.report(value * epoch / EPOCHS, epoch)
+        if stopped:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            study.tell(trial, value)
+            finished.append(value)
+        told.append(study.trials[-1])
+    return max(finished)
+
+
+def test_thirty_trials_come_within_a_tenth_of_the_optimum():
+    """Nine of ten searches do; with Optuna's own settings two of three."""
+    found = [best_of_thirty(100 * seed) for seed in range(40)]
+    assert sum(best >= 0.9 * OPTIMUM for best in found) >= 36
+    assert min(found) >= 0.85 * OPTIMUM
+
+
 def call(folder, count, pause):
     command = [sys.executable, "tests/test_tuning/toy_search.py"]
     return subprocess.Popen(
@@ -179,7 +215,7 @@ def call(folder, count, pause):
 
 # In processes of their own, with which all of Ray's end.
 @pytest.mark.skipif(sys.platform != "linux", reason="children end with it on Linux")
-def test_killed_twice_it_finds_the_optimum_and_loses_no_trial(tmp_path):
+def test_killed_twice_it_goes_on_and_loses_no_trial(tmp_path):
     begun = {}
     for least in (4, 9):
         process = call(tmp_path, 30, 0.1)
@@ -203,7 +239,9 @@ def test_killed_twice_it_finds_the_optimum_and_loses_no_trial(tmp_path):
     assert trials[0][0] == FIRST and trials[0][2] == "finished"
     assert not any("cut off" in state for _, _, state in trials)
     best = max(value for _, value, state in trials if state == "finished")
-    assert best >= 0.9 * OPTIMUM
+    # What was known when a trial was suggested depends on when it was killed, so how
+    # near it comes is told below, of many searches.
+    assert best >= 0.5 * OPTIMUM
     assert math.isfinite(best) and not (tmp_path / ".ray_search").exists()
     # A trial that was cut off went on behind its last epoch.
     starts = [path.read_text().split() for path in tmp_path.glob("trials/*/starts")]
