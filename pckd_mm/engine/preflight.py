@@ -134,7 +134,7 @@ def check_batch_size(images: int, batch_size: int, drop_last: bool) -> None:
         )
 
 
-def check_whole_batches(preprocessor: nn.Module) -> None:
+def _check_whole_batches(preprocessor: nn.Module) -> None:
     """One sample for all images is one image's to MMPretrain's own preprocessor."""
     if isinstance(preprocessor, RotatedViewsDataPreprocessor):
         return
@@ -186,7 +186,7 @@ def check_in_memory(
             "type='pckd_mm.collate_batches')."
         )
     if training and preprocessor is not None:
-        check_whole_batches(preprocessor)
+        _check_whole_batches(preprocessor)
     if loader.dataset.test_mode is training:
         raise ValueError(
             f"{name} has an InMemoryDataset of a data set with test_mode="
