@@ -1,5 +1,6 @@
 """Small models, batches and runs that several tests share."""
 
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
 from typing import Callable, List, Tuple
 
@@ -42,7 +43,10 @@ def in_processes(world: int, work: Callable, folder: Path, *args: object) -> Non
         folder (Path): Where they meet.
         *args: What can be pickled.
     """
-    mp.spawn(_in_group, (world, str(folder), work, args), nprocs=world)
+    set_forkserver_preload(["tests.imports"])  # once, instead of by each process
+    mp.start_processes(
+        _in_group, (world, str(folder), work, args), world, start_method="forkserver"
+    )
 
 
 def _in_group(rank: int, world: int, folder: str, work: Callable, args: tuple) -> None:

@@ -9,21 +9,21 @@ import contextlib
 import errno
 import faulthandler
 import functools
-import json
+import importlib
 import os
-import runpy
-import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import BinaryIO, Dict, List, Optional
+from typing import Dict, List, Optional
 
 from mmengine.hooks import Hook
 
 from tests.builders import ROOT
+from tests.forking import Asked, serve, write_shim
 
 # Seconds; more than a run takes on a busy machine.
 TIMEOUT = 900
@@ -48,28 +48,29 @@ class Run:
     """A run in a process group of its own.
 
     Args:
-        answers (BinaryIO): Where the process that forked it tells its exit status.
-        pid (int): The run's process and group.
+        asked (Asked): The process.
         log (Path): What it prints, of stdout at least.
     """
 
-    def __init__(self, answers: BinaryIO, pid: int, log: Path) -> None:
-        self.answers = answers
-        self.pid = pid
+    def __init__(self, asked: Asked, log: Path) -> None:
+        self.asked = asked
+        self.pid = asked.pid
         self.log = log
         self.status: Optional[int] = None
 
     def poll(self) -> Optional[int]:
         """Exit status if it has ended; negative for a signal."""
-        ended = select.select([self.answers], [], [], 0)[0]
-        return self.wait() if ended else self.status
+        if self.status is None:
+            self.status = self.asked.ended(0)
+        return self.status
 
     def wait(self) -> int:
         """Wait for the end of it; one that does not come to it is killed."""
         if self.status is None:
-            if not select.select([self.answers], [], [], TIMEOUT)[0]:
-                os.killpg(self.pid, signal.SIGKILL)
-            self.status = int(self.answers.readline())
+            self.status = self.asked.ended(TIMEOUT)
+        if self.status is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.status = self.asked.ended()
         return self.status
 
     def kill(self) -> None:
@@ -83,7 +84,7 @@ class Run:
 
 
 class Preloaded:
-    """The process that forks runs, one at a time.
+    """The process that forks runs.
 
     Args:
         cwd (Path): Where runs are started.
@@ -91,31 +92,37 @@ class Preloaded:
     """
 
     def __init__(self, cwd: Path = ROOT, env: Optional[Dict[str, str]] = None) -> None:
-        # Not its stdout, where libraries may print when they are imported.
-        source, target = os.pipe()
-        env = {
+        self.cwd = cwd
+        self.env = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
             **(env or {}),
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.preloaded", str(target)],
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[target],
-        )
-        os.close(target)
-        # Without a buffer what select tells is all that there is.
-        self.answers = open(source, "rb", buffering=0)
+        # A socket's address is short, which pytest's own folders are not always.
+        self.folder = tempfile.TemporaryDirectory(prefix="pckd")
+        self.address = os.path.join(self.folder.name, "socket")
+        #: str: What starts a Python whose imports are done, as ``sys.executable`` does.
+        self.python = os.path.join(self.folder.name, "python")
+        write_shim(self.python, self.address, str(ROOT), str(cwd))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen(64)
+            handle = listener.fileno()
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.preloaded", str(handle), self.python],
+                cwd=cwd,
+                env=self.env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[handle],
+            )
 
     def close(self) -> None:
-        """End it, once its last run has ended."""
+        """End it."""
         self.process.stdin.close()
         self.process.wait(60)
-        self.answers.close()
+        self.folder.cleanup()
 
     def start(
         self, args: List[str], log: Path, err: Optional[Path] = None, **faults: object
@@ -132,10 +139,12 @@ class Preloaded:
                 is no space; ``die_of_limit``, whether a limit of the file size kills.
         """
         args = [str(part) for part in args]
-        order = dict(args=args, log=str(log), err=str(err or log), **faults)
-        self.process.stdin.write(json.dumps(order).encode() + b"\n")
-        self.process.stdin.flush()
-        return Run(self.answers, int(self.answers.readline()), log)
+        order = dict(args=args, cwd=str(self.cwd), env=self.env, faults=faults)
+        with contextlib.ExitStack() as stack:
+            nothing = stack.enter_context(open(os.devnull))
+            out, err = (stack.enter_context(open(x, "ab")) for x in (log, err or log))
+            files = {0: nothing.fileno(), 1: out.fileno(), 2: err.fileno()}
+            return Run(Asked(self.address, order, files), log)
 
     def call(self, args: List[str]) -> subprocess.CompletedProcess:
         """Run a tool to its end, as ``subprocess.run`` would."""
@@ -185,40 +194,6 @@ def _watch_files(
     sys.addaudithook(watch)
 
 
-def _serve(answers: BinaryIO) -> None:
-    import mmpretrain.apis  # noqa: F401
-    import mmpretrain.datasets
-    import mmpretrain.models
-    import mmpretrain.visualization  # noqa: F401
-    import mmrazor.models  # noqa: F401
-    import sklearn.datasets  # noqa: F401
-
-    with contextlib.suppress(ImportError):
-        import mmdet.apis
-        import mmdet.evaluation  # noqa: F401
-
-    for line in sys.stdin:
-        order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            os.setsid()
-            nothing = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(nothing, 0)
-            for name, target in (("log", 1), ("err", 2)):
-                path = order.pop(name)
-                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), target)
-            sys.argv = order.pop("args")
-            sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
-            _watch_files(**order)
-            # An error ends this process as it would end the script.
-            runpy.run_path(sys.argv[0], run_name="__main__")
-            sys.exit()
-        answers.write(b"%d\n" % pid)
-        status = os.waitpid(pid, 0)[1]
-        answers.write(b"%d\n" % os.waitstatus_to_exitcode(status))
-
-
 if __name__ == "__main__":
-    import pckd_mm  # noqa: F401
-
-    _serve(open(int(sys.argv[1]), "wb", buffering=0))
+    importlib.import_module("tests.imports")
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], _watch_files)

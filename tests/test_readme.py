@@ -237,18 +237,18 @@ def shortened(command: str) -> str:
 
 
 def test_every_command_runs_in_the_pages_order(sandbox):
-    """The first of each tool in a Python of its own, others forked from one."""
+    """The first of ``pckd`` and of tools/ in a Python of its own, others forked."""
     environment = {
         **os.environ,
         "PYTHONPATH": f"{sandbox / 'site'}:{sandbox}:{ROOT}",
         "PATH": f"{sandbox / 'site'}:{Path(sys.executable).parent}:"
         + os.environ["PATH"],
-        "PYTHON": sys.executable,
         "OMP_NUM_THREADS": "1",
     }
     commands = [line for line in shell_commands() if is_run(line)]
     assert len(commands) >= 41
     preloaded = Preloaded(sandbox, environment)
+    environment["PYTHON"] = preloaded.env["PYTHON"] = preloaded.python
     started = set()
     for line in commands:
         if "slurm" in line:
@@ -257,7 +257,7 @@ def test_every_command_runs_in_the_pages_order(sandbox):
         command = shlex.split(shortened(line))
         if command[0] == "pckd":
             command = ["python", str(sandbox / "site" / "pckd"), *command[1:]]
-        tool = command[1]
+        tool = Path(command[1]).parent.name
         if command[0] == "python" and tool in started:
             done = preloaded.call(command[1:])
         else:

@@ -15,6 +15,7 @@ from pckd_mm.commands import compare
 from pckd_mm.experiments import Inspection, Run, TeacherTest, comparison
 from pckd_mm.experiments.request import WORK_DIR
 from tests.builders import ROOT
+from tests.preloaded import preloaded
 from tests.test_analysis.finished import PNG, inspected
 
 ALONE = "configs/vanilla/digits_resnet8_thin.py"
@@ -41,7 +42,7 @@ def command(work_dir, *extra, options=SMALL):
 def call(*args):
     """As a user calls it."""
     return subprocess.run(
-        [sys.executable, "tools/compare.py", *args],
+        [preloaded().python, "tools/compare.py", *args],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,

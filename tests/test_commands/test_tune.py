@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 from mmengine.config import Config
 
 from pckd_mm.utils.config import load_config
 from tests.builders import ROOT, image_folder, run_config
+from tests.preloaded import preloaded
 
 pytest.importorskip("ray.tune")
 pytest.importorskip("optuna")
@@ -84,7 +84,7 @@ def test_a_search_where_there_is_no_test_set(tmp_path):
 
     def call(trials):
         command = [
-            sys.executable,
+            preloaded().python,
             "-m",
             "pckd_mm",
             "tune",

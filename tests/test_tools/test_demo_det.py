@@ -11,6 +11,7 @@ from pckd_mm.commands import compare
 from pckd_mm.experiments import Run, Settings
 from pckd_mm.experiments.planned import Line, PlannedTable
 from tests.builders import ROOT
+from tests.preloaded import preloaded
 from tests.test_analysis.tiny_detector import detector, write_devkit
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -142,6 +143,7 @@ def test_the_whole_demo_on_few_scenes(tmp_path, monkeypatch, capsys):
     for name in ("configs", "tools", "pckd_mm"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", preloaded().python)
     shortened = ["train_cfg.max_epochs=1", "train_dataloader.batch_size=4"]
     options = ["--seeds", "0", "--threads", "1", "--cfg-options", *shortened]
     monkeypatch.setattr(demo_det, "begin", lambda description: options)

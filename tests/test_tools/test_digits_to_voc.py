@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
@@ -12,6 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tests.builders import ROOT
+from tests.preloaded import preloaded
 
 TOOL = ROOT / "tools" / "dataset_converters" / "digits_to_voc.py"
 spec = importlib.util.spec_from_file_location("digits_to_voc", TOOL)
@@ -316,7 +316,7 @@ def test_settings_out_of_range(tmp_path, settings, message):
 def test_command(tmp_path, monkeypatch, capsys):
     counts = ["--train", "2", "--val", "1", "--test", "1"]
     command = [str(TOOL), str(tmp_path), *counts]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+    done = preloaded().call(command)
     assert done.stdout.endswith("VOCdevkit: 2 train, 1 val, 1 test scenes\n")
     monkeypatch.setattr(sys, "argv", command)
     digits_to_voc.main()

@@ -13,6 +13,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -391,7 +392,7 @@ def test_sigterm_to_torchrun(teacher, tmp_path):
     process = subprocess.Popen(
         command(two_processes(), tmp_path, teacher),
         cwd=ROOT,
-        env=environment(),
+        env={**environment(), "PYTHON": sys.executable},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import read_checkpoint
 from pckd_mm.utils.config import load_config
 from tests.builders import ROOT
+from tests.preloaded import preloaded
 
 PAIR = "digits_resnet20_resnet8_thin.py"
 
@@ -78,6 +80,7 @@ def test_a_student_that_is_killed_ends_as_if_it_had_been_alone(
     configs, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(sys, "executable", preloaded().python)
     (kd, pckd), failures = train(configs, tmp_path / "two", "kd", "pckd")
     assert list(failures) == ["pckd, seed 3"] and kd.is_finished
     assert "was ended by SIGKILL" in failures["pckd, seed 3"]

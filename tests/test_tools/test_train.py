@@ -53,7 +53,7 @@ def environment() -> dict:
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "PYTHON": sys.executable,
+        "PYTHON": preloaded().python,
         "OMP_NUM_THREADS": "1",
     }
 
@@ -85,13 +85,16 @@ def two_processes(*rest: str) -> list:
 
 def kill_after(args: list, file: Path, timeout: float = 300) -> None:
     """Start a run and kill -9 all its processes soon after ``file`` is there."""
-    process = subprocess.Popen(
-        args,
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    if args[0] == sys.executable:
+        process = preloaded().start(args[1:], Path(os.devnull))
+    else:  # torchrun's workers would not be its children if they were forked
+        process = subprocess.Popen(
+            args,
+            cwd=ROOT,
+            env={**environment(), "PYTHON": sys.executable},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
     deadline = time.monotonic() + timeout
     while not file.is_file():
         assert process.poll() is None, "the run ended before it could be killed"

@@ -3,13 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 import tarfile
 
 import pytest
 import torch
 
 from tests.builders import ROOT, SHARED
+from tests.preloaded import preloaded
 
 ZOO = ROOT / "zoo" / "cifar100_resnet20_60e.pth"
 CONFIG = ROOT / "configs" / "transfer" / "folder_resnet20.py"
@@ -17,7 +17,7 @@ CONFIG = ROOT / "configs" / "transfer" / "folder_resnet20.py"
 
 def call(folder, *args):
     return subprocess.run(
-        [sys.executable, *map(str, args)],
+        [preloaded().python, *map(str, args)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         check=True,

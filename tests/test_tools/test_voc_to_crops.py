@@ -2,7 +2,6 @@
 
 import importlib.util
 import subprocess
-import sys
 import tarfile
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.builders import ROOT, SHARED
+from tests.preloaded import preloaded
 
 TOOL = ROOT / "tools" / "dataset_converters" / "voc_to_crops.py"
 spec = importlib.util.spec_from_file_location("voc_to_crops", TOOL)
@@ -157,7 +157,7 @@ def test_refuses_an_empty_folder(tmp_path):
 
 def run(*args):
     return subprocess.run(
-        [sys.executable, str(TOOL), *map(str, args)], capture_output=True, text=True
+        [preloaded().python, str(TOOL), *map(str, args)], capture_output=True, text=True
     )
 
 
