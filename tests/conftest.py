@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import types
 from typing import Iterator
 
 # Processes that share the cores would wait for each other's threads. Before torch.
@@ -22,6 +23,15 @@ def _default_scope_of_its_own() -> Iterator[None]:
     finally:
         DefaultScope._instance_dict.clear()
         DefaultScope._instance_dict.update(before)
+
+
+# Two seconds after each pass of a loop by iterations, lest worker processes lock.
+@pytest.fixture(autouse=True, scope="session")
+def no_wait_between_passes():
+    with pytest.MonkeyPatch.context() as patch:
+        time = types.SimpleNamespace(sleep=lambda seconds: None)
+        patch.setattr("mmengine.runner.loops.time", time)
+        yield
 
 
 # A runner or mmdet's init_detector sets the default scope for all that comes later.

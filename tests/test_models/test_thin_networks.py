@@ -13,7 +13,7 @@ from pathlib import Path
 from pckd_mm.engine.hooks import SpeedUpHook
 from tests.builders import ROOT, image_folder, run_config
 
-STEPS = 100
+EPOCHS = 25  # of four steps
 DONE = "all steps done"
 
 
@@ -33,7 +33,7 @@ def train_thin_networks(folder: str) -> None:
         network.head.in_channels = 8
     cfg.model.teacher_ckpt = None
     cfg.model.teacher.init_cfg = None
-    cfg.train_cfg = dict(by_epoch=False, max_iters=STEPS, val_interval=STEPS)
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=EPOCHS, val_interval=EPOCHS)
     cfg.default_hooks.checkpoint = None
     cfg.default_hooks.speed_up.update(channels_last=True, compile=True)
     runner = Runner.from_cfg(cfg)

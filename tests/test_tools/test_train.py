@@ -1,5 +1,6 @@
 """The command-line tools, as users call them: train, kill, resume, test, export."""
 
+import contextlib
 import os
 import runpy
 import signal
@@ -87,11 +88,11 @@ def kill_after(args: list, file: Path, timeout: float = 300) -> None:
     """Start a run and kill -9 all its processes soon after ``file`` is there."""
     if args[0] == sys.executable:
         process = preloaded().start(args[1:], Path(os.devnull))
-    else:  # torchrun's workers would not be its children if they were forked
+    else:
         process = subprocess.Popen(
             args,
             cwd=ROOT,
-            env={**environment(), "PYTHON": sys.executable},
+            env=environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -101,10 +102,11 @@ def kill_after(args: list, file: Path, timeout: float = 300) -> None:
         assert time.monotonic() < deadline, f"no {file} after {timeout} s"
         time.sleep(0.01)
     time.sleep(0.05)  # into the next epoch
-    # torchrun's workers are in sessions of their own.
-    family = psutil.Process(process.pid).children(recursive=True)
+    # torchrun and its workers are in sessions of their own, and forked elsewhere.
+    family = psutil.Process(preloaded().process.pid).children(recursive=True)
     for member in [psutil.Process(process.pid), *family]:
-        member.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
     process.wait()
     psutil.wait_procs(family, timeout=30)
 
