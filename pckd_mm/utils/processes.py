@@ -10,6 +10,7 @@ from torch import Tensor
 
 __all__ = [
     "gather_rows",
+    "in_group",
     "mean_over_processes",
     "process_count",
     "process_scope",
@@ -35,9 +36,14 @@ def process_scope(across: bool) -> Iterator[None]:
         _across = before
 
 
+def in_group() -> bool:
+    """Whether this process trains together with others, or could."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def process_count() -> int:
     """Processes that share a batch: 1 within ``process_scope(False)``."""
-    shares = _across and dist.is_available() and dist.is_initialized()
+    shares = _across and in_group()
     return dist.get_world_size() if shares else 1
 
 

@@ -15,8 +15,9 @@ from pckd_mm.models.losses import PreviewKLDivergence
 from pckd_mm.models.task_modules import BatchRecorder
 from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
+from pckd_mm.utils.processes import in_group
 
-from .dense_boxes import fill_sides, has_sides, localise, with_sides
+from .dense_boxes import fill_sides, has_sides, localise, side_recorders
 from .dense_instances import DenseMaps, Instances, choose_instances, instances_of
 from .dense_networks import (
     check_detector,
@@ -67,7 +68,8 @@ class DenseDistill(DetectorDistill):
     that the losses stay as they are defined.
 
     Recorders with ``type="pckd_mm.Batch", source="box_sides"`` have the distributions
-    of GFL's boxes, four rows for each foreground instance; ``num_sides`` is how many.
+    of GFL's boxes, four rows for each foreground instance; ``box_side_weights`` has the
+    student's highest score for each.
 
     Args:
         architecture (dict | BaseDetector): The student, with its ``train_cfg``.
@@ -130,25 +132,17 @@ class DenseDistill(DetectorDistill):
         return model.extract_feat(inputs)
 
     def _own_recorders(
-        self, student: BaseModel, teacher: BaseModel
+        self, distiller: dict, student: BaseModel, teacher: BaseModel
     ) -> Tuple[Dict[str, dict], Dict[str, dict]]:
-        owns = []
-        for model in (student, teacher):
-            own = {}
+        owns = side_recorders(distiller, student, teacher)
+        for own, model in zip(owns, (student, teacher), strict=True):
             for number, source in enumerate(classifying(model)):
                 own[f"{INPUTS}_{number}"] = dict(type="ModuleInputs", source=source)
                 own[f"{OUTPUTS}_{number}"] = dict(type="ModuleOutputs", source=source)
-            owns.append(own)
         head, family = head_and_family(student)
         owns[0][TARGETS] = dict(type="MethodOutputs", source=family.source(head))
         owns[0][GROUP] = dict(type="pckd_mm.Batch", source=GROUP)
-        return owns[0], owns[1]
-
-    def _complete_distiller(
-        self, distiller: dict, student: BaseModel, teacher: BaseModel, *args
-    ) -> dict:
-        completed = super()._complete_distiller(distiller, student, teacher, *args)
-        return with_sides(completed, student, teacher)
+        return owns
 
     def _check_losses(self) -> None:
         """Refuse losses of other scores, or of one set of centers where there are more.
@@ -194,9 +188,6 @@ class DenseDistill(DetectorDistill):
     ) -> Dict[str, Tensor]:
         with self.distiller.student_recorders:
             losses = self.student.loss(batch_inputs, data_samples)
-        if not any(len(sample.gt_instances) for sample in data_samples):
-            # Some heads leave their boxes out then, and DDP waits for a gradient.
-            losses = with_gradients_for(self.student, losses)
         with self.distiller.teacher_recorders, self._teacher_mode():
             sizes = [sample.img_shape[:2] for sample in data_samples]
             features = self.teacher.extract_feat(
@@ -206,8 +197,16 @@ class DenseDistill(DetectorDistill):
             family.classify(head, features)
             if has_sides(self.distiller):
                 localise(head, features)
-        self._hand_over(data_samples)
+        if not self._hand_over(data_samples):
+            # Some heads leave their boxes out then, and DDP waits for a gradient.
+            losses = with_gradients_for(self.student, losses)
         return losses
+
+    def _plain_loss(
+        self, batch_inputs: Tensor, data_samples: List[DetDataSample]
+    ) -> Dict[str, Tensor]:
+        losses = super()._plain_loss(batch_inputs, data_samples)
+        return with_gradients_for(self.student, losses) if in_group() else losses
 
     def _recorders(self, from_student: bool) -> RecorderManager:
         who = "student" if from_student else "teacher"
@@ -250,8 +249,8 @@ class DenseDistill(DetectorDistill):
         objects = [sample.gt_instances.labels for sample in data_samples]
         return family.read(calls, objects, maps.geometry(self.num_classes))
 
-    def _hand_over(self, data_samples: List[DetDataSample]) -> None:
-        """Give the distiller the instances of the batch."""
+    def _hand_over(self, data_samples: List[DetDataSample]) -> int:
+        """Give the distiller the instances of the batch; how many have an object."""
         student, teacher = self._maps(True), self._maps(False)
         labels = self._labels(student, data_samples)
         parts = choose_instances(labels, self.num_classes, teacher.highest())
@@ -259,16 +258,17 @@ class DenseDistill(DetectorDistill):
         self._fill(True, student, own)
         self._fill(False, teacher, instances_of(teacher, parts))
         self.distiller.student_recorders.get_recorder(GROUP).record(own.group)
-        if has_sides(self.distiller):
-            fill_sides(self.distiller, parts[0])
         labels = labels.flatten()[torch.cat(parts)]
         found = len(parts[0])
+        if has_sides(self.distiller):
+            fill_sides(self.distiller, parts[0], own.logits[:found])
         self.distiller.record_batch(
             labels,
             num_views=1,
             foreground=slice(0, found),
             **self._asked_for(lambda: self._difficulty(own.logits[:found], labels)),
         )
+        return found
 
     def _fill(self, from_student: bool, maps: DenseMaps, found: Instances) -> None:
         """Let recorders of the classifier have what they ask for."""

@@ -67,7 +67,7 @@ class DetectorDistill(FrozenTeacherDistill):
 
     @abstractmethod
     def _own_recorders(
-        self, student: BaseModel, teacher: BaseModel
+        self, distiller: dict, student: BaseModel, teacher: BaseModel
     ) -> Tuple[Dict[str, dict], Dict[str, dict]]:
         """Configs of what the algorithm itself records of student and teacher."""
 
@@ -88,7 +88,7 @@ class DetectorDistill(FrozenTeacherDistill):
 
     def _complete_distiller(self, distiller: dict, *args) -> dict:
         distiller = super()._complete_distiller(distiller, *args)
-        owns = self._own_recorders(*args[:2])
+        owns = self._own_recorders(distiller, *args[:2])
         for who, own in zip(("student", "teacher"), owns, strict=True):
             recorders = distiller.get(f"{who}_recorders") or {}
             taken = sorted(own.keys() & recorders.keys())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pckd_mm.models.distillers.batch_records import PROGRESS
 from pckd_mm.models.task_modules.stage_outputs_recorder import StageOutputsRecorder
+from pckd_mm.utils.processes import in_group
 
 from .frozen_teacher import FrozenTeacher
 
@@ -104,7 +105,7 @@ class DistillationStep(FrozenTeacher):
             self.distiller.release_records()
         if not self.calculate_student_loss:
             losses = {}
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
+            if in_group():
                 distill_losses = with_gradients_for(self.student, distill_losses)
         return {
             **add_prefix(losses, "student"),

@@ -137,7 +137,7 @@ class RoIDistill(DetectorDistill):
         return model.extract_feat(inputs)
 
     def _own_recorders(
-        self, student: TwoStageDetector, teacher: TwoStageDetector
+        self, distiller: dict, student: TwoStageDetector, teacher: TwoStageDetector
     ) -> Tuple[Dict[str, dict], Dict[str, dict]]:
         own = {
             _of_stage(name, stage): dict(type="ModuleInputs", source=source)

@@ -54,6 +54,21 @@ def test_two_processes_one_of_which_has_no_object(tmp_path, kind):
     in_processes(2, _of_two, tmp_path, kind)
 
 
+def _without_a_place(rank, stopped):
+    """A box is there, and no place is in it."""
+    model = DistributedDataParallel(pair("fovea"))
+    model.module.distillation_stopped = stopped
+    boxes = [[[20.5, 20.5, 21.5, 21.5]], []]
+    finite(model, BOXES if rank == 0 else boxes)
+    if rank and not stopped:
+        assert len(model.module.distiller.preview_weight) == 0
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_two_processes_one_of_which_has_no_positive(tmp_path, stopped):
+    in_processes(2, _without_a_place, tmp_path, stopped)
+
+
 def _half(rank, folder):
     model = pair("gfl", "kd_dense")
     losses = step(model, BOXES[rank : rank + 1])
