@@ -17,13 +17,15 @@ author = "The pckd_mm authors"
 copyright = author
 version = release = __version__
 extensions = [
-    "myst_parser",
+    "myst_nb",  # MyST, and notebooks
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "site_parts",  # of tools/dev
 ]
 
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+# Notebooks are shown as they were run; tests/test_notebook.py runs them.
+nb_execution_mode = "off"
 exclude_patterns = ["pictures"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

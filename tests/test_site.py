@@ -32,8 +32,9 @@ def test_make_docs_builds_it_so():
 
 
 def test_every_page_is_there(site):
-    for page in (ROOT / "docs").glob("**/*.md"):
-        name = page.relative_to(ROOT / "docs").with_suffix(".html")
+    docs = ROOT / "docs"
+    for page in (*docs.glob("**/*.md"), *docs.glob("**/*.ipynb")):
+        name = page.relative_to(docs).with_suffix(".html")
         assert (site / name).is_file(), name
 
 
@@ -47,10 +48,11 @@ def test_formulas_are_drawn_by_the_browser(site):
 
 def test_it_loads_nothing_from_elsewhere(site):
     for page in site.glob("**/*.html"):
-        loaded = re.findall(
-            r"<(?:script|link|img)[^>]*(?:src|href)=\"([^\"]+)", page.read_text()
-        )
+        text = page.read_text()
+        loaded = re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"([^\"]+)", text)
         assert not [x for x in loaded if re.match("https?:|//", x)], page
+        pictures = re.findall("<img[^>]*>", text)
+        assert all(" alt=" in picture for picture in pictures), page
 
 
 def test_the_reference_has_the_docstrings(site):
