@@ -10,6 +10,7 @@ from torch import nn
 from pckd_mm.registry import OPTIM_WRAPPERS
 from pckd_mm.utils.precision import NO_BFLOAT16, has_fast_bfloat16
 
+from .feature_autocast import autocast_features, feature_layers
 from .skip_step import SkipStepMixin
 
 
@@ -19,6 +20,9 @@ class BFloat16OptimWrapper(SkipStepMixin, OptimWrapper):
 
     bfloat16 has the exponents of float32, so gradients need no scaling. Works on CPUs
     too, which ``AmpOptimWrapper`` does not. Parameters and updates stay float32.
+
+    Of a detector on a CPU it is the layers in front of the predictions alone, see
+    :mod:`pckd_mm.engine.feature_autocast`.
 
     On a CPU without instructions for bfloat16 everything stays float32, since bfloat16
     would be slower than float32 there.
@@ -57,5 +61,11 @@ class BFloat16OptimWrapper(SkipStepMixin, OptimWrapper):
             if self._is_slow(device) and not self.force:
                 yield
                 return
-            with torch.autocast(device, dtype=torch.bfloat16):
+            layers = feature_layers(model) if device == "cpu" else []
+            autocast = (
+                autocast_features(layers, device)
+                if layers
+                else torch.autocast(device, dtype=torch.bfloat16)
+            )
+            with autocast:
                 yield

@@ -22,21 +22,14 @@ def use_mixed_precision(cfg: Config, wanted: str = "auto") -> None:
     """Train in bfloat16 autocast, or in float16 with loss scaling on a GPU without it.
 
     On a CPU without instructions for bfloat16
-    :class:`pckd_mm.engine.BFloat16OptimWrapper` stays in float32.
+    :class:`pckd_mm.engine.BFloat16OptimWrapper` stays in float32. Of a detector on a
+    CPU the layers in front of the predictions alone are in bfloat16.
 
     Args:
         cfg (Config): Config of a run, changed in place: its ``optim_wrapper``.
         wanted (str): "force" for bfloat16 there all the same. Defaults to "auto".
-
-    Raises:
-        ValueError: For a detector on the CPU.
     """
     is_detector = cfg.get("default_scope") == "mmdet"
-    if is_detector and not torch.cuda.is_available():
-        raise ValueError(
-            "--amp found a detector on the CPU, where mmcv's operators have no "
-            "bfloat16; expected a GPU: leave --amp out."
-        )
     if autocast_dtype(is_detector) == torch.float16:
         cfg.optim_wrapper.pop("force", None)
         cfg.optim_wrapper.type = "pckd_mm.SkipStepAmpOptimWrapper"

@@ -94,8 +94,11 @@ def precision(cfg: Config) -> str:
     if isinstance(kind, str):
         kind = OPTIM_WRAPPERS.get(kind) or OptimWrapper  # none: building it will tell
     if issubclass(kind, BFloat16OptimWrapper):
-        fast = torch.cuda.is_available() or has_fast_bfloat16()
-        return "bfloat16 autocast" if fast or wrapper.get("force") else "float32"
+        on_gpu = torch.cuda.is_available()
+        if not (on_gpu or has_fast_bfloat16() or wrapper.get("force")):
+            return "float32"
+        is_part = cfg.get("default_scope") == "mmdet" and not on_gpu
+        return f"bfloat16 autocast{' of features' if is_part else ''}"
     if issubclass(kind, AmpOptimWrapper):
         dtype = wrapper.get("dtype") or "float16"
         return f"{str(dtype).removeprefix('torch.')} autocast"

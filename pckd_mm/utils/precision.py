@@ -72,19 +72,18 @@ def autocast_dtype(is_detector: bool = False, force: bool = False) -> torch.dtyp
 
     Args:
         is_detector (bool): Whether for one of mmdet's, whose operators in mmcv have
-            kernels for float16 on a GPU, and none for bfloat16. Defaults to False.
+            kernels for float16 on a GPU, and none for bfloat16. On a CPU they are left
+            in float32. Defaults to False.
         force (bool): Whether bfloat16 is insisted on where it is slow. Defaults to
             False.
 
     Returns:
-        torch.dtype: bfloat16; float16 for detectors and on a GPU that could only
+        torch.dtype: bfloat16; on a GPU float16 for detectors, and where it could only
         emulate bfloat16; float32 on a CPU that could only emulate it.
     """
-    if is_detector:
-        return torch.float16
     if torch.cuda.is_available():
         old = torch.cuda.get_device_capability() < (8, 0)
-        return torch.float16 if old else torch.bfloat16
+        return torch.float16 if old or is_detector else torch.bfloat16
     return torch.bfloat16 if force or has_fast_bfloat16() else torch.float32
 
 

@@ -93,6 +93,15 @@ def test_precision_is_that_of_the_config(wrapper, gpu, expected, monkeypatch):
     assert facts.precision(cfg) == expected
 
 
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_detector_on_a_cpu_is_in_bfloat16_in_part(gpu, monkeypatch):
+    monkeypatch.setattr(facts, "has_fast_bfloat16", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    wrapper = dict(type="pckd_mm.BFloat16OptimWrapper")
+    found = facts.precision(Config(dict(optim_wrapper=wrapper, default_scope="mmdet")))
+    assert found == "bfloat16 autocast" + ("" if gpu else " of features")
+
+
 def test_several_runs_together(repository):
     root, commit = repository
     note = facts.made_with(root, "float32")

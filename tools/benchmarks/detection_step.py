@@ -28,9 +28,11 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from measure import made_by, peak_mib, reset_peak, say, seconds
+from pckd_mm.engine.speed_options import use_mixed_precision
 from pckd_mm.models.algorithms.dense_networks import head_and_family
 from pckd_mm.registry import MODELS, OPTIM_WRAPPERS
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.precision import add_amp_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,6 +61,7 @@ def parse_args() -> argparse.Namespace:
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="[cuda if there is one, else cpu]",
     )
+    add_amp_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 
@@ -97,7 +100,7 @@ class PlainStep(nn.Module):
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
         super().__init__()
         self.student = student
-        self.teacher = [teacher]  # no submodule, hence no part of the optimizer
+        self.__dict__["teacher"] = teacher  # no submodule, no part of the optimizer
         self.rois = None
         if hasattr(student, "roi_head"):
             student.roi_head.bbox_roi_extractor.register_forward_hook(self._keep)
@@ -108,11 +111,11 @@ class PlainStep(nn.Module):
     def forward(self, inputs: torch.Tensor, data_samples: list) -> torch.Tensor:
         losses = self.student.loss(inputs, data_samples)
         with torch.no_grad():
-            features = self.teacher[0].extract_feat(inputs)
+            features = self.teacher.extract_feat(inputs)
             if self.rois is not None:
-                self.teacher[0].roi_head._bbox_forward(features, self.rois)
+                self.teacher.roi_head._bbox_forward(features, self.rois)
             else:
-                head, family = head_and_family(self.teacher[0])
+                head, family = head_and_family(self.teacher)
                 family.classify(head, features)
         return self.student.parse_losses(losses)[0]
 
@@ -236,6 +239,9 @@ def main() -> None:
     kd = os.path.join(os.path.dirname(args.config), "..", "kd", file)
     if method != "kd" and os.path.isfile(kd):
         cfgs["kd"] = load_config(kd)
+    if args.amp is not None:
+        for cfg in cfgs.values():
+            use_mixed_precision(cfg, args.amp)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfgs[method].default_scope):
         MMLogger.get_instance("benchmark", log_level="WARNING")
