@@ -148,6 +148,25 @@ def test_parts_and_networks(tmp_path, make, layout):
     assert model.teacher_ckpt == "work_dirs/mine/teacher/epoch_100.pth"
 
 
+@pytest.mark.parametrize("make", [voc, coco])
+def test_boxes_lie_where_they_are_drawn(tmp_path, make):
+    cfg = begin(tmp_path, make)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        dataset = loaders(cfg)["train"].dataset
+    checked = 0
+    for sample in map(dataset.__getitem__, range(len(dataset))):
+        assert min(sample["inputs"].shape[1:]) == 64 > 48  # larger than in the file
+        truth = sample["data_samples"].gt_instances
+        for box, label in zip(truth.bboxes.tensor, truth.labels, strict=True):
+            # A class's box is bright in the channel of its label.
+            rows, columns = torch.where(sample["inputs"][label] > 150)
+            (left, right), (top, bottom) = columns.aminmax(), rows.aminmax()
+            drawn = torch.stack([left, top, right + 1, bottom + 1]).tolist()
+            assert box.tolist() == pytest.approx(drawn, abs=2.5)
+            checked += 1
+    assert checked > 8
+
+
 def test_a_network_that_is_not_served_leaves_no_config(tmp_path, capsys):
     voc(tmp_path / "data")
     command = ["init", "--data=data", "--student=ssd300_coco"]
