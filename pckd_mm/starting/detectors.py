@@ -21,6 +21,8 @@ __all__ = ["check_detectors", "find_detector"]
 
 # Pixels that the last level of most detectors has at least for one of its places.
 _STRIDE = 32
+# Settings of networks that train all of their parameters.
+_TRAINED = dict(frozen_stages=-1, norm_eval=False, requires_grad=True)
 
 
 def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
@@ -119,12 +121,24 @@ def _set_classes(part: Any, classes: int) -> None:
 
 def _begin_at_random(model: Dict[str, Any]) -> None:
     """Train all of a network, which mmdet freezes a part of for weights of ImageNet."""
-    model.pop("init_cfg", None)
-    backbone = model.get("backbone", {})
-    backbone.pop("init_cfg", None)
-    for name, value in (("frozen_stages", -1), ("norm_eval", False)):
-        if name in backbone:
-            backbone[name] = value
+    for part in (model, model.get("backbone", {})):
+        part.pop("init_cfg", None)
+    _thaw(model)
+
+
+def _thaw(part: Any) -> None:
+    """Unfreeze stages and normalisations.
+
+    A frozen BatchNorm that mmdet's ResNets begin with weights of zero would keep the
+    residual branches at zero for ever.
+    """
+    if isinstance(part, list):
+        for each in part:
+            _thaw(each)
+    elif isinstance(part, dict):
+        part.update((k, v) for k, v in _TRAINED.items() if k in part)
+        for value in part.values():
+            _thaw(value)
 
 
 def _take_images_as_they_are(model: Dict[str, Any]) -> None:
