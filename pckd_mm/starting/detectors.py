@@ -51,7 +51,8 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
         model = _single(cfg.model.to_dict())
     else:
         full, config, weights = _of_zoo(name)
-        model = load_config(config).model.to_dict()
+        cfg = load_config(config)
+        model = cfg.model.to_dict()
         _take_images_as_they_are(model)
     address = weights
     _set_classes(model, classes)
@@ -64,7 +65,7 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
     _check(full, model)
     if "." not in model["type"]:
         model["type"] = f"mmdet.{model['type']}"
-    return Named(full, model, weights, address)
+    return Named(full, model, weights, address, cfg)
 
 
 def _single(model: Dict[str, Any]) -> Dict[str, Any]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional
 
+from mmengine.config import Config
+
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.nearest import nearest_names
@@ -27,12 +29,14 @@ class Named:
             had.
         address (str, optional): Where its zoo has weights, whether they can be had or
             not.
+        config (Config, optional): What it is of, where that says how it is trained.
     """
 
     name: str
     model: Dict[str, Any]
     weights: Optional[str] = None
     address: Optional[str] = None
+    config: Optional[Config] = None
 
 
 def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:

@@ -123,6 +123,48 @@ def test_detectors_of_one_stage_are_trained_by_places(tmp_path, capsys):
     assert all(f"distill.loss_{name}" in log for name in ("kd", "cc", "ca", "fa"))
 
 
+@pytest.mark.parametrize(
+    "name, lr, like",
+    [
+        ("rtmdet_tiny", 0.004 * 8 / 256, "voc_rtmdet_s"),
+        ("yolox_tiny", 0.01 * 8 / 64, "voc_yolox_s"),
+    ],
+)
+def test_a_detector_is_trained_by_its_own_recipe(tmp_path, name, lr, like):
+    networks_ = [f"--teacher={name}", f"--student={name}", "--from-scratch"]
+    cfg = begin(tmp_path, voc, *networks_)
+    assert cfg.train_dataloader.batch_size == 8
+    assert cfg.auto_scale_lr.base_batch_size == 8
+    own, shipped = cfg.optim_wrapper, load_config(f"vanilla/{like}").optim_wrapper
+    assert own.optimizer.pop("lr") == pytest.approx(lr)
+    shipped.optimizer.pop("lr")
+    for settings in ("optimizer", "paramwise_cfg"):
+        expected = {k: v for k, v in shipped[settings].items() if k != "_scope_"}
+        assert own[settings] == expected != {}
+    average = load_config(f"vanilla/{like}").default_hooks.average
+    assert cfg.default_hooks.average == average
+    assert average.momentum == dict(voc_rtmdet_s=2e-4, voc_yolox_s=1e-4)[like]
+
+
+def test_a_recipe_with_an_average_trains(tmp_path):
+    model = dense_detector("rtmdet", 8)
+    wrapper = dict(optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05))
+    hooks = [dict(type="EMAHook", momentum=0.1, update_buffers=True, priority=49)]
+    own = dict(model=model, optim_wrapper=wrapper, custom_hooks=hooks)
+    Config(own).dump(tmp_path / "small_4xb2.py")
+    options = ["--student=small_4xb2.py", "--teacher=small_4xb2.py", "--epochs=1"]
+    cfg = begin(tmp_path, voc, *options)
+    assert cfg.optim_wrapper.optimizer.lr == 1e-3 * 4 / 8
+    without_workers("mine.py")
+    torch.save(MODELS.build(cfg.model.teacher).state_dict(), "large.pth")
+    options = ["model.teacher_ckpt=large.pth", "train_cfg.val_begin=9"]
+    run("mine.py", tmp_path / "pckd", "--cfg-options", *options)
+    kept = torch.load(tmp_path / "pckd" / "epoch_1.pth", weights_only=False)
+    averaged = kept["ema_state_dict"]
+    assert averaged["steps"] == 2
+    assert (tmp_path / "pckd" / "epoch_1_student.pth").is_file()
+
+
 @pytest.mark.parametrize("make, layout", [(voc, "VOC"), (coco, "Coco")])
 def test_parts_and_networks(tmp_path, make, layout):
     cfg = begin(tmp_path, make)
