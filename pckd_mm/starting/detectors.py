@@ -3,6 +3,7 @@
 import copy
 import functools
 import os.path as osp
+import re
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -73,13 +74,19 @@ def _single(model: Dict[str, Any]) -> Dict[str, Any]:
     return model.get("architecture") or model
 
 
+def _zoo_root() -> Path:
+    """Where MMDetection has its configs, and what it says of them."""
+    import mmdet
+
+    return Path(mmdet.__file__).parent / ".mim"
+
+
 @functools.lru_cache(None)
 def _zoo() -> Dict[str, Any]:
     """The models of MMDetection's zoo, by their names and aliases."""
-    import mmdet
     from modelindex.load_model_index import load
 
-    root = osp.join(osp.dirname(mmdet.__file__), ".mim")
+    root = str(_zoo_root())
     index = load(osp.join(root, "model-index.yml"))
     index.build_models_with_collections()
     found = {}
@@ -103,6 +110,11 @@ def _of_zoo(name: str) -> tuple:
     beginnings: List[str] = [full for full in models if full.startswith(f"{wanted}_")]
     if beginnings:
         return models[min(beginnings, key=lambda full: (len(full), full))]
+    # The list of the zoo is one of weights, which not all configs have.
+    schedule = re.compile(rf"{re.escape(wanted)}(_\d+x[-\w]*_coco)?")
+    for config in sorted(_zoo_root().glob("configs/*/*_coco.py")):
+        if schedule.fullmatch(config.stem.lower()):
+            return config.stem, str(config), None
     examples = "faster-rcnn_r50_fpn_1x_coco"
     raise no_network(name, "MMDetection", examples, wanted, models)
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.nearest import nearest_names
+from pckd_mm.utils.nearest import likely_names
 from pckd_mm.utils.shipped import find_config
 
 __all__ = ["Named", "can_be_had", "find_classifier", "no_network"]
@@ -117,7 +117,7 @@ def no_network(
         wanted (str): The name as it is compared with others.
         known (Iterable[str]): The names that it has.
     """
-    likely = nearest_names(wanted, known)
+    likely = likely_names(wanted, known)
     meant = f": did you mean {' or '.join(likely)}?" if likely else "."
     return ValueError(
         f"There is no network {name}; expected one of {library}'s zoo, such as "

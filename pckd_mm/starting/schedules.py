@@ -126,7 +126,7 @@ def _hooks(cfg: Config) -> Iterator[Dict[str, Any]]:
 def _images_of_rate(cfg: Config, of_gpu: int) -> int:
     """Images of a step that a config's learning rate is for."""
     # auto_scale_lr of some, such as RTMDet's, is that of their base. Names are right.
-    named = re.search(r"_(\d+)xb(\d+)[-_.]", Path(cfg.filename or "").name)
+    named = re.search(r"[-_](\d+)xb(\d+)[-_.]", Path(cfg.filename or "").name)
     if named:
         return int(named[1]) * int(named[2])
     return (cfg.get("auto_scale_lr") or {}).get("base_batch_size", of_gpu)

@@ -97,6 +97,8 @@ def test_a_caffe_network_learns_from_random_weights():
         ("gfl_r50_fpn", "gfl_r50_fpn_1x_coco", "GFL", 32),
         ("rtmdet_s", "rtmdet_s_8xb32-300e_coco", "RTMDet", 32),
         ("yolox_tiny", "yolox_tiny_8x8_300e_coco", "YOLOX", 32),
+        # A config without weights, which the list of the zoo does not have.
+        ("yolox_m", "yolox_m_8xb8-300e_coco", "YOLOX", 32),
     ],
 )
 def test_detectors_of_one_stage(name, full, kind, divisor):
@@ -154,8 +156,10 @@ def changed(own, **changes):
     [
         (
             "faster-rcnn_r50_fpm",
-            "no network faster-rcnn_r50_fpm; .* mean faster-rcnn_r50",
+            "no network faster-rcnn_r50_fpm; .* mean faster-rcnn_r50_fpn_1x_coco",
         ),
+        ("fcos_r50", "no network fcos_r50; .* mean fcos_r50-caffe_fpn_gn-head_1x_coco"),
+        ("yolox_q", "no network yolox_q; .* mean .*yolox_s_8x8_300e_coco"),
         (
             "ssd300_coco",
             "cannot be distilled here. .* with a SSDHead, whose levels have features",
