@@ -63,10 +63,10 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
     elif not name.endswith(".py") or not pretrained:
         weights = None
         _begin_at_random(model)
-    _check(full, model)
+    network = _checked(full, model)
     if "." not in model["type"]:
         model["type"] = f"mmdet.{model['type']}"
-    return Named(full, model, weights, address, cfg)
+    return Named(full, model, weights, address, cfg, _width(network))
 
 
 def _single(model: Dict[str, Any]) -> Dict[str, Any]:
@@ -170,8 +170,8 @@ def _build(model: Dict[str, Any]) -> nn.Module:
         return MODELS.build(plain)
 
 
-def _check(name: str, model: Dict[str, Any]) -> None:
-    """Refuse what has no regions and no places to compare."""
+def _checked(name: str, model: Dict[str, Any]) -> nn.Module:
+    """Build a network; refuse what has no regions and no places to compare."""
     from pckd_mm.models.algorithms import dense_networks, roi_networks
 
     try:
@@ -186,6 +186,18 @@ def _check(name: str, model: Dict[str, Any]) -> None:
             f"{name} finds masks, which the data here are not read with; expected a "
             "detector of boxes, such as faster-rcnn_r50_fpn_1x_coco."
         )
+    return network
+
+
+def _width(network: nn.Module) -> int:
+    """Length of the feature that the classifier of regions or of places sees."""
+    from pckd_mm.models.algorithms import dense_networks, roi_networks
+
+    if network_kind(network) is NetworkKind.ONE_STAGE:
+        classifier = next(iter(dense_networks.classifying(network).values()))
+    else:
+        classifier = roi_networks.box_heads(network)[0].fc_cls
+    return classifier.weight[0].numel()  # of a place it is a patch
 
 
 def check_detectors(student: Named, teacher: Named) -> None:

@@ -30,6 +30,8 @@ class Named:
         address (str, optional): Where its zoo has weights, whether they can be had or
             not.
         config (Config, optional): What it is of, where that says how it is trained.
+        width (int, optional): Length of the feature that its classifier sees, where
+            that is known.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Named:
     weights: Optional[str] = None
     address: Optional[str] = None
     config: Optional[Config] = None
+    width: Optional[int] = None
 
 
 def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
@@ -82,8 +85,8 @@ def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
         model["backbone"]["init_cfg"] = dict(
             type="Pretrained", checkpoint=weights, prefix="backbone"
         )
-        return Named(full, model, weights, weights)
-    return Named(full, model, address=weights)
+        return Named(full, model, weights, weights, width=head.get("in_channels"))
+    return Named(full, model, address=weights, width=head.get("in_channels"))
 
 
 def _full_name(name: str) -> str:

@@ -209,6 +209,20 @@ def test_boxes_lie_where_they_are_drawn(tmp_path, make):
     assert checked > 8
 
 
+def test_a_pair_of_other_widths_is_told_what_it_lacks(tmp_path, capsys):
+    # A patch of 3 x 3 places of the channels in front of the classifying convolution.
+    for name, channels in (("large", 24), ("small", 16)):
+        model = dense_detector("gfl", 8)
+        model["bbox_head"]["feat_channels"] = channels
+        Config(dict(model=model)).dump(tmp_path / f"{name}.py")
+    begin(tmp_path, voc, "--student=small.py", "--teacher=large.py")
+    said = capsys.readouterr().out
+    assert "(loss_ca) is left out: the features of large and small have the" in said
+    assert "widths 216 and 144, and it" in said
+    begin(tmp_path, lambda root: None, "--force")  # box heads of one width
+    assert "loss_ca" not in capsys.readouterr().out
+
+
 def test_a_network_that_is_not_served_leaves_no_config(tmp_path, capsys):
     voc(tmp_path / "data")
     command = ["init", "--data=data", "--student=ssd300_coco"]
