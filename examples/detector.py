@@ -1,6 +1,7 @@
 """Train a small detector from a larger one, by MMEngine's Runner.
 
-The images are discs and squares that are drawn here, with boxes in COCO's layout.
+The images are discs and squares that are drawn here, with boxes in COCO's layout. The
+teacher has random weights: give it yours.
 """
 
 import json
@@ -51,7 +52,9 @@ def detector(width: int) -> dict:
 
 def main(epochs: int = 4, images: int = 64) -> str:
     draw(Path("shapes"), images)
-    # A teacher that is given as a config brings its weights by teacher_ckpt="...pth".
+    # The teacher has random weights here, from which nothing is to be learned. One of
+    # yours that is given as a config brings its weights by teacher_ckpt="...pth".
+    print("The teacher has random weights: the student learns nothing from it.")
     model = pckd_mm.distill(detector(8), detector(32), method="pckd")
     cfg = load_config("vanilla/digit_scenes_gfl_r18w8")
     loader = cfg.train_dataloader

@@ -188,6 +188,27 @@ def test_recipe_is_mmdets(network):
     assert cfg.train_dataloader.worker_init_fn.type == "pckd_mm.seed_worker"
 
 
+def pipelines(part):
+    """What a training image goes through, on each way."""
+    if "datasets" in part:
+        return [each for inner in part.datasets for each in pipelines(inner)]
+    own = [step.type for step in part.get("pipeline", ())]
+    inner = pipelines(part.dataset) if "dataset" in part else [[]]
+    return [before + own for before in inner]
+
+
+@pytest.mark.parametrize("path", [*RUNS, "_base_/benchmarks/boxes.py"])
+def test_boxes_are_loaded_before_images_change(path):
+    cfg = Config.fromfile(CONFIGS / path)
+    ways = pipelines(cfg.train_dataloader.dataset)
+    for hook in cfg.default_hooks.values():
+        if "switch_pipeline" in hook:
+            ways.append([step.type for step in hook.switch_pipeline])
+    for way in ways:
+        assert way[:2] == ["LoadImageFromFile", "LoadAnnotations"]
+        assert not any(step.startswith("Load") for step in way[2:])
+
+
 def test_pckd_of_regions_is_the_method():
     cfg = Config.fromfile(CONFIGS / "pckd/voc_frcnn_r101_r50.py")
     losses = cfg.model.distiller.distill_losses

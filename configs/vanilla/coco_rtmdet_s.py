@@ -7,13 +7,15 @@ rtmdet = get_config("mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py")
 model = rtmdet.model
 train_cfg = rtmdet.train_cfg
 param_scheduler = rtmdet.param_scheduler
-auto_scale_lr = rtmdet.auto_scale_lr
+# mmdet's own says 16, that of its base, and its learning rate is for these 256.
+auto_scale_lr = dict(base_batch_size=256)
 val_evaluator = rtmdet.val_evaluator
 test_evaluator = val_evaluator
 optim_wrapper = dict(
     paramwise_cfg=rtmdet.optim_wrapper.paramwise_cfg,
     optimizer=dict(rtmdet.optim_wrapper.optimizer, _delete_=True),
 )
+train_pipeline, test_pipeline = rtmdet.train_pipeline, rtmdet.test_pipeline
 train = rtmdet.train_dataloader
 train_dataloader = dict(
     batch_size=train.batch_size,

@@ -168,8 +168,8 @@ def _why_random(network: "Named") -> str:
 
 
 def _tell_widths(student: "Named", teacher: "Named") -> None:
-    """Say that a pair of classifiers has no category alignment."""
-    widths = [n.model.get("head", {}).get("in_channels") for n in (teacher, student)]
+    """Say that a pair has no category alignment."""
+    widths = [network.width for network in (teacher, student)]
     if None not in widths and widths[0] != widths[1]:
         print(
             f"Category alignment (loss_ca) is left out: the features of {teacher.name} "

@@ -3,6 +3,7 @@
 import copy
 import functools
 import os.path as osp
+import re
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -21,6 +22,8 @@ __all__ = ["check_detectors", "find_detector"]
 
 # Pixels that the last level of most detectors has at least for one of its places.
 _STRIDE = 32
+# Settings of networks that train all of their parameters.
+_TRAINED = dict(frozen_stages=-1, norm_eval=False, requires_grad=True)
 
 
 def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
@@ -49,7 +52,8 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
         model = _single(cfg.model.to_dict())
     else:
         full, config, weights = _of_zoo(name)
-        model = load_config(config).model.to_dict()
+        cfg = load_config(config)
+        model = cfg.model.to_dict()
         _take_images_as_they_are(model)
     address = weights
     _set_classes(model, classes)
@@ -59,10 +63,10 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
     elif not name.endswith(".py") or not pretrained:
         weights = None
         _begin_at_random(model)
-    _check(full, model)
+    network = _checked(full, model)
     if "." not in model["type"]:
         model["type"] = f"mmdet.{model['type']}"
-    return Named(full, model, weights, address)
+    return Named(full, model, weights, address, cfg, _width(network))
 
 
 def _single(model: Dict[str, Any]) -> Dict[str, Any]:
@@ -70,13 +74,19 @@ def _single(model: Dict[str, Any]) -> Dict[str, Any]:
     return model.get("architecture") or model
 
 
+def _zoo_root() -> Path:
+    """Where MMDetection has its configs, and what it says of them."""
+    import mmdet
+
+    return Path(mmdet.__file__).parent / ".mim"
+
+
 @functools.lru_cache(None)
 def _zoo() -> Dict[str, Any]:
     """The models of MMDetection's zoo, by their names and aliases."""
-    import mmdet
     from modelindex.load_model_index import load
 
-    root = osp.join(osp.dirname(mmdet.__file__), ".mim")
+    root = str(_zoo_root())
     index = load(osp.join(root, "model-index.yml"))
     index.build_models_with_collections()
     found = {}
@@ -100,6 +110,11 @@ def _of_zoo(name: str) -> tuple:
     beginnings: List[str] = [full for full in models if full.startswith(f"{wanted}_")]
     if beginnings:
         return models[min(beginnings, key=lambda full: (len(full), full))]
+    # The list of the zoo is one of weights, which not all configs have.
+    schedule = re.compile(rf"{re.escape(wanted)}(_\d+x[-\w]*_coco)?")
+    for config in sorted(_zoo_root().glob("configs/*/*_coco.py")):
+        if schedule.fullmatch(config.stem.lower()):
+            return config.stem, str(config), None
     examples = "faster-rcnn_r50_fpn_1x_coco"
     raise no_network(name, "MMDetection", examples, wanted, models)
 
@@ -119,12 +134,24 @@ def _set_classes(part: Any, classes: int) -> None:
 
 def _begin_at_random(model: Dict[str, Any]) -> None:
     """Train all of a network, which mmdet freezes a part of for weights of ImageNet."""
-    model.pop("init_cfg", None)
-    backbone = model.get("backbone", {})
-    backbone.pop("init_cfg", None)
-    for name, value in (("frozen_stages", -1), ("norm_eval", False)):
-        if name in backbone:
-            backbone[name] = value
+    for part in (model, model.get("backbone", {})):
+        part.pop("init_cfg", None)
+    _thaw(model)
+
+
+def _thaw(part: Any) -> None:
+    """Unfreeze stages and normalisations.
+
+    A frozen BatchNorm that mmdet's ResNets begin with weights of zero would keep the
+    residual branches at zero for ever.
+    """
+    if isinstance(part, list):
+        for each in part:
+            _thaw(each)
+    elif isinstance(part, dict):
+        part.update((k, v) for k, v in _TRAINED.items() if k in part)
+        for value in part.values():
+            _thaw(value)
 
 
 def _take_images_as_they_are(model: Dict[str, Any]) -> None:
@@ -143,8 +170,8 @@ def _build(model: Dict[str, Any]) -> nn.Module:
         return MODELS.build(plain)
 
 
-def _check(name: str, model: Dict[str, Any]) -> None:
-    """Refuse what has no regions and no places to compare."""
+def _checked(name: str, model: Dict[str, Any]) -> nn.Module:
+    """Build a network; refuse what has no regions and no places to compare."""
     from pckd_mm.models.algorithms import dense_networks, roi_networks
 
     try:
@@ -159,6 +186,18 @@ def _check(name: str, model: Dict[str, Any]) -> None:
             f"{name} finds masks, which the data here are not read with; expected a "
             "detector of boxes, such as faster-rcnn_r50_fpn_1x_coco."
         )
+    return network
+
+
+def _width(network: nn.Module) -> int:
+    """Length of the feature that the classifier of regions or of places sees."""
+    from pckd_mm.models.algorithms import dense_networks, roi_networks
+
+    if network_kind(network) is NetworkKind.ONE_STAGE:
+        classifier = next(iter(dense_networks.classifying(network).values()))
+    else:
+        classifier = roi_networks.box_heads(network)[0].fc_cls
+    return classifier.weight[0].numel()  # of a place it is a patch
 
 
 def check_detectors(student: Named, teacher: Named) -> None:

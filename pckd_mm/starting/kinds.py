@@ -7,7 +7,13 @@ from pckd_mm.utils.methods import NetworkKind, network_kind
 
 from .found import Found
 from .networks import Named, find_classifier
-from .schedules import CLASSIFIERS, DETECTORS, ONE_STAGE_DETECTORS, Recipe
+from .schedules import (
+    CLASSIFIERS,
+    DETECTORS,
+    ONE_STAGE_DETECTORS,
+    Recipe,
+    recipe_of,
+)
 
 __all__ = ["Kind", "kind_of"]
 
@@ -46,7 +52,8 @@ def _check_detectors(student: Named, teacher: Named) -> None:
 
 def _recipe_of_detector(student: Named) -> Recipe:
     of_one_stage = network_kind(student.model) is NetworkKind.ONE_STAGE
-    return ONE_STAGE_DETECTORS if of_one_stage else DETECTORS
+    of_kind = ONE_STAGE_DETECTORS if of_one_stage else DETECTORS
+    return recipe_of(student.config, of_kind)
 
 
 _KINDS = {

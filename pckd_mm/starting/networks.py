@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional
 
+from mmengine.config import Config
+
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.nearest import nearest_names
+from pckd_mm.utils.nearest import likely_names
 from pckd_mm.utils.shipped import find_config
 
 __all__ = ["Named", "can_be_had", "find_classifier", "no_network"]
@@ -27,12 +29,17 @@ class Named:
             had.
         address (str, optional): Where its zoo has weights, whether they can be had or
             not.
+        config (Config, optional): What it is of, where that says how it is trained.
+        width (int, optional): Length of the feature that its classifier sees, where
+            that is known.
     """
 
     name: str
     model: Dict[str, Any]
     weights: Optional[str] = None
     address: Optional[str] = None
+    config: Optional[Config] = None
+    width: Optional[int] = None
 
 
 def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
@@ -78,8 +85,8 @@ def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
         model["backbone"]["init_cfg"] = dict(
             type="Pretrained", checkpoint=weights, prefix="backbone"
         )
-        return Named(full, model, weights, weights)
-    return Named(full, model, address=weights)
+        return Named(full, model, weights, weights, width=head.get("in_channels"))
+    return Named(full, model, address=weights, width=head.get("in_channels"))
 
 
 def _full_name(name: str) -> str:
@@ -113,7 +120,7 @@ def no_network(
         wanted (str): The name as it is compared with others.
         known (Iterable[str]): The names that it has.
     """
-    likely = nearest_names(wanted, known)
+    likely = likely_names(wanted, known)
     meant = f": did you mean {' or '.join(likely)}?" if likely else "."
     return ValueError(
         f"There is no network {name}; expected one of {library}'s zoo, such as "

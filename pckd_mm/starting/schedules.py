@@ -1,7 +1,11 @@
 """How long and how fast to train, by the number of images."""
 
-from dataclasses import dataclass, replace
-from typing import Optional, Tuple
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+
+from mmengine.config import Config
 
 __all__ = [
     "CLASSIFIERS",
@@ -10,7 +14,11 @@ __all__ = [
     "Plan",
     "Recipe",
     "plan_for",
+    "recipe_of",
 ]
+
+# The most images that a step of a detector has: they are large.
+_MOST_LARGE = 8
 
 
 @dataclass(frozen=True)
@@ -25,10 +33,12 @@ class Recipe:
         lr (float): Learning rate of ``base`` images with random weights.
         lr_pretrained (float): Likewise with weights that were trained.
         base (int): Images of a batch that these are for.
-        weight_decay (float): Of all weights.
-        nesterov (bool): Whether SGD's momentum is Nesterov's.
+        optimizer (Mapping): What it is beside its learning rate.
         max_norm (float): Norm that gradients are clipped at: networks that begin with
             random weights may explode.
+        paramwise (Mapping): What is otherwise for some parameters.
+        average (Mapping, optional): Hook that averages the network over steps. Defaults
+            to None.
     """
 
     steps: int
@@ -38,9 +48,10 @@ class Recipe:
     lr: float
     lr_pretrained: float
     base: int
-    weight_decay: float
-    nesterov: bool
+    optimizer: Mapping[str, Any]
     max_norm: float
+    paramwise: Mapping[str, Any] = field(default_factory=dict)
+    average: Optional[Mapping[str, Any]] = None
 
 
 # Learning rates: that of the CRD benchmark's 64 images, and a fifth of it.
@@ -52,8 +63,7 @@ CLASSIFIERS = Recipe(
     lr=0.05,
     lr_pretrained=0.01,
     base=64,
-    weight_decay=5e-4,
-    nesterov=True,
+    optimizer=dict(type="SGD", momentum=0.9, weight_decay=5e-4, nesterov=True),
     max_norm=5.0,
 )
 # mmdet's own for 16 images. Images of detectors are large: 4 fit into most GPUs.
@@ -65,12 +75,61 @@ DETECTORS = Recipe(
     lr=0.02,
     lr_pretrained=0.02,
     base=16,
-    weight_decay=1e-4,
-    nesterov=False,
+    optimizer=dict(type="SGD", momentum=0.9, weight_decay=1e-4),
     max_norm=35.0,
 )
 # mmdet's of RetinaNet, FCOS, ATSS and GFL.
 ONE_STAGE_DETECTORS = replace(DETECTORS, lr=0.01, lr_pretrained=0.01)
+
+
+def recipe_of(cfg: Optional[Config], otherwise: Recipe) -> Recipe:
+    """The recipe by which the config of a network trains it.
+
+    Args:
+        cfg (Config, optional): The config, of mmdet's zoo or the user's.
+        otherwise (Recipe): That of its kind, for what the config does not say.
+
+    Returns:
+        Recipe: With the optimizer, its settings for single parameters and the average
+        over steps that the config has. That kind's, where the config has no optimizer
+        or builds it in a way of its own.
+    """
+    wrapper = cfg.get("optim_wrapper", {}) if cfg else {}
+    optimizer = _plain(wrapper.get("optimizer"))
+    if "lr" not in optimizer or "constructor" in wrapper:
+        return otherwise
+    lr, hooks = optimizer.pop("lr"), _hooks(cfg)
+    of_gpu = cfg.get("train_dataloader", {}).get("batch_size", otherwise.largest)
+    return replace(
+        otherwise,
+        largest=min(max(of_gpu, otherwise.largest), _MOST_LARGE),
+        lr=lr,
+        lr_pretrained=lr,
+        base=_images_of_rate(cfg, of_gpu),
+        optimizer=optimizer,
+        paramwise=_plain(wrapper.get("paramwise_cfg")),
+        average=next((hook for hook in hooks if hook["type"] == "EMAHook"), None),
+    )
+
+
+def _plain(settings: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+    """A copy without the scope that mmengine.hub writes."""
+    return {k: v for k, v in (settings or {}).items() if k != "_scope_"}
+
+
+def _hooks(cfg: Config) -> Iterator[Dict[str, Any]]:
+    """All hooks of a config."""
+    every = (*cfg.get("default_hooks", {}).values(), *cfg.get("custom_hooks", ()))
+    return (_plain(hook) for hook in every if hook)
+
+
+def _images_of_rate(cfg: Config, of_gpu: int) -> int:
+    """Images of a step that a config's learning rate is for."""
+    # auto_scale_lr of some, such as RTMDet's, is that of their base. Names are right.
+    named = re.search(r"[-_](\d+)xb(\d+)[-_.]", Path(cfg.filename or "").name)
+    if named:
+        return int(named[1]) * int(named[2])
+    return (cfg.get("auto_scale_lr") or {}).get("base_batch_size", of_gpu)
 
 
 @dataclass
@@ -128,4 +187,4 @@ def plan_for(
     lr = (recipe.lr_pretrained if pretrained else recipe.lr) * batch / recipe.base
     # MMEngine's LinearLR of one step never leaves its start.
     warmup = max(2, epochs * images // batch // 20)
-    return Plan(size, batch, epochs, round(lr, 5), recipe, val_share, warmup)
+    return Plan(size, batch, epochs, float(f"{lr:.3g}"), recipe, val_share, warmup)

@@ -4,12 +4,15 @@ import pytest
 
 pytest.importorskip("mmdet.models", exc_type=ImportError)
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from pckd_mm.registry import MODELS
 from pckd_mm.starting import networks
 from pckd_mm.starting.detectors import check_detectors, find_detector
+from tests.builders import scenes
 from tests.test_analysis.tiny_detector import network
 
 
@@ -37,14 +40,54 @@ def test_full_names_and_their_beginnings(name, full):
     found = find_detector(name, classes=3)
     assert found.name == full and found.weights is None
     assert found.model["roi_head"]["bbox_head"]["num_classes"] == 3
-    # With random weights nothing is frozen, and nothing is fetched.
-    backbone = found.model["backbone"]
-    assert "init_cfg" not in backbone and "init_cfg" not in found.model
-    assert (backbone["frozen_stages"], backbone["norm_eval"]) == (-1, False)
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        built = MODELS.build(Config(dict(model=found.model)).model)
+    # With random weights nothing is fetched.
+    assert "init_cfg" not in found.model["backbone"] and "init_cfg" not in found.model
+    built = build(found)
     assert built.roi_head.bbox_head.fc_cls.out_features == 4
     assert built.rpn_head.num_classes == 1
+
+
+def build(found):
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        return MODELS.build(Config(dict(model=found.model)).model)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "faster-rcnn_r50_fpn",  # whose first stage mmdet freezes
+        "faster-rcnn_r50-caffe-c4",  # and normalisations of backbone and box head
+        "yolof_r50_c5",
+    ],
+)
+def test_with_random_weights_nothing_is_frozen(name):
+    network = build(find_detector(name, 3)).train()
+    assert [n for n, p in network.named_parameters() if not p.requires_grad] == []
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and all(norm.training for norm in norms)
+
+
+def test_a_caffe_network_learns_from_random_weights():
+    torch.manual_seed(0)
+    found = find_detector(
+        "fcos_r50-caffe_fpn_gn-head-center-normbbox-centeronreg-giou", classes=3
+    )
+    network = build(found)
+    network.init_weights()
+    network.train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    boxes = [[[2, 2, 30, 45]], [[10, 10, 50, 55]]]
+    for _ in range(2):  # residual branches begin with normalisations of weight zero
+        optimizer.step()
+        network.zero_grad()
+        batch = network.data_preprocessor(scenes(boxes, 3, size=64), True)
+        network.parse_losses(network(**batch, mode="loss"))[0].backward()
+    still = [
+        name
+        for name, module in network.backbone.named_modules()
+        if isinstance(module, nn.Conv2d) and not module.weight.grad.any()
+    ]
+    assert still == []
 
 
 @pytest.mark.parametrize(
@@ -54,6 +97,8 @@ def test_full_names_and_their_beginnings(name, full):
         ("gfl_r50_fpn", "gfl_r50_fpn_1x_coco", "GFL", 32),
         ("rtmdet_s", "rtmdet_s_8xb32-300e_coco", "RTMDet", 32),
         ("yolox_tiny", "yolox_tiny_8x8_300e_coco", "YOLOX", 32),
+        # A config without weights, which the list of the zoo does not have.
+        ("yolox_m", "yolox_m_8xb8-300e_coco", "YOLOX", 32),
     ],
 )
 def test_detectors_of_one_stage(name, full, kind, divisor):
@@ -111,8 +156,10 @@ def changed(own, **changes):
     [
         (
             "faster-rcnn_r50_fpm",
-            "no network faster-rcnn_r50_fpm; .* mean faster-rcnn_r50",
+            "no network faster-rcnn_r50_fpm; .* mean faster-rcnn_r50_fpn_1x_coco",
         ),
+        ("fcos_r50", "no network fcos_r50; .* mean fcos_r50-caffe_fpn_gn-head_1x_coco"),
+        ("yolox_q", "no network yolox_q; .* mean .*yolox_s_8x8_300e_coco"),
         (
             "ssd300_coco",
             "cannot be distilled here. .* with a SSDHead, whose levels have features",

@@ -54,6 +54,7 @@ def test_nothing_answers_at_a_wrong_address(monkeypatch):
     "name, reason",
     [
         ("resnet43", "no network resnet43; expected one of MMPretrain's .*mean resnet"),
+        ("vit", "no network vit; expected one of MMPretrain's .*mean vit-"),
         ("xyz", "no network xyz; expected one of MMPretrain's zoo"),
         ("pckd/letters_resnet20_resnet8_thin.py", "has no head with num_classes"),
     ],

@@ -123,6 +123,48 @@ def test_detectors_of_one_stage_are_trained_by_places(tmp_path, capsys):
     assert all(f"distill.loss_{name}" in log for name in ("kd", "cc", "ca", "fa"))
 
 
+@pytest.mark.parametrize(
+    "name, lr, like",
+    [
+        ("rtmdet_tiny", 0.004 * 8 / 256, "voc_rtmdet_s"),
+        ("yolox_tiny", 0.01 * 8 / 64, "voc_yolox_s"),
+    ],
+)
+def test_a_detector_is_trained_by_its_own_recipe(tmp_path, name, lr, like):
+    networks_ = [f"--teacher={name}", f"--student={name}", "--from-scratch"]
+    cfg = begin(tmp_path, voc, *networks_)
+    assert cfg.train_dataloader.batch_size == 8
+    assert cfg.auto_scale_lr.base_batch_size == 8
+    own, shipped = cfg.optim_wrapper, load_config(f"vanilla/{like}").optim_wrapper
+    assert own.optimizer.pop("lr") == pytest.approx(lr)
+    shipped.optimizer.pop("lr")
+    for settings in ("optimizer", "paramwise_cfg"):
+        expected = {k: v for k, v in shipped[settings].items() if k != "_scope_"}
+        assert own[settings] == expected != {}
+    average = load_config(f"vanilla/{like}").default_hooks.average
+    assert cfg.default_hooks.average == average
+    assert average.momentum == dict(voc_rtmdet_s=2e-4, voc_yolox_s=1e-4)[like]
+
+
+def test_a_recipe_with_an_average_trains(tmp_path):
+    model = dense_detector("rtmdet", 8)
+    wrapper = dict(optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05))
+    hooks = [dict(type="EMAHook", momentum=0.1, update_buffers=True, priority=49)]
+    own = dict(model=model, optim_wrapper=wrapper, custom_hooks=hooks)
+    Config(own).dump(tmp_path / "small_4xb2.py")
+    options = ["--student=small_4xb2.py", "--teacher=small_4xb2.py", "--epochs=1"]
+    cfg = begin(tmp_path, voc, *options)
+    assert cfg.optim_wrapper.optimizer.lr == 1e-3 * 4 / 8
+    without_workers("mine.py")
+    torch.save(MODELS.build(cfg.model.teacher).state_dict(), "large.pth")
+    options = ["model.teacher_ckpt=large.pth", "train_cfg.val_begin=9"]
+    run("mine.py", tmp_path / "pckd", "--cfg-options", *options)
+    kept = torch.load(tmp_path / "pckd" / "epoch_1.pth", weights_only=False)
+    averaged = kept["ema_state_dict"]
+    assert averaged["steps"] == 2
+    assert (tmp_path / "pckd" / "epoch_1_student.pth").is_file()
+
+
 @pytest.mark.parametrize("make, layout", [(voc, "VOC"), (coco, "Coco")])
 def test_parts_and_networks(tmp_path, make, layout):
     cfg = begin(tmp_path, make)
@@ -146,6 +188,39 @@ def test_parts_and_networks(tmp_path, make, layout):
         assert min(loader.dataset[0]["inputs"].shape[1:]) == 64
     assert model.num_classes == len(CLASSES)
     assert model.teacher_ckpt == "work_dirs/mine/teacher/epoch_100.pth"
+
+
+@pytest.mark.parametrize("make", [voc, coco])
+def test_boxes_lie_where_they_are_drawn(tmp_path, make):
+    cfg = begin(tmp_path, make)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        dataset = loaders(cfg)["train"].dataset
+    checked = 0
+    for sample in map(dataset.__getitem__, range(len(dataset))):
+        assert min(sample["inputs"].shape[1:]) == 64 > 48  # larger than in the file
+        truth = sample["data_samples"].gt_instances
+        for box, label in zip(truth.bboxes.tensor, truth.labels, strict=True):
+            # A class's box is bright in the channel of its label.
+            rows, columns = torch.where(sample["inputs"][label] > 150)
+            (left, right), (top, bottom) = columns.aminmax(), rows.aminmax()
+            drawn = torch.stack([left, top, right + 1, bottom + 1]).tolist()
+            assert box.tolist() == pytest.approx(drawn, abs=2.5)
+            checked += 1
+    assert checked > 8
+
+
+def test_a_pair_of_other_widths_is_told_what_it_lacks(tmp_path, capsys):
+    # A patch of 3 x 3 places of the channels in front of the classifying convolution.
+    for name, channels in (("large", 24), ("small", 16)):
+        model = dense_detector("gfl", 8)
+        model["bbox_head"]["feat_channels"] = channels
+        Config(dict(model=model)).dump(tmp_path / f"{name}.py")
+    begin(tmp_path, voc, "--student=small.py", "--teacher=large.py")
+    said = capsys.readouterr().out
+    assert "(loss_ca) is left out: the features of large and small have the" in said
+    assert "widths 216 and 144, and it" in said
+    begin(tmp_path, lambda root: None, "--force")  # box heads of one width
+    assert "loss_ca" not in capsys.readouterr().out
 
 
 def test_a_network_that_is_not_served_leaves_no_config(tmp_path, capsys):

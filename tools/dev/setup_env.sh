@@ -246,7 +246,7 @@ install_compiled_mmcv() {
     wheel=$(wheel_in "$folder")
     if [[ -z $wheel ]]; then
         check_compiler "$python"
-        step "compiling mmcv, once (6 minutes on two cores)" build_mmcv "$folder" "$1"
+        step "compiling mmcv, once (some minutes)" build_mmcv "$folder" "$1"
         wheel=$(wheel_in "$folder")
     fi
     remove_mmcv

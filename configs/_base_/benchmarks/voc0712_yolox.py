@@ -14,10 +14,11 @@ optim_wrapper = dict(
 )
 auto_scale_lr = coco.auto_scale_lr
 
+train_pipeline, test_pipeline = coco.train_pipeline, coco.test_pipeline
 images = coco.train_dataloader.dataset
 parts = _base_.train_dataloader.dataset.dataset
 for part in parts.datasets:
-    part.update(pipeline=images.dataset.pipeline, filter_cfg=images.dataset.filter_cfg)
+    part.pipeline, part.filter_cfg = images.dataset.pipeline, images.dataset.filter_cfg
 del part
 train_dataloader = dict(
     batch_size=coco.train_dataloader.batch_size,

@@ -26,8 +26,8 @@ train_dataloader = dict(
             data_root="data",
             pipeline=[
                 loading,
+                annotations,  # before all that moves boxes
                 resizing,
-                annotations,
                 dict(type="RandomFlip", prob=0.5),
                 dict(type="PackDetInputs"),
             ],
@@ -49,7 +49,7 @@ val_dataloader = dict(
         pipeline=[
             loading,
             resizing,
-            annotations,
+            annotations,  # boxes are compared in the pixels of the file
             dict(
                 type="PackDetInputs",
                 # CocoMetric compares with the instances, of whatever part.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from pckd_mm.analysis import TOP1, format_number, format_table, published
+from pckd_mm.analysis import MAP50, TOP1, Metric, format_number, format_table, published
 from pckd_mm.analysis.measured import VAL_SHARE, Measurement
 
 from .cells import by_seed, is_held_out, last_and_best
@@ -25,17 +25,19 @@ TRANSFER = {
 }
 TRANSFER_SETS = {"stl10": "STL-10", "tiny_imagenet": "TinyImageNet"}
 LAST_BEST = ("last", "best")
-# Configs of the teacher, of the student alone and of the methods.
+# Configs of the teacher, of the student alone and of the methods, and their metric.
 DEMOS = {
     "demo": (
         "letters_resnet20",
         "letters_resnet8_thin",
         "letters_resnet20_resnet8_thin",
+        TOP1,
     ),
     "demo-det": (
         "digit_scenes_frcnn_r18w32",
         "digit_scenes_frcnn_r18w8",
         "digit_scenes_frcnn_r18w32_r18w8",
+        MAP50,
     ),
 }
 GAINING = published.METHODS.values()
@@ -106,19 +108,21 @@ class MeasuredTables:
             )
         return f"### {teacher} -> {student}\n\n{format_table(lines)}"
 
-    def comparison(self, rows: Mapping[str, str], alone: str) -> List[List[str]]:
+    def comparison(
+        self, rows: Mapping[str, str], alone: str, metric: Metric = TOP1
+    ) -> List[List[str]]:
         """Cells of methods beside each other, beside which nothing is published.
 
         Args:
             rows (Mapping): Their names and configs.
             alone (str): The config of the student alone, which gains are over.
+            metric (Metric): What its runs are compared by. Defaults to top-1.
 
         Returns:
             list[list[str]]: The lines, the headline first.
         """
         baseline = self.find(alone)
-        metric = (baseline.metric if baseline else TOP1).name
-        lines = [["method", *(f"{metric}, {k}" for k in LAST_BEST), "n"]]
+        lines = [["method", *(f"{metric.name}, {k}" for k in LAST_BEST), "n"]]
         lines[0].append("gain over the student alone")
         for name, config in rows.items():
             entry = self.find(config)
@@ -150,13 +154,14 @@ class MeasuredTables:
             line.append(f"`{command}`" if self.is_there(config) else "-")
         return [[*headline, "command"], *lines]
 
-    def demo(self, teacher: str, student: str, pair: str) -> str:
+    def demo(self, teacher: str, student: str, pair: str, metric: Metric) -> str:
         """What a demo compares.
 
         Args:
             teacher (str): Name of the teacher's config.
             student (str): Name of the config of the student alone.
             pair (str): Name of the configs of the methods.
+            metric (Metric): What their runs are compared by.
 
         Returns:
             str: Its table.
@@ -171,7 +176,7 @@ class MeasuredTables:
             },
         }
         rows = {name: config for name, config in rows.items() if self.is_there(config)}
-        return format_table(self.comparison(rows, alone))
+        return format_table(self.comparison(rows, alone, metric))
 
     def short(self, pair: str, length: str) -> str:
         """The comparison on a short schedule."""
