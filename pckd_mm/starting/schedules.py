@@ -92,14 +92,16 @@ def recipe_of(cfg: Optional[Config], otherwise: Recipe) -> Recipe:
     Returns:
         Recipe: With the optimizer, its settings for single parameters and the average
         over steps that the config has. That kind's, where the config has no optimizer
-        or builds it in a way of its own.
+        by name or builds it in a way of its own.
     """
-    wrapper = cfg.get("optim_wrapper", {}) if cfg else {}
+    wrapper = (cfg.get("optim_wrapper") if cfg else None) or {}
     optimizer = _plain(wrapper.get("optimizer"))
-    if "lr" not in optimizer or "constructor" in wrapper:
+    is_named = isinstance(optimizer.get("type"), str)
+    if not is_named or "lr" not in optimizer or "constructor" in wrapper:
         return otherwise
     lr, hooks = optimizer.pop("lr"), _hooks(cfg)
-    of_gpu = cfg.get("train_dataloader", {}).get("batch_size", otherwise.largest)
+    loader = cfg.get("train_dataloader") or {}
+    of_gpu = loader.get("batch_size", otherwise.largest)
     return replace(
         otherwise,
         largest=min(max(of_gpu, otherwise.largest), _MOST_LARGE),
@@ -108,7 +110,7 @@ def recipe_of(cfg: Optional[Config], otherwise: Recipe) -> Recipe:
         base=_images_of_rate(cfg, of_gpu),
         optimizer=optimizer,
         paramwise=_plain(wrapper.get("paramwise_cfg")),
-        average=next((hook for hook in hooks if hook["type"] == "EMAHook"), None),
+        average=next((hook for hook in hooks if hook.get("type") == "EMAHook"), None),
     )
 
 
@@ -119,7 +121,8 @@ def _plain(settings: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 def _hooks(cfg: Config) -> Iterator[Dict[str, Any]]:
     """All hooks of a config."""
-    every = (*cfg.get("default_hooks", {}).values(), *cfg.get("custom_hooks", ()))
+    default = cfg.get("default_hooks") or {}
+    every = (*default.values(), *(cfg.get("custom_hooks") or ()))
     return (_plain(hook) for hook in every if hook)
 
 

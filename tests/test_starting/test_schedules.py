@@ -2,6 +2,7 @@
 
 import pytest
 from mmengine.config import Config
+from torch.optim import SGD
 
 from pckd_mm.starting.schedules import DETECTORS, plan_for, recipe_of
 
@@ -36,6 +37,12 @@ def test_a_step_has_the_images_of_a_gpu_within_bounds(of_gpu, batch):
     assert plan_for(recipe, 100, 640, True).batch == batch
 
 
+def test_a_config_without_data_and_hooks():
+    cfg = config(train_dataloader=None, default_hooks=None, custom_hooks=None)
+    recipe = recipe_of(cfg, DETECTORS)
+    assert (recipe.base, recipe.largest, recipe.average) == (4, 4, None)
+
+
 def test_what_a_config_has_beside_its_optimizer():
     average = dict(type="EMAHook", momentum=0.1)
     wrapper = dict(
@@ -55,7 +62,9 @@ def test_what_a_config_has_beside_its_optimizer():
     [
         None,
         Config(dict(model=dict())),
+        config(optim_wrapper=None),
         config(optim_wrapper=dict(optimizer=dict(type="SGD"))),
+        config(optim_wrapper=dict(optimizer=dict(type=SGD, lr=1))),  # a class
         config(
             optim_wrapper=dict(
                 optimizer=dict(ADAM, lr=1), constructor="LearningRateDecay"
