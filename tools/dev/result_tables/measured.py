@@ -11,7 +11,7 @@ from .cells import by_seed, is_held_out, last_and_best
 CAPTION = (
     "*Last* is after the last epoch of a run. The gain is of these values, before\n"
     "rounding. *Best* is after the best epoch of each run. That one is\n"
-    "chosen on the test set, so it is too good: compare it with published values only,\n"
+    "chosen on the test set, so it is too good: compare it with published values,\n"
     "which are often best ones too. A dash: not measured, or not recorded."
 )
 SHORT = {"resnet20_resnet8_30e": "30 epochs"}
