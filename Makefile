@@ -46,10 +46,10 @@ lint: env-full
 	.venv/bin/python -m ruff format --check .
 
 test: lint
-	.venv/bin/python -m pytest -n 2 --durations=10 $(PYTEST_ARGS)
+	.venv/bin/python -m pytest -n 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
 
 quick: lint
-	.venv/bin/python -m pytest -n 2 $(QUICK) $(PYTEST_ARGS)
+	.venv/bin/python -m pytest -n 2 --dist worksteal $(QUICK) $(PYTEST_ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
