@@ -13,4 +13,4 @@ def unwrap(model: nn.Module) -> nn.Module:
     Returns:
         nn.Module: What it wraps, or the model where it wraps nothing.
     """
-    return model.module if is_model_wrapper(model) else model
+    return model.get_submodule("module") if is_model_wrapper(model) else model
