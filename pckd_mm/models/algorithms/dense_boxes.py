@@ -11,7 +11,7 @@ import torch
 from mmdet.models.dense_heads import GFLHead
 from mmdet.utils import reduce_mean
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from pckd_mm.models.distillers import PCKDDistiller
 
@@ -80,11 +80,11 @@ def has_sides(distiller: PCKDDistiller) -> bool:
     return COUNT in distiller.student_recorders.recorders
 
 
-def localise(head: nn.Module, features: Sequence[Tensor]) -> None:
+def localise(head: GFLHead, features: Sequence[Tensor]) -> None:
     """Run what leads to the sides of boxes, on all levels.
 
     Args:
-        head (nn.Module): A ``GFLHead``.
+        head (GFLHead): The head.
         features (Sequence[Tensor]): The levels of the pyramid.
     """
     for feature, scale in zip(features, head.scales, strict=True):

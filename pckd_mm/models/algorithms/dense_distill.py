@@ -91,7 +91,7 @@ class DenseDistill(DetectorDistill):
         architecture: Union[dict, BaseModel],
         distiller: dict,
         teacher: Union[dict, BaseModel, None] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(architecture, distiller, teacher, **kwargs)
         self._check_losses()
@@ -145,7 +145,7 @@ class DenseDistill(DetectorDistill):
         return owns[0], owns[1]
 
     def _complete_distiller(
-        self, distiller: dict, student: BaseModel, teacher: BaseModel, *args
+        self, distiller: dict, student: BaseModel, teacher: BaseModel, *args: Any
     ) -> dict:
         completed = super()._complete_distiller(distiller, student, teacher, *args)
         return with_sides(completed, student, teacher)

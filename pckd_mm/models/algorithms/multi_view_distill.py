@@ -97,7 +97,7 @@ class MultiViewDistill(FrozenTeacherDistill):
         num_views: Optional[int] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
         task: Optional[str] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.task = task
         # Records of the next batch that another process's teacher has made.
