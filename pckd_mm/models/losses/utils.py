@@ -30,8 +30,9 @@ def full_precision(function: Callable[Given, Tensor]) -> Callable[Given, Tensor]
         is_half = isinstance(value, Tensor) and value.dtype in _HALF
         return value.float() if is_half else value
 
+    # In quotes, since torch.compile runs this too, and takes no such objects.
     @wraps(function)
-    def wrapper(*args: Given.args, **kwargs: Given.kwargs) -> Tensor:
+    def wrapper(*args: "Given.args", **kwargs: "Given.kwargs") -> Tensor:
         device = next(
             value.device.type
             for value in (*args, *kwargs.values())
