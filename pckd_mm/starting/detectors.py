@@ -79,7 +79,7 @@ def _zoo() -> Dict[str, Any]:
     root = osp.join(osp.dirname(mmdet.__file__), ".mim")
     index = load(osp.join(root, "model-index.yml"))
     index.build_models_with_collections()
-    found = {}
+    found: Dict[str, tuple] = {}
     for model in index.models:
         alias = (model.data or {}).get("Alias") or []
         places = (root, osp.dirname(model.filepath or root))
