@@ -18,7 +18,7 @@ help:
 	@echo "make docs      write the documentation as a site into build/site"
 	@echo "make test      lint and all tests; PYTEST_ARGS='-k preview' goes to pytest"
 	@echo "make quick     lint and the tests that train nothing, in three minutes"
-	@echo "make lint      lint and format check alone"
+	@echo "make lint      lint, format and types alone"
 	@echo "make clean     remove caches and build leftovers; .venv, data, work_dirs stay"
 	@echo
 	@echo "The first run makes .venv (see tools/dev/setup_env.sh), later ones reuse it;"
@@ -44,6 +44,7 @@ docs: env-full
 lint: env-full
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
 
 test: lint
 	.venv/bin/python -m pytest -n 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
@@ -52,6 +53,6 @@ quick: lint
 	.venv/bin/python -m pytest -n 2 --dist worksteal $(QUICK) $(PYTEST_ARGS)
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find pckd_mm tools configs tests -name __pycache__ -type d -prune \
 		-exec rm -rf {} + 2>/dev/null || true

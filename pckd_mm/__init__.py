@@ -6,7 +6,7 @@ classifiers and MMRazor's distillers.
 """
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pckd_mm.version import __version__
 
@@ -21,10 +21,14 @@ except Exception:
 __all__ = ["__version__", "distill"]
 
 
-def __getattr__(name: str) -> Any:
-    # With the models, which would be imported before the libraries that they are of.
-    if name == "distill":
-        from pckd_mm.from_code import distill
+if TYPE_CHECKING:
+    from pckd_mm.from_code import distill
+else:
 
-        return distill
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        # With the models, which would be imported before the libraries they are of.
+        if name == "distill":
+            from pckd_mm.from_code import distill
+
+            return distill
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

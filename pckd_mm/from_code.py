@@ -25,7 +25,7 @@ def distill(
     method: str = "pckd",
     teacher_ckpt: Optional[str] = None,
     options: Optional[Mapping[str, Any]] = None,
-    **settings,
+    **settings: Any,
 ) -> BaseModel:
     """Build what trains a student from a teacher, for a Runner or a loop of one's own.
 

@@ -120,11 +120,12 @@ class NeighbourlyRegistry(Registry):
         """
         if isinstance(key, str) and "." not in key:
             scope = self.scope_of(key)
-            if scope not in (None, self.scope):
-                return self._of_scope(scope).get(key)
+            if scope is not None and scope != self.scope:
+                found = self._of_scope(scope)
+                return found and found.get(key)
         return super().get(key)
 
-    def build(self, cfg: Union[dict, list], *args, **kwargs) -> Any:
+    def build(self, cfg: Union[dict, list], *args: Any, **kwargs: Any) -> Any:
         """Build what a config describes.
 
         Args:

@@ -167,6 +167,12 @@ def test_the_sdist_holds_no_link_and_the_wheel_what_is_in_the_repository(built):
     assert all("configs/" in name for name in found), found
 
 
+def test_type_checkers_take_its_types(built):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert "pckd_mm/py.typed" in archive.namelist()
+
+
 def test_what_openmmlabs_tools_look_for(package):
     mim = package / ".mim"
     index = modelindex.load(str(mim / "model-index.yml"))

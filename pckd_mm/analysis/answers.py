@@ -4,12 +4,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.device import get_device
+from mmengine.model import BaseModel
 from mmpretrain.apis import get_model
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.models.algorithms import MultiViewDistill
@@ -42,7 +42,7 @@ class Answers(NamedTuple):
     Attributes:
         predicted (Tensor): The category of each image, shape (N,).
         labels (Tensor): What it is, shape (N,).
-        dataset (Dataset): The images.
+        dataset (BaseDataset): The images.
         centers (Tensor, optional): Category centers, shape (C, D); None for a network
             whose logits are no linear function of a feature.
         features (Tensor, optional): Features of the images ``kept``, shape (K, D);
@@ -52,7 +52,7 @@ class Answers(NamedTuple):
 
     predicted: Tensor
     labels: Tensor
-    dataset: Dataset
+    dataset: BaseDataset
     centers: Optional[Tensor]
     features: Optional[Tensor] = None
     kept: Optional[Tensor] = None
@@ -79,25 +79,22 @@ class TeacherOf:
         return self.architecture(inputs, data["data_samples"], mode="predict")
 
 
-Network = Union[nn.Module, TeacherOf]
+Network = Union[BaseModel, TeacherOf]
 
 
-def load_network(
-    cfg: Config, checkpoint: Optional[str], teacher: bool = False
-) -> Network:
+def load_network(cfg: Config, checkpoint: Optional[str]) -> Network:
     """Build what a config trains, with the weights of a checkpoint.
 
     Args:
         cfg (Config): The config; of a distillation it is the student that is loaded.
-        checkpoint (str, optional): The checkpoint, of either; None for a teacher, whose
-            the config names.
-        teacher (bool): Whether it is the teacher that is asked for. Defaults to False.
+        checkpoint (str, optional): The checkpoint, of either; None for the teacher of a
+            distillation, whose the config names.
 
     Returns:
-        nn.Module | TeacherOf: It, in eval mode.
+        BaseModel | TeacherOf: It, in eval mode.
     """
     model = get_model(cfg, device=get_device())
-    if teacher:
+    if checkpoint is None:
         return TeacherOf(model)
     network = network_of(model)
     source = f"The checkpoint {checkpoint}"
@@ -109,7 +106,8 @@ def load_network(
 
 def network_of(model: Network) -> nn.Module:
     """The classifier of what :func:`load_network` gives."""
-    return getattr(model, "architecture", model)
+    found: Any = getattr(model, "architecture", model)
+    return found
 
 
 @torch.no_grad()
@@ -117,7 +115,7 @@ def answers_of(model: Network, loader: Any, name: str) -> Answers:
     """Let a network name the categories of a test set.
 
     Args:
-        model (nn.Module): What :func:`load_network` gives.
+        model (BaseModel | TeacherOf): What :func:`load_network` gives.
         loader (DataLoader): The test set, in its order.
         name (str): What the network is, for messages.
 
@@ -152,7 +150,7 @@ def answers_of(model: Network, loader: Any, name: str) -> Answers:
             (feature,) = recorder.data_buffer[0]
             features.append(feature[rows].float().cpu())
     centers = kept = None
-    if recorder is not None:
+    if recorder is not None and classifier is not None:
         centers = category_centers(network, classifier).float().cpu()
         kept = torch.tensor(chosen.places, dtype=torch.long)
     return Answers(
@@ -199,14 +197,14 @@ class _Chosen:
 
 @torch.no_grad()
 def answers_on(
-    model: Network, images: Dataset, tested: Dataset, places: Sequence[int]
+    model: Network, images: BaseDataset, tested: BaseDataset, places: Sequence[int]
 ) -> List[int]:
     """Let a network name the categories of training images, as of a test's.
 
     Args:
         model (nn.Module): What :func:`load_network` gives.
-        images (Dataset): The training images, without wrappers.
-        tested (Dataset): The test images, likewise, whose pipeline is taken.
+        images (BaseDataset): The training images, without wrappers.
+        tested (BaseDataset): The test images, likewise, whose pipeline is taken.
         places (Sequence[int]): Places of the training images.
 
     Returns:

@@ -2,13 +2,17 @@
 
 import copy
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from mmengine.config import Config
 
 from .figures import new_figure
 from .metric import test_loader_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from mmengine.model import BaseModel
 
 GROUND_TRUTH = "ground truth"
 
@@ -93,7 +97,7 @@ def detect(
             boxes.append(Box(tuple(item["bbox"]), label, classes[label], difficult))
         return boxes
 
-    def found(detector, path: str) -> List[Box]:
+    def found(detector: "BaseModel", path: str) -> List[Box]:
         with DefaultScope.overwrite_default_scope("mmdet"):
             result = inference_detector(detector, path).pred_instances.cpu()
         result = result[result.scores > threshold]
@@ -146,7 +150,7 @@ def plot_detections(path: Path, scenes: Sequence[Scene]) -> None:
     figure.savefig(path)
 
 
-def _draw(axis, image: np.ndarray, boxes: Sequence[Box]) -> None:
+def _draw(axis: "Axes", image: np.ndarray, boxes: Sequence[Box]) -> None:
     """Draw one panel."""
     from matplotlib.patches import Rectangle
 
@@ -158,10 +162,15 @@ def _draw(axis, image: np.ndarray, boxes: Sequence[Box]) -> None:
     for box in boxes:
         left, top, right, bottom = box.corners
         color = f"C{box.label % 10}"
-        style = dict(edgecolor=color, linestyle="--" if box.difficult else "-")
         axis.add_patch(
             Rectangle(
-                (left, top), right - left, bottom - top, fill=False, lw=1.5, **style
+                (left, top),
+                right - left,
+                bottom - top,
+                fill=False,
+                lw=1.5,
+                edgecolor=color,
+                linestyle="--" if box.difficult else "-",
             )
         )
         axis.text(

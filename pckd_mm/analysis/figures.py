@@ -3,14 +3,19 @@
 import math
 from pathlib import Path
 from statistics import mean
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from pckd_mm.utils.loss_terms import STUDENT
 
-from .methods import Curve, Method
+from .curves import Curve
+from .methods import Method
 from .metric import TOP1, Metric
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def spread(curves: Sequence[Curve]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -31,7 +36,7 @@ def spread(curves: Sequence[Curve]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]
     return np.array(steps), values.mean(axis=0), deviation
 
 
-def new_figure(width: float, height: float):
+def new_figure(width: float, height: float) -> "Figure":
     """An empty figure, without matplotlib's global state.
 
     Args:
@@ -57,7 +62,9 @@ def new_figure(width: float, height: float):
     return figure
 
 
-def _curve_axes(columns: int, widths: Optional[Sequence[float]] = None):
+def _curve_axes(
+    columns: int, widths: Optional[Sequence[float]] = None
+) -> Tuple["Figure", Any]:
     """Figure and axes side by side, over epochs."""
     widths = widths or [1] * columns
     figure = new_figure(4.6 * sum(widths), 3.8)
@@ -72,7 +79,7 @@ def _curve_axes(columns: int, widths: Optional[Sequence[float]] = None):
     return figure, axes
 
 
-def _draw_spread(axis, curves: Sequence[Curve], label: str, color: str) -> None:
+def _draw_spread(axis: "Axes", curves: Sequence[Curve], label: str, color: str) -> None:
     steps, middle, deviation = spread(curves)
     # Not every epoch need be validated.
     marker = "." if len(steps) < max(steps[-1], 2) else None
@@ -261,13 +268,13 @@ def _colors_of(terms: Sequence[str]) -> Dict[str, str]:
     return {term: f"C{order.index(term) % 10}" for term in terms}
 
 
-def _draw_nothing(axis, title: str) -> None:
+def _draw_nothing(axis: "Axes", title: str) -> None:
     axis.set_title(f"{title}: not measured")
     axis.set_axis_off()
 
 
 def _draw_shares(
-    axis, shares: Dict[str, Curve], colors: Dict[str, str], title: str
+    axis: "Axes", shares: Dict[str, Curve], colors: Dict[str, str], title: str
 ) -> None:
     """Draw areas that add up to all."""
     steps = sorted({step for curve in shares.values() for step in curve})

@@ -8,16 +8,18 @@ with its config and checkpoint, and which of them is the teacher.
 
 import argparse
 import json
+from functools import reduce
 from pathlib import Path
 from typing import Any, ContextManager, Dict, List, Optional, Tuple
 
 import numpy as np
+import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.evaluation import ConfusionMatrix
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.datasets.thumbnails import thumbnail
@@ -66,8 +68,7 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
             with _scope_of(cfg):
                 loaders[key] = Runner.build_dataloader(tested, seed=0)
         entry = entries[name]
-        is_teacher = entry.get("is_teacher", False)
-        network = load_network(cfg, entry["checkpoint"], is_teacher)
+        network = load_network(cfg, entry["checkpoint"])
         answers[name] = answers_of(network, loaders[key], name)
         if name in recorded:
             images = answers[name].dataset
@@ -106,7 +107,7 @@ def _is_recorded(entry: Dict[str, Any], folder: Path) -> bool:
 
 
 def _became(
-    cfg: Config, network: Network, folder: Path, tested: Dataset, most: int
+    cfg: Config, network: Network, folder: Path, tested: BaseDataset, most: int
 ) -> Tuple[int, What]:
     """How many passes were counted, and what became of the images."""
     with _scope_of(cfg):
@@ -131,8 +132,8 @@ def _maps(
         labels = answer.labels[answer.kept].numpy()
         shown = categories_to_show(pairs, labels)
         each = max(1, _POINTS // max(1, len(shown)))
-        rows = [np.flatnonzero(labels == category)[:each] for category in shown]
-        rows = np.concatenate(rows) if rows else np.zeros(0, dtype=int)
+        of_each = [np.flatnonzero(labels == category)[:each] for category in shown]
+        rows = np.concatenate(of_each) if of_each else np.zeros(0, dtype=int)
         found = map_features(answer.features.numpy()[rows], labels[rows])
         if found is not None:
             maps[name] = found
@@ -179,7 +180,7 @@ def most_confused(
     students = [matrix for name, matrix in matrices.items() if name != teacher]
     if not students:
         return []
-    together = sum(students).fill_diagonal_(0)
+    together = reduce(torch.add, students).clone().fill_diagonal_(0)
     counts, places = together.flatten().sort(descending=True, stable=True)
     chosen = places[:most][counts[:most] > 0].tolist()
     return [divmod(place, len(together)) for place in chosen]
@@ -208,8 +209,9 @@ def confused_pairs(
     names = category_names(first.dataset, len(next(iter(matrices.values()))))
     pairs = []
     for category, other in most_confused(matrices, teacher, most):
-        takes = sum((answers[n].predicted == other).int() for n in students)
-        knows = sum((t.predicted == other).int() for t in answers.values())
+        taking = {n: (t.predicted == other).int() for n, t in answers.items()}
+        takes = reduce(torch.add, (taking[name] for name in students))
+        knows = reduce(torch.add, taking.values())
         pairs.append(
             ConfusedPair(
                 names[category],
@@ -223,7 +225,7 @@ def confused_pairs(
     return pairs
 
 
-def _example(dataset: Dataset, votes: Tensor, allowed: Tensor) -> str:
+def _example(dataset: BaseDataset, votes: Tensor, allowed: Tensor) -> str:
     """The first of the images with most votes; empty where none is allowed."""
     if not allowed.any():
         return ""

@@ -174,7 +174,8 @@ def write_inspection(folder: Path, found: Inspected) -> None:
             return {name: away(part) for name, part in value.items()}
         if isinstance(value, list):
             return [away(part) for part in value]
-        return asdict(value) if is_dataclass(value) else value
+        is_made = is_dataclass(value) and not isinstance(value, type)
+        return asdict(value) if is_made else value
 
     text = json.dumps(away(values)) + "\n"
     np.savez_compressed(folder / _ARRAYS, *arrays)

@@ -231,21 +231,22 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         of_runs = (run.get(key) for run in runs[of_row].values())
         return ", ".join(sorted({v or report.get(key) or "unknown" for v in of_runs}))
 
-    return [
-        Measurement(
+    def measurement(key: tuple, by_seed: Dict[int, dict]) -> Measurement:
+        facts: Dict[str, Any] = {
+            name: values(key, name)
+            for name in ("commit", "hardware", "software", "precision")
+        }
+        return Measurement(
             config=key[0],
-            **_by_seed(fields[key], by_seed),
             command=rows[key]["command"] or report["command"],
-            **{
-                name: values(key, name)
-                for name in ("commit", "hardware", "software", "precision")
-            },
             date=max(run.get("date", "unknown") for run in by_seed.values()),
             options=list(key[1]),
             name=rows[key]["name"] if key[1] else "",
+            **_by_seed(fields[key], by_seed),
+            **facts,
         )
-        for key, by_seed in runs.items()
-    ]
+
+    return [measurement(key, by_seed) for key, by_seed in runs.items()]
 
 
 def _field_of(metric: str) -> str:
@@ -256,10 +257,10 @@ def _field_of(metric: str) -> str:
     return names[metric]
 
 
-def _by_seed(key: str, runs: Mapping[int, dict]) -> Dict[str, Dict[int, float]]:
+def _by_seed(key: str, runs: Mapping[int, dict]) -> Dict[str, Any]:
     """Values of the runs of a config, those of all runs or none of a kind."""
-    curves = {seed: run.get(METRICS[key].slug) for seed, run in runs.items()}
-    aps = {seed: run.get(AP.slug) for seed, run in runs.items()}
+    curves: Dict[int, Any] = {s: run.get(METRICS[key].slug) for s, run in runs.items()}
+    aps: Dict[int, Any] = {seed: run.get(AP.slug) for seed, run in runs.items()}
     # Of JSON, whose keys are strings.
     values = {key: {seed: run["final"] for seed, run in runs.items()}}
     if all(curves.values()):
@@ -288,8 +289,7 @@ def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measur
     entries = {entry.key: entry for entry in old}
     for entry in new:
         before = entries.get(entry.key)
-        lost = set(before.last) - set(entry.last) if before else set()
-        if lost:
+        if before and set(before.last) - set(entry.last):
             raise ValueError(
                 f"{entry.config} was measured with the seeds {sorted(before.last)}, "
                 f"and {sorted(entry.last)} would take their place; expected all of the "

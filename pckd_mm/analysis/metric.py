@@ -147,7 +147,8 @@ def metric_of(cfg: Mapping[str, Any], split: str = "val") -> Metric:
         settings = dict(evaluator)
         kind = settings.pop("type", "")
         # A name with or without its scope, or a class.
-        name = getattr(kind, "__name__", kind).rpartition(".")[2]
+        full: Any = getattr(kind, "__name__", kind)
+        name = full.rpartition(".")[2]
         if name == "Accuracy" and _gives_top1(**settings):
             return TOP1
         if name == "VOCMetric" and _gives_map50(**settings):

@@ -2,18 +2,21 @@
 
 import math
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from .feature_map import FeatureMap
 from .figures import new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # Categories whose names fit beside a matrix.
 _NAMED = 25
 
 
-def _panels(total: int, most: int, width: float, height: float):
+def _panels(total: int, most: int, width: float, height: float) -> Tuple["Figure", Any]:
     """A figure and its axes, one for each network."""
     columns = min(most, total)
     rows = math.ceil(total / columns)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Iterator, List, Sequence, Tuple
 
 from pckd_mm.utils.loss_terms import STUDENT
 
 from .figures import losses_of, plot_curves, plot_losses, plot_preview
+from .inspection import Inspected
 from .methods import Method, Table
 from .network_figures import plot_centers, plot_confusion, plot_features
 from .tables import capital
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from .detections import Scene
 
 __all__ = ["Picture", "detections_picture", "draw_pictures"]
+
+
+Draw = Callable[[Path], None]
 
 
 @dataclass
@@ -61,43 +65,59 @@ def draw_pictures(folder: Path, table: Table, anew: bool = True) -> List[Picture
     Returns:
         list[Picture]: The pictures; none before a run is finished.
     """
-    pictures = []
-    if any(method.curves for method in table.methods):
-        pictures.append(_curves(table))
-    losing = [method for method in table.methods if _has_losses(method)]
-    if losing:
-        pictures.append(_losses(table, losing))
-    previewing = [method for method in table.methods if any(method.previews.values())]
-    if previewing:
-        pictures.append(_preview(table, previewing))
-    pictures += [p for p in (_centers(table), _features(table)) if p is not None]
-    found = table.inspected
-    if found is not None and found.matrices:
-        pictures.append(_confusion(table))
-    for picture in pictures:
+    pictures = list(_pictures(table))
+    for picture, draw in pictures:
         path = folder / picture.file
-        if not anew and path.is_file():
-            continue
-        if picture.kind == "preview":
-            plot_preview(path, previewing)
-        elif picture.kind == "losses":
-            plot_losses(path, losing)
-        elif picture.kind == "centers":
-            plot_centers(path, found.correlations(), found.likeness_to_teacher())
-        elif picture.kind == "features":
-            plot_features(path, found.maps, found.categories)
-        elif picture.kind == "confusion":
-            plot_confusion(path, found.matrices, found.categories)
-        else:
-            plot_curves(
+        if anew or not path.is_file():
+            draw(path)
+    return [picture for picture, _ in pictures]
+
+
+def _pictures(table: Table) -> Iterator[Tuple[Picture, Draw]]:
+    """What a table has pictures of, each with what draws it."""
+    if any(method.curves for method in table.methods):
+        yield (
+            _curves(table),
+            lambda path: plot_curves(
                 path,
                 table.methods,
                 table.teacher,
                 table.metric,
                 table.step,
                 table.of_seeds,
-            )
-    return pictures
+            ),
+        )
+    losing = [method for method in table.methods if _has_losses(method)]
+    if losing:
+        yield _losses(table, losing), lambda path: plot_losses(path, losing)
+    previewing = [method for method in table.methods if any(method.previews.values())]
+    if previewing:
+        yield _preview(table, previewing), lambda path: plot_preview(path, previewing)
+    if table.inspected is not None:
+        yield from _pictures_of_networks(table, table.inspected)
+
+
+def _pictures_of_networks(
+    table: Table, found: Inspected
+) -> Iterator[Tuple[Picture, Draw]]:
+    # One correlation is no pattern.
+    if found.centers and min(len(rows) for rows in found.centers.values()) > 2:
+        yield (
+            _centers(table, found),
+            lambda path: plot_centers(
+                path, found.correlations(), found.likeness_to_teacher()
+            ),
+        )
+    if found.maps:
+        yield (
+            _features(table, found),
+            lambda path: plot_features(path, found.maps, found.categories),
+        )
+    if found.matrices:
+        yield (
+            _confusion(table, found),
+            lambda path: plot_confusion(path, found.matrices, found.categories),
+        )
 
 
 def _has_losses(method: Method) -> bool:
@@ -144,12 +164,7 @@ def _preview(table: Table, previewing: Sequence[Method]) -> Picture:
     )
 
 
-def _centers(table: Table) -> Optional[Picture]:
-    found = table.inspected
-    if found is None or not found.centers:
-        return None
-    if min(len(rows) for rows in found.centers.values()) < 3:
-        return None  # one correlation is no pattern
+def _centers(table: Table, found: Inspected) -> Picture:
     likeness = found.likeness_to_teacher()
     alt = f"Correlations between the category centers of {', '.join(found.centers)}."
     if likeness:
@@ -199,10 +214,7 @@ def _losses(table: Table, losing: Sequence[Method]) -> Picture:
     )
 
 
-def _features(table: Table) -> Optional[Picture]:
-    found = table.inspected
-    if found is None or not found.maps:
-        return None
+def _features(table: Table, found: Inspected) -> Picture:
     first = next(iter(found.maps.values()))
     shown = sorted(set(first.labels.tolist()))
     names = ", ".join(found.categories[category] for category in shown)
@@ -221,8 +233,7 @@ def _features(table: Table) -> Optional[Picture]:
     )
 
 
-def _confusion(table: Table) -> Picture:
-    found = table.inspected
+def _confusion(table: Table, found: Inspected) -> Picture:
     wrong = ", ".join(f"{name} {count}" for name, count in found.wrong.items())
     return Picture(
         "What is taken for what",

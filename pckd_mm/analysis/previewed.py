@@ -3,7 +3,7 @@
 from typing import Callable, Dict, List, NamedTuple, Sequence
 
 import numpy as np
-from torch.utils.data import Dataset
+from mmengine.dataset import BaseDataset
 
 from pckd_mm.datasets.thumbnails import thumbnail
 
@@ -31,7 +31,7 @@ class What(NamedTuple):
     right: int
 
 
-def category_names(dataset: Dataset, total: int) -> List[str]:
+def category_names(dataset: BaseDataset, total: int) -> List[str]:
     """Names of the categories, their numbers where the data set has none."""
     names = dataset.metainfo.get("classes")
     return [str(name) for name in (names or range(total))]
@@ -53,7 +53,7 @@ def longest_previewed(counts: Dict[str, np.ndarray], most: int = ASKED) -> List[
 
 def look_back(
     counts: Dict[str, np.ndarray],
-    dataset: Dataset,
+    dataset: BaseDataset,
     ask: Callable[[Sequence[int]], Sequence[int]],
     most: int,
 ) -> What:
@@ -61,7 +61,7 @@ def look_back(
 
     Args:
         counts (dict[str, np.ndarray]): What PreviewRecordHook counted.
-        dataset (Dataset): The training set, without wrappers.
+        dataset (BaseDataset): The training set, without wrappers.
         ask (Callable): Gives the network's category of the images at some places.
         most (int): How many images are shown of each kind.
 

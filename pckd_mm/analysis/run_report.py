@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .inspection import Inspected
 from .methods import Table
@@ -43,7 +43,9 @@ def report_runs(
         ImportError: Where matplotlib is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tables, notes, pictures = [], [], []
+    tables: List[Table] = []
+    notes: List[str] = []
+    pictures: List[Picture] = []
     groups: Dict[tuple, List[TrainedRun]] = {}
     for run in runs:
         key = (run.metric, validated_on(run.cfg), run.step, run.detects)
@@ -139,7 +141,7 @@ def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Inspected, List[str]]:
     return inspect_networks(dict(teacher=None, networks=networks)), notes
 
 
-def _teacher_names():
+def _teacher_names() -> Iterator[str]:
     yield "teacher"
     yield from (f"teacher {number}" for number in itertools.count(2))
 
@@ -148,7 +150,11 @@ def _detections(runs: Sequence[TrainedRun], path: Path, images: int) -> List[Pic
     """What the detectors find in the first test images."""
     from .detections import detect, plot_detections
 
-    networks = {run.name: (run.cfg, run.checkpoint) for run in runs}
+    networks = {
+        run.name: (run.cfg, run.checkpoint)
+        for run in runs
+        if run.checkpoint is not None
+    }
     scenes = detect(networks, images, THRESHOLD)
     if not scenes:
         return []

@@ -45,12 +45,14 @@ def summarise(table: Table) -> List[Row]:
     rows = []
     for method in table.everything:
         score = method.score()
-        has_gain = method is not baseline and None not in (score.mean, reference)
+        gain = None
+        if method is not baseline and score.mean is not None and reference is not None:
+            gain = score.mean - reference
         rows.append(
             Row(
                 method.name,
                 score,
-                score.mean - reference if has_gain else None,
+                gain,
                 len(score.finals),
                 method.published,
                 method.command,

@@ -8,7 +8,7 @@ This module and that of ``doctor`` import nothing that may be missing.
 import argparse
 import sys
 from importlib import import_module
-from typing import List, Mapping, NoReturn, Optional, Sequence
+from typing import Any, List, Mapping, NoReturn, Optional, Sequence
 
 from pckd_mm.utils.nearest import nearest
 from pckd_mm.version import __version__
@@ -73,7 +73,13 @@ def add_commands(
 class _PrintCompletion(argparse.Action):
     """Print what makes a shell complete commands and options, and stop."""
 
-    def __call__(self, parser, namespace, values, option_string=None) -> NoReturn:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: Optional[str] = None,
+    ) -> NoReturn:
         import shtab  # nothing else of this module needs it
 
         print(shtab.complete(make_parser(), values))

@@ -174,7 +174,8 @@ def compare_as_asked(
                 if args.dry_run:
                     plan = make_plan(request)
                     check_buildable([run for run in all_runs(plan) if run.is_left])
-                    print(describe(plan, executor.places if waits else ()))
+                    places = () if executor is None else executor.places
+                    print(describe(plan, places))
                     return 0
                 tables, failures = compare(
                     request, title, notes, command, executor, args.fresh, appendix

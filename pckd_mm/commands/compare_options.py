@@ -18,7 +18,7 @@ from pckd_mm.experiments.run import TEACHER
 from pckd_mm.experiments.sharing import SHARED
 from pckd_mm.utils.precision import add_amp_options
 
-from .completion import CONFIG, DIRECTORY
+from .completion import CONFIG, DIRECTORY, add_path
 
 __all__ = ["add_arguments", "check", "parse_method"]
 
@@ -29,12 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): Of the subcommand.
     """
-    parser.add_argument(
+    add_path(
+        parser,
+        CONFIG,
         "config",
         nargs="?",
         help="the config of a distillation: its teacher, its student alone, KD and it "
         "are compared; --methods names others than KD",
-    ).complete = CONFIG
+    )
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -68,20 +70,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "alone, which gains are over, else it adds a line to the table of its pair; "
         "repeat it for each",
     )
-    parser.add_argument(
+    add_path(
+        parser,
+        CONFIG,
         "--teacher",
         metavar="CONFIG|CHECKPOINT",
         help="config to train the teacher with, once, or its checkpoint (*.pth) "
         "[that of each config]",
-    ).complete = CONFIG
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument(
+    add_path(
+        parser,
+        DIRECTORY,
         "--work-dir",
         type=Path,
         default=WORK_DIR,
         help=f"folder of all runs and of the report [{WORK_DIR}; for a config of your "
         "own work_dirs/CONFIG]",
-    ).complete = DIRECTORY
+    )
     add_engine_options(parser, students=True)
     parser.add_argument(
         "--submit",

@@ -1,12 +1,14 @@
 """What the shell completes where it stands: the ``complete`` of an argument."""
 
 import shlex
+from argparse import ArgumentParser
+from typing import Any, Dict
 
 from shtab import DIRECTORY, FILE
 
 from pckd_mm.utils.shipped import CONFIGS
 
-__all__ = ["CONFIG", "DIRECTORY", "FILE"]
+__all__ = ["CONFIG", "DIRECTORY", "FILE", "add_path"]
 
 # The package's configs, as they are when the shell asks, and files.
 CONFIG = {
@@ -21,3 +23,18 @@ _pckd_configs() {{
 """
     },
 }
+
+
+def add_path(
+    parser: ArgumentParser, what: Dict[str, Any], *names: str, **settings: Any
+) -> None:
+    """Add an argument that the shell completes.
+
+    Args:
+        parser (ArgumentParser): Of a subcommand.
+        what (dict): What it is: one of those above.
+        *names (str): What it is called.
+        **settings: Further arguments of ``add_argument``.
+    """
+    argument = parser.add_argument(*names, **settings)
+    argument.complete = what  # type: ignore[attr-defined]  # where shtab looks

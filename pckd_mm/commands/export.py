@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from pckd_mm.utils.checkpoint import export_student
 
-from .completion import CONFIG, FILE
+from .completion import CONFIG, FILE, add_path
 
 # Images that ONNX is compared with torch on.
 _COMPARED = 7
@@ -37,25 +37,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): Of the subcommand.
     """
-    parser.add_argument(
-        "checkpoint", help="checkpoint of a run, or a student alone"
-    ).complete = FILE
-    parser.add_argument("out", help="file to write, *.pth or *.onnx").complete = FILE
-    parser.add_argument(
-        "--config", help="what it was trained with [the config beside the checkpoint]"
-    ).complete = CONFIG
+    add_path(parser, FILE, "checkpoint", help="checkpoint of a run, or a student alone")
+    add_path(parser, FILE, "out", help="file to write, *.pth or *.onnx")
+    add_path(
+        parser,
+        CONFIG,
+        "--config",
+        help="what it was trained with [the config beside the checkpoint]",
+    )
     parser.add_argument(
         "--preprocess",
         action="store_true",
         help="for *.onnx: normalise inside, for RGB images with pixels from 0 to 255",
     )
-    parser.add_argument(
+    add_path(
+        parser,
+        FILE,
         "--images",
         nargs="+",
         default=[],
         metavar="PATH",
         help="for *.onnx: images, or folders of them, to compare on [random ones]",
-    ).complete = FILE
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from pckd_mm.utils.options import require_at_least, require_share
 
-from .completion import DIRECTORY, FILE
+from .completion import DIRECTORY, FILE, add_path
 
 if TYPE_CHECKING:
     from pckd_mm.starting.found import Found
@@ -47,9 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): Of the subcommand.
     """
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="FOLDER", help="the images"
-    ).complete = DIRECTORY
+    add_path(
+        parser,
+        DIRECTORY,
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="the images",
+    )
     parser.add_argument(
         "--teacher",
         metavar="NETWORK",
@@ -84,12 +90,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="begin with random weights, not with those on ImageNet or COCO",
     )
-    parser.add_argument(
+    add_path(
+        parser,
+        FILE,
         "--out",
         type=Path,
         metavar="FILE",
         help="the config to write [FOLDER_TEACHER_STUDENT.py, here]",
-    ).complete = FILE
+    )
     parser.add_argument(
         "--force", action="store_true", help="overwrite the config if it is there"
     )

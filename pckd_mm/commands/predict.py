@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pckd_mm.utils.options import require_at_least
 
-from .completion import CONFIG, DIRECTORY, FILE
+from .completion import CONFIG, DIRECTORY, FILE, add_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,21 +24,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): Of the subcommand.
     """
-    parser.add_argument(
-        "checkpoint", help="checkpoint of a run, or a student alone"
-    ).complete = FILE
-    parser.add_argument(
-        "images", nargs="+", help="image files, or folders of them"
-    ).complete = FILE
-    parser.add_argument(
-        "--config", help="what it was trained with [the config beside the checkpoint]"
-    ).complete = CONFIG
-    parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="draw the images there"
-    ).complete = DIRECTORY
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write all of it into a file, too"
-    ).complete = FILE
+    add_path(parser, FILE, "checkpoint", help="checkpoint of a run, or a student alone")
+    add_path(parser, FILE, "images", nargs="+", help="image files, or folders of them")
+    add_path(
+        parser,
+        CONFIG,
+        "--config",
+        help="what it was trained with [the config beside the checkpoint]",
+    )
+    add_path(
+        parser,
+        DIRECTORY,
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="draw the images there",
+    )
+    add_path(
+        parser,
+        FILE,
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all of it into a file, too",
+    )
     parser.add_argument(
         "--top",
         type=int,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pckd_mm.utils.options import require_at_least
 
-from .completion import DIRECTORY
+from .completion import DIRECTORY, add_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,19 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): Of the subcommand.
     """
-    parser.add_argument(
+    add_path(
+        parser,
+        DIRECTORY,
         "work_dirs",
         nargs="+",
         type=Path,
         metavar="WORK_DIR",
         help="folders of runs; several stand side by side",
-    ).complete = DIRECTORY
-    parser.add_argument(
+    )
+    add_path(
+        parser,
+        DIRECTORY,
         "--out",
         type=Path,
         metavar="FOLDER",
         help="where to write [WORK_DIR/report; of several runs report, here]",
-    ).complete = DIRECTORY
+    )
     parser.add_argument(
         "--curves-only",
         action="store_true",

@@ -6,13 +6,14 @@ import os
 import os.path as osp
 import signal
 from pathlib import Path
-from typing import Iterator
+from types import FrameType
+from typing import Iterator, Optional
 
 from mmengine.config import Config, DictAction
 
 from pckd_mm.utils.config import load_config
 
-from .completion import CONFIG
+from .completion import CONFIG, add_path
 
 __all__ = ["ROOT", "add_config", "add_shared_options", "config_from", "sigterm_stops"]
 
@@ -26,12 +27,14 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): Of a subcommand.
     """
-    parser.add_argument(
+    add_path(
+        parser,
+        CONFIG,
         "config",
         help="a file, one of the package as METHOD/CONFIG, such as "
         "pckd/cifar100_resnet56_resnet20, or one of another library as "
         "mmpretrain::FOLDER/CONFIG.py",
-    ).complete = CONFIG
+    )
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +99,7 @@ def sigterm_stops() -> Iterator[None]:
         None: Inside, SIGTERM raises KeyboardInterrupt.
     """
 
-    def end(number, frame):
+    def end(number: int, frame: Optional[FrameType]) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, end)

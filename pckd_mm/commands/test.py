@@ -33,7 +33,7 @@ from pckd_mm.utils.endings import trace_faults
 from pckd_mm.utils.shipped import beside_configs
 from pckd_mm.utils.wrappers import unwrap
 
-from .completion import DIRECTORY, FILE
+from .completion import DIRECTORY, FILE, add_path
 from .shared import add_config, add_shared_options, config_from
 
 
@@ -44,12 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser (ArgumentParser): Of the subcommand.
     """
     add_config(parser)
-    parser.add_argument(
-        "checkpoint", help="path or URL of the checkpoint"
-    ).complete = FILE
-    parser.add_argument(
-        "--work-dir", help="folder of the log [as of pckd train]"
-    ).complete = DIRECTORY
+    add_path(parser, FILE, "checkpoint", help="path or URL of the checkpoint")
+    add_path(
+        parser, DIRECTORY, "--work-dir", help="folder of the log [as of pckd train]"
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",

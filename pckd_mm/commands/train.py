@@ -42,7 +42,7 @@ from pckd_mm.utils.checkpoint import checkpoint_to_resume
 from pckd_mm.utils.endings import networks_of, trace_faults
 from pckd_mm.utils.precision import add_amp_options
 
-from .completion import DIRECTORY
+from .completion import DIRECTORY, add_path
 from .shared import add_config, add_shared_options, config_from
 
 
@@ -53,11 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser (ArgumentParser): Of the subcommand.
     """
     add_config(parser)
-    parser.add_argument(
+    add_path(
+        parser,
+        DIRECTORY,
         "--work-dir",
         help="folder of logs and checkpoints [work_dirs/METHOD/CONFIG, as in configs/; "
         "of a config of your own work_dirs/CONFIG]",
-    ).complete = DIRECTORY
+    )
     parser.add_argument(
         "--resume",
         nargs="?",

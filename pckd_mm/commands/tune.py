@@ -36,7 +36,7 @@ from pckd_mm.utils.options import require_at_least, require_share
 from pckd_mm.utils.precision import add_amp_options
 from pckd_mm.utils.shipped import find_config
 
-from .completion import DIRECTORY
+from .completion import DIRECTORY, add_path
 from .shared import ROOT, add_config, sigterm_stops
 
 WORK_DIR = Path("work_dirs/tune")
@@ -83,11 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "its checkpoint (*.pth) [that of the config]",
     )
     parser.add_argument("--seed", type=int, default=0, help="of all trials [0]")
-    parser.add_argument(
+    add_path(
+        parser,
+        DIRECTORY,
         "--work-dir",
         type=Path,
         help=f"folder of all of it [{WORK_DIR}/METHOD/CONFIG, as in configs/]",
-    ).complete = DIRECTORY
+    )
     add_engine_options(parser)
     add_amp_options(parser)
     add_track_option(parser)

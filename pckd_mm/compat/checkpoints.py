@@ -7,6 +7,7 @@ import pickle
 import tarfile
 import types
 from collections import Counter, OrderedDict
+from importlib import import_module
 from typing import Any, Callable, Dict, Iterator
 
 import numpy as np
@@ -47,7 +48,7 @@ def _under_other_name(function: Callable, module: str) -> Callable:
     """A function that pickles may name by another module."""
 
     @functools.wraps(function)
-    def call(*args):
+    def call(*args: Any) -> Any:
         return function(*args)
 
     call.__module__ = module
@@ -60,10 +61,11 @@ def _harmless_globals() -> list:
     Each of them only rebuilds plain values: log histories, and the numpy scalars and
     arrays in them, whether numpy 1 or numpy 2 wrote them.
     """
-    core = np._core if digit_version(np.__version__) >= digit_version("2") else np.core
+    is_new = digit_version(np.__version__) >= digit_version("2")
+    rebuilding = import_module(f"numpy.{'_core' if is_new else 'core'}.multiarray")
     allowed = [HistoryBuffer, _history_buffer_method, np.ndarray, np.dtype, Counter]
     for name in ("_reconstruct", "scalar"):
-        function = getattr(core.multiarray, name)
+        function = getattr(rebuilding, name)
         for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             allowed.append(_under_other_name(function, module))
     # numpy >= 1.25 pickles a dtype as an object of its own class.
@@ -74,7 +76,11 @@ def _harmless_globals() -> list:
     return allowed
 
 
-class _RestrictedUnpickler(pickle._Unpickler):
+# In Python, not in C; its types leave out what it is built of.
+_PlainUnpickler: Any = pickle._Unpickler
+
+
+class _RestrictedUnpickler(_PlainUnpickler):
     """What reads a file's pickle where torch's own unpickler cannot be extended.
 
     torch < 2.4 makes no other objects than tensors, whatever is on its list. This one
@@ -86,7 +92,7 @@ class _RestrictedUnpickler(pickle._Unpickler):
     # Other dtypes could be given fields that lie about memory.
     filled = {torch.Tensor, nn.Parameter, OrderedDict, HistoryBuffer, np.ndarray}
     filled |= {type(np.dtype(name)) for name in _DTYPES}
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch = dict(_PlainUnpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         found = f"{module}.{name}".replace("__builtin__.", "builtins.")
@@ -130,7 +136,7 @@ def _encode_latin1(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
-def _restricted_load(file: Any, **kwargs) -> Any:
+def _restricted_load(file: Any, **kwargs: Any) -> Any:
     return _RestrictedUnpickler(file, **kwargs).load()
 
 
@@ -140,12 +146,13 @@ def allow_mmengine_checkpoints() -> None:
     if hasattr(torch.serialization, "add_safe_globals"):
         torch.serialization.add_safe_globals(allowed)
         return
-    table = dict(torch.serialization._weights_only_unpickler._get_allowed_globals())
+    serialization: Any = torch.serialization
+    table = dict(serialization._weights_only_unpickler._get_allowed_globals())
     for item in (*allowed, torch.device, set, bytearray):
         table[f"{item.__module__}.{item.__qualname__}"] = item
     table["_codecs.encode"] = _encode_latin1
     _RestrictedUnpickler.table = table
-    torch.serialization._weights_only_unpickler = types.SimpleNamespace(
+    serialization._weights_only_unpickler = types.SimpleNamespace(
         Unpickler=_RestrictedUnpickler, load=_restricted_load
     )
 
@@ -154,7 +161,7 @@ def _refusing(check: Callable, what: str, inner: Callable) -> Callable:
     """``inner``, but for files of a kind that ``check`` recognises."""
 
     @functools.wraps(inner)
-    def refusing(file: Any, *args, **kwargs) -> Any:
+    def refusing(file: Any, *args: Any, **kwargs: Any) -> Any:
         if check(file):
             raise pickle.UnpicklingError(f"{what}, which may run code when it is read")
         return inner(file, *args, **kwargs)
@@ -234,7 +241,7 @@ def load_checkpoints_without_code() -> None:
     load = CheckpointLoader.load_checkpoint.__func__
 
     @functools.wraps(load)
-    def load_checkpoint(cls, filename, *args, **kwargs):
+    def load_checkpoint(cls: type, filename: str, *args: Any, **kwargs: Any) -> Any:
         with explaining_unreadable(filename), weights_only_loading():
             checkpoint = load(cls, filename, *args, **kwargs)
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get("meta"), dict):

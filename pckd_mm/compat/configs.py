@@ -8,7 +8,7 @@ a config with ``_base_`` whose base has ``read_base()``, and the other way round
 import contextlib
 import functools
 from importlib import import_module
-from typing import Iterator, Optional, Tuple
+from typing import Any, Iterator, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
 from mmengine.config.utils import MODULE2PACKAGE
@@ -27,8 +27,9 @@ def find_configs_of_this_package() -> None:
     def installed_path(package: str) -> str:
         return str(MIM.parent) if package == PACKAGE else get_installed_path(package)
 
-    for module in ("mmengine.config.config", "mmengine.hub.hub"):
-        import_module(module).get_installed_path = installed_path
+    for name in ("mmengine.config.config", "mmengine.hub.hub"):
+        module: Any = import_module(name)
+        module.get_installed_path = installed_path
 
     inner = Config._get_cfg_path
 
@@ -58,7 +59,7 @@ def read_bases_of_either_kind() -> None:
     with_base, with_read_base = Config._file2dict, Config._parse_lazy_import
 
     @functools.wraps(with_base)
-    def _file2dict(filename: str, *args, **kwargs) -> Tuple[dict, str, dict]:
+    def _file2dict(filename: str, *args: Any, **kwargs: Any) -> Tuple[dict, str, dict]:
         lazy_import = kwargs.get("lazy_import", (*args, None, None, None)[2])
         if lazy_import is None and Config._is_lazy_import(filename):
             with _laziness(False):

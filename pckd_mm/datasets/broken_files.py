@@ -2,9 +2,10 @@
 
 import os.path as osp
 import warnings
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, Type
 
 from mmcv.transforms import LoadImageFromFile
+from mmengine.dataset import BaseDataset
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
@@ -128,7 +129,7 @@ def _check_end(path: str) -> None:
         raise ValueError("its end is missing")
 
 
-class CheckedImages:
+class CheckedImages(BaseDataset):
     """What data sets of image files share: clear errors, and skipping broken files.
 
     Comes before one of MMEngine's data sets among the bases of a class.
@@ -235,6 +236,8 @@ class CheckedImages:
         path = info["img_path"]
         local = is_local(path, load.backend_args) and load.file_client_args is None
         checks = local and not load.ignore_empty
+        kind: Type[BrokenFileError] = BrokenFileError
+        cause: Exception
         try:
             if checks:
                 _check_size(path)
@@ -249,7 +252,7 @@ class CheckedImages:
         except Exception as error:
             empty = local and osp.isfile(path) and osp.getsize(path) == 0
             found = f"{'is empty' if empty else 'does not decode'} ({_reason(error)})"
-            kind, cause = BrokenFileError, error
+            cause = error
         raise kind(
             f"{self.describe_image(info)} {found}; expected {self._expected}: "
             f"{self.remedy(info)}.",

@@ -3,7 +3,6 @@
 import json
 import math
 import os.path as osp
-from numbers import Real
 from typing import Any, Callable, Dict, List, Sequence, Union
 
 from mmdet.datasets import CocoDataset
@@ -20,7 +19,7 @@ class _InOrderOfClasses(CocoDataset.COCOAPI):
     """COCO's API, whose categories come in the order in which they are asked for."""
 
     def get_cat_ids(
-        self, cat_names: Union[str, Sequence[str]] = (), *args, **kwargs
+        self, cat_names: Union[str, Sequence[str]] = (), *args: Any, **kwargs: Any
     ) -> List[Any]:
         """Identifiers of categories.
 
@@ -115,7 +114,7 @@ class CheckedCocoDataset(CheckedBoxes, CocoDataset):
         path = osp.join(self._image_folder(), str(image["file_name"]))
         where = f"{self.ann_file}: {image['file_name']}"
         size = image.get("width"), image.get("height")
-        if not all(isinstance(side, Real) and side >= 1 for side in size):
+        if not all(isinstance(side, (int, float)) and side >= 1 for side in size):
             raise broken(
                 f"{where} has the width and height {size[0]} and {size[1]}; expected "
                 "those of the image in whole pixels: correct them.",
@@ -150,7 +149,9 @@ class CheckedCocoDataset(CheckedBoxes, CocoDataset):
 def _check_box(box: Any, size: Sequence[float], thing: str, path: str) -> None:
     """Refuse what is no box, or lies outside of its image."""
     is_box = isinstance(box, (list, tuple)) and len(box) == 4
-    if not is_box or not all(isinstance(v, Real) and math.isfinite(v) for v in box):
+    if not is_box or not all(
+        isinstance(v, (int, float)) and math.isfinite(v) for v in box
+    ):
         raise broken(
             f"{thing} has the bbox {box}; expected four numbers, left, top, width and "
             "height: correct it.",

@@ -3,7 +3,7 @@
 import logging
 import os
 import os.path as osp
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Any, Dict, List, Sequence, Set, Tuple
 
 from mmengine.fileio import join_path
 from mmengine.logging import print_log
@@ -62,7 +62,7 @@ def _differing(folders: Sequence[str], classes: Sequence[str]) -> str:
 class _CheckedFolders(CheckedImages):
     """What is checked of MMPretrain's folders of images."""
 
-    def __init__(self, *args, allow_empty: bool = False, **kwargs) -> None:
+    def __init__(self, *args: Any, allow_empty: bool = False, **kwargs: Any) -> None:
         self.allow_empty = allow_empty
         super().__init__(*args, **kwargs)
 
@@ -98,8 +98,10 @@ class _CheckedFolders(CheckedImages):
                 "the path of an image and its label in each line: set data_root and "
                 "ann_file to where it is."
             )
-        classes, found = len(self.CLASSES or ()), {}
-        repeated, data_list = [], []
+        classes = len(self.CLASSES or ())
+        found: Dict[str, int] = {}
+        repeated: List[str] = []
+        data_list = []
         for number, line in enumerate(read_lines(path), start=1):
             name, label = parse_line(line, number, path, classes)
             if found.setdefault(name, label) != label:

@@ -147,7 +147,7 @@ class CheckedVOCDataset(CheckedBoxes, VOCFiles):
         check_annotation(annotation, path, self._metainfo["classes"])
 
     def _parse_instance_info(
-        self, raw_ann_info: ET.ElementTree, minus_one: bool = True
+        self, raw_ann_info: "ET.ElementTree[ET.Element]", minus_one: bool = True
     ) -> List[dict]:
         classes, path = self._metainfo["classes"], self._xml_path
         self._names.update(check_annotation(raw_ann_info, path, classes))

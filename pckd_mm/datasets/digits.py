@@ -1,6 +1,6 @@
 """The handwritten digits that come with scikit-learn."""
 
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -55,7 +55,7 @@ class DigitsDataset(BaseDataset):
         split: str = "train",
         train_per_class: int = 50,
         metainfo: Optional[dict] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_split("DigitsDataset", split, ("train", "test"))
         self.split = split

@@ -3,7 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Collection, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -34,11 +34,11 @@ def stratified_split(
         ValueError: For a share that is not between 0 and 1.
     """
     _check_share(share)
-    labels = np.asarray(labels)
+    classes = np.asarray(labels)
     rng = np.random.default_rng(seed)
-    held_out = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        places = rng.permutation(np.flatnonzero(labels == label))
+    held_out = np.zeros(len(classes), dtype=bool)
+    for label in np.unique(classes):
+        places = rng.permutation(np.flatnonzero(classes == label))
         count = max(1, round(share * len(places)))
         held_out[places[: min(count, len(places) - 1)]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
@@ -147,7 +147,8 @@ def held_out_part(
     if lazy_init:
         return dataset
     dataset.full_init()
-    labels, paths = [], []
+    paths: List[str] = []
+    labels: List[Any] = []  # that of each image, or those in it
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         paths.append(info.get("img_path", ""))
@@ -178,4 +179,4 @@ def _labels_of(info: dict, by: str, index: int) -> Union[int, Collection[int]]:
             "out in an annotation file of their own, or hold images with boxes out by "
             "their content, by='content'."
         )
-    return label
+    return int(label)

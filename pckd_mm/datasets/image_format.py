@@ -203,7 +203,7 @@ def _is_of_torchvision(step: Any) -> bool:
 
 def _names(owner: Any) -> set:
     """Names of the class of an object or a config, and of those that it is based on."""
-    cls = type(owner)
+    cls: Any = type(owner)
     if isinstance(owner, dict):
         cls = owner.get("type")
         if isinstance(cls, str):

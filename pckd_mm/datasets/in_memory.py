@@ -1,9 +1,10 @@
 """Small images that stay in memory, and batches of them without work per image."""
 
-from typing import Any, List, Optional, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 from torch import Tensor
@@ -39,8 +40,8 @@ class InMemoryDataset(Dataset):
     data set of ``val_dataloader`` and ``test_dataloader`` must have ``test_mode=True``.
 
     Args:
-        dataset (dict | Dataset): A data set for classification, or its config, whose
-            pipeline ends in ``PackInputs``.
+        dataset (dict | BaseDataset): A data set for classification, or its config,
+            whose pipeline ends in ``PackInputs``.
         pipeline (list[dict], optional): In testing, what tools that predict files do
             with one, as MMPretrain's inferencer, which looks for it in
             ``test_dataloader.dataset.pipeline``. The data set goes through its own
@@ -58,7 +59,7 @@ class InMemoryDataset(Dataset):
 
     def __init__(
         self,
-        dataset: Union[dict, Dataset],
+        dataset: Union[dict, BaseDataset],
         pipeline: Optional[List[dict]] = None,
         **unknown: Any,
     ) -> None:
@@ -78,12 +79,12 @@ class InMemoryDataset(Dataset):
                 f"set {name} of the data set inside, as in "
                 f"train_dataloader.dataset.dataset.{name}."
             )
-        self.dataset = dataset
+        self.dataset: BaseDataset = dataset
         self._of_files = None if pipeline is None else FilePipeline(pipeline)
-        self._images: Optional[Tensor] = None
-        self._labels: Optional[Tensor] = None  # for training
-        self._places: Optional[Tensor] = None
-        self._samples: List[DataSample] = []  # for testing
+        self._kept: Optional[Tensor] = None  # the images, once they are read
+        # For training, labels and places of the images; else a sample of each.
+        self._labels: Optional[Tuple[Tensor, Tensor]] = None
+        self._samples: List[DataSample] = []
         self.device = torch.device("cpu")
 
     @property
@@ -120,16 +121,16 @@ class InMemoryDataset(Dataset):
             dict: ``inputs``, uint8, shape (B, C, H, W), and ``data_samples``, a list:
             in training of one sample for all images, in testing of one for each.
         """
-        self.full_init()
+        images = self._all_images()
         rows = send(torch.tensor(indices, dtype=torch.long), self.device)
-        inputs = self._images.index_select(0, rows)
-        if self._samples:
+        inputs = images.index_select(0, rows)
+        if self._labels is None:
             # New ones, since predictions are written into them.
             samples = [self._samples[index].new() for index in indices]
         else:
-            places = self._places.index_select(0, rows)
+            labels, places = (each.index_select(0, rows) for each in self._labels)
             sample = DataSample(metainfo=dict(sample_idx=places))
-            samples = [sample.set_gt_label(self._labels.index_select(0, rows))]
+            samples = [sample.set_gt_label(labels)]
         return dict(inputs=inputs, data_samples=samples)
 
     def get_gt_labels(self) -> np.ndarray:
@@ -140,7 +141,7 @@ class InMemoryDataset(Dataset):
         """
         if self._labels is None:  # not read yet, or not one of each image
             return self.dataset.get_gt_labels()
-        return self._labels.cpu().numpy().copy()
+        return self._labels[0].cpu().numpy().copy()
 
     def get_cat_ids(self, idx: int) -> List[int]:
         """Categories of an image, as MMEngine's ``ClassBalancedDataset`` asks for them.
@@ -176,20 +177,23 @@ class InMemoryDataset(Dataset):
         Returns:
             InMemoryDataset: The data set itself.
         """
-        self.full_init()
-        self._images = self._images.to(device)
+        self._kept = self._all_images().to(device)
         if self._labels is not None:
-            self._labels, self._places = (
-                tensor.to(device) for tensor in (self._labels, self._places)
-            )
-        self.device = self._images.device
+            labels, places = self._labels
+            self._labels = labels.to(device), places.to(device)
+        self.device = self._kept.device
         return self
 
     @property
     def nbytes(self) -> int:
         """int: Bytes of all images, which are read for it."""
-        self.full_init()
-        return self._images.nbytes
+        return self._all_images().nbytes
+
+    def _all_images(self) -> Tensor:
+        """The images, which the first to ask for them reads."""
+        if self._kept is None:
+            self._kept = self._read()
+        return self._kept
 
     def full_init(self) -> None:
         """Read all images, once; later calls do nothing.
@@ -197,8 +201,9 @@ class InMemoryDataset(Dataset):
         Raises:
             ValueError: For data that cannot be kept, as the class describes it.
         """
-        if self._images is not None:
-            return
+        self._all_images()
+
+    def _read(self) -> Tensor:
         if hasattr(self.dataset, "full_init"):
             self.dataset.full_init()
         if len(self) == 0:
@@ -207,24 +212,25 @@ class InMemoryDataset(Dataset):
                 "one or more: mend its settings."
             )
         with isolated_randomness():
-            self._keep(*read_once(self.dataset, self.device))
+            images, samples = read_once(self.dataset, self.device)
+            self._keep_labels(samples)
             if self._of_files is not None:
                 path = self.get_data_info(0).get("img_path")
-                self._of_files.compare(name_of(self.dataset), self._images[0], path)
+                self._of_files.compare(name_of(self.dataset), images[0], path)
         print_log(
             f"{len(self)} images of {name_of(self.dataset)} stay in memory, "
-            f"{shape_of(self._images[0])} each, {self._images.numel() / 1e6:.1f} MB.",
+            f"{shape_of(images[0])} each, {images.numel() / 1e6:.1f} MB.",
             logger="current",
         )
+        return images
 
-    def _keep(self, images: Tensor, samples: List[DataSample]) -> None:
+    def _keep_labels(self, samples: List[DataSample]) -> None:
         if not self.test_mode and self._have_one_label(samples):
-            self._labels = torch.cat([sample.gt_label for sample in samples])
+            labels = torch.cat([sample.gt_label for sample in samples])
             places = [sample.get("sample_idx", i) for i, sample in enumerate(samples)]
-            self._places = torch.tensor(places)
+            self._labels = labels, torch.tensor(places)
         else:
             self._samples = samples
-        self._images = images
 
     def _have_one_label(self, samples: List[DataSample]) -> bool:
         """Whether training images have one label each, and not several or none."""

@@ -2,16 +2,16 @@
 
 from typing import List, Optional
 
-from torch.utils.data import Dataset
+from mmengine.dataset import BaseDataset
 
 __all__ = ["image_labels"]
 
 
-def image_labels(dataset: Dataset) -> Optional[List[List[int]]]:
+def image_labels(dataset: BaseDataset) -> Optional[List[List[int]]]:
     """Labels of each image of a data set, without reading images.
 
     Args:
-        dataset (Dataset): One of MMPretrain's, whose ``get_gt_labels`` lists them.
+        dataset (BaseDataset): One of MMPretrain's, whose ``get_gt_labels`` lists them.
 
     Returns:
         list[list[int]], optional: Those of each image, of which there may be several;

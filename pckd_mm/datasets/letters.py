@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Iterator, List, Optional
+from typing import Any, Iterator, List, Optional
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -80,7 +80,7 @@ def _draw(path: Path) -> List[Image.Image]:
     tiles = []
     for character in CHARACTERS:
         left, top, right, bottom = font.getbbox(character)
-        letter = Image.new("L", (right - left, bottom - top))
+        letter = Image.new("L", (int(right - left), int(bottom - top)))
         ImageDraw.Draw(letter).text((-left, -top), character, fill=255, font=font)
         letter = letter.crop(letter.getbbox())
         scale = ink / max(letter.size)
@@ -152,7 +152,7 @@ class LettersDataset(BaseDataset):
         shift: float = 1.5,
         seed: int = 0,
         metainfo: Optional[dict] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_split("LettersDataset", split, tuple(STYLES))
         self.split = split

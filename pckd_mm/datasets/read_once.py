@@ -6,11 +6,11 @@ from typing import List, Tuple
 
 import numpy as np
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.dist import is_main_process
 from mmengine.utils import ProgressBar
 from mmpretrain.structures import DataSample
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from pckd_mm.utils.devices import free_memory
 from pckd_mm.utils.printable import printable
@@ -22,12 +22,12 @@ _STEP = 1000
 
 
 def read_once(
-    dataset: Dataset, device: torch.device
+    dataset: BaseDataset, device: torch.device
 ) -> Tuple[Tensor, List[DataSample]]:
     """Read all images of a data set.
 
     Args:
-        dataset (Dataset): Gives an image the same way each time.
+        dataset (BaseDataset): Gives an image the same way each time.
         device (torch.device): Where there must be room for them.
 
     Returns:
@@ -77,7 +77,7 @@ def read_once(
     return images, samples
 
 
-def _image(dataset: Dataset, index: int, item: dict) -> Tensor:
+def _image(dataset: BaseDataset, index: int, item: dict) -> Tensor:
     image = item.get("inputs")
     if not isinstance(image, Tensor) or image.dtype != torch.uint8 or image.ndim != 3:
         found = "no inputs"
@@ -92,9 +92,11 @@ def _image(dataset: Dataset, index: int, item: dict) -> Tensor:
 
 
 def _random_states() -> tuple:
-    _, keys, *place = np.random.get_state()
+    of_numpy = np.random.get_state(legacy=False)
+    keys = of_numpy["state"]["key"].tobytes()
+    place = of_numpy["state"]["pos"], of_numpy["has_gauss"], of_numpy["gauss"]
     of_torch = torch.get_rng_state().numpy().tobytes()
-    return random.getstate(), keys.tobytes(), place, of_torch
+    return random.getstate(), keys, place, of_torch
 
 
 def shape_of(image: Tensor) -> str:
@@ -102,17 +104,17 @@ def shape_of(image: Tensor) -> str:
     return "x".join(map(str, image.shape))
 
 
-def name_of(dataset: Dataset) -> str:
+def name_of(dataset: BaseDataset) -> str:
     """What a data set is called in messages."""
     return type(dataset).__name__
 
 
-def _check_random(dataset: Dataset, states: tuple) -> None:
+def _check_random(dataset: BaseDataset, states: tuple) -> None:
     if _random_states() != states:
         raise _is_random(dataset)
 
 
-def _is_random(dataset: Dataset) -> ValueError:
+def _is_random(dataset: BaseDataset) -> ValueError:
     pipeline = getattr(dataset, "pipeline", None)
     steps = getattr(pipeline, "transforms", None) or ["unknown"]
     names = ", ".join(

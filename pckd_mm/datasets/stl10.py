@@ -1,7 +1,7 @@
 """STL-10 from the binary files that its authors distribute."""
 
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -82,7 +82,7 @@ class STL10(BaseDataset):
         data_root: str,
         split: str = "train",
         metainfo: Optional[dict] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_split("STL10", split, ("train", "test"))
         self.split = split

@@ -3,7 +3,7 @@
 import cv2
 import mmcv
 import numpy as np
-from torch.utils.data import Dataset
+from mmengine.dataset import BaseDataset
 
 from pckd_mm.utils.data_uri import data_uri
 
@@ -15,12 +15,12 @@ __all__ = ["raw_image", "thumbnail"]
 _SIDE = 64
 
 
-def raw_image(dataset: Dataset, place: int) -> np.ndarray:
+def raw_image(dataset: BaseDataset, place: int) -> np.ndarray:
     """An image of a data set as it is, before its pipeline.
 
     Args:
-        dataset (Dataset): One of MMEngine's kind, without wrappers, that holds arrays
-            or names files.
+        dataset (BaseDataset): One of MMEngine's, without wrappers, that holds arrays or
+            names files.
         place (int): Place of the image.
 
     Returns:
@@ -35,11 +35,11 @@ def raw_image(dataset: Dataset, place: int) -> np.ndarray:
     return image[..., ::-1] if channel_order(dataset) == "bgr" else image
 
 
-def thumbnail(dataset: Dataset, place: int) -> str:
+def thumbnail(dataset: BaseDataset, place: int) -> str:
     """A small picture of an image.
 
     Args:
-        dataset (Dataset): As for :func:`raw_image`.
+        dataset (BaseDataset): As for :func:`raw_image`.
         place (int): Place of the image.
 
     Returns:
@@ -62,4 +62,4 @@ def png_uri(image: np.ndarray) -> str:
         str: A PNG file.
     """
     _, content = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
-    return data_uri(content)
+    return data_uri(content.tobytes())

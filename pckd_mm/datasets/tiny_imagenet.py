@@ -1,7 +1,7 @@
 """TinyImageNet in the layout that its authors distribute."""
 
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from mmpretrain.datasets import BaseDataset
 
@@ -51,11 +51,8 @@ def read_classes(root: Path) -> Dict[str, str]:
             f"{root / 'wnids.txt'} has {len(ids)} lines, {len(set(ids))} of them "
             "different; expected one WordNet id a line: unpack it again."
         )
-    names = dict(
-        map(str.strip, line.split("\t", 1))
-        for line in _lines(root / "words.txt")
-        if "\t" in line
-    )
+    words = (line.partition("\t") for line in _lines(root / "words.txt"))
+    names = {wnid.strip(): name.strip() for wnid, tab, name in words if tab}
     nameless = [wnid for wnid in ids if not names.get(wnid)]
     if nameless:
         raise ValueError(
@@ -92,7 +89,7 @@ class TinyImageNet(CheckedImages, BaseDataset):
         data_root: str,
         split: str = "train",
         metainfo: Optional[dict] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_split("TinyImageNet", split, ("train", "val"))
         self.split = split
@@ -123,7 +120,7 @@ class TinyImageNet(CheckedImages, BaseDataset):
 
     def _load_val(self, root: Path) -> List[dict]:
         path, folder = root / "val_annotations.txt", root / "images"
-        data_list = []
+        data_list: List[Dict[str, Any]] = []
         for number, line in enumerate(_lines(path), start=1):
             name, wnid = (line.split("\t") + ["", ""])[:2]
             if wnid not in self._labels:

@@ -1,6 +1,6 @@
 """Crops of an image of any size, one for each view."""
 
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from mmpretrain.datasets import RandomResizedCrop
@@ -29,7 +29,7 @@ class RandomResizedCropViews(RandomResizedCrop):
     """
 
     def __init__(
-        self, num_views: Optional[int] = None, scale: int = 224, **kwargs
+        self, num_views: Optional[int] = None, scale: int = 224, **kwargs: Any
     ) -> None:
         super().__init__(scale=scale, **kwargs)
         self.follows_model = num_views is None

@@ -49,7 +49,7 @@ def _check_size(root: ET.Element, path: str) -> List[int]:
 
 
 def check_annotation(
-    annotation: ET.ElementTree, path: str, classes: Container[str]
+    annotation: "ET.ElementTree[ET.Element]", path: str, classes: Container[str]
 ) -> List[str]:
     """Check what mmdet reads of a VOC annotation.
 

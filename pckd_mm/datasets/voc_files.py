@@ -1,7 +1,7 @@
 """Files in the layout of Pascal VOC, whatever their images and classes are."""
 
 import os.path as osp
-from typing import List, Sequence
+from typing import Any, List, Sequence
 
 from mmdet.datasets import VOCDataset
 
@@ -26,7 +26,7 @@ class VOCFiles(VOCDataset):
         **kwargs: Arguments of :class:`mmdet.datasets.VOCDataset`.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not is_of_voc(self._metainfo["classes"]):
             self._metainfo["dataset_type"] = None

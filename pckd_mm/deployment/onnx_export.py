@@ -4,7 +4,7 @@ import contextlib
 import logging
 import warnings
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Union
 
 import torch
 from mmpretrain.models import MultiLabelClsHead
@@ -35,6 +35,9 @@ class Normalise(nn.Module):
             than those that it is made for. Defaults to False.
     """
 
+    mean: Optional[Tensor]
+    std: Optional[Tensor]
+
     def __init__(
         self,
         preprocessor: Optional[nn.Module] = None,
@@ -50,7 +53,9 @@ class Normalise(nn.Module):
         """Normalised images, of the shape of the images, (N, C, H, W)."""
         if self.swaps and images.shape[1] == 3:
             images = images[:, [2, 1, 0]]
-        return images if self.mean is None else (images - self.mean) / self.std
+        if self.mean is None or self.std is None:
+            return images
+        return (images - self.mean) / self.std
 
 
 class Scores(nn.Module):
@@ -129,11 +134,14 @@ def _by_export(network: nn.Module, images: Tensor, out: str) -> None:
         dynamic_shapes=({0: batch},),
         verbose=False,
     )
+    assert program is not None  # by dynamo=True
     program.save(out)
 
 
 def _by_tracing(network: nn.Module, images: Tensor, out: str) -> None:
-    more = {} if "dynamo" not in _options(torch.onnx.export) else dict(dynamo=False)
+    more: Dict[str, Any] = (
+        {} if "dynamo" not in _options(torch.onnx.export) else dict(dynamo=False)
+    )
     torch.onnx.export(
         network,
         (images,),

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import torch
 from mmcv.image import imread
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import VISUALIZERS, DefaultScope
 from mmpretrain.models import BaseClassifier
 from torch import nn
@@ -62,7 +63,7 @@ def predict(
 
 
 def _classify(
-    network: nn.Module, plain: Config, files: Sequence[str], most: int
+    network: BaseModel, plain: Config, files: Sequence[str], most: int
 ) -> Iterator[tuple]:
     """Each image, what the network gives for it, and its likeliest categories."""
     from mmpretrain.structures import DataSample

@@ -85,13 +85,13 @@ def _by_extra(
     extras: Dict[str, List[Requirement]] = {}
     for text in requires:
         requirement = Requirement(text)
-        marker = str(requirement.marker or "")
-        if "extra" not in marker:
-            if requirement.marker is None or requirement.marker.evaluate():
+        marker = requirement.marker
+        if marker is None or "extra" not in str(marker):
+            if marker is None or marker.evaluate():
                 always.append(requirement)
             continue
-        extra = marker.partition("extra ==")[2].strip(" \"')")
-        if requirement.marker.evaluate({"extra": extra}):
+        extra = str(marker).partition("extra ==")[2].strip(" \"')")
+        if marker.evaluate({"extra": extra}):
             extras.setdefault(extra, []).append(requirement)
     return always, extras
 
@@ -130,7 +130,9 @@ def _check_mmcv(extras: Dict[str, List[Requirement]], version_of: VersionOf) -> 
     """One of the two forms of mmcv must be there, and only one."""
     members = [each for group in extras.values() for each in group]
     wanted = {each.name: each for each in members if each.name in MMCV}
-    found = {name: version_of(name) for name in MMCV if version_of(name) is not None}
+    found = {
+        name: version for name in MMCV if (version := version_of(name)) is not None
+    }
     needed = " or ".join(f"{name}{each.specifier}" for name, each in wanted.items())
     shown = " and ".join(f"{name} {version}" for name, version in found.items())
     advice = ""

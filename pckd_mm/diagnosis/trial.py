@@ -7,9 +7,10 @@ import importlib
 import json
 import sys
 import warnings
+from typing import Any
 
 
-def tell(**found) -> None:
+def tell(**found: Any) -> None:
     print(sys.argv[1] + json.dumps(found), flush=True)
 
 

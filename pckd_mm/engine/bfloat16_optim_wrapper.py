@@ -1,7 +1,7 @@
 """Mixed precision where MMEngine's own wrapper refuses to work: on a CPU."""
 
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Any, Iterator
 
 import torch
 from mmengine.optim import OptimWrapper
@@ -32,7 +32,7 @@ class BFloat16OptimWrapper(SkipStepMixin, OptimWrapper):
         **kwargs: Arguments of :class:`mmengine.optim.OptimWrapper`.
     """
 
-    def __init__(self, force: bool = False, **kwargs) -> None:
+    def __init__(self, force: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.force = force
 

@@ -1,6 +1,7 @@
 """Whether the networks of a run work on tensors with channels last."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 import torch
@@ -63,7 +64,8 @@ def _lay_channels_last(network: nn.Module) -> Callable[[], None]:
     """Lay weights and buffers so; what is returned takes it back."""
     weights = [(weight, weight.data) for weight in network.parameters()]
     buffers = [(module, dict(module._buffers)) for module in network.modules()]
-    network.to(memory_format=_LAYOUT)
+    # As torch documents it; the overloads of its types leave it out.
+    network.to(memory_format=_LAYOUT)  # type: ignore[call-overload]
 
     def take_back() -> None:
         for weight, data in weights:
@@ -107,8 +109,8 @@ class Candidate:
     keeps_weights: bool = False
     beside: Sequence[nn.Module] = ()
 
-    def _seconds(self) -> float:
-        inputs = self.inputs.contiguous(memory_format=_LAYOUT)
+    def _seconds(self, inputs: Tensor) -> float:
+        inputs = inputs.contiguous(memory_format=_LAYOUT)
         if self.keeps_weights:
             return self.trial.seconds(inputs)
         take_back = _lay_channels_last(self.trial.network)
@@ -116,9 +118,6 @@ class Candidate:
             return self.trial.seconds(inputs)
         finally:
             take_back()
-
-    def _plain_seconds(self) -> float:
-        return self.trial.seconds(self.inputs)
 
     def choose(
         self, wanted: Union[bool, str], on_cpu: bool, earlier: Optional[bool]
@@ -136,18 +135,20 @@ class Candidate:
         """
         if self.inputs is None:
             return False, "it is not run on images in batches"
+        with_layout = partial(self._seconds, self.inputs)
+        plain = partial(self.trial.seconds, self.inputs)
         unsafe = unsafe_convolution(self.trial.network, *self.beside)
         if on_cpu and unsafe is not None:
             return False, f"it has {unsafe}, which is not safe on a CPU"
         decides = on_cpu and wanted == AUTO
-        if failure := _failure(self._seconds):
-            if alone := _failure(self._plain_seconds):  # not the layout's
+        if failure := _failure(with_layout):
+            if alone := _failure(plain):  # not the layout's
                 on = earlier is True if decides else True
                 return on, f"its passes cannot be tried ({alone})"
             return False, f"its passes fail in that layout ({failure})"
         if decides and earlier is not None:
             return earlier, "as in the run that is resumed"
-        times = seconds_of_each({"with": self._seconds, "without": self._plain_seconds})
+        times = seconds_of_each({"with": with_layout, "without": plain})
         with_it, without = times["with"], times["without"]
         words = compared(with_it, without)
         if decides:
@@ -183,14 +184,14 @@ def use_channels_last(
         tuple[dict[str, bool], str]: By network whether it has the layout, and all of
         that in words, with the reasons.
     """
-    choices = [
+    shared = [
         {
             name: candidate.choose(wanted, on_cpu, (earlier or {}).get(name))
             for name, candidate in candidates.items()
         }
     ]
-    broadcast_object_list(choices)  # times of processes differ
-    choices = choices[0]
+    broadcast_object_list(shared)  # times of processes differ
+    (choices,) = shared
     inputs_too = all(on for on, _ in choices.values())
     for name, candidate in candidates.items():
         if choices[name][0] and candidate.keeps_weights and not inputs_too:

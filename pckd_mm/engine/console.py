@@ -5,7 +5,7 @@ import inspect
 import logging
 import re
 import warnings
-from typing import Any, Callable, Iterator, List, Optional, Union
+from typing import Any, Callable, Iterator, List, Optional, TextIO, Type, Union
 
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
@@ -196,7 +196,14 @@ def library_warnings_in_file() -> Iterator[Callable[[logging.Logger], None]]:
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
-        def show(message, category, filename, lineno, file=None, line=None):
+        def show(
+            message: Union[Warning, str],
+            category: Type[Warning],
+            filename: str,
+            lineno: int,
+            file: Optional[TextIO] = None,
+            line: Optional[str] = None,
+        ) -> None:
             if _is_idle(str(message), category, filename):
                 text = warnings.formatwarning(message, category, filename, lineno, line)
                 write(text.rstrip())

@@ -1,5 +1,7 @@
 """Images in memory that lie on the device of the networks."""
 
+from typing import cast
+
 import torch
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -37,9 +39,10 @@ def put_data_on_device(runner: Runner, device: torch.device) -> str:
         if why:
             words.append(f"off in {name}, {why}")
             continue
-        loader.dataset.to(device)
+        dataset = cast(InMemoryDataset, loader.dataset)  # else there is a reason
+        dataset.to(device)
         loader.pin_memory = False  # which is for tensors on the host
-        megabytes = loader.dataset.nbytes / 1e6
+        megabytes = dataset.nbytes / 1e6
         words.append(f"on in {name}, {megabytes:.1f} MB on {device}")
     return ", ".join(words)
 

@@ -3,6 +3,7 @@
 from typing import Any, List
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,7 +22,7 @@ def dry_run(model: BaseModel, loader: DataLoader) -> None:
         model (BaseModel): The model, such as a distillation of a student.
         loader (DataLoader): Training images.
     """
-    dataset = loader.dataset
+    dataset: BaseDataset = loader.dataset
     mode = model.training
     model.eval()
     with isolated_randomness(), torch.no_grad():

@@ -40,8 +40,8 @@ def feature_layers(model: nn.Module) -> List[nn.Module]:
     for detector in (*model.modules(), *teachers):
         if not isinstance(detector, BaseDetector):
             continue
-        features = [getattr(detector, name, None) for name in ("backbone", "neck")]
-        features = [part for part in features if isinstance(part, nn.Module)]
+        parts = (getattr(detector, name, None) for name in ("backbone", "neck"))
+        features = [part for part in parts if isinstance(part, nn.Module)]
         inside = {id(layer) for part in features for layer in part.modules()}
         found += features
         for head in detector.modules():

@@ -129,12 +129,11 @@ def _pass_counts(places: Tensor, weights: Tensor, total: int) -> dict:
 
 def _add(state: Optional[dict], counts: dict, epoch: int) -> dict:
     """The counts of earlier epochs and this one's."""
-    usable = (
-        state is not None
-        and state["epoch"] < epoch  # else an earlier run's in this process
-        and len(state["seen"]) == len(counts["seen"])
-    )
-    if not usable:
+    if (
+        state is None
+        or state["epoch"] >= epoch  # an earlier run's in this process
+        or len(state["seen"]) != len(counts["seen"])
+    ):
         return dict(counts, epochs=1, epoch=epoch)
     added = {name: state[name] + count for name, count in counts.items()}
     return dict(added, epochs=state["epochs"] + 1, epoch=epoch)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Optional, Set
 
 from mmengine.dist import is_main_process
 from mmengine.runner import BaseLoop, Runner
@@ -126,12 +126,13 @@ def _is_terminated(error: BaseException) -> bool:
             time.sleep(1)
         except _Terminated:
             return True
-    causes = set()
-    while error is not None and error not in causes:
-        if isinstance(error, _Terminated):
+    causes: Set[BaseException] = set()
+    cause: Optional[BaseException] = error
+    while cause is not None and cause not in causes:
+        if isinstance(cause, _Terminated):
             return True
-        causes.add(error)
-        error = error.__cause__ or error.__context__
+        causes.add(cause)
+        cause = cause.__cause__ or cause.__context__
     return False
 
 
@@ -179,7 +180,11 @@ def saying_where_resume_goes_on(runner: Runner) -> Iterator[None]:
                 f"need less, and {where_resume_goes_on(runner.work_dir)}."
             ) from error
         full = (errno.ENOSPC, errno.EDQUOT)
-        if getattr(error, "errno", None) in full and not isinstance(error, WriteError):
+        if (
+            isinstance(error, OSError)
+            and error.errno in full
+            and not isinstance(error, WriteError)
+        ):
             reason = f"{error.strerror}; make room; "
             reason += f"{where_resume_goes_on(runner.work_dir)}."
             raise OSError(error.errno, reason, error.filename) from error

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+from functools import partial
 from typing import Callable, Collection, Dict, Iterator, List, Tuple
 
 from mmengine.model import BaseModel, is_model_wrapper
@@ -71,7 +72,7 @@ class RunNetworks:
             name: Trial(
                 network,
                 learns=name == next(iter(self.networks)),
-                context=lambda n=network: context(n),
+                context=partial(context, network),
                 of_ddp=self.is_distributed and name == next(iter(self.networks)),
             )
             for name, network in self.networks.items()
@@ -147,8 +148,7 @@ class RunNetworks:
 
 def _forms(passes: Dict[str, Passes]) -> Dict[str, Callable[[], float]]:
     return {
-        name: lambda t=trial, i=inputs: t.seconds(i)
-        for name, (trial, inputs) in passes.items()
+        name: partial(trial.seconds, inputs) for name, (trial, inputs) in passes.items()
     }
 
 

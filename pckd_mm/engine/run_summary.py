@@ -5,6 +5,7 @@ import os.path as osp
 from typing import Any, Iterator, List, Sequence, Tuple
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -115,7 +116,10 @@ def _inmost(dataset: Any) -> Any:
 
 
 def _images(loader: Any) -> str:
-    return f"{len(loader.dataset)}" if isinstance(loader, DataLoader) else "?"
+    if not isinstance(loader, DataLoader):
+        return "?"
+    dataset: BaseDataset = loader.dataset
+    return f"{len(dataset)}"
 
 
 def _data(runner: Runner) -> Iterator[Tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from typing import Iterator
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from pckd_mm.datasets import CheckedImages
 from pckd_mm.engine.guards import add_hook
@@ -11,7 +11,7 @@ from pckd_mm.registry import DATASETS
 __all__ = ["skip_broken_files"]
 
 
-def _innermost(dataset: dict) -> Iterator[dict]:
+def _innermost(dataset: ConfigDict) -> Iterator[ConfigDict]:
     """The data sets within wrappers such as ``RepeatDataset``."""
     inner = dataset.get(
         "datasets", [dataset["dataset"]] if "dataset" in dataset else []

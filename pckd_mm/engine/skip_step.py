@@ -1,5 +1,6 @@
 """Optimizer wrappers that can leave a step out."""
 
+from functools import reduce
 from typing import Optional
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from pckd_mm.registry import OPTIM_WRAPPERS
 
 
-class SkipStepMixin:
+class SkipStepMixin(OptimWrapper):
     """Leave out the steps of losses that are not finite, where it is turned on.
 
     :class:`pckd_mm.engine.NonFiniteLossHook` turns it on. Neither weights nor the
@@ -63,12 +64,13 @@ class SkipStepMixin:
         return bool(bad)
 
     def _zero(self) -> Tensor:
-        return sum(
+        parts = (
             0 * parameter.sum()
             for group in self.optimizer.param_groups
             for parameter in group["params"]
             if parameter.grad is not None
         )
+        return reduce(torch.add, parts)
 
 
 @OPTIM_WRAPPERS.register_module()

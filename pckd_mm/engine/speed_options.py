@@ -1,6 +1,6 @@
 """What --amp, --fast, --compile and --data-on-device make of a config."""
 
-from typing import Optional
+from typing import Any, Dict, Optional
 
 import torch
 from mmengine.config import Config
@@ -67,7 +67,7 @@ def use_speed_up(
             "--compile found a detector, whose images have many sizes, each of which "
             "would be compiled for; expected a classifier: leave --compile out."
         )
-    options = {}
+    options: Dict[str, Any] = {}
     if fast:
         options.update(channels_last=AUTO, fold_teacher=True, fused_optimizer=True)
     if compile_mode is not None:

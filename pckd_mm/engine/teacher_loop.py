@@ -1,6 +1,6 @@
 """The run of a process that has the teacher for others."""
 
-from typing import Sequence
+from typing import Any, Sequence
 
 from mmengine.model import BaseModel
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -35,7 +35,11 @@ class TeacherLoop(EpochBasedTrainLoop):
     """
 
     def __init__(
-        self, runner: Runner, dataloader: DataLoader, students: Sequence[str], **kwargs
+        self,
+        runner: Runner,
+        dataloader: DataLoader,
+        students: Sequence[str],
+        **kwargs: Any,
     ) -> None:
         super().__init__(runner, dataloader, **kwargs)
         # Hooks of recorders must be there before the teacher is made faster.

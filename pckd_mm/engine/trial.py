@@ -5,6 +5,7 @@ import time
 from typing import Callable, ContextManager, Dict, Iterator, List, Tuple
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -94,7 +95,8 @@ def training_inputs(
     finally:
         for handle in handles:
             handle.remove()
-    images = min(loader.batch_size or 2, len(loader.dataset))
+    dataset: BaseDataset = loader.dataset
+    images = min(loader.batch_size or 2, len(dataset))
     return {name: _repeated(inputs, images) for name, inputs in found.items()}
 
 

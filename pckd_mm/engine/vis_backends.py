@@ -11,6 +11,7 @@ from typing import Any, Dict, Optional, Union
 import numpy as np
 from mmengine.config import Config
 from mmengine.visualization.vis_backend import (
+    BaseVisBackend,
     MLflowVisBackend,
     TensorboardVisBackend,
     WandbVisBackend,
@@ -47,12 +48,12 @@ def as_number(value: Any) -> Optional[Union[int, float]]:
     return value if isinstance(value, (int, float)) else None
 
 
-class _NumbersAlone:
+class _NumbersAlone(BaseVisBackend):
     """A backend that is handed numbers alone, and may be closed twice."""
 
     _is_closed = False
 
-    def add_scalar(self, name: str, value: Any, step: int = 0, **kwargs) -> None:
+    def add_scalar(self, name: str, value: Any, step: int = 0, **kwargs: Any) -> None:
         """Record a number; what is none is left out.
 
         Args:
@@ -68,7 +69,7 @@ class _NumbersAlone:
         scalar_dict: Dict[str, Any],
         step: int = 0,
         file_path: Optional[str] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         """Record numbers; what is none is left out.
 
@@ -79,8 +80,11 @@ class _NumbersAlone:
             file_path (str, optional): Not used.
             **kwargs: MMEngine's.
         """
-        numbers = {name: as_number(value) for name, value in scalar_dict.items()}
-        numbers = {name: x for name, x in numbers.items() if x is not None}
+        numbers = {
+            name: number
+            for name, value in scalar_dict.items()
+            if (number := as_number(value)) is not None
+        }
         step = int(numbers.pop("step", step))
         if numbers:
             self._write(numbers, step)
@@ -126,13 +130,13 @@ class WandbTracker(_NumbersAlone, WandbVisBackend):
     """
 
     def __init__(
-        self, save_dir: str, init_kwargs: Optional[dict] = None, **kwargs
+        self, save_dir: str, init_kwargs: Optional[dict] = None, **kwargs: Any
     ) -> None:
         kwargs.setdefault("define_metric_cfg", [dict(name="*", step_metric="step")])
         super().__init__(save_dir, dict(init_kwargs or {}), **kwargs)
 
     @force_init_env
-    def add_config(self, config: Config, **kwargs) -> None:
+    def add_config(self, config: Config, **kwargs: Any) -> None:
         """Record the config, which a resumed run may change.
 
         MMEngine's copies every Python file below the working directory as well, with
@@ -165,7 +169,7 @@ class MLflowTracker(_NumbersAlone, MLflowVisBackend):
         **kwargs: See MMEngine's ``MLflowVisBackend``.
     """
 
-    def __init__(self, save_dir: str, resume: bool = False, **kwargs) -> None:
+    def __init__(self, save_dir: str, resume: bool = False, **kwargs: Any) -> None:
         super().__init__(save_dir, **kwargs)
         self._resume = resume
         self._goes_on = False
@@ -202,7 +206,7 @@ class MLflowTracker(_NumbersAlone, MLflowVisBackend):
         return f"attributes.run_name = '{name}'"
 
     @force_init_env
-    def add_config(self, config: Config, **kwargs) -> None:
+    def add_config(self, config: Config, **kwargs: Any) -> None:
         """Record the config, as parameters and as a text.
 
         Args:
@@ -215,7 +219,9 @@ class MLflowTracker(_NumbersAlone, MLflowVisBackend):
         self._mlflow.log_text(config.pretty_text, "config.py")
 
     @force_init_env
-    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs) -> None:
+    def add_image(
+        self, name: str, image: np.ndarray, step: int = 0, **kwargs: Any
+    ) -> None:
         """Record an image.
 
         Args:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import shlex
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from pckd_mm.analysis import Picture, write_report
 from pckd_mm.utils.precision import NO_BFLOAT16
@@ -63,7 +63,7 @@ def compare(
         if not done:
             return ""
         settings = request.settings
-        facts = {"command": command, **made_with_together(done)}
+        facts: Dict[str, Any] = {"command": command, **made_with_together(done)}
         if settings.gpus_per_run > 1:
             facts["gpus_per_run"] = settings.gpus_per_run
         if settings.share_teacher:

@@ -22,8 +22,10 @@ __all__ = ["ALONE", "derive_runs"]
 
 ALONE = "student alone"
 # Hooks that a distillation has, and plain training has not.
-_OF_DISTILLATION = ("ExportStudentHook", "LossShareHook", "PreviewRecordHook")
-_OF_DISTILLATION += ("SampleLabelsHook",)
+_OF_DISTILLATION = (
+    *("ExportStudentHook", "LossShareHook"),
+    *("PreviewRecordHook", "SampleLabelsHook"),
+)
 # Algorithms of detectors.
 _ALGORITHMS = {
     "RoIDistill": NetworkKind.TWO_STAGES,

@@ -4,19 +4,27 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Iterable, Optional, Sequence, Type
+from typing import Any, Iterable, Optional, Protocol, Sequence, Type, Union
 
-from .job import ExperimentError, Job
+from .job import ExperimentError, Job, process_of
 from .places import Place
 
 # Seconds between two looks at a process.
 PAUSE = 0.3
 
 
+class Process(Protocol):
+    """What a run is trained in: a process of ``subprocess``, or what has its form."""
+
+    @property
+    def returncode(self) -> Union[int, Any]: ...  # None until it was seen to end
+
+    def poll(self) -> Optional[int]: ...
+
+
 class Executor(ABC):
     """Start runs at places, know which have ended, and end those that have not.
 
-    A run's ``process`` has ``poll()`` and ``returncode`` as one of ``subprocess`` does.
     As a context it is closed in the end.
     """
 
@@ -40,7 +48,7 @@ class Executor(ABC):
     @staticmethod
     def has_ended(run: Job) -> bool:
         """Whether a run that was started here has ended."""
-        return run.process.poll() is not None
+        return process_of(run).poll() is not None
 
     def __enter__(self) -> "Executor":
         return self
@@ -96,11 +104,11 @@ def train_here(run: Job, threads: Optional[int] = None) -> int:
     """
     run.start(threads)
     try:
-        while run.process.poll() is None:
+        while process_of(run).poll() is None:
             time.sleep(PAUSE)
     finally:
         run.stop()
     # Whoever waits for it reads the log, and says what is missing.
     with contextlib.suppress(ExperimentError):
         run.finish()
-    return run.process.returncode
+    return process_of(run).returncode

@@ -64,10 +64,11 @@ def describe(tables: Sequence[PlannedTable], places: Sequence[Place] = ()) -> st
             # The name alone, as one types it.
             lines.append(f"    {shlex.join(['python', *run.command()])}")
     total = f"{len(runs)} runs, {len(runs) - len(left)} finished"
-    seconds = [expected_seconds(run) for run in left]
-    if left and places and None not in seconds:
+    of_each = [expected_seconds(run) for run in left]
+    known = [seconds for seconds in of_each if seconds is not None]
+    if left and places and len(known) == len(left):
         at_a_time = len(places) * (runs[0].settings.share_teacher or 1)
-        total += f", about {duration(time_left(seconds, at_a_time))} for the others"
+        total += f", about {duration(time_left(known, at_a_time))} for the others"
     return "\n".join([*lines, total])
 
 

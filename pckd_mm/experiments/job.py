@@ -10,13 +10,26 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    cast,
+)
 
-from pckd_mm.utils.children import end_with_parent
+from pckd_mm.utils.children import end_process, end_with_parent
 from pckd_mm.utils.endings import ending, last_lines
 from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.handout import SOCKETS
 from pckd_mm.utils.precision import AMP_OPTIONS
+
+if TYPE_CHECKING:
+    from .executor import Process
 
 
 class ExperimentError(Exception):
@@ -98,7 +111,7 @@ class Job(ABC):
     folder: Path
     settings: Settings
     epochs = 1
-    process: Optional[subprocess.Popen] = None
+    process: Optional["Process"] = None
     started = 0.0
     ended = 0.0
     epochs_before = 0
@@ -246,7 +259,7 @@ class Job(ABC):
             ExperimentError: With the end of the log.
         """
         self.ended = time.monotonic()
-        status = self.process.returncode
+        status = process_of(self).returncode
         if status or self.outcome() is None:
             who = f"{self} failed (exit status {status})"
             if status < 0:  # it could not say anything itself
@@ -264,12 +277,18 @@ class Job(ABC):
     def stop(self) -> None:
         """End the process, if it runs."""
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end_process(cast(subprocess.Popen, self.process))  # others end elsewhere
+
+
+def process_of(job: Job) -> "Process":
+    """What a job is done in that was started.
+
+    Raises:
+        RuntimeError: Where it was not.
+    """
+    if job.process is None:
+        raise RuntimeError(f"{job} was not started.")
+    return job.process
 
 
 def set_aside(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Type
 
 from pckd_mm.analysis import published
 from pckd_mm.utils.shipped import beside_configs
@@ -79,6 +79,11 @@ def teacher_of(request: Request, name: str, config: str) -> Optional[Line]:
     return _Planner(request).teacher(name, config)
 
 
+# What a line of a table is, its name among folders, config, seeds, the command that
+# trains it, and what is changed in the config.
+Entry = Tuple[str, str, str, Sequence[int], str, Dict[str, Any]]
+
+
 class _Planner:
     """Make tables; runs of the same folder are one."""
 
@@ -126,12 +131,12 @@ class _Planner:
         """The student alone, the methods and the added runs of a pair."""
         request = self.request
         group = f"{request.dataset}_{pair}"
-        entries = []
+        entries: List[Entry] = []
         for method, seeds in methods.items():
-            folder, options = split_method(method)
-            label = ", ".join([published.METHODS.get(folder, folder), *options])
+            of_method, options = split_method(method)
+            label = ", ".join([published.METHODS.get(of_method, of_method), *options])
             command = self._command(method, pair, seeds)
-            config = str(config_path(folder, group))
+            config = str(config_path(of_method, group))
             changes = method_options(method, config)
             entries.append((label, method, config, seeds, command, changes))
         labels = [entry[0] for entry in entries]
@@ -163,6 +168,7 @@ class _Planner:
     def _alone(self, pair: str, seeds: Sequence[int]) -> Line:
         """The student alone, trained once for all pairs that share it."""
         config = student_config(self.request.dataset, pair)
+        assert config is not None  # methods_by_pair() asks for it
         stem = config.stem
         runs = self._seeds(VANILLA, str(config), seeds, Path(VANILLA, stem), stem)
         label = f"student alone, {self._network(stem)}"
@@ -183,8 +189,9 @@ class _Planner:
         checkpoint = after.checkpoint if after else self.checkpoint
         if checkpoint is None:
             self._require_teacher(name, config)
-        shared = dict(teacher=checkpoint, after=after, group=group)
-        shared["options"] = options or {}
+        shared: Dict[str, Any] = dict(
+            teacher=checkpoint, after=after, group=group, options=options or {}
+        )
         folder = self.request.work_dir / folder
         return [
             self._run(name, config, seed, folder / f"seed_{seed}", **shared)
@@ -202,7 +209,13 @@ class _Planner:
             )
 
     def _run(
-        self, name: str, config: str, seed: int, folder: Path, kind=Run, **more
+        self,
+        name: str,
+        config: str,
+        seed: int,
+        folder: Path,
+        kind: Type[Run] = Run,
+        **more: Any,
     ) -> Run:
         if folder not in self.runs:
             settings = self.request.settings
@@ -230,8 +243,8 @@ class _Planner:
             return None  # it has seen the images that are held out
         if tested is not None:
             folder = folder.with_name(f"{group}_test")
-            more = dict(kind=TeacherTest, tested=tested, group=group)
-            test = self._run(TEACHER, source, 0, folder, **more)
+            more: Dict[str, Any] = dict(tested=tested, group=group)
+            test = self._run(TEACHER, source, 0, folder, TeacherTest, **more)
             return Line(label, [test], f"pckd test {source} {tested}")
         if trained is not None:
             command = ["pckd", "train", source]

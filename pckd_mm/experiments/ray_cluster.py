@@ -1,6 +1,7 @@
 """A Ray cluster, and what each run gets of it."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from .places import visible_gpus
 try:
     import ray
 except ImportError:  # the extra "scale"
-    ray = None
+    ray = None  # type: ignore[assignment]
 
 __all__ = ["RayCluster", "share"]
 
@@ -170,7 +171,7 @@ def _begin() -> None:
         num_gpus=len(visible_gpus()),
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="error",
+        logging_level=logging.ERROR,
     )
 
 
@@ -182,7 +183,7 @@ def _connect(address: str) -> None:
     """
     try:
         _reach(address)
-        ray.init(address, log_to_driver=False, logging_level="error")
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         where = "on this machine" if address == "auto" else f"at {address}"
         raise ExperimentError(

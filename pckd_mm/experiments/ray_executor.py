@@ -15,7 +15,7 @@ from .ray_cluster import RayCluster
 try:
     import ray
 except ImportError:  # the extra "scale"
-    ray = None
+    ray = None  # type: ignore[assignment]
 
 __all__ = ["RayExecutor"]
 
@@ -134,7 +134,12 @@ class RayExecutor(Executor):
 
     def stop(self, runs: Iterable[Job]) -> None:
         """Cancel the tasks of runs; no other task of the cluster is touched."""
-        tasks = [run.process.task for run in runs if run.process.poll() is None]
+        processes = [run.process for run in runs]
+        tasks = [
+            process.task
+            for process in processes
+            if isinstance(process, RayProcess) and process.poll() is None
+        ]
         for force in (False, True):
             for task in tasks:
                 ray.cancel(task, force=force)

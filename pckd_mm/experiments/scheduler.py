@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 from pckd_mm.utils.endings import ending
 
 from .executor import PAUSE, Executor
-from .job import ExperimentError, Job
+from .job import ExperimentError, Job, process_of
 from .places import Place
 from .sharing import Sharing
 
@@ -83,7 +83,7 @@ class Progress:
 
     def failed(self, run: Job) -> None:
         """Print the line of a run that failed."""
-        how = ending(run.process.returncode)
+        how = ending(process_of(run).returncode)
         self._print(f"{run}: {how}, see {run.log}; the others go on")
 
     def tick(self) -> None:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence, cast
 
 from mmengine.config import Config, ConfigDict
 
@@ -13,6 +13,9 @@ from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.handout import TEACHER_LOG
 
 from .job import Job, Settings
+
+if TYPE_CHECKING:
+    from .run import Run
 
 __all__ = ["Sharing", "TeacherRun", "share_teacher", "shared_part"]
 
@@ -23,14 +26,20 @@ SHARED = "shared_teacher"
 SEED = 0
 # What trains the student alone, and may differ between students.
 _OWN_OF_WRAPPER = ("optimizer", "constructor", "paramwise_cfg", "clip_grad")
-_OF_TEACHER = ("teacher", "teacher_ckpt", "teacher_config", "teacher_input_size")
-_OF_TEACHER += ("swap_teacher_channels", "teacher_module_inplace")
+_OF_TEACHER = (
+    *("teacher", "teacher_ckpt", "teacher_config", "teacher_input_size"),
+    *("swap_teacher_channels", "teacher_module_inplace"),
+)
 # Hooks of a config that have nothing to do with the training images.
-_STUDENTS_OWN = ("EMAHook", "EarlyStoppingHook", "ExportStudentHook")
-_STUDENTS_OWN += ("LossShareHook", "PreviewRecordHook", "SampleLabelsHook")
+_STUDENTS_OWN = (
+    *("EMAHook", "EarlyStoppingHook", "ExportStudentHook"),
+    *("LossShareHook", "PreviewRecordHook", "SampleLabelsHook"),
+)
 # Hooks that make the teacher's process what the students' would be.
-_KEPT_HOOKS = ("num_views", "preflight", "reseed", "runtime_info", "sampler_seed")
-_KEPT_HOOKS += ("speed_up",)
+_KEPT_HOOKS = (
+    *("num_views", "preflight", "reseed"),
+    *("runtime_info", "sampler_seed", "speed_up"),
+)
 # MMEngine's own, which it adds where they are not turned off.
 _NO_HOOKS = ("checkpoint", "logger", "param_scheduler", "timer")
 
@@ -125,7 +134,7 @@ def shared_part(cfg: Config) -> Optional[str]:
     return Config(deepcopy(part)).pretty_text
 
 
-def teacher_config(students: Sequence[Job]) -> Config:
+def teacher_config(students: Sequence["Run"]) -> Config:
     """Config of the process that runs the teacher.
 
     Args:
@@ -165,7 +174,7 @@ class TeacherRun(Job):
 
     folder: Path
     settings: Settings
-    students: List[Job]
+    students: List["Run"]
 
     def __str__(self) -> str:
         return f"the teacher of {', '.join(map(str, self.students))}"
@@ -243,7 +252,8 @@ class Sharing:
             return first
         name = f"{first.folder.parent.name}_{first.folder.name}"
         folder = first.folder.parent.parent / SHARED / name
-        return TeacherRun(folder, first.settings, list(runs))
+        students = cast("List[Run]", list(runs))  # nothing else shares
+        return TeacherRun(folder, first.settings, students)
 
 
 def _part(run: Job) -> Optional[str]:

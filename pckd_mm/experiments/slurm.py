@@ -15,7 +15,7 @@ from .run import Run
 try:
     import submitit
 except ImportError:  # the extra "scale"
-    submitit = None
+    submitit = None  # type: ignore[assignment]
 
 __all__ = ["job_parameters", "submit"]
 
@@ -176,8 +176,8 @@ def submit(
         ):
             ids[run] = job
             _note(run, job)
-            waits = f", after job {ids[after]}" if after is not None else ""
-            lines.append(f"{run}: job {job}{waits}")
+            behind = f", after job {ids[after]}" if after is not None else ""
+            lines.append(f"{run}: job {job}{behind}")
     return lines
 
 

@@ -66,7 +66,7 @@ def look_at_coco(root: Path) -> Optional[COCOBoxes]:
 
 def _files(root: Path) -> Dict[Path, Any]:
     """Files of annotations, and what they hold."""
-    found = {}
+    found: Dict[Path, Any] = {}
     for pattern in (f"{_FOLDER}/*.json", "*.json", "*/*.json"):
         for path in sorted(root.glob(pattern)):
             certain = path.parent.name == _FOLDER or "coco" in path.name.lower()
@@ -162,10 +162,10 @@ def _settings(root: Path, path: Path, split: str, content: Any) -> Dict[str, Any
 def _image_folder(root: Path, path: Path, split: str, content: Any) -> Path:
     """The folder that has most of the images."""
     name = path.stem.removeprefix(_OF_BOXES).strip("_")
-    names = dict.fromkeys([name, *SPLITS[split], split])
+    called = dict.fromkeys([name, *SPLITS[split], split])
     candidates = [path.parent]
     for parent in (root, root / "images"):
-        candidates += [parent / name for name in names] + [parent]
+        candidates += [parent / each for each in called] + [parent]
     names = [str(each["file_name"]) for each in content["images"][:_TRIED]]
 
     def there(folder: Path) -> int:

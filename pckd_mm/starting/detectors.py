@@ -89,7 +89,7 @@ def _zoo() -> Dict[str, Any]:
     root = str(_zoo_root())
     index = load(osp.join(root, "model-index.yml"))
     index.build_models_with_collections()
-    found = {}
+    found: Dict[str, tuple] = {}
     for model in index.models:
         alias = (model.data or {}).get("Alias") or []
         places = (root, osp.dirname(model.filepath or root))

@@ -137,7 +137,9 @@ def _classes(root: Path, splits: Dict[str, str]) -> List[str]:
 
 
 def _count(found: Photos, split: str, folder: Path) -> None:
-    files, labels, others = [], [], Counter()
+    files: List[Path] = []
+    labels: List[str] = []
+    others: Counter[str] = Counter()
     for name in found.classes:
         there = sorted(path for path in (folder / name).rglob("*") if path.is_file())
         inside = [path for path in there if path.suffix.lower() in ENDINGS]

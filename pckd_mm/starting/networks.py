@@ -63,7 +63,7 @@ def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
         cfg, full, weights = load_config(find_config(name)), Path(name).stem, None
     else:
         full = _full_name(name)
-        zoo = zoo_model(full)
+        zoo: Any = zoo_model(full)
         cfg, weights = zoo.config, zoo.weights
     model = cfg.model.to_dict()
     head = model.get("head") or {}

@@ -94,7 +94,8 @@ def recipe_of(cfg: Optional[Config], otherwise: Recipe) -> Recipe:
         over steps that the config has. That kind's, where the config has no optimizer
         by name or builds it in a way of its own.
     """
-    wrapper = (cfg.get("optim_wrapper") if cfg else None) or {}
+    cfg = cfg or {}
+    wrapper = cfg.get("optim_wrapper") or {}
     optimizer = _plain(wrapper.get("optimizer"))
     is_named = isinstance(optimizer.get("type"), str)
     if not is_named or "lr" not in optimizer or "constructor" in wrapper:

@@ -58,10 +58,10 @@ def look_at_voc(root: Path) -> Optional[VOCBoxes]:
     if not homes:
         return None
     splits: Dict[str, Dict[str, Any]] = {}
-    by_split = {_split_of(home.folder.name): home for home in homes}
+    by_split = {split: home for home in homes if (split := _split_of(home.folder.name))}
     if len(homes) == 1:
         splits, notes = _listed(root, homes[0])
-    elif len(by_split) == len(homes) and None not in by_split and "train" in by_split:
+    elif len(by_split) == len(homes) and "train" in by_split:
         splits, notes = {s: _settings(root, h) for s, h in by_split.items()}, []
     else:
         folders = ", ".join(str(home.folder.relative_to(root)) for home in homes[:5])
@@ -89,7 +89,7 @@ def _split_of(name: str) -> Optional[str]:
 
 def _homes(root: Path) -> List[_Home]:
     """Where annotations are, each folder once."""
-    homes = {}
+    homes: Dict[Path, _Home] = {}
     for path in sorted(root.rglob("*.xml")):
         parts = path.relative_to(root).parts[:-1]
         if _ANNOTATIONS in parts:

@@ -24,8 +24,9 @@ def write_outcome(tuning: Tuning, trials: Sequence[Trial], command: str) -> str:
     found = Found(tuning.ranges, trials, metric)
     notes = [trial.job.note() for trial in trials if trial.is_finished]
     facts = {"command": command, **made_with_together(notes)} if notes else {}
-    steps = _winner(tuning, found, facts) if found.best else []
-    share = f"{100 * tuning.settings.val_share:g} %"
+    best = found.best
+    steps = _winner(tuning, found, best, facts) if best is not None else []
+    share = f"{100 * tuning.val_share:g} %"
     caption = (
         f"{metric} in percent after the last epoch that a trial was trained for, on "
         f"{share} of the training images, which were held out of the training, the "
@@ -36,13 +37,15 @@ def write_outcome(tuning: Tuning, trials: Sequence[Trial], command: str) -> str:
     return write_report(tuning.work_dir, title, found, caption, steps, facts)
 
 
-def _winner(tuning: Tuning, found: Found, facts: Mapping[str, Any]) -> List[str]:
+def _winner(
+    tuning: Tuning, found: Found, best: Trial, facts: Mapping[str, Any]
+) -> List[str]:
     """Write the best trial as a config for all training images, if it is better.
 
     Returns:
         list[str]: What to do with it.
     """
-    best, first = found.best, found.first
+    first = found.first
     path = tuning.work_dir / WINNER
     if best is first:
         path.unlink(missing_ok=True)
@@ -59,7 +62,7 @@ def _winner(tuning: Tuning, found: Found, facts: Mapping[str, Any]) -> List[str]
         Path(named) if named else None,
         options=changes,
     )
-    share = f"{100 * tuning.settings.val_share:g} %"
+    share = f"{100 * tuning.val_share:g} %"
     lines = [
         f"Found by a search of {len(found.trials)} trials over {tuning.config}:",
         f"trial {best.number}, {found.metric} {best.value:.2f} on {share} of the",
@@ -77,7 +80,7 @@ def _winner(tuning: Tuning, found: Found, facts: Mapping[str, Any]) -> List[str]
     compare += ["--run", f"as in the config={tuning.config}", "--run"]
     compare += [f"found={path}", "--seeds", "0", "1", "2"]
     compare += [*settings.amp_option(), *settings.gpus_option()]
-    again = [*compare, "--val-share", str(tuning.settings.val_share)]
+    again = [*compare, "--val-share", str(tuning.val_share)]
     options = settings.option_list()
     for command, folder in ((again, "held_out"), (compare, "test")):
         command += ["--work-dir", str(tuning.work_dir / folder)]

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -39,8 +40,12 @@ class Found:
     @property
     def best(self) -> Optional[Trial]:
         """Trial, optional: The best one of those that were trained to their end."""
-        finished = [trial for trial in self.trials if trial.is_finished]
-        return max(finished, key=lambda trial: trial.value, default=None)
+        finished = [
+            (value, trial)
+            for trial in self.trials
+            if trial.is_finished and (value := trial.value) is not None
+        ]
+        return max(finished, key=itemgetter(0))[1] if finished else None
 
     @property
     def first(self) -> Optional[Trial]:
@@ -186,7 +191,8 @@ def _draw(path: Path, found: Found, shares: Dict[str, float]) -> None:
                 for trial in found.trials
                 if trial.is_finished is finished and trial.value is not None
             ]
-            xs, ys = zip(*points, strict=True) if points else ((), ())
+            xs = [x for x, _ in points]
+            ys = [y for _, y in points]
             if by_name[name].choices:
                 xs = list(map(str, xs))
             axis.scatter(xs, ys, s=14, color=color, label=label)

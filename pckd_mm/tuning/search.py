@@ -54,8 +54,9 @@ def distributions(ranges: Sequence[Range]) -> Dict[str, BaseDistribution]:
     def distribution(entry: Range) -> BaseDistribution:
         if entry.choices:
             return CategoricalDistribution(entry.choices)
-        kind = IntDistribution if entry.whole else FloatDistribution
-        return kind(entry.low, entry.high, log=entry.log)
+        if entry.whole:
+            return IntDistribution(int(entry.low), int(entry.high), log=entry.log)
+        return FloatDistribution(entry.low, entry.high, log=entry.log)
 
     return {entry.name: distribution(entry) for entry in ranges}
 
@@ -133,7 +134,7 @@ class LedgerSearch(OptunaSearch):
             self.add_evaluated_point(trial.values, 0.0)
             return
         stopped = trial.ended == STOPPED
-        value = None if stopped else trial.value
+        value: Any = None if stopped else trial.value  # None is for what is pruned
         # Optuna counts the values from 0, Tune from 1.
         values = [0.0, *trial.curve().values()]
         self.add_evaluated_point(
@@ -143,7 +144,7 @@ class LedgerSearch(OptunaSearch):
     def suggest(self, trial_id: str) -> Dict[str, Any]:
         """Number and values of the next trial."""
         if trial_id not in self.trials:
-            suggested = super().suggest(trial_id)
+            suggested: Any = super().suggest(trial_id)  # from a space, hence not None
             if self.cut_off:
                 trial = self.cut_off.pop(0)
             else:
@@ -196,13 +197,12 @@ class StoppingLaggards(ASHAScheduler):
             grace_period=grace,
             reduction_factor=REDUCTION,
         )
-        for trial in ledger.trials():
-            if not trial.is_over:
-                continue
-            known = SimpleNamespace(trial_id=str(trial.number), config={})
-            self.on_trial_add(None, known)
+        controller: Any = None  # which is not asked
+        for trial in (each for each in ledger.trials() if each.is_over):
+            known: Any = SimpleNamespace(trial_id=str(trial.number), config={})
+            self.on_trial_add(controller, known)
             for epoch, value in trial.curve().items():
-                super().on_trial_result(None, known, {EPOCH: epoch, VALUE: value})
+                super().on_trial_result(controller, known, {EPOCH: epoch, VALUE: value})
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict) -> str:
         """Whether a trial goes on."""

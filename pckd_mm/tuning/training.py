@@ -8,6 +8,7 @@ from ray import tune
 
 from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.executor import PAUSE
+from pckd_mm.experiments.job import process_of
 
 from .trials import MakeJob
 
@@ -24,7 +25,8 @@ class TrialTraining(tune.Trainable):
     goes on behind them from its last checkpoint.
     """
 
-    def setup(
+    # Tune hands over what is bound to the class, by its own setup()'s keywords.
+    def setup(  # type: ignore[override]
         self, config: Dict[str, Any], make_job: MakeJob, folder: str, threads: int
     ) -> None:
         """Start the process.
@@ -66,7 +68,7 @@ class TrialTraining(tune.Trainable):
             is worth 0, and ``failed_by`` says why.
         """
         while True:
-            ended = self.job.is_finished or self.job.process.poll() is not None
+            ended = self.job.is_finished or process_of(self.job).poll() is not None
             curve = self.job.curve()
             new = [epoch for epoch in curve if epoch > self.told]
             # The last epoch is told when the process has done all that it has to.

@@ -45,6 +45,11 @@ class Tuning:
         if not self.settings.val_share:
             raise ValueError("Found no val_share; expected images that are held out.")
 
+    @property
+    def val_share(self) -> float:
+        """float: Share of the training images that is held out."""
+        return self.settings.val_share or 0.0  # which is refused above
+
 
 @dataclass(frozen=True)
 class TrialRuns:
@@ -78,5 +83,5 @@ def trial_runs(tuning: Tuning) -> "tuple[TrialRuns, Optional[Run]]":
     line = teacher_of(request, "the search", tuning.config)
     if line is not None:
         return TrialRuns(tuning, line.runs[0].checkpoint), line.runs[0]
-    named = tuning.teacher is not None and tuning.teacher.endswith(".pth")
-    return TrialRuns(tuning, Path(tuning.teacher) if named else None), None
+    named = tuning.teacher or ""
+    return TrialRuns(tuning, Path(named) if named.endswith(".pth") else None), None

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from pckd_mm.experiments import ExperimentError
-from pckd_mm.experiments.job import Job
+from pckd_mm.experiments import ExperimentError, Run
 from pckd_mm.utils.files import write_whole
 
 __all__ = ["Ledger", "MakeJob", "Trial"]
@@ -15,7 +14,7 @@ __all__ = ["Ledger", "MakeJob", "Trial"]
 STOPPED, FAILED = "stopped", "failed"
 
 # From the number of a trial and its values to its training.
-MakeJob = Callable[[int, Mapping[str, Any]], Job]
+MakeJob = Callable[[int, Mapping[str, Any]], Run]
 
 
 @dataclass
@@ -25,14 +24,14 @@ class Trial:
     Args:
         number (int): Its number, from 0.
         values (dict): The values, by the names of :class:`Range`.
-        job (Job): Its training, with a ``curve()``.
+        job (Run): Its training.
         ended (str, optional): "stopped" early, or "failed"; None for what is finished
             or not yet.
     """
 
     number: int
     values: Dict[str, Any]
-    job: Job
+    job: Run
     ended: Optional[str] = None
 
     @property

@@ -97,13 +97,13 @@ def only_input_size(
         for inputs in example_inputs(network, 1):
             if not _runs(network, inputs):
                 continue
-            channels, *size = inputs.shape[1:]
+            channels, height, width = inputs.shape[1:]
             if input_shape is None:
-                others = ([int(side * by) for side in size] for by in (0.5, 2))
-                shapes = ((channels, *other) for other in others)
+                by = (0.5, 2)
+                shapes = ((channels, int(height * b), int(width * b)) for b in by)
                 if any(_runs(network, _images(network, 1, shape)) for shape in shapes):
                     return None
-            return tuple(size)
+            return height, width
     return None
 
 

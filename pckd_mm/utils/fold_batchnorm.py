@@ -1,7 +1,7 @@
 """A network in evaluation without the BatchNorms that follow convolutions."""
 
 from collections import Counter
-from typing import Any, Callable, Collection, Dict, List, Tuple
+from typing import Any, Callable, Collection, Dict, List, Tuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -38,11 +38,11 @@ def _has_hooks(module: nn.Module) -> bool:
 _NORMS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
 
 
-def _is_convolution(module: nn.Module) -> bool:
+def _is_convolution(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     return type(module).forward is nn.Conv2d.forward and not _has_hooks(module)
 
 
-def _is_norm(module: nn.Module) -> bool:
+def _is_norm(module: nn.Module) -> TypeGuard[_BatchNorm]:
     return (
         isinstance(module, _BatchNorm)
         and type(module).forward in _NORMS
@@ -53,33 +53,33 @@ def _is_norm(module: nn.Module) -> bool:
 
 def _pairs(
     model: nn.Module, run: Callable[[], Any]
-) -> List[Tuple[nn.Conv2d, nn.Module]]:
+) -> List[Tuple[nn.Conv2d, _BatchNorm]]:
     """Convolutions with the BatchNorm that alone takes what they give."""
-    made: Dict[int, Tuple[nn.Module, Tensor]] = {}
+    made: Dict[int, Tuple[nn.Conv2d, Tensor]] = {}
     calls: Counter = Counter()
-    taken: List[Tuple[nn.Module, Tensor]] = []
+    taken: List[Tuple[_BatchNorm, Tensor]] = []
     uses = _Uses()
 
-    def after_convolution(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def after_convolution(module: nn.Conv2d, inputs: tuple, output: Tensor) -> None:
         calls[module] += 1
         made[id(output)] = module, output  # alive, hence with an id of its own
         uses.of[id(output)] = 0  # of a tensor before it that had this id
 
-    def before_norm(module: nn.Module, inputs: tuple) -> None:
+    def before_norm(module: _BatchNorm, inputs: tuple) -> None:
         calls[module] += 1
         taken.append((module, inputs[0]))
 
     handles = []
     for module in model.modules():
         if _is_convolution(module):
-            handles.append((module, module.register_forward_hook(after_convolution)))
+            handles.append(module.register_forward_hook(after_convolution))
         elif _is_norm(module):
-            handles.append((module, module.register_forward_pre_hook(before_norm)))
+            handles.append(module.register_forward_pre_hook(before_norm))
     try:
         with uses:
             run()
     finally:
-        for _, handle in handles:
+        for handle in handles:
             handle.remove()
     return [
         (made[id(value)][0], norm)
@@ -91,12 +91,12 @@ def _pairs(
 
 
 @torch.no_grad()
-def _fold(conv: nn.Conv2d, norm: nn.Module) -> None:
+def _fold(conv: nn.Conv2d, norm: _BatchNorm) -> None:
     conv.weight, conv.bias = fuse_conv_bn_weights(
         conv.weight,
         conv.bias,
-        norm.running_mean,
-        norm.running_var,
+        norm.get_buffer("running_mean"),
+        norm.get_buffer("running_var"),
         norm.eps,
         norm.weight,
         norm.bias,

@@ -1,5 +1,7 @@
 """Optimizers that update all parameters in one kernel."""
 
+from typing import Callable
+
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -18,13 +20,16 @@ def use_fused_kernel(optimizer: Optimizer, device: torch.device) -> bool:
         bool: Whether it does; False, and nothing changed, where torch has no such
         kernel.
     """
+    # Torch's own take these, which the class that they share does not say.
+    make: Callable[..., Optimizer] = type(optimizer)
     try:
-        type(optimizer)([torch.zeros(1, device=device)], lr=0.1, fused=True)
+        make([torch.zeros(1, device=device)], lr=0.1, fused=True)
     except (TypeError, ValueError, RuntimeError):
         return False
     for group in optimizer.param_groups:
         group.update(fused=True, foreach=False)
-    optimizer._step_supports_amp_scaling = True  # as its constructor would say
+    # As its constructor would say, which alone makes this attribute.
+    optimizer._step_supports_amp_scaling = True  # type: ignore[attr-defined]
     for state in optimizer.state.values():
         if isinstance(state.get("step"), Tensor):
             state["step"] = state["step"].to(device)

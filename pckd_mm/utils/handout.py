@@ -7,7 +7,7 @@ holds where they are. A message to the giver is the step that a taker begins.
 import os
 from collections import deque
 from multiprocessing.connection import Connection, wait
-from typing import Any, Deque, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, List, Mapping, Optional, Sequence, Tuple, cast
 
 import torch.multiprocessing
 
@@ -111,7 +111,9 @@ class Handout:
 
     def _listen(self, seconds: Optional[float] = None) -> None:
         """Hear at least one taker, or all that have said something by a time."""
-        for taker in wait(list(self._at), seconds):
+        # What was given, of which wait() says no more than that one can wait for it.
+        ready = cast(List[Connection], wait(list(self._at), seconds))
+        for taker in ready:
             try:
                 step = taker.recv()
             except (EOFError, OSError):

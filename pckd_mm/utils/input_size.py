@@ -90,13 +90,17 @@ def _said(network: nn.Module, declared: Any) -> Iterator[tuple]:
                 shape = card.get("input_size") or ()
                 who = card.get("architecture") or type(module).__name__
                 yield tuple(shape)[1:], f"timm's card of {who}", False
-        config = getattr(module, "config", None)
-        if hasattr(config, "model_type"):
-            source = f"Hugging Face's config of {config.model_type}"
-            yield getattr(config, "image_size", None), source, False
+        own: Any = getattr(module, "config", None)
+        if hasattr(own, "model_type"):
+            source = f"Hugging Face's config of {own.model_type}"
+            yield getattr(own, "image_size", None), source, False
     if configs.get("backbone"):
         # The built network does not keep it.
-        kind = type(network.backbone)
-        parameter = inspect.signature(kind.__init__).parameters.get("img_size")
+        made_by = type(network.backbone)
+        parameter = inspect.signature(made_by).parameters.get("img_size")
         if parameter is not None:
-            yield parameter.default, f"the default img_size of {kind.__name__}", False
+            yield (
+                parameter.default,
+                f"the default img_size of {made_by.__name__}",
+                False,
+            )

@@ -45,7 +45,7 @@ def network_kind(network: Union[dict, nn.Module]) -> NetworkKind:
         return NetworkKind.CLASSIFIER
     from mmdet.models import BaseDetector, TwoStageDetector
 
-    kind = type(network)
+    kind: Any = type(network)
     if isinstance(network, dict):
         kind = network.get("type")
         kind = MODELS.get(kind) if isinstance(kind, str) else kind

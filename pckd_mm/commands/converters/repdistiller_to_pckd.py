@@ -20,7 +20,7 @@ from pckd_mm.utils.conversion import (
 from pckd_mm.utils.repdistiller import config_name, convert_state_dict
 from pckd_mm.utils.shipped import find_config
 
-from ..completion import FILE
+from ..completion import FILE, add_path
 
 NETWORKS = "pckd_mm::networks/cifar100"
 
@@ -31,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): Of the subcommand.
     """
-    parser.add_argument(
-        "checkpoint", help="the benchmark's checkpoint, a file or URL"
-    ).complete = FILE
-    parser.add_argument("out", help="file to write").complete = FILE
+    add_path(
+        parser, FILE, "checkpoint", help="the benchmark's checkpoint, a file or URL"
+    )
+    add_path(parser, FILE, "out", help="file to write")
     parser.add_argument(
         "--arch",
         required=True,

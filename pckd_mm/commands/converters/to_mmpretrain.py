@@ -31,7 +31,7 @@ from pckd_mm.utils.zoo_names import (
     require_same_logits,
 )
 
-from ..completion import CONFIG, FILE
+from ..completion import CONFIG, FILE, add_path
 
 
 def build(path: str, options: dict) -> nn.Module:
@@ -62,15 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): Of the subcommand.
     """
-    parser.add_argument(
-        "checkpoint", help="the published checkpoint, a file or URL"
-    ).complete = FILE
-    parser.add_argument("out", help="file to write").complete = FILE
-    parser.add_argument(
+    add_path(parser, FILE, "checkpoint", help="the published checkpoint, a file or URL")
+    add_path(parser, FILE, "out", help="file to write")
+    add_path(
+        parser,
+        CONFIG,
         "--config",
         required=True,
         help="config of the network: its path, or mmpretrain::resnet/...",
-    ).complete = CONFIG
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",

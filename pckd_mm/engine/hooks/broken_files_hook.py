@@ -1,7 +1,7 @@
 """The broken files that training goes on without."""
 
 import os.path as osp
-from typing import Dict, Iterator, Optional
+from typing import Dict, Iterator, List, Optional
 
 from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.hooks import Hook
@@ -54,7 +54,7 @@ class BrokenFilesHook(Hook):
             )
         self.most = most
         self.found: Dict[str, str] = {}
-        self._sets = []
+        self._sets: List[CheckedImages] = []
         self._images = 0
 
     def before_train(self, runner: Runner) -> None:

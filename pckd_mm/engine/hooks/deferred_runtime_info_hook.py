@@ -180,7 +180,9 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         }
         values: Dict[str, List[Number]] = {}
         for entry in self._entries:
-            value = entry.number if entry.kind is None else next(read[entry.kind])
+            value: Any = entry.number
+            if entry.kind is not None:
+                value = next(read[entry.kind])
             value = bool(value) if entry.is_bool else value
             values.setdefault(entry.key, []).append(value)
         self._forget()

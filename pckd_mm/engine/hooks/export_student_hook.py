@@ -4,7 +4,7 @@ import contextlib
 import glob
 import os
 import os.path as osp
-from typing import Dict
+from typing import Any, Dict, Optional
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -59,13 +59,15 @@ class ExportStudentHook(Hook):
                 self._exported[outdated] = 0.0
             self._export(runner)
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, **kwargs) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, **kwargs: Any) -> None:
         self._export(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
         self._export(runner)
 
-    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
         self._export(runner)
 
     @master_only

@@ -159,8 +159,7 @@ class LiveLineHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Say what is done now, however long the first batch takes."""
-        if self._progress is not None:
-            self._draw("validation", 0, len(runner.val_dataloader), [])
+        self._draw("validation", 0, len(runner.val_dataloader), [])
 
     def _is_due(self) -> bool:
         if self._progress is None:
@@ -168,12 +167,15 @@ class LiveLineHook(Hook):
         return time.monotonic() - self._drawn >= self.seconds
 
     def _draw(self, what: str, done: int, total: int, facts: List[str]) -> None:
-        (task,) = self._progress.task_ids
+        progress = self._progress
+        if progress is None:
+            return
+        (task,) = progress.task_ids
         shown = "  ".join([f"{done}/{total}", *facts])
-        self._progress.update(
+        progress.update(
             task, description=what, completed=done, total=total, facts=shown
         )
-        self._progress.refresh()
+        progress.refresh()
         self._drawn = time.monotonic()
 
     @staticmethod

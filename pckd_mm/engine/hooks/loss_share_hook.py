@@ -1,8 +1,10 @@
 """What each loss is of the sum of all, and of the student's gradient."""
 
 import math
-from typing import Dict, List, Optional, Union
+from functools import reduce
+from typing import Any, Dict, List, Optional, Union
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -31,7 +33,7 @@ def terms_of(losses: Dict[str, Union[Tensor, List[Tensor]]]) -> Dict[str, Tensor
         if name is None:
             continue
         parts = [value] if isinstance(value, Tensor) else value
-        loss = sum(part.mean() for part in parts)
+        loss = reduce(torch.add, (part.mean() for part in parts))
         terms[name] = terms[name] + loss if name in terms else loss
     return terms
 
@@ -66,7 +68,9 @@ class LossShareHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self._is_off = False
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
         interval = max(runner.max_iters // self.times, self.least_interval)
         if self._is_off or runner.iter % interval:
             return
@@ -96,27 +100,31 @@ class LossShareHook(Hook):
         algorithm.on_losses = measure
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
     ) -> None:
         unwrap(runner.model).on_losses = None
         found, self._found = self._found, None
         if found is None:
             return
         cosines = {name: float(value) for name, value in found.pop("cosine").items()}
-        shares = {kind: _shares(values) for kind, values in found.items()}
-        if None in shares.values():
+        loss, gradient = _shares(found["loss"]), _shares(found["gradient"])
+        if loss is None or gradient is None:
             return
         step = runner.iter + 1
         said = ", ".join(
-            f"{name} {100 * share:.0f} % / {100 * shares['gradient'][name]:.0f} %"
+            f"{name} {100 * share:.0f} % / {100 * gradient[name]:.0f} %"
             + (f" ({cosines[name]:+.2f})" if name != STUDENT else "")
-            for name, share in shares["loss"].items()
+            for name, share in loss.items()
         )
         runner.logger.info(
             "Shares of the losses in their sum / in the gradient (and its cosine with "
             f"that of the student's own loss), step {step}: {said}"
         )
-        scalars = {f"{GRADIENT_SHARE}{k}": v for k, v in shares["gradient"].items()}
+        scalars = {f"{GRADIENT_SHARE}{k}": v for k, v in gradient.items()}
         scalars.update({f"{GRADIENT_COSINE}{k}": v for k, v in cosines.items()})
         runner.visualizer.add_scalars(scalars, step=step)
 

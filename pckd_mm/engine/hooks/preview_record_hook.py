@@ -2,7 +2,7 @@
 
 import json
 import os.path as osp
-from typing import Union
+from typing import Any, Union
 
 import torch
 from mmengine.dist import all_reduce, is_main_process
@@ -60,7 +60,11 @@ class PreviewRecordHook(Hook):
         self._images.is_off = not unwrap(runner.model).instances_are_images
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
     ) -> None:
         model = unwrap(runner.model)
         weight = model.distiller.preview_weight

@@ -1,5 +1,7 @@
 """Random numbers of a resumed run equal to those of an uninterrupted one."""
 
+from typing import Any
+
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -35,6 +37,8 @@ class ReseedHook(Hook):
         if self.by_epoch:
             reseed(self.seed, runner.epoch, get_rank())
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None):
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
         if not self.by_epoch:
             reseed(self.seed, runner.iter, get_rank())

@@ -30,15 +30,17 @@ class SampleLabelsHook(Hook):
             for module in model.modules()
             if isinstance(module, ContrastiveRepresentationLoss)
         ]
+        if not losses:
+            return
         dataset = runner.train_dataloader.dataset
-        if losses and not hasattr(dataset, "get_gt_labels"):
+        if not hasattr(dataset, "get_gt_labels"):
             raise TypeError(
                 f"SampleLabelsHook found a {type(dataset).__name__}, which has no "
                 "get_gt_labels; expected one of MMPretrain's data sets, without a "
                 "wrapper, to know the label of every sample_idx."
             )
-        labels = image_labels(dataset) if losses else None
-        if losses and (labels is None or any(len(each) != 1 for each in labels)):
+        labels = image_labels(dataset)
+        if labels is None or any(len(each) != 1 for each in labels):
             raise ValueError(
                 f"SampleLabelsHook found a {type(dataset).__name__} of images that do "
                 "not have one label each; expected that, by which the "

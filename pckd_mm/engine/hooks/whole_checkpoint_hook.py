@@ -4,10 +4,10 @@ import os.path as osp
 import re
 from collections import deque
 from pathlib import Path
-from typing import Dict, Optional, Tuple, Union
+from typing import Deque, Dict, Optional, Tuple, Union
 
 from mmengine.dist import all_gather_object, is_main_process
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.fileio import BaseStorageBackend, LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
@@ -57,6 +57,9 @@ class WholeCheckpointHook(CheckpointHook):
 
     # Behind VERY_LOW: a model is validated as the other hooks prepare it for training.
     priority = 95
+    # Set by MMEngine's, in before_train.
+    file_backend: BaseStorageBackend
+    keep_ckpt_ids: Deque[int]
 
     def before_train(self, runner: Runner) -> None:
         """Clear up behind a run that was cut off, and make up for its validation."""

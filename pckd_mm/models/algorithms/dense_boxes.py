@@ -10,7 +10,7 @@ from typing import Any, Dict, Sequence, Tuple
 import torch
 from mmdet.models.dense_heads import GFLHead
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from pckd_mm.models.distillers import PCKDDistiller
 
@@ -81,11 +81,11 @@ def has_sides(distiller: PCKDDistiller) -> bool:
     return f"{_MAPS}_0" in distiller.student_recorders.recorders
 
 
-def localise(head: nn.Module, features: Sequence[Tensor]) -> None:
+def localise(head: GFLHead, features: Sequence[Tensor]) -> None:
     """Run what leads to the sides of boxes, on all levels.
 
     Args:
-        head (nn.Module): A ``GFLHead``.
+        head (GFLHead): The head.
         features (Sequence[Tensor]): The levels of the pyramid.
     """
     for feature, scale in zip(features, head.scales, strict=True):

@@ -27,7 +27,7 @@ from .dense_networks import (
     logits_of_places,
 )
 from .detector_distill import DetectorDistill
-from .distillation_step import with_gradients_for
+from .distillation_step import Losses, with_gradients_for
 
 # The algorithm's own records: what enters and leaves the classifying convolutions, with
 # the number of the convolution behind, and what tells the labels.
@@ -93,7 +93,7 @@ class DenseDistill(DetectorDistill):
         architecture: Union[dict, BaseModel],
         distiller: dict,
         teacher: Union[dict, BaseModel, None] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(architecture, distiller, teacher, **kwargs)
         self._check_losses()
@@ -204,7 +204,7 @@ class DenseDistill(DetectorDistill):
 
     def _plain_loss(
         self, batch_inputs: Tensor, data_samples: List[DetDataSample]
-    ) -> Dict[str, Tensor]:
+    ) -> Losses:
         losses = super()._plain_loss(batch_inputs, data_samples)
         return with_gradients_for(self.student, losses) if in_group() else losses
 

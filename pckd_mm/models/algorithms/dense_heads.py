@@ -6,7 +6,7 @@ layers are in front of it, and which method's outputs tell the labels.
 
 from dataclasses import dataclass
 from inspect import getmro
-from typing import Any, Callable, Dict, List, Optional, Sequence, Type, Union
+from typing import Any, Callable, Container, Dict, List, Optional, Sequence, Type, Union
 
 import torch
 from mmdet.models import dense_heads as heads
@@ -139,17 +139,18 @@ class DenseFamily:
     method: str = "get_targets"
     tower: Optional[str] = "cls_convs"
 
-    def convolutions(self, head: nn.Module) -> Dict[str, nn.Module]:
+    def convolutions(self, head: nn.Module) -> Dict[str, nn.Conv2d]:
         """The classifying convolution by its name in the head, or that of each level.
 
         Args:
             head (nn.Module): The head.
 
         Returns:
-            dict[str, nn.Module]: One, or one a level.
+            dict[str, nn.Conv2d]: One, or one a level.
         """
         found = getattr(head, self.convolution)
-        if isinstance(found, nn.ModuleList):
+        one_a_level = isinstance(found, nn.ModuleList)
+        if one_a_level:
             return {f"{self.convolution}.{k}": conv for k, conv in enumerate(found)}
         return {self.convolution: found}
 
@@ -241,8 +242,9 @@ REFUSED: Dict[Type[nn.Module], str] = {
 }
 
 
-def _nearest(head: nn.Module, table: Dict[Type[nn.Module], Any]) -> Optional[type]:
-    return next((base for base in getmro(type(head)) if base in table), None)
+def _kinds(head: nn.Module, table: Container[type]) -> List[Type[nn.Module]]:
+    """The classes of a table that a head is of, the nearest first."""
+    return [base for base in getmro(type(head)) if base in table]
 
 
 def refusal_of(head: nn.Module) -> Optional[str]:
@@ -255,10 +257,10 @@ def refusal_of(head: nn.Module) -> Optional[str]:
         str, optional: A relative clause, such as ``'which finds corners'``; None for a
         head that is served.
     """
-    kind = _nearest(head, {**FAMILIES, **REFUSED})
-    if kind is None:
+    kinds = _kinds(head, {**FAMILIES, **REFUSED})
+    if not kinds:
         return "which is none of the heads that are known to classify places"
-    return REFUSED.get(kind)
+    return REFUSED.get(kinds[0])
 
 
 def family_of(head: nn.Module) -> DenseFamily:
@@ -270,4 +272,4 @@ def family_of(head: nn.Module) -> DenseFamily:
     Returns:
         DenseFamily: Its family.
     """
-    return FAMILIES[_nearest(head, FAMILIES)]
+    return FAMILIES[_kinds(head, FAMILIES)[0]]

@@ -91,12 +91,12 @@ class DenseMaps:
 
     def bias(self) -> Optional[Tensor]:
         """Biases of the logits, shape (C,) or (G, C); None where there is none."""
-        if self.convolutions[0].bias is None:
-            return None
         biases = [
-            conv.bias.unflatten(0, (-1, self.classes)) for conv in self.convolutions
+            conv.bias.unflatten(0, (-1, self.classes))
+            for conv in self.convolutions
+            if conv.bias is not None
         ]
-        return _single(torch.cat(biases))
+        return _single(torch.cat(biases)) if biases else None
 
 
 def _single(sets: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ def _patches(
     height, width = conv.kernel_size
     if (height, width) == (1, 1):
         return inputs[image, :, row, column]
-    (above, beside) = conv.padding
+    above, beside = height // 2, width // 2  # its padding, which keeps the size
     padded = F.pad(inputs, (beside, beside, above, above))
     rows = row[:, None] + torch.arange(height, device=row.device)
     columns = column[:, None] + torch.arange(width, device=row.device)

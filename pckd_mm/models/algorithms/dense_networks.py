@@ -7,7 +7,7 @@ from mmcv.cnn.bricks.wrappers import Conv2d
 from mmdet.models.dense_heads.anchor_head import AnchorHead
 from mmdet.models.detectors import BaseDetector, TwoStageDetector
 from mmdet.models.detectors.base_detr import DetectionTransformer
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, BaseModule
 from torch import Tensor, nn
 
 from .dense_heads import DenseFamily, family_of, refusal_of
@@ -90,7 +90,7 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
         )
 
 
-def _check_convolution(who: str, head: nn.Module, name: str, conv: nn.Module) -> None:
+def _check_convolution(who: str, head: BaseModule, name: str, conv: nn.Conv2d) -> None:
     """Refuse what is no linear classifier of the patch around a place."""
     plain = (
         type(conv) in (nn.Conv2d, Conv2d)
@@ -158,7 +158,7 @@ def _describe(model: BaseModel) -> Dict[str, str]:
     }
 
 
-def _strides(head: nn.Module) -> List[int]:
+def _strides(head: BaseModule) -> List[int]:
     strides = head.prior_generator.strides
     return [stride[0] if isinstance(stride, tuple) else stride for stride in strides]
 
@@ -167,7 +167,7 @@ def _base_anchors(model: BaseModel) -> Sequence[Tensor]:
     return getattr(getattr(model, _HEAD).prior_generator, "base_anchors", ())
 
 
-def head_and_family(model: BaseModel) -> Tuple[nn.Module, DenseFamily]:
+def head_and_family(model: BaseModel) -> Tuple[BaseModule, DenseFamily]:
     """A detector's head, and how it classifies."""
     head = getattr(model, _HEAD)
     return head, family_of(head)

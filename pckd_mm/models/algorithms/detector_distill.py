@@ -1,7 +1,7 @@
 """What the distillations of detectors share."""
 
 from abc import abstractmethod
-from typing import Dict, Tuple, Union
+from typing import Any, Dict, Tuple, Union
 
 from mmengine.model import BaseModel
 from torch import nn
@@ -45,7 +45,7 @@ class DetectorDistill(FrozenTeacherDistill):
         architecture: Union[dict, BaseModel],
         distiller: dict,
         teacher: Union[dict, BaseModel, None] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         name = type(self).__name__
         if distiller.get("distill_deliveries"):
@@ -86,7 +86,7 @@ class DetectorDistill(FrozenTeacherDistill):
             "by its own: give them one mean, std and order of channels."
         )
 
-    def _complete_distiller(self, distiller: dict, *args) -> dict:
+    def _complete_distiller(self, distiller: dict, *args: Any) -> dict:
         distiller = super()._complete_distiller(distiller, *args)
         owns = self._own_recorders(distiller, *args[:2])
         for who, own in zip(("student", "teacher"), owns, strict=True):

@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 import torch
 from mmengine.logging import MessageHub, print_log
@@ -33,6 +33,10 @@ def training_progress() -> Optional[float]:
     return (info["iter"] + 1) / info["max_iters"]
 
 
+# By name; of several parts, as of the levels of a pyramid, a list.
+Losses = Dict[str, Union[Tensor, List[Tensor]]]
+
+
 class DistillationStep(FrozenTeacher):
     """Run a student and its frozen teacher on a batch, and compute all losses.
 
@@ -42,15 +46,13 @@ class DistillationStep(FrozenTeacher):
     # Set by the constructor of the algorithm.
     _progress: Optional[float]
     # Called with the losses of each step while their graph is there.
-    on_losses: Optional[Callable[[Dict[str, Any]], None]]
+    on_losses: Optional[Callable[[Losses], None]]
 
     @abstractmethod
     def _record(self, batch_inputs: Tensor, data_samples: list) -> Dict[str, Tensor]:
         """Run both networks, hand the batch to the distiller, give the own losses."""
 
-    def _plain_loss(
-        self, batch_inputs: Tensor, data_samples: list
-    ) -> Dict[str, Tensor]:
+    def _plain_loss(self, batch_inputs: Tensor, data_samples: list) -> Losses:
         """The student's own losses, when distillation was stopped."""
         return self.student.loss(batch_inputs, data_samples)
 
@@ -93,9 +95,8 @@ class DistillationStep(FrozenTeacher):
                     "set calculate_student_loss=True."
                 )
             self.distiller.forget_preview()
-            losses = self._plain_loss(batch_inputs, data_samples)
-            losses = with_gradients_for(self.distiller, losses)
-            return add_prefix(losses, "student")
+            plain = self._plain_loss(batch_inputs, data_samples)
+            return add_prefix(with_gradients_for(self.distiller, plain), "student")
         self.load_teacher()
         try:
             losses = self._record(batch_inputs, data_samples)
@@ -112,9 +113,7 @@ class DistillationStep(FrozenTeacher):
             **add_prefix(distill_losses, "distill"),
         }
 
-    def parse_losses(
-        self, losses: Dict[str, Union[Tensor, list]]
-    ) -> Tuple[Tensor, Dict[str, Tensor]]:
+    def parse_losses(self, losses: Losses) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Add up what is a loss, see :class:`mmengine.model.BaseModel`.
 
         Args:
@@ -161,7 +160,7 @@ class DistillationStep(FrozenTeacher):
 
     def _asked_for(self, sample_loss: Callable[[], Tensor]) -> Dict[str, Any]:
         """What preview and losses need to know of the batch beside its labels."""
-        asked = {}
+        asked: Dict[str, Any] = {}
         has_preview = self.distiller.preview is not None
         if has_preview:
             asked["sample_loss"] = sample_loss()
@@ -171,8 +170,8 @@ class DistillationStep(FrozenTeacher):
 
 
 def with_gradients_for(
-    module: nn.Module, losses: Dict[str, Union[Tensor, list]]
-) -> Dict[str, Union[Tensor, list]]:
+    module: nn.Module, losses: Mapping[str, Union[Tensor, List[Tensor]]]
+) -> Losses:
     """Losses of the same values that have a gradient, be it zero, for each parameter.
 
     DDP waits for one of each.

@@ -1,31 +1,33 @@
 """A teacher that is held: frozen, and no part of the module tree."""
 
 import logging
-from typing import Any, Callable, ContextManager, Optional
+from typing import Any, Callable, ContextManager, Generic, Optional, TypeVar
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmrazor.models.algorithms import SingleTeacherDistill
 from mmrazor.models.task_modules.recorder import ParameterRecorder
-from torch import nn
+from torch import Tensor, nn
 
 from pckd_mm.models.data_preprocessors import TeacherInputs
 from pckd_mm.utils.fold_batchnorm import fold_batchnorm
 
 from .teachers import load_teacher
 
+Held = TypeVar("Held", bound=nn.Module)
 
-class Unregistered:
+
+class Unregistered(Generic[Held]):
     """Hold a module outside of its owner's module tree; copies of the owner share it.
 
     So it is in no state dict, optimizer, EMA, checkpoint or DDP bucket.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Held) -> None:
         self.module = module
 
-    def __deepcopy__(self, memo: dict) -> "Unregistered":
+    def __deepcopy__(self, memo: dict) -> "Unregistered[Held]":
         return self
 
 
@@ -37,8 +39,8 @@ class FrozenTeacher(SingleTeacherDistill):
     """
 
     # Set by the constructor of the algorithm.
-    _frozen: Unregistered
-    _teacher_inputs: Unregistered
+    _frozen: Unregistered[BaseModel]
+    _teacher_inputs: Unregistered[TeacherInputs]
     _teacher_loaded: bool
     teacher_ckpt: Optional[str]
     teacher_config: Optional[str]
@@ -55,20 +57,22 @@ class FrozenTeacher(SingleTeacherDistill):
         """TeacherInputs: What turns the student's batches into the teacher's."""
         return self._teacher_inputs.module
 
-    def _apply(self, fn, *args, **kwargs) -> "FrozenTeacher":
+    def _apply(
+        self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any
+    ) -> "FrozenTeacher":
         """Move the teacher along to devices and dtypes."""
         self.teacher._apply(fn, *args, **kwargs)
         self.teacher_inputs._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
-    def set_module_inplace_false(self, architecture: nn.Module, varstr: str) -> None:
+    def set_module_inplace_false(self, architecture: BaseModel, varstr: str) -> None:
         """Let no layer overwrite what a recorder keeps of the one before it.
 
         MMRazor's own walk finds no layers where torch keeps them in a plain dict, and
         none inside of those that have the attribute themselves.
 
         Args:
-            architecture (nn.Module): A network, changed in place.
+            architecture (BaseModel): A network, changed in place.
             varstr (str): Not used.
         """
         for module in architecture.modules():

@@ -85,8 +85,6 @@ class FrozenTeacherDistill(DistillationStep):
             source, and for settings that cannot be honoured (:mod:`.settings`).
     """
 
-    # Images that one process needs in a batch to compare them with each other.
-    min_images = 1
     # Whether the distiller's instances are whole images, one weight each.
     instances_are_images = True
     # What prepares batches where the config of it has no type.
@@ -103,23 +101,22 @@ class FrozenTeacherDistill(DistillationStep):
         input_shape: Optional[Sequence[int]] = None,
         teacher_input_size: Size = None,
         swap_teacher_channels: Optional[bool] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_settings("model", kwargs, type(self).__name__)
         self._check_settings(kwargs)
         is_built = isinstance(teacher, nn.Module)
         given = architecture if isinstance(architecture, dict) else {}
         student = self._build_network("student", architecture)
-        is_read = teacher is None
-        if is_read:
-            teacher = read_teacher(teacher_config, teacher_ckpt, type(self).__name__)
-        check_teacher(teacher, teacher_ckpt, quiet=is_read)
         declared = teacher
-        teacher = self._build_network("teacher", teacher)
-        self._check_pair(student, teacher)
+        if declared is None:
+            declared = read_teacher(teacher_config, teacher_ckpt, type(self).__name__)
+        check_teacher(declared, teacher_ckpt, quiet=teacher is None)
+        built: BaseModel = self._build_network("teacher", declared)
+        self._check_pair(student, built)
         trained = trained_inputs(
             declared,
-            teacher,
+            built,
             teacher_config,
             teacher_input_size,
             teacher_ckpt,
@@ -127,9 +124,9 @@ class FrozenTeacherDistill(DistillationStep):
         )
         super().__init__(
             architecture=student,
-            teacher=teacher,
+            teacher=built,
             distiller=self._complete_distiller(
-                distiller, student, teacher, input_shape, trained.size
+                distiller, student, built, input_shape, trained.size
             ),
             data_preprocessor=self._build_preprocessor(data_preprocessor),
             **kwargs,
@@ -160,7 +157,7 @@ class FrozenTeacherDistill(DistillationStep):
             normalisation = normalisation_of(self.data_preprocessor)
         self._teacher_inputs = Unregistered(
             TeacherInputs(
-                normalisation, trained, swap_teacher_channels, partial(takes, teacher)
+                normalisation, trained, swap_teacher_channels, partial(takes, built)
             )
         )
         self.teacher_inputs.tell()

@@ -29,7 +29,7 @@ from .classifier_networks import (
     check_classifier,
     head_of,
 )
-from .distillation_step import weighed
+from .distillation_step import Losses, weighed
 from .frozen_teacher_distill import FrozenTeacherDistill
 from .settings import check_augments
 from .targets import (
@@ -97,7 +97,7 @@ class MultiViewDistill(FrozenTeacherDistill):
         num_views: Optional[int] = None,
         data_preprocessor: Union[dict, nn.Module, None] = None,
         task: Optional[str] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.task = task
         # Records of the next batch that another process's teacher has made.
@@ -231,7 +231,7 @@ class MultiViewDistill(FrozenTeacherDistill):
 
     def _plain_loss(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
-    ) -> Dict[str, Tensor]:
+    ) -> Losses:
         num_views = len(batch_inputs) // self._count(data_samples)
         upright = upright_view(batch_inputs, num_views)
         return super()._plain_loss(upright, data_samples)

@@ -85,7 +85,7 @@ class RoIDistill(DetectorDistill):
         teacher: Union[dict, BaseModel, None] = None,
         with_background: bool = False,
         stages: str = "all",
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if stages not in ("all", "last"):
             raise ValueError(
@@ -192,7 +192,7 @@ class RoIDistill(DetectorDistill):
     def _hand_over(self, stage: int, rois: Tensor) -> None:
         """Give the distiller the regions of a stage."""
         logits, labels = self._targets(stage, rois)
-        foreground = slice(None)
+        foreground: Union[Tensor, slice] = slice(None)
         # To find them waits for the device.
         if self.distiller.asks_for_foreground and not self.with_background:
             foreground = (labels != self.num_classes).nonzero().squeeze(1)

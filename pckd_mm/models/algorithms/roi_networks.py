@@ -68,7 +68,7 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
         _check_sampling(roi_head)
 
 
-def box_heads(model: TwoStageDetector) -> List[nn.Module]:
+def box_heads(model: TwoStageDetector) -> List[BBoxHead]:
     """The box head of each stage."""
     heads = model.roi_head.bbox_head
     return list(heads) if isinstance(model.roi_head, CascadeRoIHead) else [heads]
@@ -89,7 +89,9 @@ def stage_names(model: TwoStageDetector, name: str) -> List[str]:
     return [name.format(f".{stage}") for stage in range(model.roi_head.num_stages)]
 
 
-def context_of(roi_head: nn.Module, features: Sequence[Tensor]) -> Dict[str, Tensor]:
+def context_of(
+    roi_head: StandardRoIHead, features: Sequence[Tensor]
+) -> Dict[str, Tensor]:
     """What HTC's and SCNet's heads see beside the regions."""
     context = {}
     if getattr(roi_head, "with_semantic", False):
@@ -100,7 +102,7 @@ def context_of(roi_head: nn.Module, features: Sequence[Tensor]) -> Dict[str, Ten
 
 
 def classify_regions(
-    roi_head: nn.Module,
+    roi_head: StandardRoIHead,
     stage: int,
     features: Sequence[Tensor],
     rois: Tensor,

@@ -11,10 +11,14 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from mmengine.logging import print_log
 
 _NORMALISATION = ("mean", "std", "to_rgb", "bgr_to_rgb", "rgb_to_bgr")
-_PADDING = ("pad_size_divisor", "pad_value", "pad_mask", "mask_pad_value", "pad_seg")
-_PADDING += ("seg_pad_value",)
-_PREPROCESSING = (*_NORMALISATION, *_PADDING, "to_onehot", "num_classes")
-_PREPROCESSING += ("batch_augments", "non_blocking", "boxtype2tensor")
+_PADDING = (
+    *("pad_size_divisor", "pad_value", "pad_mask", "mask_pad_value"),
+    *("pad_seg", "seg_pad_value"),
+)
+_PREPROCESSING = (
+    *(*_NORMALISATION, *_PADDING, "to_onehot", "num_classes"),
+    *("batch_augments", "non_blocking", "boxtype2tensor"),
+)
 # What a teacher's batch is made to have, whatever the student's has.
 _OF_TEACHER = (*_NORMALISATION, "pad_value")
 

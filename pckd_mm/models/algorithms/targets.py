@@ -210,7 +210,8 @@ def difficulty(
         )
     logits = logits.detach().float()
     if kind is LabelKind.MULTI:
-        losses = head.loss_module(logits, wanted, reduction_override="none")
+        loss_module: Any = getattr(head, "loss_module", None)
+        losses = loss_module(logits, wanted, reduction_override="none")
         return losses.flatten(1).mean(dim=1) if losses.ndim > 1 else losses
     return F.cross_entropy(logits, wanted, reduction="none")
 

@@ -1,6 +1,6 @@
 """The CIFAR MobileNetV2 of the CRD benchmark."""
 
-from typing import Tuple
+from typing import Any, Tuple
 
 from torch import Tensor, nn
 
@@ -44,7 +44,7 @@ class InvertedResidual(nn.Module):
         return x + self.conv(x) if self.has_shortcut else self.conv(x)
 
 
-def _convolution(in_channels: int, channels: int, **settings) -> nn.Sequential:
+def _convolution(in_channels: int, channels: int, **settings: Any) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, channels, bias=False, **settings),
         nn.BatchNorm2d(channels),

@@ -1,6 +1,6 @@
 """The CIFAR ShuffleNetV2 of the CRD benchmark."""
 
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -110,7 +110,7 @@ class CIFARShuffleNetV2(CIFARBackbone):
         for index, (channels, units) in enumerate(
             zip(widths[:3], blocks, strict=True), start=1
         ):
-            stage = [DownUnit(previous, channels)]
+            stage: List[nn.Module] = [DownUnit(previous, channels)]
             stage += [SplitUnit(channels) for _ in range(units - 1)]
             setattr(self, f"layer{index}", nn.Sequential(*stage))
             previous = channels

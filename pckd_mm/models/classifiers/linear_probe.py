@@ -38,10 +38,10 @@ class LinearProbe(ImageClassifier):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         checkpoint: Optional[str] = None,
         checkpoint_config: Optional[str] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.checkpoint = checkpoint

@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, List, Optional, Union
 
+from mmengine.model import BaseModel
 from mmengine.utils import get_object_from_string
 from mmpretrain.models import HuggingFaceClassifier, TimmClassifier
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
@@ -44,7 +45,7 @@ class PlainClassifier(TimmClassifier):
         train_cfg: Optional[dict] = None,
         data_preprocessor: Optional[dict] = None,
         init_cfg: Optional[dict] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         data_preprocessor = dict(data_preprocessor or {})
         data_preprocessor.setdefault("type", "mmpretrain.ClsDataPreprocessor")
@@ -86,7 +87,7 @@ class PlainClassifier(TimmClassifier):
             )
 
     def loss(
-        self, inputs: Tensor, data_samples: List[DataSample], **kwargs
+        self, inputs: Tensor, data_samples: List[DataSample], **kwargs: Any
     ) -> Dict[str, Tensor]:
         """Compute the loss.
 
@@ -121,7 +122,7 @@ def how_it_loads(network: nn.Module) -> Optional[str]:
     return f"load_state_dict of {made} takes the state_dict of this file."
 
 
-def keep_as_built(network: nn.Module) -> None:
+def keep_as_built(network: BaseModel) -> None:
     """Let a network of another library keep its weights, and their names.
 
     MMEngine's ``init_weights`` asks every part to initialise itself, which timm's
@@ -132,7 +133,7 @@ def keep_as_built(network: nn.Module) -> None:
     has them in any case, so that a distillation of such a student could not be resumed.
 
     Args:
-        network (nn.Module): One that keeps the network as ``model``, changed in place.
+        network (BaseModel): One that keeps the network as ``model``, changed in place.
     """
     network.model.is_init = True  # MMEngine's mark
     if _rename_in_place in network._state_dict_hooks.values():

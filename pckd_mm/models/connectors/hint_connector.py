@@ -45,11 +45,13 @@ class HintConnector(BaseConnector):
         (in_channels, *size), (out_channels, *target) = in_shape, out_shape
         excess = [s - t for s, t in zip(size, target, strict=True)]
         if size == [2 * t for t in target]:
-            conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
+            conv: nn.Module = nn.Conv2d(
+                in_channels, out_channels, 3, stride=2, padding=1
+            )
         elif [2 * s for s in size] == target:
             conv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1)
         elif min(excess) >= 0:
-            kernel = tuple(1 + pixels for pixels in excess)
+            kernel = (1 + excess[0], 1 + excess[1])
             conv = nn.Conv2d(in_channels, out_channels, kernel)
         else:
             raise ValueError(

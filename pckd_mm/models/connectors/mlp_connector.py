@@ -1,11 +1,12 @@
 """The multi-layer perceptron in front of feature alignment."""
 
-from typing import Optional
+from typing import Optional, cast
 
 import torch
 from mmrazor.models.architectures.connectors.base_connector import BaseConnector
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pckd_mm.registry import MODELS
 
@@ -19,7 +20,7 @@ def _rows_of_statistics(norm: nn.Module, rows: Tensor) -> int:
     return int(number)
 
 
-def _by_running_statistics(norm: nn.Module, rows: Tensor) -> Tensor:
+def _by_running_statistics(norm: _BatchNorm, rows: Tensor) -> Tensor:
     return F.batch_norm(
         rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
     )
@@ -79,6 +80,7 @@ class MLPConnector(BaseConnector):
         linear, norm, relu, last = self.mlp
         few = self.training and _rows_of_statistics(norm, feature) < 2
         if few and self.allow_few_rows:
+            norm = cast(_BatchNorm, norm)  # what it was built as, or SyncBatchNorm
             return last(relu(_by_running_statistics(norm, linear(feature))))
         if few:
             raise ValueError(

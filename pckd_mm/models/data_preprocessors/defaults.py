@@ -1,7 +1,7 @@
 """What prepares a classifier's batches where a config leaves some of it out."""
 
 from inspect import signature
-from typing import Optional, Union
+from typing import Any, Dict, Optional, Union
 
 from mmengine.model import BaseModel
 from torch import nn
@@ -54,7 +54,7 @@ def _complete(cfg: dict, num_views: Optional[int]) -> dict:
     several = num_views is not None and num_views > 1
     if cfg.get("type") is None:
         cfg = {k: v for k, v in cfg.items() if k != "type"}
-        default = dict(type=PLAIN)
+        default: Dict[str, Any] = dict(type=PLAIN)
         if several:
             default = dict(type=VIEWS, flip_prob=0.0, crop_padding=0)
         cfg = {**default, **cfg}
@@ -72,9 +72,9 @@ def _complete(cfg: dict, num_views: Optional[int]) -> dict:
 
 def _takes_views(kind: type) -> bool:
     """Whether a class, or one that it inherits from, is told the number of views."""
-    return any(
-        "num_views" in signature(cls.__init__).parameters for cls in kind.__mro__
-    )
+    # A class's own, of which mypy fears that a subclass has another.
+    makers = [cls.__init__ for cls in kind.__mro__]  # type: ignore[misc]
+    return any("num_views" in signature(maker).parameters for maker in makers)
 
 
 def _other_views(wanted: int, name: str, made: int) -> ValueError:

@@ -85,7 +85,7 @@ def _sides(size: Any) -> Optional[Tuple[int, int]]:
     return as_size(size)
 
 
-def _of_unit_pixels(mean: Any, std: Any, factor: float) -> Normalisation:
+def _of_unit_pixels(mean: Any, std: Any, factor: float) -> Optional[Normalisation]:
     """Of pixels times a factor, in the order RGB."""
     mean, std = ([value / factor for value in values] for values in (mean, std))
     return normalisation_of(dict(mean=mean, std=std, to_rgb=True))

@@ -61,7 +61,7 @@ def _put_together(
 
 
 def _sample(kind: type, values: Dict[str, Any]) -> BaseDataElement:
-    sample = kind.__new__(kind)
+    sample: BaseDataElement = object.__new__(kind)
     for name, value in values.items():
         # Parts of a sample of several tasks.
         is_sample = isinstance(value, tuple) and value and isinstance(value[0], type)

@@ -1,6 +1,6 @@
 """Four rotated views of every training image, made on the device."""
 
-from typing import List, Sequence, Union
+from typing import Any, List, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -142,11 +142,11 @@ class RotatedViewsDataPreprocessor(ClsDataPreprocessor):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         num_views: int = 4,
         flip_prob: float = 0.5,
         crop_padding: int = 4,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         if num_views not in (1, 2, 3, 4):

@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, Optional
 
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from .rotated_views import refuse_mixed_views
@@ -15,14 +16,15 @@ _KEPT_AS = dict(
 )
 
 
-def share_batch_augments(own: nn.Module, used: nn.Module) -> None:
+def share_batch_augments(own: BaseDataPreprocessor, used: BaseDataPreprocessor) -> None:
     """Mix batches (Mixup, CutMix) as a student's config asks for it.
 
     MMPretrain's classifiers put ``train_cfg.augments`` into their own preprocessor.
 
     Args:
-        own (nn.Module): The student's data preprocessor.
-        used (nn.Module): The one that prepares the batches, changed in place.
+        own (BaseDataPreprocessor): The student's data preprocessor.
+        used (BaseDataPreprocessor): The one that prepares the batches, changed in
+            place.
 
     Raises:
         ValueError: Where it mixes otherwise, or cannot mix, as several views cannot.

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import replace
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from .normalisation import Normalisation, conversion, is_identity
 from .trained_inputs import AS_STUDENT, SAME, TrainedInputs
+
+# Whether a network runs on images of a shape (C, H, W).
+Takes = Callable[[Sequence[int]], bool]
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
@@ -78,6 +81,15 @@ def _seen(order: Optional[str], images: Optional[str]) -> Optional[str]:
     return "bgr" if images == "rgb" else "rgb"
 
 
+def _differ_in_a_run_of(
+    images: str, ours: Optional[str], theirs: Optional[str]
+) -> bool:
+    """Whether the orders differ where both preprocessors are of one run."""
+    if ours is None and theirs == images:
+        return False  # RGB is asked for, and is what the data set holds
+    return ours != theirs
+
+
 class TeacherInputs(nn.Module):
     """Turn batches that are normalised for the student into the teacher's.
 
@@ -104,14 +116,15 @@ class TeacherInputs(nn.Module):
         student: Optional[Normalisation],
         trained: TrainedInputs,
         swap_channels: Optional[bool] = None,
-        takes: Optional[Callable[[Sequence[int]], bool]] = None,
+        takes: Optional[Takes] = None,
     ) -> None:
         super().__init__()
         self.trained = trained
         self._takes = takes if trained.spare is not None else None
-        self._student = student
-        self._teacher = student if trained.normalisation is None else None
-        self._teacher = self._teacher or trained.normalisation
+        # How the student's images are normalised, and the teacher's.
+        self._both: Optional[Tuple[Normalisation, Normalisation]] = None
+        if student is not None:
+            self._both = student, trained.normalisation or student
         self._is_given = swap_channels is not None
         self._size_is_told = False
         for name in ("scale", "shift"):
@@ -147,39 +160,32 @@ class TeacherInputs(nn.Module):
 
     def _work_out(self) -> Optional[bool]:
         """Whether the order differs; None if that cannot be told."""
-        if self._student is None or self.trained.normalisation is None:
+        if self._both is None or self.trained.normalisation is None:
             return False
+        ours, theirs = (each.order for each in self._both)
         images, trained_on = self._images, self.trained.order
         if "gray" in (images, trained_on):
             return False
         if trained_on == AS_STUDENT:
             # Where the order is not known, what is so whatever it is.
             orders = ("rgb", "bgr") if images is None else (images,)
-            answers = {self._differs_in_a_run_of(order) for order in orders}
+            answers = {_differ_in_a_run_of(order, ours, theirs) for order in orders}
             return answers.pop() if len(answers) == 1 else None
-        ours, theirs = self._student.order, self._teacher.order
         ours_seen, theirs_seen = _seen(ours, images), _seen(theirs, trained_on)
         if ours_seen is not None and theirs_seen is not None:
             return ours_seen != theirs_seen
         return False if ours == theirs else None
 
-    def _differs_in_a_run_of(self, images: str) -> bool:
-        """Whether the order differs where both preprocessors are of one run."""
-        ours, theirs = self._student.order, self._teacher.order
-        if ours is None and theirs == images:
-            return False  # RGB is asked for, and is what the data set holds
-        return ours != theirs
-
     def _set_swap(self, swap: Optional[bool]) -> None:
         self.swaps = swap
-        if self._student is None:
+        if self._both is None:
             self._is_alike = True
             return
-        scale, shift = conversion(self._student, self._teacher, bool(swap))
-        self._is_alike = (
-            is_identity(scale, shift)
-            and self._student.pad_value == self._teacher.pad_value
-        )
+        student, teacher = self._both
+        scale, shift = conversion(student, teacher, bool(swap))
+        same_padding = student.pad_value == teacher.pad_value
+        self._is_alike = is_identity(scale, shift) and same_padding
+        self._pad_value = teacher.pad_value
         for name, value in dict(scale=scale, shift=shift).items():
             device = getattr(self, name).device
             setattr(self, name, value.to(device, torch.float32))
@@ -189,7 +195,7 @@ class TeacherInputs(nn.Module):
     def tell(self) -> None:
         """Say in the log how the teacher's images are normalised, and by whom."""
         trained = self.trained
-        if self._student is None:
+        if self._both is None:
             if trained.normalisation is not None:
                 print_log(
                     "How the student's images are normalised is not known: the teacher "
@@ -206,7 +212,8 @@ class TeacherInputs(nn.Module):
         if not self.converts:
             how = "as the student's"
         else:
-            how = f"by {self._teacher}; the student's by {self._student}"
+            student, teacher = self._both
+            how = f"by {teacher}; the student's by {student}"
             if self.swaps:
                 how += "; the channels are put into the reverse order for the teacher"
         print_log(
@@ -214,20 +221,20 @@ class TeacherInputs(nn.Module):
             logger="current",
         )
 
-    def _settle_size(self, shape: Sequence[int]) -> None:
+    def _settle_size(self, takes: Takes, shape: Sequence[int]) -> None:
         """Take the size that the teacher says if it does not run on the student's."""
-        takes, self._takes = self._takes, None
+        self._takes = None
         spare = self.trained.spare
-        if not takes(tuple(shape)):
+        if spare is not None and not takes(tuple(shape)):
             self.trained = replace(
                 self.trained, size=spare.size, sized_by=spare.source, spare=None
             )
 
-    def _tell_size(self, height: int, width: int) -> None:
+    def _tell_size(self, size: Tuple[int, int], height: int, width: int) -> None:
         self._size_is_told = True
-        ratio = self.size[0] * self.size[1] / (height * width)
+        ratio = size[0] * size[1] / (height * width)
         print_log(
-            f"The teacher sees the images at {self.size[0]} x {self.size[1]} pixels, "
+            f"The teacher sees the images at {size[0]} x {size[1]} pixels, "
             f"as {self.trained.sized_by} says, the student at {height} x {width}: that "
             f"is {ratio:.3g} times as many, and about as many times the work of the "
             f"teacher. teacher_input_size={SAME!r} leaves them at the student's size.",
@@ -254,9 +261,9 @@ class TeacherInputs(nn.Module):
             raise ValueError(self._unknown_order())
         swap = self.swaps and images.shape[1] == 3
         if self._takes is not None:
-            self._settle_size(images.shape[1:])
-        resizes = self.size not in (None, tuple(images.shape[-2:]))
-        if self._is_alike and not swap and not resizes:
+            self._settle_size(self._takes, images.shape[1:])
+        size = None if self.size == tuple(images.shape[-2:]) else self.size
+        if self._is_alike and not swap and size is None:
             return images
         dtype = images.dtype
         if torch.finfo(dtype).bits < 32:
@@ -267,23 +274,26 @@ class TeacherInputs(nn.Module):
             scale, shift = (part.to(images.dtype) for part in (self.scale, self.shift))
             images = torch.addcmul(shift, images, scale)
             if sizes is not None:
-                pad_right_and_below(images, sizes, self._teacher.pad_value)
-        if resizes:
+                pad_right_and_below(images, sizes, self._pad_value)
+        if size is not None:
             if not self._size_is_told:
-                self._tell_size(*images.shape[-2:])
-            images = resize(images, self.size)
+                self._tell_size(size, *images.shape[-2:])
+            images = resize(images, size)
         return images.to(dtype)
 
     def _unknown_order(self) -> str:
+        ours, theirs = self._both or (None, None)
         return (
-            f"The student's images are normalised by {self._student}, the teacher's by "
-            f"{self._teacher}, as {self.trained.normalised_by} says, and whether both "
+            f"The student's images are normalised by {ours}, the teacher's by "
+            f"{theirs}, as {self.trained.normalised_by} says, and whether both "
             "see RGB or BGR depends on their data sets, of which one does not say it; "
             "expected a known order: set swap_teacher_channels=True if the teacher was "
             "trained on the other order than the student is, and False if not."
         )
 
-    def _apply(self, fn, *args, **kwargs) -> "TeacherInputs":
+    def _apply(
+        self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any
+    ) -> "TeacherInputs":
         """Move to devices, not to dtypes: half precision would change every pixel."""
         device = fn(self.scale.new_empty(0)).device
         return super()._apply(lambda tensor: tensor.to(device), *args, **kwargs)

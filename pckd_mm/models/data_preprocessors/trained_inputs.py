@@ -111,7 +111,8 @@ def trained_inputs(
 
     normalisation = declared_normalisation(declared)
     if normalisation is not None:
-        by, order = "the teacher's own data_preprocessor", AS_STUDENT
+        by = "the teacher's own data_preprocessor"
+        order: Optional[str] = AS_STUDENT
         if _is_model_of(config, declared):
             by, order = f"teacher_config {config_path}", _order(dataset)
         return TrainedInputs(normalisation, by, order, **found)
@@ -247,6 +248,7 @@ def _size_of_network(
     of_images = f"of the images that the teacher {_describe(network)} was trained on"
     remedy = "Set teacher_input_size, or teacher_config to the config that trains it"
     same = f"; teacher_input_size={SAME!r} is the student's"
+    size: Optional[Tuple[int, int]]
     if known is not None and embedding is not None:
         size, by = known.size, known.source
         why = f"its position embeddings ({embedding}) are for that, as {by} says"

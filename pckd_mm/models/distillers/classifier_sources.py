@@ -36,7 +36,7 @@ _HANDED_OVER_CATEGORIES = tuple(
 def _kind(recorder: Optional[dict]) -> Optional[tuple]:
     if recorder is None:
         return None
-    return _KINDS.get((_type_name(recorder), recorder.get("source")))
+    return _KINDS.get((_type_name(recorder), recorder.get("source", "")))
 
 
 def _users(distiller: dict, recorder: str, from_student: bool) -> List[str]:

@@ -2,7 +2,7 @@
 
 import copy
 from inspect import Parameter, signature
-from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union, overload
 
 from torch import nn
 
@@ -13,6 +13,12 @@ from .batch_records import LABELS, PROGRESS, SAMPLE_IDX
 Config = Union[dict, List[dict]]
 
 
+@overload
+def in_scope(cfg: dict, registry: NeighbourlyRegistry, suffix: str = ...) -> dict: ...
+@overload
+def in_scope(
+    cfg: List[dict], registry: NeighbourlyRegistry, suffix: str = ...
+) -> List[dict]: ...
 def in_scope(cfg: Config, registry: NeighbourlyRegistry, suffix: str = "") -> Config:
     """Prefix a type without a scope by that of the library that it is found in.
 
@@ -38,7 +44,7 @@ def in_scope(cfg: Config, registry: NeighbourlyRegistry, suffix: str = "") -> Co
 
 
 def scoped(
-    parts: Optional[Dict[str, Optional[Config]]],
+    parts: Optional[Mapping[str, Optional[Config]]],
     registry: NeighbourlyRegistry,
     suffix: str = "",
 ) -> Dict[str, Config]:
@@ -64,12 +70,15 @@ def map_settings(
         dict[str, dict]: A copy with the new values.
     """
 
-    def replace(name: str, cfg: Config) -> Config:
-        if isinstance(cfg, (list, tuple)):
-            return [replace(name, part) for part in cfg]
+    def replace(name: str, cfg: dict) -> dict:
         return {key: function(name, key, value) for key, value in cfg.items()}
 
-    return {name: replace(name, cfg) for name, cfg in connectors.items()}
+    return {
+        name: replace(name, cfg)
+        if isinstance(cfg, dict)
+        else [replace(name, part) for part in cfg]
+        for name, cfg in connectors.items()
+    }
 
 
 def used_mappings(

@@ -88,7 +88,7 @@ class PCKDDistiller(ConfigurableDistiller):
         distill_losses: Optional[Dict[str, dict]] = None,
         loss_forward_mappings: Optional[Dict[str, dict]] = None,
         across_processes: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         recorder = (TASK_UTILS, "Recorder")
         batch = {name: dict(type="pckd_mm.Batch", source=name) for name in RECORDS}
@@ -284,7 +284,9 @@ class PCKDDistiller(ConfigurableDistiller):
             record = record[connector_idx]
         return record
 
-    def _foreground_of(self, recorder: str, record: Optional[Tensor]) -> Any:
+    def _foreground_of(
+        self, recorder: str, record: Optional[Tensor]
+    ) -> Optional[Tensor]:
         foreground = self._batches.foreground
         if foreground is None:
             raise RuntimeError(

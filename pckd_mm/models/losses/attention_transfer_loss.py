@@ -1,7 +1,9 @@
 """Attention transfer (AT)."""
 
+from functools import reduce
 from typing import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,9 +31,9 @@ def attention_transfer(s_feature: Tensor, t_feature: Tensor) -> Tensor:
     t_feature = t_feature.detach()
     sizes = s_feature.shape[2:], t_feature.shape[2:]
     if sizes[0] != sizes[1]:
-        size = [min(pair) for pair in zip(*sizes, strict=True)]
-        s_feature = F.adaptive_avg_pool2d(s_feature, size)
-        t_feature = F.adaptive_avg_pool2d(t_feature, size)
+        height, width = (min(pair) for pair in zip(*sizes, strict=True))
+        s_feature = F.adaptive_avg_pool2d(s_feature, (height, width))
+        t_feature = F.adaptive_avg_pool2d(t_feature, (height, width))
     s_map, t_map = (
         l2_normalize(feature.square().mean(dim=1).flatten(1))
         for feature in (s_feature, t_feature)
@@ -70,4 +72,5 @@ class AttentionTransferLoss(nn.Module):
             Tensor: Scalar.
         """
         stages = zip(s_feature, t_feature, strict=False)
-        return self.loss_weight * sum(attention_transfer(s, t) for s, t in stages)
+        losses = (attention_transfer(s, t) for s, t in stages)
+        return self.loss_weight * reduce(torch.add, losses)

@@ -47,7 +47,7 @@ def category_alignment(
             "one's; expected both or neither: drop s_bias and t_bias from "
             "loss_forward_mappings."
         )
-    if s_bias is not None:
+    if s_bias is not None and t_bias is not None:
         s_centers = cat([s_centers, s_bias[:, None]], dim=1)
         t_centers = cat([t_centers, t_bias[:, None]], dim=1)
     return (s_centers - t_centers.detach()).square().mean()

@@ -1,6 +1,6 @@
 """Category contrast, L_CC of PCKD."""
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,9 @@ class _SupervisedContrast(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, anchors: Tensor, labels: Tensor, tau: float, own: slice) -> Tensor:
+    def forward(
+        ctx: Any, anchors: Tensor, labels: Tensor, tau: float, own: slice
+    ) -> Tensor:
         ctx.tau = tau
         rows = max(1, _BLOCK // max(len(anchors), 1))
         ctx.blocks = [
@@ -47,7 +49,7 @@ class _SupervisedContrast(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, own_grad: Tensor) -> Tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, own_grad: Tensor) -> Tuple[Tensor, None, None, None]:
         anchors, labels, totals, kept = ctx.saved_tensors
         result = torch.zeros_like(anchors)
         grad = torch.zeros_like(totals)

@@ -49,7 +49,7 @@ def center_contrast(
     """
     views = views_per_image(s_embed, labels, weight, "CenterContrastiveLoss")
     labels = labels.repeat_interleave(views, output_size=len(s_embed))
-    losses = sum(
+    s_loss, t_loss = (
         F.cross_entropy(
             l2_normalize(embed) @ l2_normalize(centers).T / tau,
             labels,
@@ -57,6 +57,7 @@ def center_contrast(
         )
         for embed, centers in ((s_embed, s_centers), (t_embed, t_centers.detach()))
     )
+    losses = s_loss + t_loss
     if weight is not None:
         losses = losses * weight_of_rows(weight, s_embed, "CenterContrastiveLoss")
     return mean_over_processes(losses)

@@ -101,6 +101,10 @@ class ContrastiveRepresentationLoss(nn.Module):
         loss_weight (float): Weight of the loss. Defaults to 1.0.
     """
 
+    labels: Tensor
+    s_memory: Tensor
+    t_memory: Tensor
+
     def __init__(
         self,
         sample_n: int = 50000,
@@ -135,21 +139,21 @@ class ContrastiveRepresentationLoss(nn.Module):
             ValueError: For another number of labels, or fewer images of other classes
                 than ``neg_num``.
         """
-        labels = torch.as_tensor(labels)
-        if len(labels) != self.sample_n:
+        known = torch.as_tensor(labels)
+        if len(known) != self.sample_n:
             raise ValueError(
                 f"ContrastiveRepresentationLoss found sample_n={self.sample_n} and a "
-                f"training set of {len(labels)} images; expected the same: set the "
+                f"training set of {len(known)} images; expected the same: set the "
                 "loss's sample_n."
             )
-        others = self.sample_n - int(labels.unique(return_counts=True)[1].max())
+        others = self.sample_n - int(known.unique(return_counts=True)[1].max())
         if others < self.neg_num:
             raise ValueError(
                 f"ContrastiveRepresentationLoss found neg_num={self.neg_num} and a "
                 f"class with {others} images of other classes; expected as many as "
                 "negatives at least: set a smaller neg_num."
             )
-        self.labels.copy_(labels)
+        self.labels.copy_(known)
         self._has_labels = True
 
     @full_precision

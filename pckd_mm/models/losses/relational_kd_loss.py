@@ -47,7 +47,9 @@ class DistanceRKDLoss(DistanceWiseRKD):
         Returns:
             Tensor: Scalar.
         """
-        return F.smooth_l1_loss(*map(_relative_distances, (preds_S, preds_T)))
+        return F.smooth_l1_loss(
+            _relative_distances(preds_S), _relative_distances(preds_T)
+        )
 
     @full_precision
     def forward(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ class AngleRKDLoss(AngleWiseRKD):
         Returns:
             Tensor: Scalar.
         """
-        return F.smooth_l1_loss(*map(_cosines, (preds_S, preds_T)))
+        return F.smooth_l1_loss(_cosines(preds_S), _cosines(preds_T))
 
     @full_precision
     def forward(self, preds_S: Tensor, preds_T: Tensor) -> Tensor:

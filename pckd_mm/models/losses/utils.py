@@ -1,7 +1,7 @@
 """Precision and scale, as every loss here needs them."""
 
-import functools
-from typing import Callable, Optional
+from functools import wraps
+from typing import Any, Callable, Optional, ParamSpec
 
 import torch
 from torch import Tensor
@@ -14,31 +14,34 @@ __all__ = [
     "weight_of_rows",
 ]
 
+Given = ParamSpec("Given")
+
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def full_precision(function: Callable[Given, Tensor]) -> Callable[Given, Tensor]:
     """Compute in float32 (float64 for float64 inputs), under autocast as well.
 
     Exponentials, logarithms and squares of float16 overflow, and autocast would run
     matrix products in half precision whatever the inputs are.
     """
 
-    def upcast(value):
+    def upcast(value: Any) -> Any:
         is_half = isinstance(value, Tensor) and value.dtype in _HALF
         return value.float() if is_half else value
 
-    @functools.wraps(function)
-    def wrapper(*args, **kwargs):
-        args = [upcast(value) for value in args]
-        kwargs = {name: upcast(value) for name, value in kwargs.items()}
+    # In quotes, since torch.compile runs this too, and takes no such objects.
+    @wraps(function)
+    def wrapper(*args: "Given.args", **kwargs: "Given.kwargs") -> Tensor:
         device = next(
             value.device.type
             for value in (*args, *kwargs.values())
             if isinstance(value, Tensor)
         )
+        given = [upcast(value) for value in args]
+        named = {name: upcast(value) for name, value in kwargs.items()}
         with torch.autocast(device, enabled=False):
-            return function(*args, **kwargs)
+            return function(*given, **named)
 
     return wrapper
 

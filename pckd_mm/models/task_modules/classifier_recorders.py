@@ -4,7 +4,7 @@ Where it is one, MMRazor's recorders of its inputs, outputs and parameters do.
 """
 
 from functools import partial
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,10 @@ __all__ = [
     "ClassifierLogitsRecorder",
     "category_centers",
 ]
+
+
+# A tensor, or a tuple of one as MMRazor records inputs.
+Joined = Union[Tensor, Tuple[Tensor]]
 
 
 class _ClassifierRecorder(BaseRecorder):
@@ -61,10 +65,10 @@ class _CallRecorder(_ClassifierRecorder):
     def value(self, layer: ClassifierLayer, inputs: Tensor, output: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def join(self, values: List[Tensor]) -> Any:
+    def join(self, values: List[Tensor]) -> Joined:
         raise NotImplementedError
 
-    def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
+    def prepare_from_model(self, model: nn.Module) -> None:
         """Hook the layers, in place of those that were hooked before.
 
         Args:
@@ -82,8 +86,8 @@ class _CallRecorder(_ClassifierRecorder):
     ) -> None:
         if not self._recording:
             return
-        inputs, output = inputs[0].flatten(1), output.flatten(1)
-        self._values[index] = self.value(self.layers[index], inputs, output)
+        feature, output = inputs[0].flatten(1), output.flatten(1)
+        self._values[index] = self.value(self.layers[index], feature, output)
         if len(self._values) == len(self.layers):
             values = [self._values.pop(place) for place in range(len(self.layers))]
             self.data_buffer.append(self.join(values))
@@ -94,9 +98,9 @@ class _CallRecorder(_ClassifierRecorder):
         self._values.clear()
         self._recording = True
 
-    def __exit__(self, exc_type, exc_value, traceback) -> None:
+    def __exit__(self, *raised: Any) -> None:
         """End the record."""
-        super().__exit__(exc_type, exc_value, traceback)
+        super().__exit__(*raised)
         self._values.clear()
         self._recording = False
 
@@ -112,8 +116,8 @@ class ClassifierFeatureRecorder(_CallRecorder):
     def value(self, layer: ClassifierLayer, inputs: Tensor, output: Tensor) -> Tensor:
         return F.normalize(inputs) if layer.cosine else inputs
 
-    def join(self, values: List[Tensor]) -> Any:
-        return (torch.cat(values, dim=1),)  # as MMRazor records inputs
+    def join(self, values: List[Tensor]) -> Joined:
+        return (torch.cat(values, dim=1),)
 
 
 @TASK_UTILS.register_module()
@@ -123,7 +127,7 @@ class ClassifierLogitsRecorder(_CallRecorder):
     def value(self, layer: ClassifierLayer, inputs: Tensor, output: Tensor) -> Tensor:
         return output if layer.factor == 1 else layer.factor * output
 
-    def join(self, values: List[Tensor]) -> Any:
+    def join(self, values: List[Tensor]) -> Joined:
         return torch.stack(values).sum(dim=0) if len(values) > 1 else values[0]
 
 
@@ -132,7 +136,7 @@ class _ParameterRecorder(_ClassifierRecorder):
 
     def __init__(self, source: str, layers: Sequence[ClassifierLayer]) -> None:
         super().__init__(source, layers)
-        self._hooked: List[nn.Module] = []
+        self._hooked: List[Any] = []  # modules, whose weights have no type
 
     @property
     def data_buffer(self) -> List[Tensor]:
@@ -145,10 +149,10 @@ class _ParameterRecorder(_ClassifierRecorder):
         """The value, whatever the indices."""
         return self.value(self._hooked)
 
-    def value(self, modules: List[nn.Module]) -> Tensor:
+    def value(self, modules: List[Any]) -> Tensor:
         raise NotImplementedError
 
-    def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
+    def prepare_from_model(self, model: nn.Module) -> None:
         """Look up the layers.
 
         Args:
@@ -168,7 +172,7 @@ class ClassifierCentersRecorder(_ParameterRecorder):
     compares directions rows of length 1 times its factor.
     """
 
-    def value(self, modules: List[nn.Module]) -> Tensor:
+    def value(self, modules: List[Any]) -> Tensor:
         weights = []
         for layer, module in zip(self.layers, modules, strict=True):
             weight = module.weight.flatten(1)
@@ -181,7 +185,7 @@ class ClassifierCentersRecorder(_ParameterRecorder):
 class ClassifierBiasRecorder(_ParameterRecorder):
     """Give the bias of the logits, shape (C,): zeros where there is none."""
 
-    def value(self, modules: List[nn.Module]) -> Tensor:
+    def value(self, modules: List[Any]) -> Tensor:
         bias = torch.zeros_like(modules[0].weight.flatten(1)[:, 0])
         for layer, module in zip(self.layers, modules, strict=True):
             if layer.has_bias:

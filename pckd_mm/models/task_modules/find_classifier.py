@@ -72,7 +72,7 @@ def find_classifier(
         abs(one.factor - other.factor) > 1e-3 * abs(other.factor)
         for one, other in zip(*found, strict=True)
     ):
-        found[-1] = ()
+        found[-1] = []
     layers = tuple(found[-1])
     return Classifier(
         num_classes=logits.shape[1],
@@ -99,16 +99,19 @@ def _candidates(network: nn.Module, calls: Calls, logits: Tensor) -> List[str]:
         for name, (inputs, output) in calls.of.items()
         if isinstance(inputs, Tensor)
         and output.flatten(1).shape == logits.shape
-        and _weight(network.get_submodule(name)) is not None
+        and _has_rows(network.get_submodule(name))
     ]
 
 
-def _weight(layer: nn.Module) -> Optional[Tensor]:
-    """The weight of a layer as a matrix of C rows; None where it has none."""
+def _has_rows(layer: nn.Module) -> bool:
+    """Whether a layer has a weight that is a matrix of C rows."""
     weight = layer._parameters.get("weight")
-    if weight is None or weight.ndim not in (2, 4) or weight[0, 0].numel() != 1:
-        return None
-    return weight.flatten(1)
+    return weight is not None and weight.ndim in (2, 4) and weight[0, 0].numel() == 1
+
+
+def _rows(layer: nn.Module) -> Tensor:
+    """The weight of a layer, which has one, as a matrix of C rows."""
+    return layer.get_parameter("weight").flatten(1)
 
 
 def _draw(network: nn.Module, candidates: List[str]) -> None:
@@ -118,10 +121,10 @@ def _draw(network: nn.Module, candidates: List[str]) -> None:
             parameter.mul_(1 + 0.1 * torch.rand_like(parameter))
     for name in candidates:
         layer = network.get_submodule(name)
-        weight = _weight(layer)
-        layer.weight.normal_(std=weight.shape[1] ** -0.5)
-        if layer._parameters.get("bias") is not None:
-            layer.bias.normal_()
+        layer.get_parameter("weight").normal_(std=_rows(layer).shape[1] ** -0.5)
+        bias = layer._parameters.get("bias")
+        if bias is not None:
+            bias.normal_()
 
 
 def _layers(
@@ -155,7 +158,7 @@ def _describe(
     layer: nn.Module, name: str, factor: float, inputs: Tensor, output: Tensor
 ) -> Optional[ClassifierLayer]:
     """A layer that is linear, or compares directions; None for any other."""
-    weight, bias = _weight(layer), layer._parameters.get("bias")
+    weight, bias = _rows(layer), layer._parameters.get("bias")
     feature, output = inputs.flatten(1), output.flatten(1)
     if feature.shape[1] != weight.shape[1] or len(weight) != output.shape[1]:
         return None

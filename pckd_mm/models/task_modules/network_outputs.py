@@ -1,6 +1,6 @@
 """Run a network on images of a size that it takes, and read logits from its output."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ class Calls:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self.of: Dict[str, Tuple[Tensor, Tensor]] = {}
+        self.of: Dict[str, Tuple[Any, Tensor]] = {}
 
     def run(self, inputs: Tensor) -> Any:
         self.of.clear()
@@ -32,7 +32,7 @@ class Calls:
             for handle in handles:
                 handle.remove()
 
-    def _keeper(self, name: str) -> Any:
+    def _keeper(self, name: str) -> Callable[[nn.Module, tuple, Any], None]:
         def keep(module: nn.Module, inputs: tuple, output: Any) -> None:
             if isinstance(output, Tensor):
                 first = inputs[0] if inputs else None

@@ -1,7 +1,7 @@
 """Features of all stages of a backbone, whatever the network calls them."""
 
 from functools import partial
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
@@ -74,7 +74,7 @@ class StageOutputsRecorder(BaseRecorder):
             ) from None
         return stage_modules(backbone)
 
-    def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
+    def prepare_from_model(self, model: nn.Module) -> None:
         """Hook the stages, in place of those that were hooked before.
 
         Args:
@@ -103,8 +103,8 @@ class StageOutputsRecorder(BaseRecorder):
         self._outputs.clear()
         self._recording = True
 
-    def __exit__(self, exc_type, exc_value, traceback) -> None:
+    def __exit__(self, *raised: Any) -> None:
         """End the record."""
-        super().__exit__(exc_type, exc_value, traceback)
+        super().__exit__(*raised)
         self._outputs.clear()
         self._recording = False

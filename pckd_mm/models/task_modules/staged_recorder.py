@@ -59,7 +59,9 @@ class StagedRecorder(BaseRecorder):
             recorder.data_buffer.clear()
             recorder.initialize(model)
 
-    def get_record_data(self, record_idx: int = 0, data_idx: Optional[int] = None):
+    def get_record_data(
+        self, record_idx: int = 0, data_idx: Optional[int] = None
+    ) -> Any:
         """See :class:`BaseRecorder`; of the stage."""
         return self.recorders[self.stage].get_record_data(record_idx, data_idx)
 
@@ -74,7 +76,7 @@ class StagedRecorder(BaseRecorder):
         for recorder in self.recorders:
             recorder.__enter__()
 
-    def __exit__(self, exc_type, exc_value, traceback) -> None:
+    def __exit__(self, *raised: Any) -> None:
         """End the record."""
         for recorder in self.recorders:
-            recorder.__exit__(exc_type, exc_value, traceback)
+            recorder.__exit__(*raised)

@@ -51,13 +51,13 @@ def export_student(checkpoint: str, out: str) -> Optional[str]:
             f"distillation run, with tensors named {STUDENT}*: a plain network's "
             "checkpoint needs no export."
         )
-    meta = _plain_meta(content.get("meta"))
+    meta = _plain_meta(content.get("meta") or {})
     with io.BytesIO() as file:
         torch.save({"meta": meta, "state_dict": student}, file)
         write_whole(out, file.getvalue())
     return meta.get(HOW_IT_LOADS)
 
 
-def _plain_meta(meta: Optional[dict]) -> dict:
+def _plain_meta(meta: dict) -> dict:
     kept = ("dataset_meta", "epoch", "iter", "seed", "mmengine_version", HOW_IT_LOADS)
-    return {name: meta[name] for name in kept if name in (meta or {})}
+    return {name: meta[name] for name in kept if name in meta}

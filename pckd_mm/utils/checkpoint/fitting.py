@@ -1,6 +1,6 @@
 """Fitting the tensors of a checkpoint to a network."""
 
-from typing import Dict, Iterable, Mapping
+from typing import Any, Dict, Iterable, Mapping
 
 from torch import Tensor, nn
 
@@ -23,13 +23,11 @@ STATE_DICTS = (
 _REMEDY = "change the checkpoint or the network's config"
 
 
-def tensors_of(
-    checkpoint: Mapping[str, object], source: str = "The checkpoint"
-) -> Fitted:
+def tensors_of(checkpoint: Dict[str, Any], source: str = "The checkpoint") -> Fitted:
     """The state dict in a checkpoint, under whatever known name it stands there.
 
     Args:
-        checkpoint (Mapping[str, Any]): A state dict, or what holds one.
+        checkpoint (dict[str, Any]): A state dict, or what holds one.
         source (str): Name of its origin, for the message.
 
     Returns:
@@ -65,12 +63,12 @@ def _has_tensors(values: Iterable[object]) -> bool:
 
 
 def fitting_tensors(
-    checkpoint: Mapping[str, object], network: Mapping[str, Tensor], source: str
+    checkpoint: Dict[str, Any], network: Mapping[str, Tensor], source: str
 ) -> Fitted:
     """The tensors of one plain network in a checkpoint, under the network's names.
 
     Args:
-        checkpoint (Mapping[str, Any]): A state dict, or what holds one.
+        checkpoint (dict[str, Any]): A state dict, or what holds one.
         network (Mapping[str, Tensor]): State dict of the network.
         source (str): Name of the checkpoint, for the message.
 

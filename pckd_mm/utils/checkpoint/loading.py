@@ -6,11 +6,12 @@ of the others, not into the log.
 
 import logging
 import re
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.logging import print_log
 from mmengine.model import PretrainedInit
 from torch import nn
+from torch.nn.modules.module import _IncompatibleKeys
 
 from .fitting import fitting_tensors, listed
 from .names import COUNTER
@@ -55,7 +56,8 @@ def fit_on_load(
         setattr(module, _SETTINGS, setting)
         handle = module._register_load_state_dict_pre_hook(_fit, with_module=True)
         # Before a network's own hooks, which begin with its names.
-        module._load_state_dict_pre_hooks.move_to_end(handle.id, last=False)
+        hooks = module._load_state_dict_pre_hooks
+        hooks.move_to_end(handle.id, last=False)  # type: ignore[attr-defined]  # ordered
         module.register_load_state_dict_post_hook(_report)
 
 
@@ -86,7 +88,7 @@ def pretrained(module: nn.Module) -> Optional[str]:
     return None
 
 
-def _fit(module: nn.Module, state_dict: dict, prefix: str, *rest) -> None:
+def _fit(module: nn.Module, state_dict: dict, prefix: str, *rest: Any) -> None:
     """Rename what is to be loaded; torch calls this before it loads."""
     if prefix:  # it is loaded as part of another network
         return
@@ -103,7 +105,7 @@ def _fit(module: nn.Module, state_dict: dict, prefix: str, *rest) -> None:
     setattr(module, _NOTES, (source, [*before, *notes], errors, set(state_dict)))
 
 
-def _report(module: nn.Module, incompatible) -> None:
+def _report(module: nn.Module, incompatible: _IncompatibleKeys) -> None:
     """Say what was not loaded; torch calls this after it loaded."""
     noted = module.__dict__.pop(_NOTES, None)
     if noted is None:  # it is loaded as part of another network

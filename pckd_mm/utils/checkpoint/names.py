@@ -183,13 +183,13 @@ def _beginnings(ours: List[str], theirs: List[str]) -> Tuple[str, str]:
     same = 0
     while same < min(len(ours), len(theirs)) and ours[-1 - same] == theirs[-1 - same]:
         same += 1
-    return tuple(
-        "".join(f"{part}." for part in name[: len(name) - same])
-        for name in (ours, theirs)
+    ends = (
+        [f"{part}." for part in name[: len(name) - same]] for name in (ours, theirs)
     )
+    our_end, their_end = map("".join, ends)
+    return our_end, their_end
 
 
 def form_of(value: object) -> object:
     """The shape of a tensor; of a module's extra state its type."""
-    is_tensor = isinstance(value, Tensor)
-    return tuple(value.shape) if is_tensor else type(value).__name__
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

@@ -29,8 +29,8 @@ def require_whole(path: str) -> None:
     if damage is not None:
         raise ValueError(f"{path} is not whole ({damage}); {expected}.")
     content = read_checkpoint(path)
-    parts = {"state_dict": (), "optimizer": (), "message_hub": ()}
-    parts["meta"] = ("epoch", "iter")
+    parts: Dict[str, Tuple[str, ...]] = {"state_dict": (), "optimizer": ()}
+    parts.update(message_hub=(), meta=("epoch", "iter"))
     for part, names in parts.items():
         if not isinstance(content.get(part), dict):
             raise ValueError(f"{path} holds no {part}; {expected}.")

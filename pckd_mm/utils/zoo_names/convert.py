@@ -83,7 +83,9 @@ def find_family(state: Tensors, backbone: str, source: str) -> Family:
     )
 
 
-def convert_state_dict(state: Tensors, classifier: nn.Module, source: str) -> Tensors:
+def convert_state_dict(
+    state: Tensors, classifier: ImageClassifier, source: str
+) -> Tensors:
     """Rename the tensors of a published network to those of mmpretrain's.
 
     Every tensor is accounted for, and loaded into the classifier once. Number types
@@ -91,7 +93,7 @@ def convert_state_dict(state: Tensors, classifier: nn.Module, source: str) -> Te
 
     Args:
         state (dict[str, Tensor]): Tensors under their published names.
-        classifier (nn.Module): mmpretrain's ``ImageClassifier``.
+        classifier (ImageClassifier): The network of mmpretrain.
         source (str): Name of the tensors' origin, for messages.
 
     Returns:
@@ -143,7 +145,7 @@ def convert_state_dict(state: Tensors, classifier: nn.Module, source: str) -> Te
     return {name: converted[name] for name in ours}
 
 
-def _linear_layers(classifier: nn.Module) -> List[str]:
+def _linear_layers(classifier: ImageClassifier) -> List[str]:
     """Names of the linear layers of the head, in their order."""
     head = getattr(classifier, "head", None) or nn.Identity()
     return [
@@ -163,7 +165,7 @@ def _placed(name: str, head: List[str]) -> str:
 
 
 def _require_same_computation(
-    family: Family, names: List[str], classifier: nn.Module, source: str
+    family: Family, names: List[str], classifier: ImageClassifier, source: str
 ) -> None:
     kinds = family.computes(names)
     found = [differences(classifier.backbone, kind) for kind in kinds]
@@ -178,12 +180,12 @@ def _require_same_computation(
     )
 
 
-def other_kinds(state: Tensors, classifier: nn.Module, source: str) -> str:
+def other_kinds(state: Tensors, classifier: ImageClassifier, source: str) -> str:
     """What to give for networks that have the same names and compute otherwise.
 
     Args:
         state (dict[str, Tensor]): Tensors under their published names.
-        classifier (nn.Module): mmpretrain's ``ImageClassifier``.
+        classifier (ImageClassifier): The network of mmpretrain.
         source (str): Name of the tensors' origin, for messages.
 
     Returns:
@@ -193,12 +195,12 @@ def other_kinds(state: Tensors, classifier: nn.Module, source: str) -> str:
     return advice(classifier.backbone, family.computes(list(state)))
 
 
-def none_of_ours(state: Tensors, classifier: nn.Module, source: str) -> str:
+def none_of_ours(state: Tensors, classifier: ImageClassifier, source: str) -> str:
     """Networks with the same names and shapes that mmpretrain's cannot be set to be.
 
     Args:
         state (dict[str, Tensor]): Tensors under their published names.
-        classifier (nn.Module): mmpretrain's ``ImageClassifier``.
+        classifier (ImageClassifier): The network of mmpretrain.
         source (str): Name of the tensors' origin, for messages.
 
     Returns:
@@ -209,7 +211,7 @@ def none_of_ours(state: Tensors, classifier: nn.Module, source: str) -> str:
 
 
 def _require_same_depth_of_head(
-    family: Family, names: Iterable[str], classifier: nn.Module, source: str
+    family: Family, names: Iterable[str], classifier: ImageClassifier, source: str
 ) -> None:
     theirs = last_number((f"{name}." for name in names), r"head\.(\d+)\.") + 1
     ours = len(_linear_layers(classifier))
@@ -227,7 +229,7 @@ def _require_same_depth_of_head(
 
 
 def _require_same_classes(
-    classifier: nn.Module, converted: Tensors, ours: Tensors, source: str
+    classifier: ImageClassifier, converted: Tensors, ours: Tensors, source: str
 ) -> None:
     layers = _linear_layers(classifier) or [_CLASSIFIER_OF_VGG]
     last = f"{layers[-1]}.weight"
@@ -244,11 +246,10 @@ def _require_same_classes(
 
 
 def _rows(weight: object) -> Optional[int]:
-    is_matrix = isinstance(weight, Tensor) and weight.dim() == 2
-    return len(weight) if is_matrix else None
+    return len(weight) if isinstance(weight, Tensor) and weight.dim() == 2 else None
 
 
-def _image_size(classifier: nn.Module, converted: Tensors) -> Optional[int]:
+def _image_size(classifier: ImageClassifier, converted: Tensors) -> Optional[int]:
     """Size of the square images of a ViT, where it is not the config's."""
     found = converted.get("backbone.pos_embed")
     wanted = classifier.state_dict().get("backbone.pos_embed")

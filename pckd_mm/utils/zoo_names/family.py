@@ -6,10 +6,11 @@ from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, Union
 
 from torch import Size, Tensor
 
-__all__ = ["Family", "Rules", "fitted", "last_number", "renamed"]
+__all__ = ["Family", "Rule", "Rules", "fitted", "last_number", "renamed"]
 
-# Patterns and what takes their place, one after another in every name.
-Rules = Sequence[Tuple[str, Union[str, Callable[[re.Match], str]]]]
+# A pattern and what takes its place; several one after another, in every name.
+Rule = Tuple[str, Union[str, Callable[[re.Match], str]]]
+Rules = Sequence[Rule]
 
 
 def renamed(names: Iterable[str], rules: Rules) -> Dict[str, str]:

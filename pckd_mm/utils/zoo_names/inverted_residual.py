@@ -3,7 +3,7 @@
 import re
 from typing import Dict, Iterable, List, Tuple
 
-from .family import Rules, renamed
+from .family import Rule, renamed
 
 __all__ = [
     "DEPTHWISE",
@@ -53,7 +53,7 @@ def timm_block(names: List[str]) -> Dict[str, str]:
     """
     kinds = {name.split(".")[0] for name in names}
     parts = next((parts for mark, parts in _TIMM if mark in kinds), [])
-    rules: Rules = [
+    rules: List[Rule] = [
         (r"^se\.conv_reduce\.", "se.conv1.conv."),
         (r"^se\.conv_expand\.", "se.conv2.conv."),
     ]
@@ -73,7 +73,7 @@ def torchvision_block(names: List[str]) -> Dict[str, str]:
     """
     gate = {name.split(".")[0] for name in names if ".fc1." in name}
     convolutions = sorted({name.split(".")[0] for name in names} - gate)
-    rules: Rules = [(r"^\d+\.fc([12])\.", r"se.conv\1.conv.")]
+    rules: List[Rule] = [(r"^\d+\.fc([12])\.", r"se.conv\1.conv.")]
     roles = (EXPAND, DEPTHWISE, LINEAR)[-len(convolutions) :]
     for number, role in zip(convolutions, roles, strict=False):
         rules.append((rf"^{number}\.0\.", f"{role}.conv."))

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from .family import Family, Rules, renamed
+from .family import Family, Rule, renamed
 from .inverted_residual import (
     DEPTHWISE,
     EXPAND,
@@ -24,7 +24,7 @@ _OF_TENSORFLOW = {
 
 
 def _torchvision_v2(names: List[str]) -> Dict[str, str]:
-    rules: Rules = [
+    rules: List[Rule] = [
         (r"^features\.0\.0\.", "conv1.conv."),
         (r"^features\.0\.1\.", "conv1.bn."),
         (r"^features\.18\.0\.", "conv2.conv."),

@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 
 from torch import Size, Tensor
 
-from .family import Family, Rules, fitted, renamed
+from .family import Family, Rule, Rules, fitted, renamed
 
 _BACKBONES = ("VGG",)
 
@@ -14,7 +14,7 @@ def _features(names: List[str]) -> Rules:
     """Rules for the convolutions: ours count each with its norm and its ReLU."""
     numbers = {int(re.split(r"\.", n)[1]) for n in names if n.startswith("features.")}
     norms = {n for n in numbers if f"features.{n}.running_mean" in names}
-    rules: Rules = []
+    rules: List[Rule] = []
     taken = 2 if norms else 1  # what follows a convolution, in theirs
     for before, number in enumerate(sorted(numbers - norms)):
         place = f"=features.{number - taken * before}"
