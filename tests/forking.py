@@ -158,7 +158,11 @@ def serve(listener: socket.socket, executable: str, begin: Callable[..., None]) 
                 connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
         if listener in ready:
             connection = listener.accept()[0]
-            order, files = receive(connection)
+            try:
+                order, files = receive(connection)
+            except (EOFError, struct.error):  # killed while it asked
+                connection.close()
+                continue
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
@@ -169,7 +173,8 @@ def serve(listener: socket.socket, executable: str, begin: Callable[..., None]) 
             for file in files:
                 os.close(file)
             running[pid] = connection
-            connection.sendall(b"%d\n" % pid)
+            with contextlib.suppress(OSError):
+                connection.sendall(b"%d\n" % pid)
         for pid, connection in list(running.items()):
             # Nothing is said after an order: who asked is gone.
             if connection in ready:
