@@ -49,6 +49,25 @@ def in_processes(world: int, work: Callable, folder: Path, *args: object) -> Non
     )
 
 
+def in_clean_process(work: Callable, *args: object) -> int:
+    """Run a function in a process in which nothing has been computed yet.
+
+    What was computed here may forbid to fork: autograd has threads after some tests.
+
+    Args:
+        work (Callable): A function of a module.
+        *args: What can be pickled.
+
+    Returns:
+        int: Exit status.
+    """
+    set_forkserver_preload(["tests.imports"])
+    process = mp.get_context("forkserver").Process(target=work, args=args)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
 def _in_group(rank: int, world: int, folder: str, work: Callable, args: tuple) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group(

@@ -216,7 +216,7 @@ def call(folder, count, pause):
 # In processes of their own, with which all of Ray's end.
 @pytest.mark.skipif(sys.platform != "linux", reason="children end with it on Linux")
 def test_killed_twice_it_goes_on_and_loses_no_trial(tmp_path):
-    begun = {}
+    begun, cut = {}, []
     for least in (4, 9):
         process = call(tmp_path, 30, 0.1)
         waited = time.monotonic() + 120
@@ -226,6 +226,10 @@ def test_killed_twice_it_goes_on_and_loses_no_trial(tmp_path):
         time.sleep(random.random())  # at any moment
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
+        for path in tmp_path.glob("trials/*/starts"):
+            written = path.parent / "0" / "vis_data" / "scalars.json"
+            epochs = written.read_text().count("\n") if written.exists() else 0
+            cut.append((path, len(path.read_text().split()), epochs))
         kept = Ledger(tmp_path / "trials", maker(tmp_path / "trials"), dict(of="toy"))
         for trial in kept.trials():
             assert begun.setdefault(trial.number, trial.values) == trial.values
@@ -244,6 +248,8 @@ def test_killed_twice_it_goes_on_and_loses_no_trial(tmp_path):
     assert best >= 0.5 * OPTIMUM
     assert math.isfinite(best) and not (tmp_path / ".ray_search").exists()
     # A trial that was cut off went on behind its last epoch.
-    starts = [path.read_text().split() for path in tmp_path.glob("trials/*/starts")]
-    again = [int(epochs[-1]) for epochs in starts if len(epochs) > 1]
-    assert again and all(epoch > 0 for epoch in again)
+    again = []
+    for path, count, epochs in cut:
+        starts = [int(epoch) for epoch in path.read_text().split()]
+        again += [(epochs, epoch) for epoch in starts[count : count + 1]]
+    assert again and all(epoch >= before for before, epoch in again)
