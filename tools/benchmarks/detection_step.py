@@ -124,6 +124,7 @@ def make_step(model: nn.Module, loss: Callable, batch: dict, cfg: Config) -> Cal
     """A training step with an optimizer of its own."""
     settings = copy.deepcopy(cfg.optim_wrapper)
     optimizer = dict(settings.pop("optimizer"))
+    settings.pop("paramwise_cfg", None)  # changes no time
     kind = getattr(torch.optim, optimizer.pop("type"))
     parameters = [p for p in model.parameters() if p.requires_grad]
     wrapper = OPTIM_WRAPPERS.build(
@@ -157,6 +158,7 @@ def build(cfg: Config, device: str) -> Tuple[nn.Module, nn.Module]:
     for network in (student, teacher):
         network = copy.deepcopy(network)
         network.backbone.init_cfg = None
+        network.pop("init_cfg", None)  # of RTMDet and YOLOX, which begin whole
         network = MODELS.build(network)
         network.init_weights()
         networks.append(network.to(device))
