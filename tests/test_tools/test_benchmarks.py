@@ -105,4 +105,6 @@ def test_detection_step(detector):
     for row in (ours, kd):
         assert 0.2 < float(row[2]) < 10 and re.fullmatch(r"\d\.\d{3}", row[2])
         expected = float(row[3]) / float(plain[3])
-        assert float(row[4]) == pytest.approx(expected, abs=0.02)
+        # Both are printed in whole MiB, of which there are some fifty.
+        rounding = 0.5 * (1 + expected) / float(plain[3]) + 0.0005
+        assert float(row[4]) == pytest.approx(expected, abs=rounding)
