@@ -1,7 +1,7 @@
 """Mixed precision where MMEngine's own wrapper refuses to work: on a CPU."""
 
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Iterator, List, Optional, Tuple
 
 import torch
 from mmengine.optim import OptimWrapper
@@ -35,6 +35,13 @@ class BFloat16OptimWrapper(SkipStepMixin, OptimWrapper):
     def __init__(self, force: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.force = force
+        # The model, and its layers that are looked for once and not in each step.
+        self._looked_into: Optional[Tuple[nn.Module, List[nn.Module]]] = None
+
+    def _layers(self, model: nn.Module) -> List[nn.Module]:
+        if self._looked_into is None or self._looked_into[0] is not model:
+            self._looked_into = model, feature_layers(model)
+        return self._looked_into[1]
 
     def _is_slow(self, device: str) -> bool:
         return device == "cpu" and not has_fast_bfloat16()
@@ -61,7 +68,7 @@ class BFloat16OptimWrapper(SkipStepMixin, OptimWrapper):
             if self._is_slow(device) and not self.force:
                 yield
                 return
-            layers = feature_layers(model) if device == "cpu" else []
+            layers = self._layers(model) if device == "cpu" else []
             autocast = (
                 autocast_features(layers, device)
                 if layers

@@ -5,6 +5,7 @@ Boxes need more digits too: of a coordinate of 500 pixels bfloat16 knows two pix
 What costs most of a step, the layers in front of the predictions, needs neither.
 """
 
+import sys
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
@@ -31,14 +32,13 @@ def feature_layers(model: nn.Module) -> List[nn.Module]:
         list[nn.Module]: Of each detector backbone and neck, and what its heads have in
         front of their predictions; empty for a classifier.
     """
-    try:
-        from mmdet.models import BaseDetector
-    except ImportError:
+    mmdet = sys.modules.get("mmdet.models")
+    if mmdet is None:  # so there is no detector of it, and nothing to import for
         return []
     teachers = [getattr(module, "teacher", None) for module in model.modules()]
     found: List[nn.Module] = []
     for detector in (*model.modules(), *teachers):
-        if not isinstance(detector, BaseDetector):
+        if not isinstance(detector, mmdet.BaseDetector):
             continue
         parts = (getattr(detector, name, None) for name in ("backbone", "neck"))
         features = [part for part in parts if isinstance(part, nn.Module)]
