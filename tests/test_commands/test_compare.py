@@ -1,9 +1,7 @@
 """The comparison tool and the demo."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 import time
 
@@ -41,13 +39,7 @@ def command(work_dir, *extra, options=SMALL):
 
 def call(*args):
     """As a user calls it."""
-    return subprocess.run(
-        [preloaded().python, "tools/compare.py", *args],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    return preloaded().call(["tools/compare.py", *args])
 
 
 # The one test that trains: what the tool does to processes, folders and logs of real
