@@ -1,7 +1,7 @@
 """Distillation of a one-stage detector, place by place."""
 
 from inspect import signature
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import in_group
 
 from .dense_boxes import fill_sides, has_sides, localise, side_recorders
-from .dense_instances import DenseMaps, Instances, choose_instances, instances_of
+from .dense_instances import Cells, DenseMaps, choose_instances
 from .dense_networks import (
     check_detector,
     check_pair,
@@ -36,6 +36,10 @@ OUTPUTS = "dense_outputs"
 TARGETS = "dense_targets"
 # Which set of category centers each instance has.
 GROUP = "group"
+# Sources of recorders of the classifier, which have what the algorithm hands over.
+FEATURE, LOGITS, CENTERS, BIAS = (
+    f"{HANDED_OVER}Classifier{own}" for own in ("Feature", "Logits", "Centers", "Bias")
+)
 
 
 @MODELS.register_module()
@@ -164,7 +168,7 @@ class DenseDistill(DetectorDistill):
                 )
             mapping = self.distiller.loss_forward_mappings[name].values()
             takes_centers = any(
-                recorders[taken["recorder"]].source == HANDED_OVER + "ClassifierCenters"
+                recorders[taken["recorder"]].source == CENTERS
                 for taken in mapping
                 if taken["from_student"]
             )
@@ -254,38 +258,60 @@ class DenseDistill(DetectorDistill):
         student, teacher = self._maps(True), self._maps(False)
         labels = self._labels(student, data_samples)
         parts = choose_instances(labels, self.num_classes, teacher.highest())
-        own = instances_of(student, parts)
-        self._fill(True, student, own)
-        self._fill(False, teacher, instances_of(teacher, parts))
-        self.distiller.student_recorders.get_recorder(GROUP).record(own.group)
+        foreground, background = (student.cells(indices) for indices in parts)
+        cells = [*foreground, *background]
+        logits = self._fill(True, student, cells, foreground)
+        self._fill(False, teacher, cells, foreground)
+        recorders = self.distiller.student_recorders
+        recorders.get_recorder(GROUP).record(student.groups(cells))
         labels = labels.flatten()[torch.cat(parts)]
         found = len(parts[0])
+        logits = logits[:found].detach()
         if has_sides(self.distiller):
-            fill_sides(self.distiller, parts[0], own.logits[:found])
+            fill_sides(self.distiller, parts[0], logits)
         self.distiller.record_batch(
             labels,
             num_views=1,
             foreground=slice(0, found),
-            **self._asked_for(lambda: self._difficulty(own.logits[:found], labels)),
+            **self._asked_for(lambda: self._difficulty(logits, labels)),
         )
         return found
 
-    def _fill(self, from_student: bool, maps: DenseMaps, found: Instances) -> None:
-        """Let recorders of the classifier have what they ask for."""
-        values = dict(
-            ClassifierFeature=(found.patch, found.place),
-            ClassifierLogits=found.logits,
-            ClassifierCenters=maps.centers(),
-            ClassifierBias=maps.bias(),
-        )
+    def _fill(
+        self,
+        from_student: bool,
+        maps: DenseMaps,
+        cells: Sequence[Cells],
+        foreground: Sequence[Cells],
+    ) -> Tensor:
+        """Let recorders have what losses take of instances; the logits of these."""
+
+        def feature(entry: int, of: Callable[[Sequence[Cells]], Tensor]) -> Any:
+            """Of no instance that no loss takes: a patch is some thousand numbers."""
+            taken = [
+                taken
+                for taken in self.distiller.taken(FEATURE, from_student)
+                if taken.get("data_idx") in (None, entry)
+            ]
+            if not taken:
+                return None
+            of_all = not all(own.get("foreground", False) for own in taken)
+            return of(cells if of_all else foreground)
+
+        values = {
+            FEATURE: (feature(0, maps.patches), feature(1, maps.columns)),
+            LOGITS: maps.logits(cells),
+            CENTERS: maps.centers(),
+            BIAS: maps.bias(),
+        }
         for recorder in self._recorders(from_student).recorders.values():
-            name = recorder.source[len(HANDED_OVER) :]
-            if isinstance(recorder, BatchRecorder) and name in values:
-                recorder.record(values[name])
+            if isinstance(recorder, BatchRecorder) and recorder.source in values:
+                recorder.record(values[recorder.source])
+        return values[LOGITS]
 
     def _difficulty(self, logits: Tensor, labels: Tensor) -> Tensor:
         """How hard each foreground instance is: its loss, by its hard label."""
-        logits, labels = logits.detach().float(), labels[: len(logits)]
+        logits, labels = logits.float(), labels[: len(logits)]
         if logits.shape[1] > self.num_classes:
             return F.cross_entropy(logits, labels, reduction="none")
         wanted = F.one_hot(labels, self.num_classes).to(logits)

@@ -5,37 +5,31 @@ the patch of its input around the place, flattened in the order of the weight.
 """
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .dense_heads import IGNORED, Geometry
 
-__all__ = ["DenseMaps", "Instances", "choose_instances", "instances_of"]
+__all__ = ["Cells", "DenseMaps", "choose_instances"]
 
 
-@dataclass
-class Instances:
-    """What a classifier of places has of n instances.
+class Cells(NamedTuple):
+    """Where n instances of one level are; tensors have shape (n,)."""
 
-    Attributes:
-        patch (Tensor): Features, shape (n, D) with D = D' k k.
-        place (Tensor): The patches' middle columns, shape (n, D').
-        logits (Tensor): Shape (n, C).
-        group (Tensor): Which of the sets of category centers is each one's, shape (n,).
-    """
-
-    patch: Tensor
-    place: Tensor
-    logits: Tensor
-    group: Tensor
+    level: int
+    image: Tensor
+    row: Tensor
+    column: Tensor
+    anchor: Tensor
 
 
 @dataclass
 class DenseMaps:
     """Inputs and outputs of the classifying convolutions, level by level.
+
+    What is read at cells has one row an instance, in the order of the cells.
 
     Attributes:
         inputs (list[Tensor]): Of each level, shape (N, D', H, W).
@@ -98,9 +92,87 @@ class DenseMaps:
         ]
         return _single(torch.cat(biases)) if biases else None
 
+    def cells(self, indices: Tensor) -> List[Cells]:
+        """Where instances are, level by level; the same in any maps of this geometry.
+
+        Args:
+            indices (Tensor): Indices into the N * P entries, ordered by place, as
+                :func:`choose_instances` gives them.
+
+        Returns:
+            list[Cells]: One of each level, empty where it has no instance.
+        """
+        sizes = self.geometry(0).places
+        bounds = torch.tensor(sizes, device=indices.device).cumsum(0)
+        image, place = indices // sum(sizes), indices % sum(sizes)
+        level_of = torch.bucketize(place, bounds, right=True)
+        counts = level_of.bincount(minlength=len(sizes)).tolist()
+        found, start = [], 0
+        rows = zip(image.split(counts), place.split(counts), strict=True)
+        for level, (images, places) in enumerate(rows):
+            anchors, width = self.anchors(level), self.outputs[level].shape[3]
+            cell = (places - start) // anchors
+            anchor = (places - start) % anchors
+            found.append(Cells(level, images, cell // width, cell % width, anchor))
+            start += sizes[level]
+        return found
+
+    def logits(self, cells: Sequence[Cells]) -> Tensor:
+        """Logits of instances, shape (n, C)."""
+        rows = []
+        for level, image, row, column, anchor in cells:
+            output = self.outputs[level].unflatten(1, (-1, self.classes))
+            rows.append(output[image, anchor, :, row, column])
+        return torch.cat(rows)
+
+    def columns(self, cells: Sequence[Cells]) -> Tensor:
+        """Features of the places alone, the patches' middle columns, shape (n, D')."""
+        return torch.cat(
+            [
+                self.inputs[level][image, :, row, column]
+                for level, image, row, column, _ in cells
+            ]
+        )
+
+    def patches(self, cells: Sequence[Cells]) -> Tensor:
+        """Features of instances, shape (n, D) with D = D' k k."""
+        height, width = self.convolutions[0].kernel_size
+        if (height, width) == (1, 1):
+            return self.columns(cells)
+        return torch.cat([self._patches(of_level, height, width) for of_level in cells])
+
+    def _patches(self, cells: Cells, height: int, width: int) -> Tensor:
+        level, image, row, column, _ = cells
+        inputs = self.inputs[level]
+        rows = _around(row, height)[:, :, None]
+        columns = _around(column, width)[:, None, :]
+        # Beyond the border are the zeros of the convolution's padding. They are set
+        # behind: a padded map would be a copy of the whole.
+        inside_rows = rows.clamp(0, inputs.shape[2] - 1)
+        inside_columns = columns.clamp(0, inputs.shape[3] - 1)
+        is_outside = (rows != inside_rows) | (columns != inside_columns)
+        # Of indices with a slice between them, torch puts the dimensions in front.
+        patches = inputs[image[:, None, None], :, inside_rows, inside_columns]
+        patches = patches.masked_fill(is_outside[..., None], 0)
+        return patches.movedim(3, 1).flatten(1)
+
+    def groups(self, cells: Sequence[Cells]) -> Tensor:
+        """Which of the sets of category centers is each instance's, shape (n,)."""
+        one_a_level = len(self.convolutions) > 1
+        firsts = [0] * len(self.outputs)
+        for level in range(1, len(firsts)):
+            if one_a_level:
+                firsts[level] = firsts[level - 1] + self.anchors(level - 1)
+        return torch.cat([anchor + firsts[level] for level, *_, anchor in cells])
+
 
 def _single(sets: Tensor) -> Tensor:
     return sets[0] if len(sets) == 1 else sets
+
+
+def _around(middle: Tensor, size: int) -> Tensor:
+    """Indices of a kernel of odd size around a place, shape (n, size)."""
+    return middle[:, None] + torch.arange(size, device=middle.device) - size // 2
 
 
 def choose_instances(
@@ -131,65 +203,3 @@ def choose_instances(
     place, image = chosen // images, chosen % images
     indices = image * places + place
     return indices[: len(foreground)], indices[len(foreground) :]
-
-
-def instances_of(maps: DenseMaps, parts: Sequence[Tensor]) -> Instances:
-    """What a convolution makes of some instances.
-
-    Args:
-        maps (DenseMaps): The maps of one network.
-        parts (Sequence[Tensor]): Indices into the N * P entries, each part ordered by
-            place, as :func:`choose_instances` gives them.
-
-    Returns:
-        Instances: Theirs, one part behind the other.
-    """
-    sizes = maps.geometry(0).places
-    bounds = torch.tensor(sizes, device=parts[0].device).cumsum(0)
-    found = []
-    for indices in parts:
-        image, place = indices // sum(sizes), indices % sum(sizes)
-        level_of = torch.bucketize(place, bounds, right=True)
-        counts = level_of.bincount(minlength=len(sizes)).tolist()
-        start, group = 0, 0
-        rows = zip(image.split(counts), place.split(counts), strict=True)
-        for level, (images, places) in enumerate(rows):
-            found.append(_of_level(maps, level, images, places - start, group))
-            start += sizes[level]
-            if len(maps.convolutions) > 1:
-                group += maps.anchors(level)
-    return Instances(*(torch.cat(values) for values in zip(*found, strict=True)))
-
-
-def _of_level(
-    maps: DenseMaps, level: int, image: Tensor, place: Tensor, first_group: int
-) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs, output = maps.inputs[level], maps.outputs[level]
-    anchors, width = maps.anchors(level), output.shape[3]
-    anchor, cell = place % anchors, place // anchors
-    row, column = cell // width, cell % width
-    shared = len(maps.convolutions) == 1
-    conv = maps.convolutions[0 if shared else level]
-    logits = output.unflatten(1, (anchors, maps.classes))
-    return (
-        _patches(inputs, conv, image, row, column),
-        inputs[image, :, row, column],
-        logits[image, anchor, :, row, column],
-        anchor + first_group,
-    )
-
-
-def _patches(
-    inputs: Tensor, conv: nn.Conv2d, image: Tensor, row: Tensor, column: Tensor
-) -> Tensor:
-    """What a convolution sees at some places, shape (n, D' k k)."""
-    height, width = conv.kernel_size
-    if (height, width) == (1, 1):
-        return inputs[image, :, row, column]
-    above, beside = height // 2, width // 2  # its padding, which keeps the size
-    padded = F.pad(inputs, (beside, beside, above, above))
-    rows = row[:, None] + torch.arange(height, device=row.device)
-    columns = column[:, None] + torch.arange(width, device=row.device)
-    # Of indices with a slice between them, torch puts the dimensions in front.
-    patches = padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    return patches.movedim(3, 1).flatten(1)

@@ -3,7 +3,7 @@
 Above 300 lines, since a third of them say what can be written in a config.
 """
 
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 from mmengine.utils import apply_to
@@ -134,18 +134,37 @@ class PCKDDistiller(ConfigurableDistiller):
         """Whether a loss takes a record of the batch, such as ``progress``."""
         return any(
             taken["recorder"] == record and taken["from_student"]
-            for mapping in self.loss_forward_mappings.values()
-            for taken in mapping.values()
+            for taken in self._taken
         )
 
     @property
     def asks_for_foreground(self) -> bool:
         """bool: Whether a loss takes the foreground instances only."""
-        return any(
-            taken.get("foreground", False)
-            for mapping in self.loss_forward_mappings.values()
-            for taken in mapping.values()
-        )
+        return any(taken.get("foreground", False) for taken in self._taken)
+
+    @property
+    def _taken(self) -> List[dict]:
+        """What losses take, as it is in their mappings."""
+        mappings = self.loss_forward_mappings.values()
+        return [taken for mapping in mappings for taken in mapping.values()]
+
+    def taken(self, source: str, from_student: bool) -> List[dict]:
+        """What losses take of the recorders of a source.
+
+        Args:
+            source (str): It.
+            from_student (bool): Whether of the student's recorders.
+
+        Returns:
+            list[dict]: Entries of the losses' mappings.
+        """
+        manager = self.student_recorders if from_student else self.teacher_recorders
+        return [
+            taken
+            for taken in self._taken
+            if taken["from_student"] is from_student
+            and manager.get_recorder(taken["recorder"]).source == source
+        ]
 
     def record_batch(
         self,

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from pckd_mm.models.algorithms.dense_networks import classifying
 from tests import reference
@@ -15,6 +16,7 @@ from tests.dense_steps import (
     EPOCHS,
     Watched,
     anchors_of,
+    dense_method,
     expected_labels,
     instances,
     logits_at,
@@ -26,10 +28,27 @@ from tests.dense_steps import (
 BY_LOSS = ("paa", "fovea", "yolof")
 
 
+class TakesAll(nn.Module):
+    """A loss of the features of all instances, patches and middle columns."""
+
+    def forward(self, of_student, of_teacher):
+        return sum(values.sum() for values in (*of_student, *of_teacher))
+
+
+def method_with(loss) -> dict:
+    distiller = dense_method().distiller
+    distiller.distill_losses.loss_more = dict(type=loss)
+    distiller.loss_forward_mappings.loss_more = dict(
+        of_student=dict(recorder="feature", from_student=True),
+        of_teacher=dict(recorder="feature", from_student=False),
+    )
+    return distiller
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BY_LOSS])
 @pytest.mark.parametrize("boxes", [BOXES, [[], BOXES[0]]], ids=["all", "one_empty"])
 def test_both_networks_are_recorded_at_the_same_places(kind, boxes):
-    model = pair(kind)
+    model = pair(kind, distiller=method_with(TakesAll))
     watched = Watched(model, boxes)
     labels = expected_labels(kind, watched, boxes)
     wanted = instances(labels, watched.maps["teacher"], anchors_of(model))
@@ -57,6 +76,25 @@ def test_both_networks_are_recorded_at_the_same_places(kind, boxes):
         assert len(centers) == anchors_of(model) * len(convs)
         linear = torch.einsum("ncd,nd->nc", centers[own], patch) + bias[own]
         torch.testing.assert_close(linear, logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "method, of_student, of_teacher",
+    [
+        ("kd_dense", (False, False), (False, False)),
+        # Contrast is of the student's patches, feature alignment of both's columns.
+        ("pckd_dense", (True, True), (False, True)),
+    ],
+)
+def test_features_are_those_that_losses_take(method, of_student, of_teacher):
+    records = Watched(pair("gfl", method)).records
+    objects = int((records["student", "labels"] < CLASSES).sum())
+    for who, wanted in (("student", of_student), ("teacher", of_teacher)):
+        assert len(records[who, "logits"]) == 2 * objects > 0
+        for values, is_taken in zip(records[who, "feature"], wanted, strict=True):
+            # None of the background.
+            found = None if values is None else len(values)
+            assert found == (objects if is_taken else None)
 
 
 @pytest.mark.parametrize("kind", BY_LOSS)
