@@ -28,7 +28,7 @@ CROSS_FAMILY = (
     "vgg13_mobilenetv2 resnet50_mobilenetv2 resnet50_vgg8 resnet32x4_shufflev1 "
     "resnet32x4_shufflev2 wrn_40_2_shufflev1"
 ).split()
-METHODS = "pckd pckd_wo_kd kd fitnet at rkd crd dkd dist".split()
+METHODS = "pckd pckd_wo_kd pckd_plus kd fitnet at rkd crd dkd dist".split()
 ABLATIONS = "wo_cc wo_ca wo_fa wo_preview curriculum focal".split()
 # Data set by the first word of a config's name: categories and shape of an image.
 DATA = {
@@ -193,6 +193,28 @@ def test_pckd_states_the_method():
     mean, std = cfg.data_preprocessor["mean"], cfg.data_preprocessor["std"]
     assert [round(v / 255, 4) for v in mean] == [0.5071, 0.4866, 0.4409]
     assert [round(v / 255, 4) for v in std] == [0.2675, 0.2565, 0.2761]
+
+
+def test_pckd_plus_differs_by_what_the_search_found():
+    pair = "cifar100_wrn_40_2_wrn_16_2.py"
+    pckd, plus = (
+        Config.fromfile(CONFIGS / method / pair).to_dict()
+        for method in ("pckd", "pckd_plus")
+    )
+    losses = [cfg["model"]["distiller"]["distill_losses"] for cfg in (pckd, plus)]
+    mappings = [
+        cfg["model"]["distiller"]["loss_forward_mappings"] for cfg in (pckd, plus)
+    ]
+    dist = dict(inter_loss_weight=2.0, intra_loss_weight=2.0, tau=4.0)
+    assert losses[1].pop("loss_kd") == dict(type="DISTRelationLoss", **dist)
+    assert set(mappings[1].pop("loss_kd")) == {"logits_S", "logits_T", "weight"}
+    assert losses[1]["loss_cc"].pop("loss_weight") == 0.01
+    assert losses[1]["loss_fa"].pop("loss_weight") == 60
+    for of_pckd in (losses[0], mappings[0]):
+        del of_pckd["loss_kd"]
+    for loss in ("loss_cc", "loss_fa"):
+        del losses[0][loss]["loss_weight"]
+    assert pckd == plus
 
 
 def test_folders_and_official_files_differ_in_the_data_only():

@@ -23,6 +23,7 @@ METHODS = {
     "dist": "DIST",
     "pckd_wo_kd": "PCKD w/o L_KD",
     "pckd": "PCKD",
+    "pckd_plus": "PCKD+",
 }
 EPOCHS = 240
 

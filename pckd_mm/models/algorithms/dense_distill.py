@@ -1,24 +1,21 @@
 """Distillation of a one-stage detector, place by place."""
 
 from inspect import signature
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
-from mmrazor.models.task_modules import RecorderManager
 from torch import Tensor, nn
 
-from pckd_mm.models.distillers.classifier_sources import HANDED_OVER
 from pckd_mm.models.losses import PreviewKLDivergence
-from pckd_mm.models.task_modules import BatchRecorder
 from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import in_group
 
 from .dense_boxes import fill_sides, has_sides, localise, side_recorders
-from .dense_instances import Cells, DenseMaps, choose_instances
+from .dense_instances import DenseMaps, choose_instances
 from .dense_networks import (
     check_detector,
     check_pair,
@@ -26,20 +23,14 @@ from .dense_networks import (
     head_and_family,
     logits_of_places,
 )
+from .dense_records import CENTERS, fill_classifier, map_recorders, recorded_maps
 from .detector_distill import DetectorDistill
 from .distillation_step import Losses, with_gradients_for
 
-# The algorithm's own records: what enters and leaves the classifying convolutions, with
-# the number of the convolution behind, and what tells the labels.
-INPUTS = "dense_inputs"
-OUTPUTS = "dense_outputs"
+# The algorithm's own records: what tells the labels, and which set of category centers
+# each instance has.
 TARGETS = "dense_targets"
-# Which set of category centers each instance has.
 GROUP = "group"
-# Sources of recorders of the classifier, which have what the algorithm hands over.
-FEATURE, LOGITS, CENTERS, BIAS = (
-    f"{HANDED_OVER}Classifier{own}" for own in ("Feature", "Logits", "Centers", "Bias")
-)
 
 
 @MODELS.register_module()
@@ -140,9 +131,7 @@ class DenseDistill(DetectorDistill):
     ) -> Tuple[Dict[str, dict], Dict[str, dict]]:
         owns = side_recorders(distiller, student, teacher)
         for own, model in zip(owns, (student, teacher), strict=True):
-            for number, source in enumerate(classifying(model)):
-                own[f"{INPUTS}_{number}"] = dict(type="ModuleInputs", source=source)
-                own[f"{OUTPUTS}_{number}"] = dict(type="ModuleOutputs", source=source)
+            own.update(map_recorders(model))
         head, family = head_and_family(student)
         owns[0][TARGETS] = dict(type="MethodOutputs", source=family.source(head))
         owns[0][GROUP] = dict(type="pckd_mm.Batch", source=GROUP)
@@ -212,40 +201,6 @@ class DenseDistill(DetectorDistill):
         losses = super()._plain_loss(batch_inputs, data_samples)
         return with_gradients_for(self.student, losses) if in_group() else losses
 
-    def _recorders(self, from_student: bool) -> RecorderManager:
-        who = "student" if from_student else "teacher"
-        return getattr(self.distiller, f"{who}_recorders")
-
-    def _maps(self, from_student: bool) -> DenseMaps:
-        """What the convolutions of a network saw and gave in this step."""
-        model = self.student if from_student else self.teacher
-        manager = self._recorders(from_student)
-        convs = list(classifying(model).values())
-        inputs, outputs = (
-            [
-                call
-                for number in range(len(convs))
-                for call in manager.get_recorder(f"{name}_{number}").data_buffer
-            ]
-            for name in (INPUTS, OUTPUTS)
-        )
-        levels = head_and_family(model)[0].prior_generator.num_levels
-        if len(outputs) != levels:
-            who = "student" if from_student else "teacher"
-            raise RuntimeError(
-                f"The {who}'s head classified {len(outputs)} maps in this step; "
-                f"expected one of each of its {levels} levels: take a detector that "
-                "runs its head once."
-            )
-        logits = logits_of_places(model)
-        return DenseMaps(
-            [entered for entered, *_ in inputs],
-            outputs,
-            convs,
-            logits,
-            has_background=logits > self.num_classes,
-        )
-
     def _labels(self, maps: DenseMaps, data_samples: List[DetDataSample]) -> Tensor:
         """Labels of every image, place and anchor, shape (N, P)."""
         family = head_and_family(self.student)[1]
@@ -255,59 +210,29 @@ class DenseDistill(DetectorDistill):
 
     def _hand_over(self, data_samples: List[DetDataSample]) -> int:
         """Give the distiller the instances of the batch; how many have an object."""
-        student, teacher = self._maps(True), self._maps(False)
+        distiller = self.distiller
+        recorders = distiller.student_recorders
+        student = recorded_maps("student", self.student, recorders)
+        teacher = recorded_maps("teacher", self.teacher, distiller.teacher_recorders)
         labels = self._labels(student, data_samples)
         parts = choose_instances(labels, self.num_classes, teacher.highest())
         foreground, background = (student.cells(indices) for indices in parts)
         cells = [*foreground, *background]
-        logits = self._fill(True, student, cells, foreground)
-        self._fill(False, teacher, cells, foreground)
-        recorders = self.distiller.student_recorders
+        logits = fill_classifier(distiller, True, student, cells, foreground)
+        fill_classifier(distiller, False, teacher, cells, foreground)
         recorders.get_recorder(GROUP).record(student.groups(cells))
         labels = labels.flatten()[torch.cat(parts)]
         found = len(parts[0])
         logits = logits[:found].detach()
-        if has_sides(self.distiller):
-            fill_sides(self.distiller, parts[0], logits)
-        self.distiller.record_batch(
+        if has_sides(distiller):
+            fill_sides(distiller, parts[0], logits)
+        distiller.record_batch(
             labels,
             num_views=1,
             foreground=slice(0, found),
             **self._asked_for(lambda: self._difficulty(logits, labels)),
         )
         return found
-
-    def _fill(
-        self,
-        from_student: bool,
-        maps: DenseMaps,
-        cells: Sequence[Cells],
-        foreground: Sequence[Cells],
-    ) -> Tensor:
-        """Let recorders have what losses take of instances; the logits of these."""
-
-        def feature(entry: int, of: Callable[[Sequence[Cells]], Tensor]) -> Any:
-            """Of no instance that no loss takes: a patch is some thousand numbers."""
-            taken = [
-                taken
-                for taken in self.distiller.taken(FEATURE, from_student)
-                if taken.get("data_idx") in (None, entry)
-            ]
-            if not taken:
-                return None
-            of_all = not all(own.get("foreground", False) for own in taken)
-            return of(cells if of_all else foreground)
-
-        values = {
-            FEATURE: (feature(0, maps.patches), feature(1, maps.columns)),
-            LOGITS: maps.logits(cells),
-            CENTERS: maps.centers(),
-            BIAS: maps.bias(),
-        }
-        for recorder in self._recorders(from_student).recorders.values():
-            if isinstance(recorder, BatchRecorder) and recorder.source in values:
-                recorder.record(values[recorder.source])
-        return values[LOGITS]
 
     def _difficulty(self, logits: Tensor, labels: Tensor) -> Tensor:
         """How hard each foreground instance is: its loss, by its hard label."""

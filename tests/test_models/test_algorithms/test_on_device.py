@@ -21,6 +21,7 @@ pytestmark = pytest.mark.device
 METHODS = (
     *("kd", "fitnet", "at", "rkd", "crd", "dkd", "dist"),
     *("pckd", "pckd_center", "pckd_curriculum", "pckd_dist", "pckd_dkd", "pckd_focal"),
+    "pckd_plus",
     *("pckd_wo_ca", "pckd_wo_cc", "pckd_wo_fa", "pckd_wo_kd", "pckd_wo_preview"),
 )
 

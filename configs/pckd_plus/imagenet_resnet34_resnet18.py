@@ -1,0 +1,9 @@
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.benchmarks.imagenet import *  # noqa: F401,F403
+    from .._base_.methods.pckd_plus import *  # noqa: F401,F403
+    from .._base_.pairs.imagenet_resnet34_resnet18 import pair
+
+model.update(pair)  # noqa: F405
+del pair
