@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from mmengine.config import Config, ConfigDict
+from mmengine.config import utils as config_utils
 from mmengine.hub import get_config
 
 from pckd_mm.utils.dependencies import has_detection
@@ -123,3 +124,16 @@ def test_mmpretrain_first_and_a_config_next_in_plain_python(tmp_path):
         env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
     assert done.stdout.endswith("MultiViewDistill\n"), done.stderr
+
+
+@pytest.mark.skipif(not has_detection(), reason="reads a config of mmdet")
+def test_metafiles_of_another_package_are_parsed_once(tmp_path):
+    path, parsed = tmp_path / "mine.py", config_utils.load.cache_info
+    path.write_text('_base_ = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"\n')
+    config_utils.load.cache_clear()
+    first, found = Config.fromfile(path).to_dict(), parsed()
+    assert found.misses > 50
+    assert Config.fromfile(path).to_dict() == first
+    path.write_text(path.read_text().replace("r50", "r101"))
+    assert Config.fromfile(path).model.backbone.depth == 101
+    assert parsed().misses == found.misses and parsed().hits > found.hits
