@@ -1,0 +1,99 @@
+"""The tool that takes pairs of detectors through a whole life on real photos."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from tests.builders import ROOT
+
+pytest.importorskip("mmdet.models", exc_type=ImportError)
+sys.path.insert(0, str(ROOT / "tools" / "dev"))
+import try_detectors  # noqa: E402
+
+
+def test_sizes_of_images_are_divided_wherever_they_are():
+    part = dict(
+        pipeline=[
+            dict(type="Resize", scale=(1000, 600)),
+            dict(type="RandomCrop", crop_size=[640, 640], ratio_range=(0.5, 2.0)),
+        ],
+        batch_augments=[dict(random_size_range=(480, 800), interval=10)],
+        scale=0.5,
+    )
+    try_detectors.shrink(part, 4)
+    resize, crop = part["pipeline"]
+    assert resize["scale"] == (250, 150)
+    assert crop["crop_size"] == (160, 160) and crop["ratio_range"] == (0.5, 2.0)
+    assert part["batch_augments"][0]["random_size_range"] == (120, 200)
+    assert part["scale"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["voc_yolox_m_s", "voc_cascade_r101_r50"])
+def test_a_config_on_little_data(name, tmp_path):
+    path = ROOT / "configs" / "pckd" / f"{name}.py"
+    cfg, shipped = try_detectors.small(path, tmp_path, 4), Config.fromfile(path)
+    detector = cfg.model.architecture
+    assert "init_cfg" not in detector and detector.backbone.init_cfg is None
+    roots = {
+        part.data_root for part in cfg.train_dataloader.dataset.dataset.datasets
+    } | {cfg.val_dataloader.dataset.data_root, cfg.test_dataloader.dataset.data_root}
+    assert roots == {str(tmp_path)}
+    # The networks are the whole ones.
+    for part in ("neck", "test_cfg"):
+        assert detector[part] == shipped.model.architecture[part]
+    assert cfg.model.distiller == shipped.model.distiller
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    """What the tools would write, without running them; mmdet's result by hand."""
+    ran, of_mmdet = [], [0.25]
+
+    def run(log: Path, tool, *arguments) -> None:
+        ran.append((str(tool), *map(str, arguments)))
+        (work,) = (a for a in ran[-1] if a.startswith("--work-dir="))
+        folder = Path(work.removeprefix("--work-dir=")) / "1"
+        if str(tool).endswith("train.py"):
+            (folder / "vis_data").mkdir(parents=True, exist_ok=True)
+            lines = [{"loss": 2.5, "step": 1}, {try_detectors.MAP: 0.25}]
+            text = "".join(f"{json.dumps(line)}\n" for line in lines)
+            (folder / "vis_data" / "scalars.json").write_text(text)
+        elif "--out" in ran[-1]:
+            out = Path(ran[-1][ran[-1].index("--out") + 1])
+            out.write_text(json.dumps({try_detectors.MAP: 0.25}))
+        else:
+            folder.mkdir(parents=True)
+            result = json.dumps({try_detectors.MAP: of_mmdet[0]})
+            (folder / "1.json").write_text(result)
+
+    monkeypatch.setattr(try_detectors, "run", run)
+    return ran, of_mmdet
+
+
+def test_what_mmdet_finds_has_to_be_the_same(tools, tmp_path, capsys):
+    ran, of_mmdet = tools
+    work = ["--work-dir", str(tmp_path / "one")]
+    assert try_detectors.main([str(tmp_path), "voc_gfl_r101_r50", *work]) == 0
+    assert "voc_gfl_r101_r50: well" in capsys.readouterr().out
+    assert [Path(command[0]).name for command in ran] == [
+        *(["train.py"] * 3),
+        *(["test.py"] * 2),
+    ]
+    assert "--resume" in ran[2] and "mmdet" in ran[4][0]
+    of_mmdet[0] = 0.24
+    work = ["--work-dir", str(tmp_path / "two")]
+    assert try_detectors.main([str(tmp_path), "voc_gfl_r101_r50", *work]) == 1
+    assert "DIFFERS" in capsys.readouterr().out
+
+
+def test_a_failure_and_a_name_that_is_not_there(tmp_path, capsys):
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit('no such thing')\n")
+    with pytest.raises(RuntimeError, match="no such thing"):
+        try_detectors.run(tmp_path / "log.txt", broken)
+    with pytest.raises(SystemExit):
+        try_detectors.main([str(tmp_path), "voc_gfl"])
+    assert "configs/pckd has no voc_gfl.py" in capsys.readouterr().err

@@ -1,0 +1,207 @@
+"""Take pairs of detectors through a whole life on a few real photos.
+
+python tools/dev/try_detectors.py data/voc_mini/VOCdevkit voc_gfl_r101_r50 voc_yolox_m_s
+
+Of each config of configs/pckd/: trains its teacher for an epoch, its student with PCKD
+for one, and goes on for a second, each with a validation. Tests what was exported, with
+this project's tool and with mmdet's own, which has to find the same. Whole networks,
+from random weights and on small images: it shows that a pair runs, not how good it is.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import mmdet
+from mmengine.config import Config
+
+import pckd_mm  # noqa: F401  reads configs with bases of either kind
+
+ROOT = Path(__file__).resolve().parents[2]
+MMDET = Path(mmdet.__file__).parent / ".mim" / "tools" / "test.py"
+MAP = "pascal_voc/mAP"
+# Keys of configs that hold the size of images, as two numbers.
+SIZES = ("scale", "scales", "img_scale", "crop_size", "size", "random_size_range")
+
+
+def shrink(part: Any, by: int) -> None:
+    """Divide the sizes of images, wherever a config has them.
+
+    Args:
+        part (Any): A part of a config; changed in place.
+        by (int): The divisor.
+    """
+    if isinstance(part, (list, tuple)):
+        for value in part:
+            shrink(value, by)
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            if key in SIZES and isinstance(value, (list, tuple)) and len(value) == 2:
+                part[key] = tuple(side // by for side in value)
+            else:
+                shrink(value, by)
+
+
+def small(path: Path, devkit: Path, by: int) -> Config:
+    """A config on little data.
+
+    Args:
+        path (Path): A shipped config.
+        devkit (Path): Folder of VOC2007 and VOC2012.
+        by (int): What the sizes of images are divided by.
+
+    Returns:
+        Config: With one epoch, two images a batch and random weights at the start.
+    """
+    cfg = Config.fromfile(path)
+    for loader in ("train", "val", "test"):
+        shrink(cfg[f"{loader}_dataloader"], by)
+        cfg[f"{loader}_dataloader"].update(num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.batch_size = 2
+    cfg.train_dataloader.dataset.times = 1
+    parts = cfg.train_dataloader.dataset.dataset.datasets
+    for part in (*parts, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):
+        part.data_root = str(devkit)
+    detector = cfg.model.get("architecture", cfg.model)
+    detector.pop("init_cfg", None)
+    detector.backbone.init_cfg = None
+    shrink(detector.data_preprocessor, by)
+    cfg.train_cfg.max_epochs = 1
+    cfg.default_hooks.logger.interval = 1
+    return cfg
+
+
+def run(log: Path, *command: object) -> None:
+    """Run a tool.
+
+    Args:
+        log (Path): Where what it prints is added.
+        *command (Any): What comes behind ``python``.
+
+    Raises:
+        RuntimeError: Where it fails, with its last lines.
+    """
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with log.open("a") as file:
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=ROOT,
+            env=env,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    if done.returncode:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise RuntimeError(f"{' '.join(map(str, command))}\n{last}")
+
+
+def logged(work_dir: Path) -> List[dict]:
+    """Lines of a run's scalars, in the order of time."""
+    files = sorted(work_dir.glob("*/vis_data/scalars.json"))
+    return [json.loads(line) for path in files for line in path.open()]
+
+
+def life_of(name: str, devkit: Path, folder: Path, by: int) -> Dict[str, Any]:
+    """What a pair of detectors did.
+
+    Args:
+        name (str): A config of configs/pckd/.
+        devkit (Path): Folder of VOC2007 and VOC2012.
+        folder (Path): For all that is written.
+        by (int): What the sizes of images are divided by.
+
+    Returns:
+        dict: Steps, losses of the last one, and the mAP of each way to find it.
+
+    Raises:
+        RuntimeError: Where a tool fails.
+    """
+    folder.mkdir(parents=True)
+    pckd = small(ROOT / "configs" / "pckd" / f"{name}.py", devkit, by)
+    teacher = small(ROOT / pckd.model.teacher_config, devkit, by)
+    teacher.dump(folder / "teacher.py")
+    pckd.model.teacher_config = str(folder / "teacher.py")
+    pckd.model.teacher_ckpt = str(folder / "teacher" / "epoch_1.pth")
+    pckd.dump(folder / "pckd.py")
+    *detector, _, student = name.split("_")
+    alone = ROOT / "configs" / "vanilla" / f"{'_'.join([*detector, student])}.py"
+    small(alone, devkit, by).dump(folder / "alone.py")
+
+    log, work = folder / "log.txt", folder / "pckd"
+    train = ("tools/train.py", folder / "pckd.py", f"--work-dir={work}")
+    exported = work / "epoch_2_student.pth"
+    plain = (folder / "alone.py", exported)
+    start = time.perf_counter()
+    run(
+        log, "tools/train.py", folder / "teacher.py", f"--work-dir={folder / 'teacher'}"
+    )
+    run(log, *train)
+    run(log, *train, "--resume", "--cfg-options", "train_cfg.max_epochs=2")
+    run(
+        log,
+        "tools/test.py",
+        *plain,
+        "--out",
+        folder / "ours.json",
+        f"--work-dir={folder / 'ours'}",
+    )
+    run(log, MMDET, *plain, f"--work-dir={folder / 'mmdet'}")
+    lines = logged(work)
+    steps = [line for line in lines if "loss" in line]
+    (theirs,) = (folder / "mmdet").glob("*/*.json")
+    return dict(
+        steps=len(steps),
+        seconds=round(time.perf_counter() - start),
+        losses={k: round(v, 3) for k, v in steps[-1].items() if "loss" in k},
+        validated=[line[MAP] for line in lines if MAP in line][-1],
+        ours=json.loads((folder / "ours.json").read_text())[MAP],
+        mmdet=json.loads(theirs.read_text())[MAP],
+    )
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Take each pair through its life.
+
+    Args:
+        argv (Sequence[str], optional): The command line; None for the process's.
+
+    Returns:
+        int: Exit status: 1 where a pair fails, or is tested to something else.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("devkit", type=Path, help="folder of VOC2007 and VOC2012")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="of configs/pckd/")
+    parser.add_argument(
+        "--divide", type=int, default=4, help="sizes of images by this number [4]"
+    )
+    parser.add_argument("--work-dir", type=Path, help="[a temporary folder]")
+    args = parser.parse_args(argv)
+    for name in args.names:
+        if not (ROOT / "configs" / "pckd" / f"{name}.py").is_file():
+            parser.error(f"configs/pckd has no {name}.py; expected one of its names")
+    status = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in args.names:
+            folder = (args.work_dir or Path(temporary)).resolve() / name
+            try:
+                found = life_of(name, args.devkit.resolve(), folder, args.divide)
+            except RuntimeError as error:
+                print(f"{name}: failed: {error}", flush=True)
+                status = 1
+                continue
+            same = found["validated"] == found["ours"] == found["mmdet"]
+            print(f"{name}: {'well' if same else 'DIFFERS'} {found}", flush=True)
+            status = status or int(not same)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
