@@ -257,6 +257,55 @@ def _yolof() -> Dict[str, Any]:
     return dict(detector, bbox_head=head, train_cfg=train_cfg)
 
 
+def _reppoints() -> Dict[str, Any]:
+    head = dict(
+        type="RepPointsHead",
+        **_STACKED,
+        point_feat_channels=16,
+        num_points=9,
+        point_strides=STRIDES,
+        point_base_scale=2,
+        loss_cls=_FOCAL,
+        loss_bbox_init=dict(type="SmoothL1Loss", loss_weight=0.5),
+        loss_bbox_refine=dict(type="SmoothL1Loss"),
+    )
+    refine = dict(
+        type="MaxIoUAssigner",
+        pos_iou_thr=0.3,
+        neg_iou_thr=0.2,
+        min_pos_iou=0,
+        ignore_iof_thr=-1,
+    )
+    rest = dict(allowed_border=-1, pos_weight=-1, debug=False)
+    train_cfg = dict(
+        init=dict(assigner=dict(type="PointAssigner", scale=2, pos_num=1), **rest),
+        refine=dict(assigner=refine, **rest),
+    )
+    return dict(type="RepPointsDetector", bbox_head=head, train_cfg=train_cfg)
+
+
+def _yolact() -> Dict[str, Any]:
+    """Its boxes and categories, without masks."""
+    head = dict(
+        type="YOLACTHead",
+        in_channels=32,
+        feat_channels=16,
+        anchor_generator=dict(
+            type="AnchorGenerator",
+            octave_base_scale=3,
+            scales_per_octave=1,
+            ratios=[0.5, 1.0, 2.0],
+            strides=STRIDES,
+        ),
+        num_protos=4,
+        use_ohem=False,
+        loss_cls=_FOCAL,
+        loss_bbox=dict(type="L1Loss"),
+    )
+    detector = _retina()
+    return dict(detector, bbox_head=head)
+
+
 KINDS = dict(
     retina=_retina,
     fcos=_fcos,
@@ -270,6 +319,8 @@ KINDS = dict(
     ddod=_ddod,
     fovea=_fovea,
     yolof=_yolof,
+    reppoints=_reppoints,
+    yolact=_yolact,
 )
 
 

@@ -84,6 +84,18 @@ def of_targets(labels: int, weights: Optional[int]) -> Reader:
     return read
 
 
+def of_last(read: Reader) -> Reader:
+    """Read the last call of a method that gives labels in stages.
+
+    Args:
+        read (Callable): Reads one call.
+
+    Returns:
+        Callable: The reader.
+    """
+    return lambda calls, objects, geometry: read(calls[-1:], objects, geometry)
+
+
 def of_images(
     calls: List[Any], objects: Sequence[Tensor], geometry: Geometry
 ) -> Tensor:
@@ -214,6 +226,11 @@ FAMILIES: Dict[Type[nn.Module], DenseFamily] = {
         tower="multi_level_cls_convs",
     ),
     heads.YOLOFHead: DenseFamily("cls_score", _ANCHORS, tower="cls_subnet"),
+    heads.YOLACTHead: DenseFamily("conv_cls", _ANCHORS, tower="head_convs"),
+    # Labels are those of the boxes that the points are refined to.
+    heads.RepPointsHead: DenseFamily(
+        "reppoints_cls_out", of_last(_ANCHORS), tower=None
+    ),
 }
 
 # What else there is, and why it is not served.

@@ -4,7 +4,7 @@ from typing import Dict, List, Sequence, Tuple
 
 import torch
 from mmcv.cnn.bricks.wrappers import Conv2d
-from mmdet.models.dense_heads.anchor_head import AnchorHead
+from mmdet.models.dense_heads import AnchorHead, RepPointsHead
 from mmdet.models.detectors import BaseDetector, TwoStageDetector
 from mmdet.models.detectors.base_detr import DetectionTransformer
 from mmengine.model import BaseModel, BaseModule
@@ -82,7 +82,9 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
         )
     for name, conv in family_of(head).convolutions(head).items():
         _check_convolution(who, head, name, conv)
-    needs_assigner = isinstance(head, AnchorHead) or "." in family_of(head).method
+    needs_assigner = (
+        isinstance(head, (AnchorHead, RepPointsHead)) or "." in family_of(head).method
+    )
     if is_student and needs_assigner and not head.train_cfg:
         raise ValueError(
             f"The {who} has no train_cfg, by which places get their labels; expected "

@@ -25,7 +25,7 @@ from tests.dense_steps import (
 )
 
 # What the loss gets in the end is not what an assigner alone says; see below.
-BY_LOSS = ("paa", "fovea", "yolof")
+BY_LOSS = ("paa", "fovea", "yolof", "reppoints")
 
 
 class TakesAll(nn.Module):
@@ -106,7 +106,8 @@ def test_labels_are_those_that_the_loss_gets(kind):
     )
     watched = Watched(model)
     handle.remove()
-    scores, labels = kept[-1][:2]
+    # A call for all levels, or one for each.
+    scores, labels = (torch.cat([call[k] for call in kept]) for k in (0, 1))
     found = watched.records["student", "labels"]
     positive = (labels < CLASSES).nonzero().squeeze(1)
     n = len(positive)

@@ -23,9 +23,10 @@ from tests.dense_steps import (
 )
 
 # Heads whose layers in front of the classifier are no plain sequence.
-WHOLE = ("vfnet", "tood", "fovea")
+WHOLE = ("vfnet", "tood", "fovea", "reppoints")
+SOFTMAX = dict(type="CrossEntropyLoss", use_sigmoid=False)
 # Heads of several sets of centers, by anchors or levels.
-SEVERAL = ("retina", "rtmdet", "yolox", "yolof")
+SEVERAL = ("retina", "rtmdet", "yolox", "yolof", "yolact")
 
 
 def finite(model, boxes):
@@ -37,7 +38,12 @@ def finite(model, boxes):
         loss = module.parse_losses(losses)[0]
         loss.backward()
         assert loss.isfinite()
-    trained = [p for p in module.parameters() if p.requires_grad]
+    trained = [
+        parameter
+        for name, parameter in module.named_parameters()
+        # Of YOLACT's masks, which are not here.
+        if parameter.requires_grad and "conv_coeff" not in name
+    ]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
     return losses
 
@@ -187,12 +193,19 @@ def test_unequal_widths_leave_alignment_of_categories_out():
     assert losses["distill.loss_cc"] > 0 and losses["distill.loss_fa"] > 0
 
 
-def test_softmax():
+@pytest.mark.parametrize(
+    "kind, head",
+    [
+        ("retina", dict(loss_cls=SOFTMAX)),
+        # As YOLACT mines its background.
+        ("yolact", dict(use_ohem=True, loss_cls=dict(SOFTMAX, reduction="none"))),
+    ],
+)
+def test_softmax(kind, head):
     """The last logit is of the background; the difficulty is the cross-entropy."""
-    loss_cls = dict(type="CrossEntropyLoss", use_sigmoid=False)
-    networks = [
-        dense_detector("retina", channels, loss_cls=loss_cls) for channels in (8, 12)
-    ]
+    networks = [dense_detector(kind, channels, **head) for channels in (8, 12)]
+    for network in networks:
+        network["train_cfg"].update(neg_pos_ratio=3)
     with pytest.raises(ValueError, match="use_sigmoid=True, and the detectors score"):
         build(*networks)
     distiller = dense_method().distiller

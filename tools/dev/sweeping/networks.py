@@ -64,6 +64,12 @@ def is_of_one_stage(kind: Kind) -> bool:
     return network_kind(run_config(kind).model) is NetworkKind.ONE_STAGE
 
 
+def scores_by_softmax(kind: Kind) -> bool:
+    """Whether a one-stage detector's scores are a softmax with background."""
+    loss = run_config(kind).model.bbox_head.get("loss_cls") or {}
+    return "CrossEntropy" in loss.get("type", "") and not loss.get("use_sigmoid")
+
+
 def partner(kind: Kind) -> ConfigDict:
     """Config of a plain small network for the same labels.
 

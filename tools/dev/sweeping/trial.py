@@ -74,6 +74,8 @@ def build(kind: Kind, role: str) -> BaseModel:
     if kind.labels == "several":  # as the refusals of the others advise
         settings["distiller"]["distill_losses"]["loss_kd"]["use_sigmoid"] = True
         settings["distiller"]["distill_losses"]["loss_cc"] = None
+    if name == "pckd_dense" and networks.scores_by_softmax(kind):
+        settings["distiller"]["distill_losses"]["loss_kd"]["use_sigmoid"] = False
     if kind.labels == "tasks":
         settings["task"] = networks.tasks(kind)[0]
     pair = dict(student=networks.network(kind), teacher=networks.partner(kind))
