@@ -29,7 +29,8 @@ The report is renewed after each run: report.html, which has all of it in one fi
 report.md and report.json. What counts of a run is the metric that its config validates
 by, after the last epoch: top-1, or the mAP@0.5 of mmdet's VOCMetric. The best epoch
 stands beside it, to compare with published values. So detectors are compared by
---dataset voc_frcnn --pairs r101_r50, which are configs/METHOD/voc_frcnn_r101_r50.py.
+--dataset voc --pairs frcnn_r101_r50 gfl_r101_r50, which are
+configs/METHOD/voc_frcnn_r101_r50.py and configs/METHOD/voc_gfl_r101_r50.py.
 """
 
 import argparse

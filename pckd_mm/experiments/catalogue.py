@@ -111,13 +111,19 @@ def student_config(dataset: str, pair: str) -> Optional[Path]:
 
     Args:
         dataset (str): What the configs' names begin with.
-        pair (str): The pair, TEACHER_STUDENT, where a name may hold underscores.
+        pair (str): The pair, TEACHER_STUDENT, where a name may hold underscores. What
+            both have in common may stand in front, as in ``gfl_r101_r50``.
 
     Returns:
         Path, optional: The config of configs/vanilla; None where there is none.
     """
     parts = pair.split("_")
-    students = ("_".join(parts[begin:]) for begin in range(1, len(parts)))
+    numbers = range(len(parts))
+    students = (
+        "_".join([*parts[:common], *parts[begin:]])
+        for common in numbers
+        for begin in numbers[common + 1 :]
+    )
     paths = (config_path(VANILLA, f"{dataset}_{student}") for student in students)
     return next((path for path in paths if has_config(path)), None)
 

@@ -72,6 +72,10 @@ def test_what_is_not_here_is_the_packages(configs, monkeypatch):
     assert all_methods() == ["pckd", "zzz"]
     shutil.rmtree(configs / "configs")
     assert {"pckd", "pckd_focal", "crd"} < set(all_methods())
+    # What both networks have in common may be the pair's.
+    for dataset, pair in (("voc", "gfl_r101_r50"), ("voc_gfl", "r101_r50")):
+        assert student_config(dataset, pair).name == "voc_gfl_r50.py"
+    assert {"gfl_r101_r50", "rtmdet_m_s"} < set(pairs_of("pckd", "voc"))
     request = dict(methods={"pckd": None}, pairs=["resnet20_resnet8_30e"], seeds=[0])
     (table,) = ask(**request)
     assert isinstance(table.teacher.runs[0], TeacherTest)
