@@ -43,7 +43,7 @@ COCO = dict(
 )
 CLASSES = dict(voc=20, coco=80, digit=10)
 # The teacher's and the student's classifiers have other widths.
-NO_ALIGNMENT = ("rtmdet_m_s", "yolox_m_s")
+NO_ALIGNMENT = ("rtmdet_m_s", "yolox_m_s", "rtmdet_w64_w16")
 
 
 @pytest.fixture(autouse=True)

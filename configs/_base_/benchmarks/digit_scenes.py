@@ -1,38 +1,19 @@
 # The detection demo: small detectors of two stages on scenes of handwritten digits.
 _base_ = [
     "mmdet::_base_/models/faster-rcnn_r50_fpn.py",
+    "../networks/digit_scenes.py",
     "../datasets/digit_scenes.py",
     "../schedules/digit_scenes.py",
 ]
 
-# A detector of three levels, strides 4, 8 and 16, for images of 160 x 160 pixels that
-# is trained from scratch. A network sets depth and channels.
+regions = _base_.regions
 model = dict(
-    data_preprocessor=dict(pad_size_divisor=16),
-    backbone=dict(
-        depth=18,
-        num_stages=3,
-        strides=(1, 2, 2),
-        dilations=(1, 1, 1),
-        out_indices=(0, 1, 2),
-        frozen_stages=-1,
-        norm_eval=False,
-        init_cfg=None,
-    ),
-    neck=dict(out_channels=32, num_outs=3),
-    rpn_head=dict(
-        in_channels=32,
-        feat_channels=32,
-        anchor_generator=dict(scales=[5], ratios=[0.7, 1.4], strides=[4, 8, 16]),
-    ),
+    **_base_.of_scenes,
+    rpn_head=regions.rpn_head,
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=32, featmap_strides=[4, 8, 16]),
-        bbox_head=dict(in_channels=32, fc_out_channels=128, num_classes=10),
+        bbox_roi_extractor=regions.bbox_roi_extractor, bbox_head=regions.bbox_head
     ),
-    train_cfg=dict(
-        rpn=dict(sampler=dict(num=64)),
-        rpn_proposal=dict(nms_pre=200, max_per_img=100),
-        rcnn=dict(sampler=dict(num=32)),
-    ),
-    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=30)),
+    train_cfg=dict(**regions.train_cfg, rcnn=dict(sampler=regions.sampler)),
+    test_cfg=regions.test_cfg,
 )
+del regions

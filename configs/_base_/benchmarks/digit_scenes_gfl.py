@@ -1,27 +1,17 @@
 # Small detectors of one stage (GFL) on scenes of handwritten digits.
 _base_ = [
     "mmdet::_base_/models/retinanet_r50_fpn.py",
+    "../networks/digit_scenes.py",
     "../datasets/digit_scenes.py",
     "../schedules/digit_scenes.py",
 ]
 
-# A detector of three levels, strides 4, 8 and 16, for images of 160 x 160 pixels that
-# is trained from scratch. A network sets depth and channels. Head and assigner are
-# those of mmdet's GFL, in small.
+# Head and assigner are those of mmdet's GFL, in small.
 model = dict(
     type="GFL",
-    data_preprocessor=dict(pad_size_divisor=16),
-    backbone=dict(
-        depth=18,
-        num_stages=3,
-        strides=(1, 2, 2),
-        dilations=(1, 1, 1),
-        out_indices=(0, 1, 2),
-        frozen_stages=-1,
-        norm_eval=False,
-        init_cfg=None,
-    ),
-    neck=dict(start_level=0, add_extra_convs=False, out_channels=32, num_outs=3),
+    data_preprocessor=_base_.of_scenes.data_preprocessor,
+    backbone=_base_.of_scenes.backbone,
+    neck=dict(start_level=0, add_extra_convs=False, **_base_.of_scenes.neck),
     bbox_head=dict(
         _delete_=True,
         type="GFLHead",
