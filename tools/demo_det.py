@@ -2,11 +2,11 @@
 
 python tools/demo_det.py
 
-Writes the scenes to data/digit_scenes, as a devkit of Pascal VOC, and trains a Faster
-R-CNN as the teacher, then the same smaller one alone and with PCKD, three seeds each.
-The report, with pictures of what they detect, is work_dirs/demo_det/report.html, in one
-file, and report.md beside it. A second call prints the table again; --fresh trains
-everything anew.
+Writes the scenes to data/digit_scenes, as a devkit of Pascal VOC. Of two kinds of
+detectors, Faster R-CNN of two stages and GFL of one, it trains one as the teacher, then
+the same smaller one alone and with PCKD, three seeds each. The report, with pictures of
+what they detect, is work_dirs/demo_det/report.html, in one file, and report.md beside
+it. A second call prints the tables again; --fresh trains everything anew.
 """
 
 import sys
@@ -24,8 +24,7 @@ from pckd_mm.utils.dependencies import has_detection
 
 DATA = Path("data/digit_scenes")
 WORK_DIR = Path("work_dirs/demo_det")
-NETWORKS = "digit_scenes_frcnn"
-PICTURE = "detections.png"
+PAIRS = ("frcnn_r18w32_r18w8", "gfl_r18w32_r18w8")
 THRESHOLD = 0.3
 NOTES = [
     "The data are scenes of the handwritten digits that come with scikit-learn, "
@@ -34,9 +33,8 @@ NOTES = [
     "not used here; no handwriting is in two of these. Digits overlap, leave the image "
     "and differ in size; those that can hardly be read are marked as difficult, and "
     "the metric leaves them out.",
-    "Teacher and student are Faster R-CNNs that differ in size. The student alone and "
-    "the one with PCKD share data, schedule and batch size. The weights of PCKD's "
-    "losses are those published for CIFAR-100. So small a comparison shows how the "
+    "Teacher and student of a table differ in size. The student alone and the one with "
+    "PCKD share data, schedule and batch size. So small a comparison shows how the "
     "method runs, not how good it is.",
 ]
 
@@ -45,14 +43,17 @@ def detections(tables: Sequence[PlannedTable]) -> List[Picture]:
     """Draw what the detectors of the first seed find in some scenes.
 
     Args:
-        tables (Sequence[PlannedTable]): The table of the comparison, the student alone
-            first in it.
+        tables (Sequence[PlannedTable]): The tables of the comparison, the student alone
+            first in each.
 
     Returns:
-        list[Picture]: The picture for the report; none where no run is finished.
+        list[Picture]: A picture for each table of which a run is finished.
     """
-    (table,) = tables
-    students = {line.name: line.runs[0] for line in table.lines}
+    return [picture for table in tables for picture in _detections(table)]
+
+
+def _detections(table: PlannedTable) -> List[Picture]:
+    students = {line.name.split(",")[0]: line.runs[0] for line in table.lines}
     runs = {"teacher": table.teacher.runs[0], **students}
     # A student that was distilled is the network of the student alone.
     plain = table.lines[0].runs[0].cfg
@@ -64,8 +65,9 @@ def detections(tables: Sequence[PlannedTable]) -> List[Picture]:
     if not networks:
         return []
     scenes = detect(networks, threshold=THRESHOLD)
-    plot_detections(WORK_DIR / PICTURE, scenes)
-    return [detections_picture(PICTURE, scenes, THRESHOLD, "scenes of the test")]
+    name = f"detections_{table.name}.png"
+    plot_detections(WORK_DIR / name, scenes)
+    return [detections_picture(name, scenes, THRESHOLD, "scenes of the test")]
 
 
 def run() -> int:
@@ -88,9 +90,7 @@ def run() -> int:
         print(error, file=sys.stderr)
         return 1
     options = [
-        f"--teacher=configs/vanilla/{NETWORKS}_r18w32.py",
-        f"--run=student alone=configs/vanilla/{NETWORKS}_r18w8.py",
-        f"--run=PCKD=configs/pckd/{NETWORKS}_r18w32_r18w8.py",
+        *("--dataset=digit_scenes", "--methods=pckd", "--pairs", *PAIRS),
         f"--work-dir={WORK_DIR}",
         *shared,
     ]

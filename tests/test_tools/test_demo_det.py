@@ -10,7 +10,7 @@ import pytest
 from pckd_mm.commands import compare
 from pckd_mm.experiments import Run, Settings
 from pckd_mm.experiments.planned import Line, PlannedTable
-from tests.builders import ROOT
+from tests.builders import CONFIGS, ROOT
 from tests.preloaded import preloaded
 from tests.test_analysis.tiny_detector import detector, write_devkit
 
@@ -40,12 +40,11 @@ def test_the_comparison(calls, monkeypatch):
     # Paths of configs, data and results are relative to the repository.
     assert (folder, data) == (ROOT, Path("data/digit_scenes"))
     args = compare.parse_args(argv)
-    name = "digit_scenes_frcnn"
-    assert args.teacher == f"configs/vanilla/{name}_r18w32.py"
-    assert dict(run.split("=") for run in args.run) == {
-        "student alone": f"configs/vanilla/{name}_r18w8.py",
-        "PCKD": f"configs/pckd/{name}_r18w32_r18w8.py",
-    }
+    assert (args.dataset, args.methods) == ("digit_scenes", {"pckd": None})
+    for pair in args.pairs:
+        assert (CONFIGS / "pckd" / f"digit_scenes_{pair}.py").is_file()
+    # Of two stages and of one.
+    assert args.pairs == ["frcnn_r18w32_r18w8", "gfl_r18w32_r18w8"]
     assert (args.seeds, str(args.work_dir)) == ([0, 1, 2], "work_dirs/demo_det")
     assert more["command"] == "python tools/demo_det.py" and not args.fresh
     assert more["appendix"] is demo_det.detections
@@ -96,17 +95,17 @@ def test_what_was_found_is_drawn_and_shown(tmp_path, monkeypatch):
     alone = finished(work, "alone", plain, "epoch_2.pth", weights)
     pckd = finished(work, "PCKD", distils, "epoch_2_student.pth", others)
     lines = [Line("student alone", [alone]), Line("PCKD", [pckd])]
-    table = PlannedTable("", lines, Line("teacher", [teacher]))
+    table = PlannedTable("small", lines, Line("teacher", [teacher]))
     monkeypatch.setattr(demo_det, "WORK_DIR", work)
 
     (picture,) = demo_det.detections([table])
-    assert (picture.headline, picture.file) == ("Detections", "detections.png")
+    assert (picture.headline, picture.file) == ("Detections", "detections_small.png")
     assert "The first 3 scenes" in picture.text and "above 0.3" in picture.text
     # The one image with objects has two.
     said = "Boxes in 3 scenes of the test: ground truth 2, teacher "
     assert picture.alt.startswith(said)
     # Three images; what is there, the teacher, the student alone and PCKD.
-    assert cv2.imread(str(work / "detections.png")).shape == (1080, 1440, 3)
+    assert cv2.imread(str(work / "detections_small.png")).shape == (1080, 1440, 3)
 
     # A detector that failed is left out, in a report of its metric.
     (pckd.folder / "finished.json").unlink()
@@ -118,8 +117,8 @@ def test_what_was_found_is_drawn_and_shown(tmp_path, monkeypatch):
     shown, _ = compare.compare(request, "Title", appendix=demo_det.detections)
     assert "mAP@0.5 last, mean +- std" in shown and "| 50.00 +- -" in shown
     text = (work / "report.md").read_text()
-    assert "(detections.png)\n\n[report.html]" in text
-    assert cv2.imread(str(work / "detections.png")).shape == (1080, 1080, 3)
+    assert "(detections_small.png)\n\n[report.html]" in text
+    assert cv2.imread(str(work / "detections_small.png")).shape == (1080, 1080, 3)
 
     for run in (teacher, alone):
         (run.folder / "finished.json").unlink()
@@ -153,10 +152,15 @@ def test_the_whole_demo_on_few_scenes(tmp_path, monkeypatch, capsys):
     )
     assert demo_det.run() == 0
     table = capsys.readouterr().out
-    for line in ("| teacher ", "| student alone ", "| PCKD "):
-        assert line in table
-    report = (tmp_path / "work_dirs" / "demo_det" / "report.md").read_text()
-    assert "mAP@0.5" in report and "(detections.png)" in report
-    # Four scenes; what is there, the teacher, the student alone and PCKD.
-    picture = tmp_path / "work_dirs" / "demo_det" / "detections.png"
-    assert cv2.imread(str(picture)).shape == (1440, 1440, 3)
+    for kind in ("frcnn", "gfl"):
+        for line in (f"| teacher, {kind}_r18w32 ", f"| student alone, {kind}_r18w8 "):
+            assert line in table
+    assert table.count("| PCKD ") == 2
+    work = tmp_path / "work_dirs" / "demo_det"
+    report = (work / "report.md").read_text()
+    assert "mAP@0.5" in report
+    for pair in demo_det.PAIRS:
+        name = f"detections_digit_scenes_{pair}.png"
+        assert f"({name})" in report
+        # Four scenes; what is there, the teacher, the student alone and PCKD.
+        assert cv2.imread(str(work / name)).shape == (1440, 1440, 3)

@@ -25,20 +25,14 @@ TRANSFER = {
 }
 TRANSFER_SETS = {"stl10": "STL-10", "tiny_imagenet": "TinyImageNet"}
 LAST_BEST = ("last", "best")
-# Configs of the teacher, of the student alone and of the methods, and their metric.
-DEMOS = {
-    "demo": (
-        "letters_resnet20",
-        "letters_resnet8_thin",
-        "letters_resnet20_resnet8_thin",
-        TOP1,
-    ),
-    "demo-det": (
-        "digit_scenes_frcnn_r18w32",
-        "digit_scenes_frcnn_r18w8",
-        "digit_scenes_frcnn_r18w32_r18w8",
-        MAP50,
-    ),
+# What the names of configs begin with, the teacher's name and the student's.
+LETTERS = ("letters", "resnet20", "resnet8_thin")
+# The same of detectors on scenes of digits.
+SCENES = {
+    "Faster R-CNN": ("digit_scenes_frcnn", "r18w32", "r18w8"),
+    "Cascade R-CNN": ("digit_scenes_cascade", "r18w32", "r18w8"),
+    "GFL": ("digit_scenes_gfl", "r18w32", "r18w8"),
+    "RTMDet": ("digit_scenes_rtmdet", "w64", "w16"),
 }
 GAINING = published.METHODS.values()
 
@@ -154,25 +148,32 @@ class MeasuredTables:
             line.append(f"`{command}`" if self.is_there(config) else "-")
         return [[*headline, "command"], *lines]
 
-    def demo(self, teacher: str, student: str, pair: str, metric: Metric) -> str:
+    def scenes(self) -> str:
+        """Detectors on scenes of digits, a table for each kind."""
+        return "\n\n".join(
+            f"### {kind}\n\n{self.demo(*names, MAP50)}"
+            for kind, names in SCENES.items()
+        )
+
+    def demo(self, data: str, teacher: str, student: str, metric: Metric) -> str:
         """What a demo compares.
 
         Args:
-            teacher (str): Name of the teacher's config.
-            student (str): Name of the config of the student alone.
-            pair (str): Name of the configs of the methods.
+            data (str): What the names of its configs begin with.
+            teacher (str): The teacher's name in them.
+            student (str): The student's.
             metric (Metric): What their runs are compared by.
 
         Returns:
             str: Its table.
         """
-        alone = f"configs/vanilla/{student}.py"
+        alone = f"configs/vanilla/{data}_{student}.py"
         rows = {
-            "teacher": f"configs/vanilla/{teacher}.py",
+            "teacher": f"configs/vanilla/{data}_{teacher}.py",
             "student alone": alone,
             **{
-                published.METHODS[m]: f"configs/{m}/{pair}.py"
-                for m in ("kd", "dist", "pckd")
+                published.METHODS[m]: f"configs/{m}/{data}_{teacher}_{student}.py"
+                for m in ("kd", "dist", "pckd", "pckd_plus")
             },
         }
         rows = {name: config for name, config in rows.items() if self.is_there(config)}
@@ -273,7 +274,7 @@ class MeasuredTables:
 
     def readme(self) -> Dict[str, str]:
         """Generated part of the README."""
-        return {"demo": f"{self.demo(*DEMOS['demo'])}\n\n{CAPTION}"}
+        return {"demo": f"{self.demo(*LETTERS, TOP1)}\n\n{CAPTION}"}
 
     def results(self) -> Dict[str, str]:
         """Generated parts of docs/results.md."""
@@ -286,7 +287,8 @@ class MeasuredTables:
         return {
             "caption": CAPTION,
             "short": "\n\n".join(self.short(*item) for item in SHORT.items()),
-            **{name: self.demo(*configs) for name, configs in DEMOS.items()},
+            "demo": self.demo(*LETTERS, TOP1),
+            "scenes": self.scenes(),
             "summary": self.summary(),
             "same-family": pairs(published.SAME_FAMILY),
             "cross-family": pairs(published.CROSS_FAMILY),
