@@ -18,7 +18,7 @@ from pckd_mm.utils.shipped import find_config
 
 from .networks import Named, can_be_had, no_network
 
-__all__ = ["check_detectors", "find_detector"]
+__all__ = ["begin_at_random", "check_detectors", "find_detector"]
 
 # Pixels that the last level of most detectors has at least for one of its places.
 _STRIDE = 32
@@ -62,7 +62,7 @@ def find_detector(name: str, classes: int, pretrained: bool = True) -> Named:
         model["init_cfg"] = dict(type="Pretrained", checkpoint=weights)
     elif not name.endswith(".py") or not pretrained:
         weights = None
-        _begin_at_random(model)
+        begin_at_random(model)
     network = _checked(full, model)
     if "." not in model["type"]:
         model["type"] = f"mmdet.{model['type']}"
@@ -132,8 +132,12 @@ def _set_classes(part: Any, classes: int) -> None:
                 _set_classes(value, classes)
 
 
-def _begin_at_random(model: Dict[str, Any]) -> None:
-    """Train all of a network, which mmdet freezes a part of for weights of ImageNet."""
+def begin_at_random(model: Dict[str, Any]) -> None:
+    """Train all of a network, which mmdet freezes a part of for weights of ImageNet.
+
+    Args:
+        model (dict): Config of a detector; changed in place.
+    """
     for part in (model, model.get("backbone", {})):
         part.pop("init_cfg", None)
     _thaw(model)
@@ -149,7 +153,7 @@ def _thaw(part: Any) -> None:
         for each in part:
             _thaw(each)
     elif isinstance(part, dict):
-        part.update((k, v) for k, v in _TRAINED.items() if k in part)
+        part.update({k: v for k, v in _TRAINED.items() if k in part})
         for value in part.values():
             _thaw(value)
 

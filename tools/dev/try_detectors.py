@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import mmdet
 from mmengine.config import Config
 
-import pckd_mm  # noqa: F401  reads configs with bases of either kind
+from pckd_mm.starting.detectors import begin_at_random
 
 ROOT = Path(__file__).resolve().parents[2]
 MMDET = Path(mmdet.__file__).parent / ".mim" / "tools" / "test.py"
@@ -69,8 +69,7 @@ def small(path: Path, devkit: Path, by: int) -> Config:
     for part in (*parts, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):
         part.data_root = str(devkit)
     detector = cfg.model.get("architecture", cfg.model)
-    detector.pop("init_cfg", None)
-    detector.backbone.init_cfg = None
+    begin_at_random(detector)
     shrink(detector.data_preprocessor, by)
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.logger.interval = 1
