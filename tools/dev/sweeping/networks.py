@@ -66,7 +66,7 @@ def is_of_one_stage(kind: Kind) -> bool:
 
 def scores_by_softmax(kind: Kind) -> bool:
     """Whether a one-stage detector's scores are a softmax with background."""
-    loss = run_config(kind).model.bbox_head.get("loss_cls") or {}
+    loss = run_config(kind).model.get("bbox_head", {}).get("loss_cls") or {}
     return "CrossEntropy" in loss.get("type", "") and not loss.get("use_sigmoid")
 
 
