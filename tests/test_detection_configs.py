@@ -240,8 +240,7 @@ def test_pckd_of_places_is_the_method():
     assert losses.loss_kd.use_sigmoid and losses.loss_kd.tau == 2.0
     assert losses.loss_cc.tau == 4.0
     weights = {name: loss.loss_weight for name, loss in losses.items()}
-    published = dict(loss_kd=1, loss_cc=0.05, loss_ca=1, loss_fa=20)
-    assert weights == pytest.approx({k: 0.77 * v for k, v in published.items()})
+    assert weights == dict(loss_kd=1, loss_cc=0.001, loss_ca=0.3, loss_fa=1.5)
     # L_KD on background too, all else on the foreground.
     asks = {
         loss: {name for name, record in mapping.items() if record.get("foreground")}

@@ -180,12 +180,12 @@ def plain_terms(model, watched, s_inputs, t_inputs, wanted) -> dict:
     ]
     return dict(
         loss_kd=reference.binary_kl_divergence(s_z, t_z, [*preview, *[1.0] * n]),
-        loss_cc=0.05
+        loss_cc=0.001
         * reference.category_contrast(
             *embeds.values(), s_w, t_w, labels, preview, group=group
         ),
-        loss_ca=sum(aligned[g] for g in group[:n]) / n,
-        loss_fa=20
+        loss_ca=0.3 * sum(aligned[g] for g in group[:n]) / n,
+        loss_fa=1.5
         * reference.feature_alignment(
             hidden @ second.weight.T + second.bias, t_middle[:n]
         ),
