@@ -88,6 +88,6 @@ def read_bases_of_either_kind() -> None:
 def parse_metafiles_once() -> None:
     """Let a process keep what it parsed of the metafiles of installed packages.
 
-    mmdet has about a hundred, a quarter of a second for each base.
+    mmdet has about a hundred, which it would parse for each base of each config.
     """
     config_utils.load = functools.lru_cache(None)(config_utils.load)

@@ -119,9 +119,11 @@ def student_config(dataset: str, pair: str) -> Optional[Path]:
     """
     parts = pair.split("_")
     numbers = range(len(parts))
+    # What is in front is the pair's where a method has a config of that name.
+    is_known = any(_folder().glob(f"[!_]*/{dataset}_{pair}.py"))
     students = (
         "_".join([*parts[:common], *parts[begin:]])
-        for common in numbers
+        for common in (numbers if is_known else range(1))
         for begin in numbers[common + 1 :]
     )
     paths = (config_path(VANILLA, f"{dataset}_{student}") for student in students)

@@ -76,6 +76,13 @@ def test_what_is_not_here_is_the_packages(configs, monkeypatch):
     for dataset, pair in (("voc", "gfl_r101_r50"), ("voc_gfl", "r101_r50")):
         assert student_config(dataset, pair).name == "voc_gfl_r50.py"
     assert {"gfl_r101_r50", "rtmdet_m_s"} < set(pairs_of("pckd", "voc"))
+    # Of a pair that no method has it would be a part that is left over.
+    for dataset, pair in (
+        ("cifar100", "wrn_40_2_resnet_1"),
+        ("cifar100", "resnet20_resnet9_60e"),
+        ("voc", "frcnn_r101_swin_r18"),
+    ):
+        assert student_config(dataset, pair) is None
     request = dict(methods={"pckd": None}, pairs=["resnet20_resnet8_30e"], seeds=[0])
     (table,) = ask(**request)
     assert isinstance(table.teacher.runs[0], TeacherTest)

@@ -43,6 +43,12 @@ def test_a_config_on_little_data(name, tmp_path):
         part.data_root for part in cfg.train_dataloader.dataset.dataset.datasets
     } | {cfg.val_dataloader.dataset.data_root, cfg.test_dataloader.dataset.data_root}
     assert roots == {str(tmp_path)}
+    # A mosaic is cut to one image, of which boxes are left.
+    for transform in cfg.train_dataloader.dataset.get("pipeline", []):
+        if transform.type == "RandomAffine":
+            assert transform.border == (-80, -80)
+        elif transform.type == "Mosaic":
+            assert transform.img_scale == (160, 160)
     # The networks are the whole ones.
     for part in ("neck", "test_cfg"):
         assert detector[part] == shipped.model.architecture[part]
@@ -52,7 +58,7 @@ def test_a_config_on_little_data(name, tmp_path):
 @pytest.fixture
 def tools(monkeypatch):
     """What the tools would write, without running them; mmdet's result by hand."""
-    ran, of_mmdet = [], [0.25]
+    ran, found = [], dict(validated=0.25, ours=0.25, mmdet=0.25)
 
     def run(log: Path, tool, *arguments) -> None:
         ran.append((str(tool), *map(str, arguments)))
@@ -60,23 +66,23 @@ def tools(monkeypatch):
         folder = Path(work.removeprefix("--work-dir=")) / "1"
         if str(tool).endswith("train.py"):
             (folder / "vis_data").mkdir(parents=True, exist_ok=True)
-            lines = [{"loss": 2.5, "step": 1}, {try_detectors.MAP: 0.25}]
+            lines = [{"loss": 2.5, "step": 1}, {try_detectors.MAP: found["validated"]}]
             text = "".join(f"{json.dumps(line)}\n" for line in lines)
             (folder / "vis_data" / "scalars.json").write_text(text)
         elif "--out" in ran[-1]:
             out = Path(ran[-1][ran[-1].index("--out") + 1])
-            out.write_text(json.dumps({try_detectors.MAP: 0.25}))
+            out.write_text(json.dumps({try_detectors.MAP: found["ours"]}))
         else:
             folder.mkdir(parents=True)
-            result = json.dumps({try_detectors.MAP: of_mmdet[0]})
+            result = json.dumps({try_detectors.MAP: found["mmdet"]})
             (folder / "1.json").write_text(result)
 
     monkeypatch.setattr(try_detectors, "run", run)
-    return ran, of_mmdet
+    return ran, found
 
 
 def test_what_mmdet_finds_has_to_be_the_same(tools, tmp_path, capsys):
-    ran, of_mmdet = tools
+    ran, found = tools
     work = ["--work-dir", str(tmp_path / "one")]
     assert try_detectors.main([str(tmp_path), "voc_gfl_r101_r50", *work]) == 0
     assert "voc_gfl_r101_r50: well" in capsys.readouterr().out
@@ -85,10 +91,18 @@ def test_what_mmdet_finds_has_to_be_the_same(tools, tmp_path, capsys):
         *(["test.py"] * 2),
     ]
     assert "--resume" in ran[2] and "mmdet" in ran[4][0]
-    of_mmdet[0] = 0.24
-    work = ["--work-dir", str(tmp_path / "two")]
+    for number, by in enumerate(found):
+        found.update(dict.fromkeys(found, 0.25), **{by: 0.24})
+        work = ["--work-dir", str(tmp_path / str(number))]
+        assert try_detectors.main([str(tmp_path), "voc_gfl_r101_r50", *work]) == 1
+        assert "DIFFERS" in capsys.readouterr().out
+    # The same folder once more, and what says nothing.
     assert try_detectors.main([str(tmp_path), "voc_gfl_r101_r50", *work]) == 1
-    assert "DIFFERS" in capsys.readouterr().out
+    assert "is there already; expected a new folder" in capsys.readouterr().out
+    found.update(dict.fromkeys(found, 0))
+    work = ["--work-dir", str(tmp_path / "none")]
+    assert try_detectors.main([str(tmp_path), "voc_gfl_r101_r50", *work]) == 0
+    assert "finds nothing" in capsys.readouterr().out
 
 
 def test_a_failure_and_a_name_that_is_not_there(tmp_path, capsys):
@@ -96,6 +110,8 @@ def test_a_failure_and_a_name_that_is_not_there(tmp_path, capsys):
     broken.write_text("raise SystemExit('no such thing')\n")
     with pytest.raises(RuntimeError, match="no such thing"):
         try_detectors.run(tmp_path / "log.txt", broken)
-    with pytest.raises(SystemExit):
-        try_detectors.main([str(tmp_path), "voc_gfl"])
-    assert "configs/pckd has no voc_gfl.py" in capsys.readouterr().err
+    for name in ("voc_gfl", "coco_gfl_r101_r50"):
+        with pytest.raises(SystemExit):
+            try_detectors.main([str(tmp_path), name])
+        said = capsys.readouterr().err
+        assert f"{name} is no config of Pascal VOC; expected voc_cascade_r101" in said

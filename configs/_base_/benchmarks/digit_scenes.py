@@ -6,14 +6,15 @@ _base_ = [
     "../schedules/digit_scenes.py",
 ]
 
-regions = _base_.regions
 model = dict(
     **_base_.of_scenes,
-    rpn_head=regions.rpn_head,
+    rpn_head=_base_.regions.rpn_head,
     roi_head=dict(
-        bbox_roi_extractor=regions.bbox_roi_extractor, bbox_head=regions.bbox_head
+        bbox_roi_extractor=_base_.regions.bbox_roi_extractor,
+        bbox_head=_base_.regions.bbox_head,
     ),
-    train_cfg=dict(**regions.train_cfg, rcnn=dict(sampler=regions.sampler)),
-    test_cfg=regions.test_cfg,
+    train_cfg=dict(
+        **_base_.regions.train_cfg, rcnn=dict(sampler=_base_.regions.sampler)
+    ),
+    test_cfg=_base_.regions.test_cfg,
 )
-del regions

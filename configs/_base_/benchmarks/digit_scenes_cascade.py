@@ -6,17 +6,20 @@ _base_ = [
     "../schedules/digit_scenes.py",
 ]
 
-regions, cascade = _base_.regions, _base_.model
-heads = [{**head, **regions.bbox_head} for head in cascade.roi_head.bbox_head]
+heads = [
+    {**head, **_base_.regions.bbox_head} for head in _base_.model.roi_head.bbox_head
+]
 stages = [
-    {**stage, "sampler": {**stage.sampler, **regions.sampler}}
-    for stage in cascade.train_cfg.rcnn
+    {**stage, "sampler": {**stage.sampler, **_base_.regions.sampler}}
+    for stage in _base_.model.train_cfg.rcnn
 ]
 model = dict(
     **_base_.of_scenes,
-    rpn_head=regions.rpn_head,
-    roi_head=dict(bbox_roi_extractor=regions.bbox_roi_extractor, bbox_head=heads),
-    train_cfg=dict(**regions.train_cfg, rcnn=stages),
-    test_cfg=regions.test_cfg,
+    rpn_head=_base_.regions.rpn_head,
+    roi_head=dict(
+        bbox_roi_extractor=_base_.regions.bbox_roi_extractor, bbox_head=heads
+    ),
+    train_cfg=dict(**_base_.regions.train_cfg, rcnn=stages),
+    test_cfg=_base_.regions.test_cfg,
 )
-del regions, cascade, heads, stages
+del heads, stages

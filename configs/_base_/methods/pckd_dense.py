@@ -2,8 +2,8 @@
 # anchors. A run sets student (architecture), teacher_config and teacher_ckpt.
 #
 # The weights are not those of classifiers, which are too large here: GFL on scenes of
-# digits had a mAP@0.5 of 57.8 with about those, 66.4 with these, 60.5 by KD, 45.7 alone,
-# one seed (docs/design.md, "A step of a one-stage detector").
+# digits had a mAP@0.5 of 57.8 with about those and 66.4 with these, one seed. KD had
+# 60.5 there, and 66.5 in another training. docs/design.md has all of it.
 _base_ = "./pckd_terms.py"
 
 # Contrast and alignment are of the objects. L_KD takes as much background as well, by

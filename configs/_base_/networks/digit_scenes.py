@@ -1,5 +1,6 @@
 # What small detectors of scenes of digits have in common: three levels, strides 4, 8
 # and 16, for images of 160 x 160 pixels, trained from scratch. A network sets widths.
+# Both names stay in the configs that build on them, and mean nothing there.
 of_scenes = dict(
     data_preprocessor=dict(pad_size_divisor=16),
     backbone=dict(

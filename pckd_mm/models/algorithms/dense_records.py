@@ -103,7 +103,7 @@ def fill_classifier(
         taken = [
             taken
             for taken in distiller.taken(FEATURE, from_student)
-            if taken.get("data_idx") in (None, entry)
+            if taken.get("data_idx") in (None, entry, entry - 2)  # of two entries
         ]
         if not taken:
             return None

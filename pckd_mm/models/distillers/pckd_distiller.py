@@ -36,6 +36,13 @@ def _is_of_inference_mode(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_inference()
 
 
+def _rows(record: Any, index: Union[Tensor, slice]) -> Any:
+    """Some rows of a record; of each tensor where it is a tuple of them."""
+    if isinstance(record, (list, tuple)):
+        return tuple(_rows(entry, index) for entry in record)
+    return None if record is None else record[index]
+
+
 @MODELS.register_module()
 class PCKDDistiller(ConfigurableDistiller):
     """MMRazor's configurable distiller with PCKD's preview of hard images.
@@ -292,7 +299,7 @@ class PCKDDistiller(ConfigurableDistiller):
         of_network.require_call(recorder, record_idx)
         record = super().get_record(recorder, from_student, record_idx, data_idx)
         if view is not None:
-            record = record[view :: self.num_views]
+            record = _rows(record, slice(view, None, self.num_views))
         if foreground:
             record = self._foreground_of(recorder, record)
         # What the teacher made in inference mode can have no part in a gradient.
@@ -303,9 +310,7 @@ class PCKDDistiller(ConfigurableDistiller):
             record = record[connector_idx]
         return record
 
-    def _foreground_of(
-        self, recorder: str, record: Optional[Tensor]
-    ) -> Optional[Tensor]:
+    def _foreground_of(self, recorder: str, record: Any) -> Any:
         foreground = self._batches.foreground
         if foreground is None:
             raise RuntimeError(
@@ -313,7 +318,7 @@ class PCKDDistiller(ConfigurableDistiller):
                 "without instances does not know; expected one for detectors, such as "
                 "RoIDistill: remove foreground=True from loss_forward_mappings."
             )
-        return None if record is None else record[foreground]
+        return _rows(record, foreground)
 
     def forget_preview(self) -> None:
         """Let go of the preview weights too: no batch is weighted any more."""

@@ -97,6 +97,39 @@ def test_features_are_those_that_losses_take(method, of_student, of_teacher):
             assert found == (objects if is_taken else None)
 
 
+class KeepsRows(nn.Module):
+    """A loss that keeps what it gets."""
+
+    def forward(self, of_student, of_teacher):
+        self.got = (of_student, of_teacher)
+        return (of_student[0] if isinstance(of_student, tuple) else of_student).sum()
+
+
+@pytest.mark.parametrize(
+    "taken, widths",
+    [
+        (dict(foreground=True), (144, 16)),
+        (dict(data_idx=-1, foreground=True), 16),
+        (dict(data_idx=-2), 144),
+        ({}, (144, 16)),
+    ],
+)
+@pytest.mark.parametrize("boxes", [BOXES, [[], []]], ids=["objects", "none"])
+def test_rows_of_a_feature_however_it_is_asked_for(taken, widths, boxes):
+    distiller = method_with(KeepsRows)
+    for record in distiller.loss_forward_mappings.loss_more.values():
+        record.update(taken)
+    model = pair("gfl", distiller=distiller)
+    watched = Watched(model, boxes)
+    objects = int((watched.records["student", "labels"] < CLASSES).sum())
+    assert bool(objects) == any(boxes)
+    rows = objects if "foreground" in taken else 2 * objects
+    for found in model.distiller.distill_losses["loss_more"].got:
+        found = found if isinstance(found, tuple) else (found,)
+        wanted = widths if isinstance(widths, tuple) else (widths,)
+        assert [tuple(x.shape) for x in found] == [(rows, width) for width in wanted]
+
+
 @pytest.mark.parametrize("kind", BY_LOSS)
 def test_labels_are_those_that_the_loss_gets(kind):
     model = pair(kind)
@@ -106,8 +139,9 @@ def test_labels_are_those_that_the_loss_gets(kind):
     )
     watched = Watched(model)
     handle.remove()
-    # A call for all levels, or one for each.
-    scores, labels = (torch.cat([call[k] for call in kept]) for k in (0, 1))
+    # A call for all levels, the last where PAA chooses by it before; or one for each.
+    calls = kept if kind == "reppoints" else kept[-1:]
+    scores, labels = (torch.cat([call[k] for call in calls]) for k in (0, 1))
     found = watched.records["student", "labels"]
     positive = (labels < CLASSES).nonzero().squeeze(1)
     n = len(positive)

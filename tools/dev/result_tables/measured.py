@@ -160,8 +160,7 @@ class MeasuredTables:
 
         Args:
             data (str): What the names of its configs begin with.
-            teacher (str): The teacher's name in them.
-            student (str): The student's.
+            teacher, student (str): The networks' names in them.
             metric (Metric): What their runs are compared by.
 
         Returns:
