@@ -414,15 +414,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder for VOCdevkit")
-    for name, default, text in (
-        ("train", 400, "scenes for training"),
-        ("val", 100, "scenes for validation"),
-        ("test", 300, "scenes for the test"),
-        ("size", 160, "width and height of the images, pixels"),
-        ("seed", 0, "seed of digits and scenes"),
+    for option, default, text in (
+        ("--train", 400, "scenes for training"),
+        ("--val", 100, "scenes for validation"),
+        ("--test", 300, "scenes for the test"),
+        ("--size", 160, "width and height of the images, pixels"),
+        ("--seed", 0, "seed of digits and scenes"),
     ):
         parser.add_argument(
-            f"--{name}", type=int, default=default, help=f"{text} [{default}]"
+            option, type=int, default=default, help=f"{text} [{default}]"
         )
     args = parser.parse_args()
     there = (args.out / "VOCdevkit").exists()

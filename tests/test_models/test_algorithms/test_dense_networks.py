@@ -31,8 +31,8 @@ ZOO = {
     "autoassign/autoassign_r50-caffe_fpn_1x_coco.py": "a part of its label",
     "guided_anchoring/ga-retinanet_r50_fpn_1x_coco.py": "whose anchors the network",
     "rpn/rpn_r50_fpn_1x_coco.py": "a RPNHead, which tells objects from the rest",
-    "reppoints/reppoints-moment_r50_fpn_1x_coco.py": (
-        "a RepPointsHead, which is none of the heads that are known"
+    "sabl/sabl-retinanet_r50_fpn_1x_coco.py": (
+        "a SABLRetinaHead, which is none of the heads that are known"
     ),
 }
 
@@ -201,7 +201,7 @@ def test_every_head_of_mmdet_is_served_or_refused():
     # Bases of others, and heads that are refused as not known.
     assert unknown == {
         *("AnchorFreeHead", "AnchorHead", "CascadeRPNHead", "Mask2FormerHead"),
-        *("MaskFormerHead", "RepPointsHead", "SABLRetinaHead", "YOLACTHead"),
+        *("MaskFormerHead", "SABLRetinaHead"),
     }
 
 
