@@ -12,6 +12,7 @@ import torch
 
 from pckd_mm.models.losses.category_contrastive_loss import supervised_contrast
 from tests.builders import ROOT
+from tests.preloaded import preloaded
 
 FOLDER = ROOT / "tools" / "benchmarks"
 sys.path.insert(0, str(FOLDER))
@@ -87,15 +88,11 @@ def test_detection_step(detector):
     pytest.importorskip("mmdet.models", exc_type=ImportError)
     config = f"configs/pckd/digit_scenes_{detector}_r18w32_r18w8.py"
     options = ["--size", "64", "96", "--boxes", "3", "--repeats", "2"]
-    # In a process of its own, whose memory no other test has grown.
-    printed = subprocess.run(
-        [sys.executable, FOLDER / "detection_step.py", config, *options],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    done = preloaded().call(
+        [FOLDER / "detection_step.py", config, *options, "--device", "cpu"]
+    )
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout
     assert f"{config}, 2 images of 64 x 96" in printed
     plain, ours, kd = rows(printed)
     assert [row[0] for row in (plain, ours, kd)] == [

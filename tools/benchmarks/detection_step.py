@@ -7,8 +7,8 @@ the bare forward pass of the teacher (backbone, neck and box head on the same Ro
 one stage the layers that classify), the
 step of the config, its algorithm, losses and connectors, and that of configs/kd/ for
 the same pair. A step is forward, backward and optimizer. Networks have random weights,
-images random pixels and boxes. The peak of memory is taken of each alone, while no
-other has gradients.
+images random pixels and boxes. The peak of memory is taken of each alone, in a process
+of its own.
 """
 
 import argparse
@@ -27,12 +27,23 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
 
-from measure import made_by, peak_mib, reset_peak, say, seconds
+from measure import (
+    made_by,
+    peak_mib,
+    peaks_of_all,
+    reset_peak,
+    resident_mib,
+    say,
+    seconds,
+)
 from pckd_mm.engine.speed_options import use_mixed_precision
 from pckd_mm.models.algorithms.dense_networks import head_and_family
 from pckd_mm.registry import MODELS, OPTIM_WRAPPERS
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.precision import add_amp_options
+
+# The name of the student's own step with the bare teacher.
+PLAIN = "plain"
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,6 +74,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_amp_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -139,13 +151,13 @@ def make_step(model: nn.Module, loss: Callable, batch: dict, cfg: Config) -> Cal
     return step
 
 
-def measured_peak(step: Callable, device: str, floor: float) -> float:
-    """Peak of memory over two steps, in MiB above what the program has anyway."""
+def measured_peak(step: Callable, device: str) -> float:
+    """Peak of memory over two steps, in MiB."""
     step()
     reset_peak(device)
     step()
     step()
-    return peak_mib(device) - floor
+    return peak_mib(device)
 
 
 def build(cfg: Config, device: str) -> Tuple[nn.Module, nn.Module]:
@@ -199,31 +211,38 @@ def interleaved(
     return times
 
 
+class Steps:
+    """The plain step and those of the configs, on the same networks and batch."""
+
+    def __init__(self, args: argparse.Namespace, cfgs: Dict[str, Config]) -> None:
+        self.args, self.cfgs = args, cfgs
+        self.cfg = next(iter(cfgs.values()))
+        self.student, self.teacher = build(self.cfg, args.device)
+        classes = getattr(self.student, "roi_head", self.student).bbox_head.num_classes
+        self.batch = self.student.data_preprocessor(make_batch(args, classes), True)
+
+    def make(self, name: str) -> Callable:
+        """The step of a config, or that of the student with the bare teacher."""
+        student, teacher = self.student, self.teacher
+        if name == PLAIN:
+            model = PlainStep(student, teacher)
+            return make_step(model, model, self.batch, self.cfg)
+        return distilling_step(
+            self.cfgs[name], student, teacher, self.batch, self.args.device
+        )
+
+
 def measure(args: argparse.Namespace, cfgs: Dict[str, Config]) -> dict:
     """Times and peaks of the plain step and of those of the configs."""
-    cfg = next(iter(cfgs.values()))
-    reset_peak(args.device)
-    floor = 0.0 if args.device.startswith("cuda") else peak_mib(args.device)
-    student, teacher = build(cfg, args.device)
-    classes = getattr(student, "roi_head", student).bbox_head.num_classes
-    batch = student.data_preprocessor(make_batch(args, classes), True)
-    plain_model = PlainStep(student, teacher)
-
-    def make(name: str) -> Callable:
-        if name == "plain":
-            return make_step(plain_model, plain_model, batch, cfg)
-        return distilling_step(cfgs[name], student, teacher, batch, args.device)
-
-    names = ["plain", *cfgs]
-    peaks = {}
-    for name in names:
-        say(f"memory of {name}")
-        peaks[name] = measured_peak(make(name), args.device, floor)
-        student.zero_grad(set_to_none=True)
-    times = interleaved({name: make(name) for name in names}, args.repeats, args.device)
+    names = [PLAIN, *cfgs]
+    peaks = peaks_of_all(names)
+    steps = Steps(args, cfgs)
+    times = interleaved(
+        {name: steps.make(name) for name in names}, args.repeats, args.device
+    )
     ratios = {
         name: statistics.median(
-            ours / plain for ours, plain in zip(of, times["plain"], strict=True)
+            ours / plain for ours, plain in zip(of, times[PLAIN], strict=True)
         )
         for name, of in times.items()
     }
@@ -247,6 +266,12 @@ def main() -> None:
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfgs[method].default_scope):
         MMLogger.get_instance("benchmark", log_level="WARNING")
+        if args.peak_of:
+            is_gpu = args.device.startswith("cuda")
+            before = 0.0 if is_gpu else resident_mib(args.device)
+            step = Steps(args, cfgs).make(args.peak_of)
+            print(measured_peak(step, args.device) - before)
+            return
         found = measure(args, cfgs)
     if args.json:
         print(json.dumps(dict(found, **made_by())))
@@ -255,11 +280,11 @@ def main() -> None:
     print("| step | ms | over the first | peak MiB | over the first |")
     print("|---|---|---|---|---|")
     for name, ms in found["ms"].items():
-        title = "student + bare teacher" if name == "plain" else name
+        title = "student + bare teacher" if name == PLAIN else name
         peak = found["peak_mb"][name]
         print(
             f"| {title} | {ms:.0f} | {found['over_plain'][name]:.3f} | {peak:.0f} | "
-            f"{peak / found['peak_mb']['plain']:.3f} |"
+            f"{peak / found['peak_mb'][PLAIN]:.3f} |"
         )
 
 

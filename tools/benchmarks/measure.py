@@ -3,11 +3,12 @@
 import ctypes
 import gc
 import statistics
+import subprocess
 import sys
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, Iterable, List, Optional
 
 import torch
 
@@ -28,6 +29,25 @@ def made_by() -> Dict[str, Optional[str]]:
         commit=commit(Path(__file__).resolve().parents[2]),
         torch=torch.__version__,
     )
+
+
+def peaks_of_all(names: Iterable[str]) -> Dict[str, float]:
+    """Peaks of memory, each in a process of its own, which has no memory of another.
+
+    Args:
+        names (Iterable[str]): What the program of this process measures and prints the
+            peak of, called with ``--peak-of NAME`` behind its own command line.
+
+    Returns:
+        dict[str, float]: By name, in MiB.
+    """
+    peaks, names = {}, list(names)
+    for number, name in enumerate(names, 1):
+        say(f"memory of {name}, {number} of {len(names)}")
+        command = [sys.executable, *sys.argv, "--peak-of", name]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        peaks[name] = round(float(done.stdout.split()[-1]), 1)
+    return peaks
 
 
 def seconds(function: Callable[[], object], device: str) -> float:

@@ -23,7 +23,6 @@ import json
 import os
 import os.path as osp
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -40,6 +39,7 @@ from measure import (
     matrix_rate,
     memory_as_by_default,
     peak_mib,
+    peaks_of_all,
     reset_peak,
     resident_mib,
     say,
@@ -368,17 +368,6 @@ def measure_peak(pair: Pair, name: str) -> float:
     return peak_mib(device) - before
 
 
-def peaks_of_all() -> Dict[str, float]:
-    """Peaks of memory, each in a process of its own."""
-    peaks = {}
-    for number, name in enumerate(NAMES, 1):
-        say(f"memory of {name}, {number} of {len(NAMES)}")
-        command = [sys.executable, *sys.argv, "--peak-of", name]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        peaks[name] = round(float(done.stdout.split()[-1]), 1)
-    return peaks
-
-
 def table(result: dict) -> str:
     """The summary for readers, in Markdown."""
     options = [result["precision"]]
@@ -428,7 +417,7 @@ def main() -> None:
         if args.peak_of:
             print(measure_peak(pair, args.peak_of))
             return
-        peaks = peaks_of_all()
+        peaks = peaks_of_all(NAMES)
         result = summary(pair, measure(pair), peaks)
     print(json.dumps(result) if args.json else table(result))
 
