@@ -113,7 +113,7 @@ def test_the_cost_is_that_of_the_page_on_speed():
     assert (row["PCKD ms"], row["KD ms"], row["PCKD / KD"]) == ("405", "110", "3.7")
     assert ("resnet56 -> resnet20", "float32, none") not in rows
     ratios = [float(r["PCKD / KD"]) for r in table("cost")]
-    assert ratios.pop() == 1.0  # the detector's
+    assert [ratios.pop() for _ in range(2)] == [1.0, 1.0]  # the detectors'
     # "about four times"
     assert 3.5 < sum(ratios) / len(ratios) < 4.5
     speed = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
