@@ -56,6 +56,22 @@ def shrink(part: Any, by: int) -> None:
                 shrink(value, by)
 
 
+def read_once(dataset: Dict[str, Any], devkit: Path) -> None:
+    """Let a data set read a devkit, each image once, whatever it is wrapped in.
+
+    Args:
+        dataset (dict): Its config; changed in place.
+        devkit (Path): Folder of VOC2007 and VOC2012.
+    """
+    if "times" in dataset:
+        dataset["times"] = 1
+    if "ann_file" in dataset:
+        dataset["data_root"] = str(devkit)
+    for inner in (*dataset.get("datasets", []), dataset.get("dataset")):
+        if inner is not None:
+            read_once(inner, devkit)
+
+
 def small(path: Path, devkit: Path, by: int) -> Config:
     """A config on little data.
 
@@ -71,11 +87,8 @@ def small(path: Path, devkit: Path, by: int) -> Config:
     for loader in ("train", "val", "test"):
         shrink(cfg[f"{loader}_dataloader"], by)
         cfg[f"{loader}_dataloader"].update(num_workers=0, persistent_workers=False)
+        read_once(cfg[f"{loader}_dataloader"].dataset, devkit)
     cfg.train_dataloader.batch_size = 2
-    cfg.train_dataloader.dataset.times = 1
-    parts = cfg.train_dataloader.dataset.dataset.datasets
-    for part in (*parts, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):
-        part.data_root = str(devkit)
     detector = cfg.model.get("architecture", cfg.model)
     begin_at_random(detector)
     shrink(detector.data_preprocessor, by)
