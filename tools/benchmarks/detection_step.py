@@ -29,10 +29,8 @@ from torch import nn
 
 from measure import (
     made_by,
-    peak_mib,
+    peak_of,
     peaks_of_all,
-    reset_peak,
-    resident_mib,
     say,
     seconds,
 )
@@ -151,15 +149,6 @@ def make_step(model: nn.Module, loss: Callable, batch: dict, cfg: Config) -> Cal
     return step
 
 
-def measured_peak(step: Callable, device: str) -> float:
-    """Peak of memory over two steps, in MiB."""
-    step()
-    reset_peak(device)
-    step()
-    step()
-    return peak_mib(device)
-
-
 def build(cfg: Config, device: str) -> Tuple[nn.Module, nn.Module]:
     """Student and teacher with random weights."""
     teacher = cfg.model.get("teacher")
@@ -267,10 +256,7 @@ def main() -> None:
     with DefaultScope.overwrite_default_scope(cfgs[method].default_scope):
         MMLogger.get_instance("benchmark", log_level="WARNING")
         if args.peak_of:
-            is_gpu = args.device.startswith("cuda")
-            before = 0.0 if is_gpu else resident_mib(args.device)
-            step = Steps(args, cfgs).make(args.peak_of)
-            print(measured_peak(step, args.device) - before)
+            print(peak_of(lambda: Steps(args, cfgs).make(args.peak_of), args.device))
             return
         found = measure(args, cfgs)
     if args.json:

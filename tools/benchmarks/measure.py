@@ -31,6 +31,27 @@ def made_by() -> Dict[str, Optional[str]]:
     )
 
 
+def peak_of(make: Callable[[], Callable[[], object]], device: str) -> float:
+    """Peak of memory over two steps, in MiB above the process that will make them.
+
+    Args:
+        make (Callable): Builds a program and gives its step.
+        device (str): Where it works.
+
+    Returns:
+        float: MiB, after a first step.
+    """
+    if device.startswith("cuda"):
+        torch.cuda.init()
+    before = resident_mib(device)
+    step = make()
+    step()
+    reset_peak(device)
+    for _ in range(2):
+        step()
+    return peak_mib(device) - before
+
+
 def peaks_of_all(names: Iterable[str]) -> Dict[str, float]:
     """Peaks of memory, each in a process of its own, which has no memory of another.
 

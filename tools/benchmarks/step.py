@@ -26,7 +26,7 @@ import statistics
 import sys
 import tempfile
 import time
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import torch
 from mmengine.logging import MMLogger
@@ -38,10 +38,8 @@ from measure import (
     made_by,
     matrix_rate,
     memory_as_by_default,
-    peak_mib,
+    peak_of,
     peaks_of_all,
-    reset_peak,
-    resident_mib,
     say,
     seconds,
 )
@@ -353,19 +351,10 @@ def summary(pair: Pair, found: Dict[str, Any], peaks: Dict[str, float]) -> dict:
     )
 
 
-def measure_peak(pair: Pair, name: str) -> float:
-    """Peak of memory of one program, in MiB above the process that will build it."""
-    device = pair.args.device
-    if device == "cuda":
-        torch.cuda.init()
-    before = resident_mib(device)
+def begin(pair: Pair, name: str) -> Callable[[], None]:
+    """Build one program, with memory as it has it; its step."""
     use_memory_of(name)
-    program = pair.program(name)
-    program.step()
-    reset_peak(device)
-    for _ in range(2):
-        program.step()
-    return peak_mib(device) - before
+    return pair.program(name).step
 
 
 def table(result: dict) -> str:
@@ -415,7 +404,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pair = Pair(args, folder)
         if args.peak_of:
-            print(measure_peak(pair, args.peak_of))
+            print(peak_of(lambda: begin(pair, args.peak_of), args.device))
             return
         peaks = peaks_of_all(NAMES)
         result = summary(pair, measure(pair), peaks)
