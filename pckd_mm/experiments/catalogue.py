@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from mmengine.config import DictAction
 
@@ -117,17 +117,22 @@ def student_config(dataset: str, pair: str) -> Optional[Path]:
     Returns:
         Path, optional: The config of configs/vanilla; None where there is none.
     """
+    names = (f"{dataset}_{student}" for student in _students(dataset, pair))
+    paths = (config_path(VANILLA, name) for name in names)
+    return next((path for path in paths if has_config(path)), None)
+
+
+def _students(dataset: str, pair: str) -> Iterator[str]:
+    """What a pair's student may be called."""
     parts = pair.split("_")
     numbers = range(len(parts))
+    for begin in numbers[1:]:
+        yield "_".join(parts[begin:])
     # What is in front is the pair's where a method has a config of that name.
-    is_known = any(_folder().glob(f"[!_]*/{dataset}_{pair}.py"))
-    students = (
-        "_".join([*parts[:common], *parts[begin:]])
-        for common in (numbers if is_known else range(1))
-        for begin in numbers[common + 1 :]
-    )
-    paths = (config_path(VANILLA, f"{dataset}_{student}") for student in students)
-    return next((path for path in paths if has_config(path)), None)
+    if any(_folder().glob(f"[!_]*/{dataset}_{pair}.py")):
+        for common in numbers[1:]:
+            for begin in numbers[common + 1 :]:
+                yield "_".join([*parts[:common], *parts[begin:]])
 
 
 def pairs_of(method: str, dataset: str) -> List[str]:
