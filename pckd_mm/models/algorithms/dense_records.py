@@ -96,13 +96,15 @@ def fill_classifier(
         Tensor: Logits of all instances, shape (n, C).
     """
 
+    asked = distiller.taken(FEATURE, from_student)
+
     def feature(
         entry: int, of: Callable[[Sequence[Cells]], Tensor]
     ) -> Optional[Tensor]:
         """Of no instance that no loss takes: a patch is some thousand numbers."""
         taken = [
             taken
-            for taken in distiller.taken(FEATURE, from_student)
+            for taken in asked
             if taken.get("data_idx") in (None, entry, entry - 2)  # of two entries
         ]
         if not taken:
