@@ -73,7 +73,10 @@ def tools(monkeypatch):
         folder = Path(work.removeprefix("--work-dir=")) / "1"
         if str(tool).endswith("train.py"):
             (folder / "vis_data").mkdir(parents=True, exist_ok=True)
-            lines = [{"loss": 2.5, "step": 1}, {try_detectors.MAP: found["validated"]}]
+            lines = [
+                {"loss": 2.5, "step": 1},
+                {try_detectors.MAP: found["validated"], "step": 1},
+            ]
             text = "".join(f"{json.dumps(line)}\n" for line in lines)
             (folder / "vis_data" / "scalars.json").write_text(text)
         elif "--out" in ran[-1]:

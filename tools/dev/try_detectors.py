@@ -16,11 +16,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import mmdet
 from mmengine.config import Config
 
+from pckd_mm.analysis import read_curve, read_losses
+from pckd_mm.experiments.catalogue import student_config
 from pckd_mm.starting.detectors import begin_at_random
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,12 +123,6 @@ def run(log: Path, *command: object) -> None:
         raise RuntimeError(f"{' '.join(map(str, command))}\n{last}")
 
 
-def logged(work_dir: Path) -> List[dict]:
-    """Lines of a run's scalars, in the order of time."""
-    files = sorted(work_dir.glob("*/vis_data/scalars.json"))
-    return [json.loads(line) for path in files for line in path.open()]
-
-
 def life_of(name: str, devkit: Path, folder: Path, by: int) -> Dict[str, Any]:
     """What a pair of detectors did.
 
@@ -137,7 +133,7 @@ def life_of(name: str, devkit: Path, folder: Path, by: int) -> Dict[str, Any]:
         by (int): What the sizes of images are divided by.
 
     Returns:
-        dict: Steps, losses of the last one, and the mAP of each way to find it.
+        dict: Steps, the last value of each loss, and the mAP of each way to find it.
 
     Raises:
         RuntimeError: Where a tool fails.
@@ -153,9 +149,9 @@ def life_of(name: str, devkit: Path, folder: Path, by: int) -> Dict[str, Any]:
     pckd.model.teacher_config = str(folder / "teacher.py")
     pckd.model.teacher_ckpt = str(folder / "teacher" / "epoch_1.pth")
     pckd.dump(folder / "pckd.py")
-    *detector, _, student = name.split("_")
-    alone = ROOT / "configs" / "vanilla" / f"{'_'.join([*detector, student])}.py"
-    small(alone, devkit, by).dump(folder / "alone.py")
+    alone = student_config("voc", name.removeprefix("voc_"))
+    assert alone is not None  # each shipped pair has it
+    small(ROOT / alone, devkit, by).dump(folder / "alone.py")
 
     log, work = folder / "log.txt", folder / "pckd"
     train = ("tools/train.py", folder / "pckd.py", f"--work-dir={work}")
@@ -176,14 +172,13 @@ def life_of(name: str, devkit: Path, folder: Path, by: int) -> Dict[str, Any]:
         f"--work-dir={folder / 'ours'}",
     )
     run(log, MMDET, *plain, f"--work-dir={folder / 'mmdet'}")
-    lines = logged(work)
-    steps = [line for line in lines if "loss" in line]
+    losses, maps = read_losses(work).values, read_curve(work, MAP)
     (theirs,) = (folder / "mmdet").glob("*/*.json")
     return dict(
-        steps=len(steps),
+        steps=len(read_curve(work, "loss")),
         seconds=round(time.perf_counter() - start),
-        losses={k: round(v, 3) for k, v in steps[-1].items() if "loss" in k},
-        validated=[line[MAP] for line in lines if MAP in line][-1],
+        losses={k: round(curve[max(curve)], 3) for k, curve in losses.items()},
+        validated=maps[max(maps)],
         ours=json.loads((folder / "ours.json").read_text())[MAP],
         mmdet=json.loads(theirs.read_text())[MAP],
     )
