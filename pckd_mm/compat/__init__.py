@@ -12,7 +12,7 @@ from .checkpoints import (
 )
 from .configs import (
     find_configs_of_this_package,
-    parse_metafiles_once,
+    look_packages_up_once,
     read_bases_of_either_kind,
 )
 from .mmrazor import disable_quantization, import_mmrazor
@@ -31,4 +31,4 @@ allow_mmengine_checkpoints()
 load_checkpoints_without_code()
 find_configs_of_this_package()
 read_bases_of_either_kind()
-parse_metafiles_once()
+look_packages_up_once()

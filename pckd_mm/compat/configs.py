@@ -3,7 +3,8 @@
 MMEngine knows the names of OpenMMLab's own packages only, looks for an installed
 package where its metadata are, which for an editable install is elsewhere, and refuses
 a config with ``_base_`` whose base has ``read_base()``, and the other way round. For
-each base of another package it parses all metafiles of that package.
+each base of another package it lists what is installed anew, and parses all metafiles
+of that package.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from pckd_mm.utils.shipped import MIM, PACKAGE, find_config
 
 __all__ = [
     "find_configs_of_this_package",
-    "parse_metafiles_once",
+    "look_packages_up_once",
     "read_bases_of_either_kind",
 ]
 
@@ -85,9 +86,20 @@ def read_bases_of_either_kind() -> None:
     Config._parse_lazy_import = staticmethod(_parse_lazy_import)
 
 
-def parse_metafiles_once() -> None:
-    """Let a process keep what it parsed of the metafiles of installed packages.
+def look_packages_up_once() -> None:
+    """Let a process keep what it found of installed packages.
 
-    mmdet has about a hundred, which it would parse for each base of each config.
+    mmdet has about a hundred metafiles, which it would parse for each base of each
+    config. What is not installed is looked for again.
     """
     config_utils.load = functools.lru_cache(None)(config_utils.load)
+    module: Any = import_module("mmengine.config.config")
+    looked_up, found = module.is_installed, set()
+
+    @functools.wraps(looked_up)
+    def is_installed(package: str) -> bool:
+        if package not in found and looked_up(package):
+            found.add(package)
+        return package in found
+
+    module.is_installed = is_installed

@@ -1,5 +1,6 @@
 """MMEngine reads configs of this package, and bases of either kind."""
 
+import importlib
 import subprocess
 import sys
 
@@ -137,3 +138,25 @@ def test_metafiles_of_another_package_are_parsed_once(tmp_path):
     path.write_text(path.read_text().replace("r50", "r101"))
     assert Config.fromfile(path).model.backbone.depth == 101
     assert parsed().misses == found.misses and parsed().hits > found.hits
+
+
+def test_installed_packages_are_listed_once(tmp_path, monkeypatch):
+    path = tmp_path / "mine.py"
+    path.write_text('_base_ = "mmpretrain::_base_/schedules/cifar10_bs128.py"')
+    first = Config.fromfile(path).to_dict()  # perhaps not in this process
+    # MMEngine lists them by it.
+    monkeypatch.setattr(importlib, "reload", None)
+    assert Config.fromfile(path).to_dict() == first
+
+
+def test_what_was_not_installed_is_looked_for_again(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text('_base_ = "mmpose::a/b.py"')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="mmpose is not installed"):
+        Config.fromfile(tmp_path / "mine.py")
+    (tmp_path / "mmpose" / ".mim").mkdir(parents=True)
+    (tmp_path / "mmpose" / "__init__.py").write_text("")
+    (tmp_path / "mmpose" / ".mim" / "model-index.yml").write_text("Import: []\n")
+    importlib.invalidate_caches()
+    with pytest.raises(FileNotFoundError, match="configs/a/b.py"):
+        Config.fromfile(tmp_path / "mine.py")
