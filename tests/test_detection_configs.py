@@ -52,6 +52,16 @@ def in_the_repository(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+def few_regions(detector) -> None:
+    """Propose and sample fewer regions: they are most of a step of two stages."""
+    if "roi_head" in detector:
+        detector.train_cfg.rpn_proposal.max_per_img = 50
+        detector.test_cfg.rpn.max_per_img = 20
+        stages = detector.train_cfg.rcnn
+        for stage in stages if isinstance(stages, list) else [stages]:
+            stage.sampler.num = 32
+
+
 def build(cfg: Config):
     torch.manual_seed(0)
     model = cfg.model
@@ -61,6 +71,7 @@ def build(cfg: Config):
     for part in (model.get("architecture", model), model.get("teacher")):
         if part is not None:
             part.init_cfg = part.backbone.init_cfg = None  # nothing is downloaded
+            few_regions(part)
     with DefaultScope.overwrite_default_scope("mmdet"):
         model = MODELS.build(model)
         model.init_weights()

@@ -12,6 +12,7 @@ from .checkpoints import (
 )
 from .configs import (
     find_configs_of_this_package,
+    lay_out_once,
     look_packages_up_once,
     read_bases_of_either_kind,
 )
@@ -32,3 +33,4 @@ load_checkpoints_without_code()
 find_configs_of_this_package()
 read_bases_of_either_kind()
 look_packages_up_once()
+lay_out_once()

@@ -4,13 +4,13 @@ MMEngine knows the names of OpenMMLab's own packages only, looks for an installe
 package where its metadata are, which for an editable install is elsewhere, and refuses
 a config with ``_base_`` whose base has ``read_base()``, and the other way round. For
 each base of another package it lists what is installed anew, and parses all metafiles
-of that package.
+of that package; and it lays a run's config out anew for each log and each checkpoint.
 """
 
 import contextlib
 import functools
 from importlib import import_module
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
 from mmengine.config import utils as config_utils
@@ -19,8 +19,12 @@ from mmengine.utils import get_installed_path
 
 from pckd_mm.utils.shipped import MIM, PACKAGE, find_config
 
+# Texts of configs that are kept: those of a run, its teacher and its student.
+TEXTS = 16
+
 __all__ = [
     "find_configs_of_this_package",
+    "lay_out_once",
     "look_packages_up_once",
     "read_bases_of_either_kind",
 ]
@@ -103,3 +107,24 @@ def look_packages_up_once() -> None:
         return package in found
 
     module.is_installed = is_installed
+
+
+def lay_out_once() -> None:
+    """Let a process keep the texts of configs, which yapf takes long to lay out.
+
+    A run asks for that of its own at its start three times, and for each checkpoint.
+    """
+    module: Any = import_module("mmengine.config.config")
+    lay_out = module.FormatCode
+    kept: Dict[Tuple[str, str], Tuple[str, bool]] = {}
+
+    @functools.wraps(lay_out)
+    def format_code(text: str, **settings: Any) -> Tuple[str, bool]:
+        key = text, repr(settings)
+        if key not in kept:
+            if len(kept) == TEXTS:
+                del kept[next(iter(kept))]
+            kept[key] = lay_out(text, **settings)
+        return kept[key]
+
+    module.FormatCode = format_code

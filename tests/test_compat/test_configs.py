@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config, ConfigDict
 from mmengine.config import utils as config_utils
 from mmengine.hub import get_config
+from yapf.yapflib import yapf_api
 
 from pckd_mm.utils.dependencies import has_detection
 from tests.builders import CONFIGS, ROOT
@@ -160,3 +161,13 @@ def test_what_was_not_installed_is_looked_for_again(tmp_path, monkeypatch):
     importlib.invalidate_caches()
     with pytest.raises(FileNotFoundError, match="configs/a/b.py"):
         Config.fromfile(tmp_path / "mine.py")
+
+
+def test_a_text_is_laid_out_once(monkeypatch):
+    cfg = Config(dict(a=dict(b=1, c=[1, 2]), d="x"))
+    expected = cfg.pretty_text
+    assert expected.startswith("a = dict(\n")
+    monkeypatch.setattr(yapf_api, "FormatTree", None)
+    assert cfg.pretty_text == expected
+    with pytest.raises(SyntaxError):  # by yapf itself, which is asked for another
+        Config(dict(a=2)).pretty_text  # noqa: B018
