@@ -98,8 +98,7 @@ def test_a_compiled_step_gives_the_same_losses_and_gradients():
     # With fewer channels it would not be safe on every CPU, see channels_last.py.
     width = (8, 8, 8, 16)
     plain, compiled = (
-        build_pckd(classifier(8, width=width), classifier(14, width=width))
-        for _ in range(2)
+        build_pckd(*(classifier(8, width=width) for _ in range(2))) for _ in range(2)
     )
     inputs = torch.randn(8, 3, 8, 8)
     found = []
