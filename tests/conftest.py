@@ -14,6 +14,9 @@ import pytest
 from mmengine.registry import DefaultScope
 
 import pckd_mm  # noqa: F401
+from tests.plain_texts import leave_texts_as_they_are
+
+leave_texts_as_they_are()
 
 
 def pytest_collection_finish() -> None:

@@ -6,10 +6,11 @@ import sys
 
 import pytest
 from mmengine.config import Config, ConfigDict
+from mmengine.config import config as config_module
 from mmengine.config import utils as config_utils
 from mmengine.hub import get_config
-from yapf.yapflib import yapf_api
 
+from pckd_mm.compat.configs import TEXTS, lay_out_once
 from pckd_mm.utils.dependencies import has_detection
 from tests.builders import CONFIGS, ROOT
 
@@ -164,10 +165,19 @@ def test_what_was_not_installed_is_looked_for_again(tmp_path, monkeypatch):
 
 
 def test_a_text_is_laid_out_once(monkeypatch):
-    cfg = Config(dict(a=dict(b=1, c=[1, 2]), d="x"))
-    expected = cfg.pretty_text
-    assert expected.startswith("a = dict(\n")
-    monkeypatch.setattr(yapf_api, "FormatTree", None)
-    assert cfg.pretty_text == expected
-    with pytest.raises(SyntaxError):  # by yapf itself, which is asked for another
-        Config(dict(a=2)).pretty_text  # noqa: B018
+    laid_out = []
+
+    def lay_out(text, **settings):
+        laid_out.append(text)
+        return f"# {len(laid_out)}\n{text}", True
+
+    monkeypatch.setattr(config_module, "FormatCode", lay_out)
+    lay_out_once()
+    one, other = Config(dict(a=1)), Config(dict(a=2))
+    assert one.pretty_text == one.pretty_text == "# 1\na=1"
+    assert other.pretty_text == "# 2\na=2"
+    assert laid_out == ["a=1", "a=2"]
+    for value in range(TEXTS):  # only the last ones are kept
+        assert Config(dict(b=value)).pretty_text.endswith(f"b={value}")
+    assert other.pretty_text == f"# {len(laid_out)}\na=2"
+    assert len(laid_out) == 3 + TEXTS
