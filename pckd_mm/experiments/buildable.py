@@ -11,8 +11,6 @@ from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
-from pckd_mm.engine.hooks.unused_settings_hook import READ
-from pckd_mm.models.algorithms.settings import USED
 from pckd_mm.registry import MODELS, TASK_UTILS
 from pckd_mm.utils.printable import printable
 
@@ -128,6 +126,10 @@ def _new_names(before: Any, options: Dict[str, Any]) -> Iterator[Unknown]:
 
 def _of_the_top(new: Unknown) -> Optional[Unknown]:
     """A new name at the top of the config, where nothing can read it."""
+    # With them all of MMPretrain and MMDetection, which who only plans does not need.
+    from pckd_mm.engine.hooks.unused_settings_hook import READ
+    from pckd_mm.models.algorithms.settings import USED
+
     known = {*USED[""], *READ}
     if "." in new.path or new.path in known:
         return None

@@ -1,5 +1,8 @@
 """Configs that cannot be trained are told from those that can."""
 
+import subprocess
+import sys
+
 import pytest
 
 from pckd_mm.experiments import ExperimentError, Run, Settings, check_buildable
@@ -94,3 +97,16 @@ def test_a_variable_of_a_config_is_no_fault(tmp_path):
     load_config(ALONE).dump(config)
     config.write_text(config.read_text() + "my_epochs = 3\n")
     check_buildable([run(str(config))])
+
+
+def test_who_only_plans_imports_no_networks():
+    """Each worker of a Ray cluster waits for it."""
+    code = (
+        "import sys, pckd_mm.experiments, pckd_mm.tuning\n"
+        "print([x for x in ('mmpretrain', 'mmdet', 'mmrazor.models') if x in "
+        "sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n", done.stdout + done.stderr
