@@ -2,42 +2,12 @@
 # Train on a Slurm cluster, one task for each GPU.
 set -euo pipefail
 
+# shellcheck source=tools/srun.sh
+source "$(dirname "${BASH_SOURCE[0]}")/srun.sh"
 if [[ $# -lt 4 ]]; then
-    cat >&2 <<'EOF'
-usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]
-Environment variables:
-  GPUS           GPUs of all machines together [8]
-  GPUS_PER_NODE  GPUs of one machine [GPUS, at most 8]
-  CPUS_PER_TASK  CPU cores for each GPU [5]
-  SRUN_ARGS      further arguments of srun, separated by spaces
-  MASTER_PORT    port of the first machine [drawn at random]
-  PYTHON         interpreter [.venv/bin/python if it is there, else python]
-EOF
-    exit 2
+    usage "tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]"
 fi
 partition=$1 job_name=$2 config=$3 work_dir=$4
 shift 4
-
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=$root/.venv/bin/python
-if [[ -n ${PYTHON:-} || ! -x $python ]]; then python=${PYTHON:-python}; fi
-export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
-
-gpus=${GPUS:-8}
-gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-read -r -a srun_args <<<"${SRUN_ARGS:-}"
-# Two jobs can share a machine. The range is below the ports that systems hand out.
-export MASTER_PORT=${MASTER_PORT:-$((20000 + RANDOM % 10000))}
-
-# An empty array counts as unset in bash before 4.4.
-exec srun \
-    --partition="$partition" \
-    --job-name="$job_name" \
-    --gres="gpu:$gpus_per_node" \
-    --ntasks="$gpus" \
-    --ntasks-per-node="$gpus_per_node" \
-    --cpus-per-task="${CPUS_PER_TASK:-5}" \
-    --kill-on-bad-exit=1 \
-    ${srun_args[@]+"${srun_args[@]}"} \
-    "$python" -u "$root/tools/train.py" "$config" --work-dir="$work_dir" \
-    --launcher=slurm "$@"
+run_tool "$partition" "$job_name" \
+    train.py "$config" --work-dir="$work_dir" --launcher=slurm "$@"
