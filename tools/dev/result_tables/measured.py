@@ -9,8 +9,8 @@ from pckd_mm.analysis.measured import VAL_SHARE, Measurement
 from .cells import by_seed, is_held_out, last_and_best
 
 CAPTION = (
-    "*Last* is after the last epoch of a run. The gain is that of these values,\n"
-    "before rounding. *Best* is after the best epoch of each run. That one is\n"
+    "*Last* is after the last epoch of a run; the gain is the difference of two of\n"
+    "these, before rounding. *Best* is after the best epoch of each run. That one is\n"
     "chosen on the test set, so it is too good: compare it with published values,\n"
     "which are often best ones too. A dash: not measured, or there is none."
 )
