@@ -1,5 +1,8 @@
 # Sourced by slurm_train.sh and slurm_test.sh: what both do.
 
+# shellcheck source=tools/python.sh
+source "$(dirname "${BASH_SOURCE[0]}")/python.sh"
+
 usage() {
     cat >&2 <<EOF
 usage: $1
@@ -18,12 +21,7 @@ EOF
 run_tool() {
     local partition=$1 job_name=$2 tool=$3
     shift 3
-    local root python gpus gpus_per_node srun_args
-    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-    python=$root/.venv/bin/python
-    if [[ -n ${PYTHON:-} || ! -x $python ]]; then python=${PYTHON:-python}; fi
-    export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
-
+    local gpus gpus_per_node srun_args
     gpus=${GPUS:-8}
     gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
     read -r -a srun_args <<<"${SRUN_ARGS:-}"

@@ -1,13 +1,12 @@
 # Sourced by dist_train.sh and dist_test.sh.
 
+# shellcheck source=tools/python.sh
+source "$(dirname "${BASH_SOURCE[0]}")/python.sh"
+
 # run_tool GPUS TOOL [ARGUMENTS]: a tool of this folder, in a process for each GPU.
 run_tool() {
-    local gpus=$1 tool=$2 root python rendezvous
+    local gpus=$1 tool=$2 rendezvous
     shift 2
-    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-    python=$root/.venv/bin/python
-    if [[ -n ${PYTHON:-} || ! -x $python ]]; then python=${PYTHON:-python}; fi
-    export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 
     if [[ ${NNODES:-1} -gt 1 ]]; then
         rendezvous=(

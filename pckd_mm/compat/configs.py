@@ -19,15 +19,18 @@ from mmengine.utils import get_installed_path
 
 from pckd_mm.utils.shipped import MIM, PACKAGE, find_config
 
-# Texts of configs that are kept: those of a run, its teacher and its student.
-TEXTS = 16
-
 __all__ = [
     "find_configs_of_this_package",
     "lay_out_once",
     "look_packages_up_once",
     "read_bases_of_either_kind",
 ]
+
+# Texts of configs that are kept: those of a run, its teacher and its student.
+TEXTS = 16
+# MMEngine's modules that read and write configs, and find those of packages.
+_READER: Any = import_module("mmengine.config.config")
+_HUB: Any = import_module("mmengine.hub.hub")
 
 
 def find_configs_of_this_package() -> None:
@@ -38,8 +41,7 @@ def find_configs_of_this_package() -> None:
     def installed_path(package: str) -> str:
         return str(MIM.parent) if package == PACKAGE else get_installed_path(package)
 
-    for name in ("mmengine.config.config", "mmengine.hub.hub"):
-        module: Any = import_module(name)
+    for module in (_READER, _HUB):
         module.get_installed_path = installed_path
 
     inner = Config._get_cfg_path
@@ -97,8 +99,7 @@ def look_packages_up_once() -> None:
     config. What is not installed is looked for again.
     """
     config_utils.load = functools.lru_cache(None)(config_utils.load)
-    module: Any = import_module("mmengine.config.config")
-    looked_up, found = module.is_installed, set()
+    looked_up, found = _READER.is_installed, set()
 
     @functools.wraps(looked_up)
     def is_installed(package: str) -> bool:
@@ -106,7 +107,7 @@ def look_packages_up_once() -> None:
             found.add(package)
         return package in found
 
-    module.is_installed = is_installed
+    _READER.is_installed = is_installed
 
 
 def lay_out_once() -> None:
@@ -114,8 +115,7 @@ def lay_out_once() -> None:
 
     A run asks for that of its own at its start three times, and for each checkpoint.
     """
-    module: Any = import_module("mmengine.config.config")
-    lay_out = module.FormatCode
+    lay_out = _READER.FormatCode
     kept: Dict[Tuple[str, str], Tuple[str, bool]] = {}
 
     @functools.wraps(lay_out)
@@ -127,4 +127,4 @@ def lay_out_once() -> None:
             kept[key] = lay_out(text, **settings)
         return kept[key]
 
-    module.FormatCode = format_code
+    _READER.FormatCode = format_code
