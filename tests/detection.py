@@ -51,10 +51,10 @@ def small_voc(devkit: Path, folder: Path, batch_size: int = 2) -> Path:
     """
     folder.mkdir()
     teacher = Config.fromfile(CONFIGS / "vanilla" / "voc_frcnn_r101.py")
-    _thin(teacher.model)
+    thin(teacher.model)
     teacher.dump(folder / "teacher.py")
     cfg = Config.fromfile(CONFIGS / "pckd" / "voc_frcnn_r101_r50.py")
-    _thin(cfg.model.architecture)
+    thin(cfg.model.architecture)
     cfg.model.teacher_config = str(folder / "teacher.py")
     weights = random_weights(folder / "teacher.py", folder / "teacher.pth")
     cfg.model.teacher_ckpt = str(weights)
@@ -82,7 +82,8 @@ def small_voc(devkit: Path, folder: Path, batch_size: int = 2) -> Path:
     return folder / "pckd.py"
 
 
-def _thin(model: ConfigDict) -> None:
+def thin(model: ConfigDict) -> None:
+    """Let a Faster R-CNN of mmdet have few channels and sample few regions."""
     model.backbone.update(base_channels=8, stem_channels=8, init_cfg=None)
     model.neck.update(in_channels=[32, 64, 128, 256], out_channels=32)
     model.rpn_head.update(in_channels=32, feat_channels=32)

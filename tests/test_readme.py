@@ -21,6 +21,7 @@ from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from tests.boxes import write_voc
 from tests.builders import ROOT, image_folder
+from tests.detection import thin
 from tests.preloaded import Preloaded
 
 # In the order in which they are read: a page builds on what those before it made.
@@ -76,23 +77,6 @@ DETECTION = {
         "test_dataloader.persistent_workers=False",
     ],
 }
-# Widths of the detectors of these commands; what is configured is not what takes time.
-NARROW = """
-_narrow = dict(in_channels=16, feat_channels=16)
-model = dict(
-    backbone=dict(base_channels=4),
-    neck=dict(in_channels=[16, 32, 64, 128], out_channels=16),
-    rpn_head=_narrow,
-    roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=16),
-        bbox_head=dict(num_classes=20, in_channels=16, fc_out_channels=32),
-    ),
-    train_cfg=dict(
-        rpn_proposal=dict(max_per_img=50), rcnn=dict(sampler=dict(num=32))
-    ),
-    test_cfg=dict(rpn=dict(max_per_img=20)),
-)
-"""
 # The official files are known by their md5 sums, which small ones cannot have.
 ACCEPT_ANY_MD5 = """
 import importlib.abc, importlib.util, sys
@@ -168,10 +152,13 @@ def sandbox(tmp_path_factory):
     for name in ("tools", "pckd_mm", "zoo"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "configs", folder / "configs")
+    # All of Pascal VOC inherit from it; their widths are not what is tried here.
     detector = folder / "configs" / "vanilla" / "voc_frcnn_r50.py"
-    *bases, model = detector.read_text().splitlines(keepends=True)
-    assert model.startswith("model = dict(roi_head")
-    detector.write_text("".join(bases) + NARROW)
+    cfg = load_config(detector)
+    begins_with = cfg.model.backbone.init_cfg  # which others name in part
+    thin(cfg.model)
+    cfg.model.backbone.init_cfg = begins_with
+    cfg.dump(detector)
     write_cifar100(folder / "data" / "cifar100")
     write_devkit(folder / "data" / "VOCdevkit")
     write_photos(folder)
