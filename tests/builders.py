@@ -203,7 +203,13 @@ def detector(channels: int = 8, classes: int = 4, **box_head) -> dict:
     return cfg
 
 
-def scenes(boxes: List[list], classes: int = 4, size: int = 64, seed: int = 0) -> dict:
+def scenes(
+    boxes: List[list],
+    classes: int = 4,
+    size: int = 64,
+    seed: int = 0,
+    masks: bool = False,
+) -> dict:
     """A batch of random images as mmdet's data loader gives it.
 
     Args:
@@ -211,8 +217,10 @@ def scenes(boxes: List[list], classes: int = 4, size: int = 64, seed: int = 0) -
         classes: Categories.
         size: Width and height of the images.
         seed: Seed of the pixels.
+        masks: Whether the objects have masks, their whole boxes.
     """
     from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData
 
     generator = torch.Generator().manual_seed(seed)
@@ -228,6 +236,11 @@ def scenes(boxes: List[list], classes: int = 4, size: int = 64, seed: int = 0) -
             bboxes=torch.tensor(of_image, dtype=torch.float).reshape(-1, 4),
             labels=torch.tensor(labels, dtype=torch.long),
         )
+        if masks:
+            drawn = torch.zeros(len(of_image), size, size, dtype=torch.uint8)
+            for mask, (left, top, right, bottom) in zip(drawn, of_image, strict=True):
+                mask[int(top) : int(bottom), int(left) : int(right)] = 1
+            sample.gt_instances.masks = BitmapMasks(drawn.numpy(), size, size)
         sample.ignored_instances = InstanceData(
             bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
         )

@@ -309,6 +309,81 @@ def _yolact() -> Dict[str, Any]:
     return dict(detector, bbox_head=head)
 
 
+def _fsaf() -> Dict[str, Any]:
+    generator = dict(_SQUARES, octave_base_scale=1)
+    head = dict(
+        type="FSAFHead",
+        **_STACKED,
+        reg_decoded_bbox=True,
+        anchor_generator=generator,
+        bbox_coder=dict(type="TBLRBBoxCoder", normalizer=4.0),
+        loss_cls=dict(_FOCAL, reduction="none"),
+        loss_bbox=dict(type="IoULoss", eps=1e-6, reduction="none"),
+    )
+    assigner = dict(type="CenterRegionAssigner", pos_scale=0.2, neg_scale=0.4)
+    train_cfg = dict(assigner=assigner, allowed_border=-1, pos_weight=-1, debug=False)
+    return dict(type="FSAF", bbox_head=head, train_cfg=train_cfg)
+
+
+def _centernet() -> Dict[str, Any]:
+    """Of one level, of stride 8."""
+    neck = dict(
+        type="CTResNetNeck",
+        num_deconv_filters=[32],
+        num_deconv_kernels=[4],
+        use_dcn=False,
+    )
+    head = dict(
+        type="CenterNetHead",
+        in_channels=32,
+        feat_channels=16,
+        loss_center_heatmap=dict(type="GaussianFocalLoss"),
+        loss_wh=dict(type="L1Loss", loss_weight=0.1),
+        loss_offset=dict(type="L1Loss"),
+    )
+    detector = dict(type="CenterNet", neck=neck, backbone=dict(out_indices=(2,)))
+    return dict(detector, bbox_head=head)
+
+
+# Places a side of each level, and which objects are of it, by the root of their area.
+GRIDS = (12, 8, 5)
+SCALES = ((1, 24), (16, 40), (30, 128))
+
+
+def _solo(kind: str = "SOLOHead", **settings) -> Dict[str, Any]:
+    head = dict(
+        type=kind,
+        **_STACKED,
+        **_NORM,
+        strides=[8, 8, 8],  # all maps are brought to
+        scale_ranges=SCALES,
+        num_grids=GRIDS,
+        pos_scale=0.2,
+        cls_down_index=0,
+        loss_mask=dict(type="DiceLoss", use_sigmoid=True),
+        loss_cls=_FOCAL,
+        **settings,
+    )
+    return dict(type="SOLO", mask_head=head)
+
+
+def _solov2() -> Dict[str, Any]:
+    features = dict(
+        feat_channels=8,
+        start_level=0,
+        end_level=2,
+        out_channels=8,
+        mask_stride=4,
+        **_NORM,
+    )
+    cfg = _solo("SOLOV2Head", mask_feature_head=features)
+    return dict(cfg, type="SOLOv2")
+
+
+def _solo_light() -> Dict[str, Any]:
+    return _solo("DecoupledSOLOLightHead")
+
+
 KINDS = dict(
     retina=_retina,
     fcos=_fcos,
@@ -324,6 +399,11 @@ KINDS = dict(
     yolof=_yolof,
     reppoints=_reppoints,
     yolact=_yolact,
+    fsaf=_fsaf,
+    centernet=_centernet,
+    solo=_solo,
+    solov2=_solov2,
+    solo_light=_solo_light,
 )
 
 
@@ -340,7 +420,9 @@ def dense_detector(
     """
     base = detector(channels)
     cfg = KINDS[kind]()
-    cfg["bbox_head"].update(num_classes=classes, **head)
+    cfg["bbox_head" if "bbox_head" in cfg else "mask_head"].update(
+        num_classes=classes, **head
+    )
     test_cfg = dict(
         nms_pre=100,
         min_bbox_size=0,

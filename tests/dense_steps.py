@@ -12,7 +12,7 @@ from torch import nn
 from pckd_mm.models.algorithms.dense_networks import classifying
 from pckd_mm.registry import MODELS
 from tests.builders import CONFIGS, scenes
-from tests.dense import STRIDES, dense_detector
+from tests.dense import GRIDS, SCALES, STRIDES, dense_detector
 
 EPOCH, EPOCHS = 60, 240
 BOXES = [
@@ -51,10 +51,14 @@ def pair(kind: str, method: str = "pckd_dense", teacher: int = 12, **settings):
     )
 
 
+def batch(model, boxes=BOXES) -> dict:
+    masks = hasattr(model.student, "mask_head")
+    return model.data_preprocessor(scenes(boxes, masks=masks), True)
+
+
 def step(model, boxes=BOXES) -> dict:
     torch.manual_seed(1)
-    data = model.data_preprocessor(scenes(boxes), True)
-    return model(**data, mode="loss")
+    return model(**batch(model, boxes), mode="loss")
 
 
 class Watched:
@@ -63,6 +67,7 @@ class Watched:
     def __init__(self, model, boxes=BOXES) -> None:
         self.maps = {}  # of each network and level: input and output
         self.assigned = []
+        self.assigners_results = []
         self.records = {}
         handles = []
         for who in ("student", "teacher"):
@@ -70,7 +75,7 @@ class Watched:
             for conv in classifying(getattr(model, who)).values():
                 keep = self._keep(self.maps[who])
                 handles.append(conv.register_forward_hook(keep))
-        head = model.student.bbox_head
+        head = model.bbox_head
         assigner = getattr(head, "cls_assigner", getattr(head, "assigner", None))
         if assigner is not None:
             assigner.assign = types.MethodType(self._assign, assigner)
@@ -92,6 +97,7 @@ class Watched:
     def _assign(self, assigner, *args, **kwargs):
         result = type(assigner).assign(assigner, *args, **kwargs)
         self.assigned.append(result.gt_inds.clone())
+        self.assigners_results.append(result)
         return result
 
     def _compute(self, model, compute) -> dict:
@@ -123,6 +129,42 @@ def fcos_labels(boxes: list) -> torch.Tensor:
                     row.append(min(found)[1] if found else CLASSES)
         rows.append(row)
     return torch.tensor(rows)
+
+
+def center_labels(boxes: list) -> torch.Tensor:
+    """What CenterNet finds positive: the place, of stride 8, of each box's middle."""
+    rows = torch.full((len(boxes), 8, 8), CLASSES)
+    for index, of_image in enumerate(boxes):
+        for k, (x1, y1, x2, y2) in enumerate(of_image):
+            rows[index, int((y1 + y2) / 16), int((x1 + x2) / 16)] = (
+                index + k
+            ) % CLASSES
+    return rows.flatten(1)
+
+
+def grid_labels(boxes: list) -> torch.Tensor:
+    """What SOLO finds positive: of a grid that an object's size is of, the places of
+    the middle fifth of its box, at most one from that of its mask's center."""
+    rows = []
+    for index, of_image in enumerate(boxes):
+        row = []
+        for places, (low, high) in zip(GRIDS, SCALES, strict=True):
+            grid = torch.full((places, places), CLASSES)
+            for k, (x1, y1, x2, y2) in enumerate(of_image):
+                if not low <= ((x2 - x1) * (y2 - y1)) ** 0.5 <= high:
+                    continue
+                spans = []
+                for begin, end in ((y1, y2), (x1, x2)):
+                    # Of pixels from begin to end - 1.
+                    middle, reach = (begin + end - 1) / 2, 0.1 * (end - begin)
+                    at = int(middle / 64 * places)
+                    first = max(int((middle - reach) / 64 * places), 0, at - 1)
+                    last = int((middle + reach) / 64 * places)
+                    spans.append(slice(first, min(last, places - 1, at + 1) + 1))
+                grid[spans[0], spans[1]] = (index + k) % CLASSES
+            row.append(grid.flatten())
+        rows.append(torch.cat(row))
+    return torch.stack(rows)
 
 
 def assigned_labels(assigned: list, boxes: list) -> torch.Tensor:
@@ -179,8 +221,15 @@ def patch_at(inputs: list, place: tuple, kernel: int) -> torch.Tensor:
 
 
 def expected_labels(kind: str, watched: Watched, boxes: list) -> torch.Tensor:
-    if kind == "fcos":
-        return fcos_labels(boxes)
+    by_boxes = dict(
+        fcos=fcos_labels,
+        centernet=center_labels,
+        solo=grid_labels,
+        solov2=grid_labels,
+        solo_light=grid_labels,
+    )
+    if kind in by_boxes:
+        return by_boxes[kind](boxes)
     return assigned_labels(watched.assigned, boxes)
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.methods import detects
 
 from .curves import read_losses, read_metric, read_preview, validation_keys
 from .methods import Method
@@ -59,7 +60,7 @@ class TrainedRun:
     def detects(self) -> bool:
         """bool: Whether its network is a detector."""
         model = self.cfg.model.get("architecture") or self.cfg.model
-        return any(part in model for part in ("roi_head", "rpn_head", "bbox_head"))
+        return detects(model)
 
     def method(self) -> Method:
         """Read back what its log has."""

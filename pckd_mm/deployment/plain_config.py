@@ -11,6 +11,7 @@ from pckd_mm.models.data_preprocessors.defaults import PLAIN
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.methods import detects
 
 __all__ = ["config_beside", "file_pipeline", "plain_config", "write_plain_config"]
 
@@ -96,8 +97,7 @@ def plain_config(cfg: Config, classes: Optional[Sequence[str]] = None) -> Config
     pipeline = file_pipeline(cfg)
     dataset: Dict[str, Any] = dict(type="CustomDataset", data_root="", test_mode=True)
     classes = classes if classes is not None else _classes(cfg)
-    is_detector = "roi_head" in model or "bbox_head" in model
-    if is_detector:
+    if detects(model):
         dataset = _plain_dataset(run, classes)
     if classes is not None:
         classes = list(classes)
@@ -115,7 +115,7 @@ def plain_config(cfg: Config, classes: Optional[Sequence[str]] = None) -> Config
         test_evaluator=_plain_evaluator(run.get("test_evaluator")),
         test_cfg=dict(),
     )
-    if is_detector:
+    if detects(model):
         plain["visualizer"] = dict(
             type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")]
         )

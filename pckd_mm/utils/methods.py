@@ -16,6 +16,7 @@ from .shipped import BASES, CONFIGS
 
 __all__ = [
     "NetworkKind",
+    "detects",
     "load_method",
     "method_file",
     "method_names",
@@ -53,6 +54,19 @@ def network_kind(network: Union[dict, nn.Module]) -> NetworkKind:
         return NetworkKind.CLASSIFIER
     is_of_two = issubclass(kind, TwoStageDetector)
     return NetworkKind.TWO_STAGES if is_of_two else NetworkKind.ONE_STAGE
+
+
+# Heads that a detector of MMDetection may have, by what they are called in its config.
+_HEADS = ("roi_head", "rpn_head", "bbox_head", "mask_head")
+
+
+def detects(network: Mapping) -> bool:
+    """Whether a network is a detector, by its config alone: nothing is imported.
+
+    Args:
+        network (Mapping): Its config.
+    """
+    return any(head in network for head in _HEADS)
 
 
 # What is behind the name of a method for classifiers where it is for detectors.

@@ -15,13 +15,14 @@ from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import in_group
 
 from .dense_boxes import fill_sides, has_sides, localise, side_recorders
-from .dense_instances import DenseMaps, choose_instances
+from .dense_instances import DenseMaps, check_places, choose_instances
 from .dense_networks import (
     check_detector,
     check_pair,
     classifying,
     head_and_family,
     logits_of_places,
+    name_of_head,
 )
 from .dense_records import CENTERS, fill_classifier, map_recorders, recorded_maps
 from .detector_distill import DetectorDistill
@@ -96,7 +97,7 @@ class DenseDistill(DetectorDistill):
     @property
     def bbox_head(self) -> nn.Module:
         """nn.Module: The student's head, which hooks of mmdet set things of."""
-        return self.student.bbox_head
+        return getattr(self.student, name_of_head(self.student))
 
     def _check_network(self, who: str, model: BaseModel) -> None:
         check_detector(who, model, is_student=who == "student")
@@ -133,7 +134,10 @@ class DenseDistill(DetectorDistill):
         for own, model in zip(owns, (student, teacher), strict=True):
             own.update(map_recorders(model))
         head, family = head_and_family(student)
-        owns[0][TARGETS] = dict(type="MethodOutputs", source=family.source(head))
+        owns[0].update(
+            (f"{TARGETS}_{number}", dict(type="MethodOutputs", source=source))
+            for number, source in enumerate(family.sources(head))
+        )
         owns[0][GROUP] = dict(type="pckd_mm.Batch", source=GROUP)
         return owns
 
@@ -204,7 +208,12 @@ class DenseDistill(DetectorDistill):
     def _labels(self, maps: DenseMaps, data_samples: List[DetDataSample]) -> Tensor:
         """Labels of every image, place and anchor, shape (N, P)."""
         family = head_and_family(self.student)[1]
-        calls = self.distiller.student_recorders.get_recorder(TARGETS).data_buffer
+        recorders = self.distiller.student_recorders
+        calls = [
+            call
+            for number in range(len(family.methods))
+            for call in recorders.get_recorder(f"{TARGETS}_{number}").data_buffer
+        ]
         objects = [sample.gt_instances.labels for sample in data_samples]
         return family.read(calls, objects, maps.geometry(self.num_classes))
 
@@ -214,6 +223,7 @@ class DenseDistill(DetectorDistill):
         recorders = distiller.student_recorders
         student = recorded_maps("student", self.student, recorders)
         teacher = recorded_maps("teacher", self.teacher, distiller.teacher_recorders)
+        check_places(student, teacher)
         labels = self._labels(student, data_samples)
         parts = choose_instances(labels, self.num_classes, teacher.highest())
         foreground, background = (student.cells(indices) for indices in parts)

@@ -10,9 +10,9 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from .dense_heads import IGNORED, Geometry
+from .dense_labels import IGNORED, Geometry
 
-__all__ = ["Cells", "DenseMaps", "choose_instances"]
+__all__ = ["Cells", "DenseMaps", "check_places", "choose_instances"]
 
 
 class Cells(NamedTuple):
@@ -173,6 +173,28 @@ def _single(sets: Tensor) -> Tensor:
 def _around(middle: Tensor, size: int) -> Tensor:
     """Indices of a kernel of odd size around a place, shape (n, size)."""
     return middle[:, None] + torch.arange(size, device=middle.device) - size // 2
+
+
+def check_places(student: DenseMaps, teacher: DenseMaps) -> None:
+    """Refuse maps of other places, where the heads' settings do not tell them.
+
+    Args:
+        student (DenseMaps): Those of a network.
+        teacher (DenseMaps): Those of the other one.
+
+    Raises:
+        ValueError: For maps of other sizes.
+    """
+    sizes = [
+        [f"{height} x {width}" for _, _, height, width in (x.shape for x in of.outputs)]
+        for of in (student, teacher)
+    ]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"The student's maps have {', '.join(sizes[0])} places and the teacher's "
+            f"{', '.join(sizes[1])}; expected as many, since each place learns from "
+            "the teacher's same one: take backbones and necks of the same strides."
+        )
 
 
 def choose_instances(

@@ -17,15 +17,25 @@ __all__ = [
     "check_pair",
     "classifying",
     "head_and_family",
+    "levels_of",
     "logits_of_places",
+    "name_of_head",
 ]
 
-# Where a one-stage detector has its head.
-_HEAD = "bbox_head"
 _EXPECTED = (
     "expected a one-stage detector of mmdet that classifies places by a convolution, "
     "such as RetinaNet, FCOS, ATSS, GFL, VFNet, PAA, TOOD, DDOD, RTMDet or YOLOX"
 )
+
+
+def name_of_head(model: BaseModel) -> str:
+    """Where a one-stage detector has what classifies: with SOLO that finds masks.
+
+    Args:
+        model (BaseModel): The detector.
+    """
+    has_boxes = getattr(model, "bbox_head", None) is not None
+    return "bbox_head" if has_boxes else "mask_head"
 
 
 def classifying(model: BaseModel) -> Dict[str, nn.Conv2d]:
@@ -37,14 +47,14 @@ def classifying(model: BaseModel) -> Dict[str, nn.Conv2d]:
     Returns:
         dict[str, nn.Conv2d]: One for all levels, or one for each.
     """
-    head = getattr(model, _HEAD)
-    found = family_of(head).convolutions(head)
-    return {f"{_HEAD}.{name}": conv for name, conv in found.items()}
+    head, family = head_and_family(model)
+    found = family.convolutions(head)
+    return {f"{name_of_head(model)}.{name}": conv for name, conv in found.items()}
 
 
 def logits_of_places(model: BaseModel) -> int:
     """Logits of a place and anchor: the categories, and the background of a softmax."""
-    return getattr(model, _HEAD).cls_out_channels
+    return _logits(head_and_family(model)[0])
 
 
 def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None:
@@ -71,7 +81,7 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
             f"The {who} is a {kind}, whose queries the network learns, so that a "
             f"teacher has others; {_EXPECTED}."
         )
-    head = getattr(model, _HEAD, None)
+    head = getattr(model, name_of_head(model), None)
     if not isinstance(model, BaseDetector) or head is None:
         raise TypeError(f"The {who} is a {kind}; {_EXPECTED}.")
     reason = refusal_of(head)
@@ -82,8 +92,8 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
         )
     for name, conv in family_of(head).convolutions(head).items():
         _check_convolution(who, head, name, conv)
-    needs_assigner = (
-        isinstance(head, (AnchorHead, RepPointsHead)) or "." in family_of(head).method
+    needs_assigner = isinstance(head, (AnchorHead, RepPointsHead)) or any(
+        "." in method for method in family_of(head).methods
     )
     if is_student and needs_assigner and not head.train_cfg:
         raise ValueError(
@@ -102,12 +112,12 @@ def _check_convolution(who: str, head: BaseModule, name: str, conv: nn.Conv2d) -
         and tuple(k % 2 for k in conv.kernel_size) == (1, 1)
         and conv.padding == tuple(k // 2 for k in conv.kernel_size)
     )
-    if not plain or conv.out_channels % head.cls_out_channels:
+    if not plain or conv.out_channels % _logits(head):
         raise TypeError(
             f"The {who}'s {type(head).__name__} classifies by {name}, {conv}; expected "
             "a plain convolution of stride 1 that keeps the size of its input, of odd "
-            f"kernel and with {head.cls_out_channels} outputs for each anchor: leave "
-            "out settings such as cls_predictor_cfg."
+            f"kernel and with {_logits(head)} outputs for each anchor: leave out "
+            "settings such as cls_predictor_cfg."
         )
 
 
@@ -145,13 +155,13 @@ def check_pair(student: BaseModel, teacher: BaseModel) -> None:
 
 def _describe(model: BaseModel) -> Dict[str, str]:
     """What must be alike, in words."""
-    head = getattr(model, _HEAD)
+    head = head_and_family(model)[0]
     convs = classifying(model)
-    anchors = next(iter(convs.values())).out_channels // head.cls_out_channels
-    ends = "sigmoid" if head.cls_out_channels == head.num_classes else "softmax"
+    anchors = next(iter(convs.values())).out_channels // _logits(head)
+    ends = "sigmoid" if _logits(head) == head.num_classes else "softmax"
     return {
         "categories": f"{head.num_classes} categories",
-        "strides": f"levels of the strides {_strides(head)}",
+        "levels": f"levels of {', '.join(levels_of(head))}",
         "anchors": f"{anchors} {'anchor' if anchors == 1 else 'anchors'} a place",
         "scores": f"scores by a {ends}",
         "classifiers": "one classifier for all levels"
@@ -160,16 +170,31 @@ def _describe(model: BaseModel) -> Dict[str, str]:
     }
 
 
-def _strides(head: BaseModule) -> List[int]:
-    strides = head.prior_generator.strides
-    return [stride[0] if isinstance(stride, tuple) else stride for stride in strides]
+def levels_of(head: BaseModule) -> List[str]:
+    """The levels of a head in words, such as ``['stride 8', 'stride 16']``.
+
+    Args:
+        head (BaseModule): The head of a detector that is served.
+    """
+    generator = getattr(head, "prior_generator", None)
+    if generator is not None:
+        strides = (s[0] if isinstance(s, tuple) else s for s in generator.strides)
+        return [f"stride {stride}" for stride in strides]
+    if hasattr(head, "num_grids"):
+        return [f"{places} x {places} places" for places in head.num_grids]
+    return ["the size that the neck gives"]  # CenterNet's
+
+
+def _logits(head: BaseModule) -> int:
+    return getattr(head, "cls_out_channels", head.num_classes)
 
 
 def _base_anchors(model: BaseModel) -> Sequence[Tensor]:
-    return getattr(getattr(model, _HEAD).prior_generator, "base_anchors", ())
+    generator = getattr(head_and_family(model)[0], "prior_generator", None)
+    return getattr(generator, "base_anchors", ())
 
 
 def head_and_family(model: BaseModel) -> Tuple[BaseModule, DenseFamily]:
     """A detector's head, and how it classifies."""
-    head = getattr(model, _HEAD)
+    head = getattr(model, name_of_head(model))
     return head, family_of(head)

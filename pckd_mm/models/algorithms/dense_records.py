@@ -11,7 +11,12 @@ from pckd_mm.models.distillers.classifier_sources import HANDED_OVER
 from pckd_mm.models.task_modules import BatchRecorder
 
 from .dense_instances import Cells, DenseMaps
-from .dense_networks import classifying, head_and_family, logits_of_places
+from .dense_networks import (
+    classifying,
+    head_and_family,
+    levels_of,
+    logits_of_places,
+)
 
 __all__ = ["CENTERS", "fill_classifier", "map_recorders", "recorded_maps"]
 
@@ -59,7 +64,7 @@ def recorded_maps(who: str, model: BaseModel, manager: RecorderManager) -> Dense
         for name in (INPUTS, OUTPUTS)
     )
     head = head_and_family(model)[0]
-    levels = head.prior_generator.num_levels
+    levels = len(levels_of(head))
     if len(outputs) != levels:
         raise RuntimeError(
             f"The {who}'s head classified {len(outputs)} maps in this step; expected "

@@ -10,6 +10,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from mmengine.logging import print_log
 
+from pckd_mm.utils.methods import detects
+
 _NORMALISATION = ("mean", "std", "to_rgb", "bgr_to_rgb", "rgb_to_bgr")
 _PADDING = (
     *("pad_size_divisor", "pad_value", "pad_mask", "mask_pad_value"),
@@ -54,6 +56,7 @@ USED: Dict[str, Tuple[str, ...]] = {
         "rpn_head",
         "roi_head",
         "bbox_head",
+        "mask_head",
         "model",
         "model_name",
         "pretrained",
@@ -73,6 +76,7 @@ USED: Dict[str, Tuple[str, ...]] = {
         "rpn_head",
         "roi_head",
         "bbox_head",
+        "mask_head",
         "model",
         "model_name",
         "data_preprocessor",
@@ -245,8 +249,7 @@ def check_teacher(
         if name not in weights and value is not False
     }
     # mmdet's detectors cannot be built without their train_cfg.
-    detects = "roi_head" in teacher or "bbox_head" in teacher
-    check_settings("model.teacher", given, quiet=quiet or detects)
+    check_settings("model.teacher", given, quiet=quiet or detects(teacher))
 
 
 def check_augments(student: Any) -> None:

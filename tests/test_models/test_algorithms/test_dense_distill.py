@@ -16,6 +16,7 @@ from tests.dense_steps import (
     EPOCHS,
     Watched,
     anchors_of,
+    assigned_labels,
     dense_method,
     expected_labels,
     instances,
@@ -25,7 +26,7 @@ from tests.dense_steps import (
 )
 
 # What the loss gets in the end is not what an assigner alone says; see below.
-BY_LOSS = ("paa", "fovea", "yolof", "reppoints")
+BY_LOSS = ("paa", "fovea", "yolof", "reppoints", "fsaf")
 
 
 class TakesAll(nn.Module):
@@ -50,7 +51,10 @@ def method_with(loss) -> dict:
 def test_both_networks_are_recorded_at_the_same_places(kind, boxes):
     model = pair(kind, distiller=method_with(TakesAll))
     watched = Watched(model, boxes)
-    labels = expected_labels(kind, watched, boxes)
+    check_places(model, watched, expected_labels(kind, watched, boxes))
+
+
+def check_places(model, watched, labels) -> None:
     wanted = instances(labels, watched.maps["teacher"], anchors_of(model))
     n = len(wanted) // 2
     assert n > 0 and len(wanted) == 2 * n
@@ -130,7 +134,55 @@ def test_rows_of_a_feature_however_it_is_asked_for(taken, widths, boxes):
         assert [tuple(x.shape) for x in found] == [(rows, width) for width in wanted]
 
 
-@pytest.mark.parametrize("kind", BY_LOSS)
+@pytest.mark.parametrize("boxes", [BOXES, [[], BOXES[0]]], ids=["all", "one_empty"])
+def test_of_an_object_in_every_level_the_one_of_the_smallest_loss(boxes):
+    """FSAF's, by loops over what its own losses gave."""
+    model = pair("fsaf", distiller=method_with(TakesAll))
+    losses = []
+    head = model.bbox_head
+    handles = [
+        loss.register_forward_hook(lambda _, inputs, output: losses.append(output))
+        for loss in (head.loss_cls, head.loss_bbox)
+    ]
+    watched = Watched(model, boxes)
+    for handle in handles:
+        handle.remove()
+    # Of each level both, image by image.
+    of_categories = [loss.unflatten(0, (len(boxes), -1)) for loss in losses[::2]]
+    of_boxes = [loss.unflatten(0, (len(boxes), -1)) for loss in losses[1::2]]
+    sizes = [loss.shape[1] for loss in of_categories]
+    labels = assigned_labels(watched.assigned, boxes)
+    chosen, levels = set(), set()
+    for image, found in enumerate(watched.assigned):
+        of_levels = found.split(sizes)
+        for k in range(1, len(boxes[image]) + 1):
+            means = {}
+            for level, inds in enumerate(of_levels):
+                places = (inds == k).nonzero().squeeze(1).tolist()
+                each = [
+                    float(of_categories[level][image, place].sum())
+                    + float(of_boxes[level][image, place].sum())
+                    for place in places
+                ]
+                if each:
+                    means[level] = sum(each) / len(each)
+            best = min(means, key=means.get)
+            levels.add((len(means), best))
+            for level, inds in enumerate(of_levels):
+                if level != best:
+                    places = (inds == k).nonzero().squeeze(1) + sum(sizes[:level])
+                    labels[image, places] = -1
+        # Around objects the loss of their category is left out.
+        around = watched.assigners_results[image].get_extra_property("shadowed_labels")
+        for place, _ in around.tolist():
+            chosen.add(place)
+            if labels[image, place] == CLASSES:
+                labels[image, place] = -1
+    assert chosen and any(count > 1 for count, _ in levels)
+    check_places(model, watched, labels)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BY_LOSS if kind != "fsaf"])
 def test_labels_are_those_that_the_loss_gets(kind):
     model = pair(kind)
     kept = []

@@ -7,15 +7,16 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pckd_mm.models.algorithms.dense_networks import classifying
+from pckd_mm.models.algorithms.dense_networks import classifying, head_and_family
 from tests import reference
-from tests.builders import in_processes, scenes
+from tests.builders import in_processes
 from tests.dense import KINDS, dense_detector
 from tests.dense_steps import (
     BOXES,
     EPOCH,
     EPOCHS,
     Watched,
+    batch,
     build,
     dense_method,
     pair,
@@ -23,7 +24,7 @@ from tests.dense_steps import (
 )
 
 # Heads whose layers in front of the classifier are no plain sequence.
-WHOLE = ("vfnet", "tood", "fovea", "reppoints")
+WHOLE = ("vfnet", "tood", "fovea", "reppoints", "solo_light")
 SOFTMAX = dict(type="CrossEntropyLoss", use_sigmoid=False)
 # Heads of several sets of centers, by anchors or levels.
 SEVERAL = ("retina", "rtmdet", "yolox", "yolof", "yolact")
@@ -33,8 +34,7 @@ def finite(model, boxes):
     module = getattr(model, "module", model)
     for _ in range(2):  # the second step complains of parameters without a gradient
         torch.manual_seed(1)
-        data = module.data_preprocessor(scenes(boxes), True)
-        losses = model(**data, mode="loss")
+        losses = model(**batch(module, boxes), mode="loss")
         loss = module.parse_losses(losses)[0]
         loss.backward()
         assert loss.isfinite()
@@ -129,9 +129,10 @@ def test_one_positive(kind, monkeypatch):
 def test_the_teacher_runs_what_classifies(kind):
     model = pair(kind)
     regressions = []
-    head = model.teacher.bbox_head
+    head = head_and_family(model.teacher)[0]
+    others = ("reg", "wh_head", "conv_mask", "conv_kernel")
     for name, module in head.named_modules():
-        if isinstance(module, nn.Conv2d) and "reg" in name:
+        if isinstance(module, nn.Conv2d) and any(part in name for part in others):
             module.register_forward_hook(lambda *_: regressions.append(1))
     watched = Watched(model)
     assert bool(regressions) == (kind in WHOLE)
@@ -141,9 +142,8 @@ def test_the_teacher_runs_what_classifies(kind):
     kept = []
     for conv in classifying(model.teacher).values():
         conv.register_forward_hook(lambda _, inputs, output: kept.append(output))
-    data = model.data_preprocessor(scenes(BOXES), True)
     with torch.no_grad():
-        model.teacher(data["inputs"], mode="tensor")
+        head(model.teacher.extract_feat(batch(model)["inputs"]))
     for (_, output), wanted in zip(watched.maps["teacher"], kept, strict=True):
         torch.testing.assert_close(output, wanted)
 
@@ -155,7 +155,7 @@ def test_student_is_computed_as_by_mmdet(kind):
     other = copy.deepcopy(model.student)
     losses = step(model)
     torch.manual_seed(1)
-    data = model.data_preprocessor(scenes(BOXES), True)
+    data = batch(model)
     plain = other.loss(data["inputs"], data["data_samples"])
     own = {k: v for k, v in losses.items() if k.startswith("student.")}
     assert set(own) == {f"student.{name}" for name in plain}

@@ -7,11 +7,11 @@ import torch
 from mmengine.registry import DefaultScope
 
 from pckd_mm.models.algorithms import dense_heads
-from pckd_mm.models.algorithms.dense_networks import check_detector
+from pckd_mm.models.algorithms.dense_networks import check_detector, classifying
 from pckd_mm.registry import MODELS
 from tests.builders import detector, scenes
 from tests.dense import dense_detector
-from tests.dense_steps import BOXES, build, dense_method, step
+from tests.dense_steps import BOXES, Watched, batch, build, dense_method, step
 
 ZOO = {
     "detr/detr_r50_8xb2-150e_coco.py": "a DETR, whose queries the network learns",
@@ -19,15 +19,14 @@ ZOO = {
     "cornernet/cornernet_hourglass104_10xb5-crop511-210e-mstest_coco.py": (
         "a CornerNet with a CornerHead, which finds corners by heatmaps"
     ),
-    "centernet/centernet_r18_8xb16-crop512-140e_coco.py": (
-        "a CenterNet with a CenterNetHead, which finds centers by heatmaps"
+    "centernet/centernet-update_r18_fpn_8xb8-amp-lsj-200e_coco.py": (
+        "a CenterNet with a CenterNetUpdateHead, whose labels are spread"
     ),
     "yolo/yolov3_d53_8xb8-320-273e_coco.py": (
         "a YOLOV3 with a YOLOV3Head, whose one convolution predicts boxes, objectness"
     ),
     "ssd/ssd300_coco.py": "a SingleStageDetector with a SSDHead, whose levels have",
     "free_anchor/freeanchor_r50_fpn_1x_coco.py": "which gives an object a bag of",
-    "fsaf/fsaf_r50_fpn_1x_coco.py": "which chooses the level of an object after",
     "autoassign/autoassign_r50-caffe_fpn_1x_coco.py": "a part of its label",
     "guided_anchoring/ga-retinanet_r50_fpn_1x_coco.py": "whose anchors the network",
     "rpn/rpn_r50_fpn_1x_coco.py": "a RPNHead, which tells objects from the rest",
@@ -82,7 +81,7 @@ def generator(**settings) -> dict:
         (
             dense_detector("retina"),
             changed("retina", anchor_generator=generator(strides=[8, 16, 32])),
-            "the strides .4, 8, 16. and the teacher levels of the strides .8, 16, 32.",
+            "levels of stride 4, stride 8, stride 16 and the teacher levels of .* 8, ",
         ),
         (
             dense_detector("retina"),
@@ -165,7 +164,7 @@ def test_several_sets_need_a_group():
         step(model)
 
 
-@pytest.mark.parametrize("name", ["group", "dense_targets"])
+@pytest.mark.parametrize("name", ["group", "dense_targets_0"])
 def test_name_of_a_recorder_is_taken(name):
     distiller = dense_method().distiller
     distiller.student_recorders[name] = dict(type="ModuleOutputs", source="neck")
@@ -213,3 +212,35 @@ def test_a_head_without_layers_in_front_of_its_classifier():
     )
     losses = step(build(student, teacher))
     assert losses["distill.loss_kd"] > 0 and losses["distill.loss_fa"] > 0
+
+
+def test_maps_of_other_sizes():
+    """CenterNet's head does not know its stride."""
+    teacher = dense_detector("centernet")
+    teacher["neck"].update(num_deconv_filters=[32, 32], num_deconv_kernels=[4, 4])
+    words = "student's maps have 8 x 8 places and the teacher's 16 x 16; .* same stride"
+    with pytest.raises(ValueError, match=words):
+        step(build(dense_detector("centernet"), teacher))
+
+
+def test_solo_that_resizes_behind_its_first_layer():
+    networks = [
+        dense_detector("solo", width, stacked_convs=2, cls_down_index=1)
+        for width in (8, 12)
+    ]
+    model = build(*networks)
+    watched = Watched(model)
+    kept = []
+    for conv in classifying(model.teacher).values():
+        conv.register_forward_hook(lambda _, inputs, output: kept.append(output))
+    with torch.no_grad():
+        model.teacher.mask_head(model.teacher.extract_feat(batch(model)["inputs"]))
+    for (_, output), wanted in zip(watched.maps["teacher"], kept, strict=True):
+        torch.testing.assert_close(output, wanted)
+
+
+def test_grids_of_other_sizes():
+    student = dense_detector("solo", num_grids=(12, 8, 6))
+    words = "levels of 12 x 12 places, .* 6 x 6 places and the teacher .* 5 x 5 places"
+    with pytest.raises(ValueError, match=words):
+        build(student, dense_detector("solo"))

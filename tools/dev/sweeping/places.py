@@ -3,9 +3,11 @@
 from typing import Tuple
 
 import torch
-from mmdet.models import TOODHead, YOLOFHead
+from mmdet.models import CenterNetHead, SOLOHead, TOODHead, YOLOFHead
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
+
+from pckd_mm.models.algorithms.dense_networks import head_and_family, logits_of_places
 
 from .kinds import Kind
 from .scores import distilled_logits
@@ -31,14 +33,19 @@ def compare(
     batch = model.data_preprocessor(data, True)
     # In test mode some heads give other outputs than their losses take.
     for part in ("bbox_head", "mask_head"):
-        getattr(model.student, part, nn.Identity()).train()
+        head = getattr(model.student, part, None)
+        if head is not None:
+            head.train()
     recorded = distilled_logits(model, role, batch)
     if not len(recorded):
         raise AssertionError("no place has an object to compare")
     network = getattr(model, role)
-    head = network.bbox_head
-    maps = head(network.extract_feat(batch["inputs"]))[0]
-    classes = head.cls_out_channels
+    head = head_and_family(network)[0].train()
+    outputs = head(network.extract_feat(batch["inputs"]))
+    maps = outputs[1 if isinstance(head, SOLOHead) else 0]  # SOLO's masks come first
+    if isinstance(head, CenterNetHead):
+        maps = [of_level.logit() for of_level in maps]
+    classes = logits_of_places(network)
     rows = torch.cat(
         [
             of_level.unflatten(1, (-1, classes)).movedim(2, -1).flatten(0, -2)
