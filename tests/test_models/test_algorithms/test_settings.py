@@ -43,12 +43,13 @@ if has_detection():
         FasterRCNN,
         MaskRCNN,
         SingleStageDetector,
+        SingleStageInstanceSegmentor,
         TwoStageDetector,
     )
     from mmdet.models.detectors.base import BaseDetector
 
     NETWORKS += [BaseDetector, TwoStageDetector, FasterRCNN, MaskRCNN]
-    NETWORKS += [SingleStageDetector]
+    NETWORKS += [SingleStageDetector, SingleStageInstanceSegmentor]
     PREPROCESSORS += [DetDataPreprocessor]
 
 # Where in a run's config these classes are built.
@@ -144,12 +145,12 @@ SEEN = [
     (
         f"{ALGORITHMS}/test_dense_distill_steps.py::"
         "test_student_is_computed_as_by_mmdet",
-        {"model.architecture": "bbox_head"},
+        {"model.architecture": "bbox_head mask_head"},
     ),
     (
         f"{ALGORITHMS}/test_dense_distill_steps.py::"
         "test_the_teacher_runs_what_classifies",
-        {"model.teacher": "bbox_head"},
+        {"model.teacher": "bbox_head mask_head"},
     ),
     (
         f"{ALGORITHMS}/test_roi_distill.py::test_student_is_computed_as_by_mmdet",
