@@ -4,12 +4,10 @@ from inspect import signature
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
-import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from pckd_mm.models.losses import PreviewKLDivergence
 from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.processes import in_group
@@ -92,6 +90,7 @@ class DenseDistill(DetectorDistill):
         **kwargs: Any,
     ) -> None:
         super().__init__(architecture, distiller, teacher, **kwargs)
+        self._check_scores()
         self._check_losses()
 
     @property
@@ -142,23 +141,15 @@ class DenseDistill(DetectorDistill):
         return owns
 
     def _check_losses(self) -> None:
-        """Refuse losses of other scores, or of one set of centers where there are more.
+        """Refuse losses of one set of centers where there are more.
 
         What is recorded of categories has its shape from the head.
         """
         convs = classifying(self.student)
         logits = logits_of_places(self.student)
         sets = sum(conv.out_channels for conv in convs.values()) // logits
-        is_sigmoid = logits == self.num_classes
         recorders = self.distiller.student_recorders.recorders
         for name, loss in self.distiller.distill_losses.items():
-            if isinstance(loss, PreviewKLDivergence) and loss.use_sigmoid != is_sigmoid:
-                scores = "a sigmoid for each category" if is_sigmoid else "a softmax"
-                raise ValueError(
-                    f"The loss {name} has use_sigmoid={loss.use_sigmoid}, and the "
-                    f"detectors score by {scores}; expected the same of both: set "
-                    f"distill_losses.{name}.use_sigmoid={is_sigmoid}."
-                )
             mapping = self.distiller.loss_forward_mappings[name].values()
             takes_centers = any(
                 recorders[taken["recorder"]].source == CENTERS
@@ -233,22 +224,15 @@ class DenseDistill(DetectorDistill):
         recorders.get_recorder(GROUP).record(student.groups(cells))
         labels = labels.flatten()[torch.cat(parts)]
         found = len(parts[0])
-        logits = logits[:found].detach()
+        logits = logits[:found]
         if has_sides(distiller):
             fill_sides(distiller, parts[0], logits)
         distiller.record_batch(
             labels,
             num_views=1,
             foreground=slice(0, found),
-            **self._asked_for(lambda: self._difficulty(logits, labels)),
+            **self._asked_for(
+                lambda: self._difficulty(logits, labels[:found], self.num_classes)
+            ),
         )
         return found
-
-    def _difficulty(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """How hard each foreground instance is: its loss, by its hard label."""
-        logits, labels = logits.float(), labels[: len(logits)]
-        if logits.shape[1] > self.num_classes:
-            return F.cross_entropy(logits, labels, reduction="none")
-        wanted = F.one_hot(labels, self.num_classes).to(logits)
-        losses = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        return losses.sum(dim=1)

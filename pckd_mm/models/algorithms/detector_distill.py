@@ -3,11 +3,13 @@
 from abc import abstractmethod
 from typing import Any, Dict, Tuple, Union
 
+import torch.nn.functional as F
 from mmengine.model import BaseModel
-from torch import nn
+from torch import Tensor, nn
 
 from pckd_mm.models.data_preprocessors.normalisation import normalisation_of
 from pckd_mm.models.data_preprocessors.trained_inputs import SAME
+from pckd_mm.models.losses import PreviewKLDivergence
 
 from .frozen_teacher_distill import FrozenTeacherDistill
 
@@ -64,6 +66,39 @@ class DetectorDistill(FrozenTeacherDistill):
         self._check_normalisation(self.data_preprocessor, self.student)
         # What mmdet's data sets read, unless the run's tells otherwise.
         self.teacher_inputs.tell_channel_order("bgr")
+
+    def _check_scores(self) -> None:
+        """Refuse an L_KD of other scores than those of the detectors."""
+        is_sigmoid = not self._classifiers[0].background
+        for name, loss in self.distiller.distill_losses.items():
+            if isinstance(loss, PreviewKLDivergence) and loss.use_sigmoid != is_sigmoid:
+                scores = "a sigmoid for each category" if is_sigmoid else "a softmax"
+                raise ValueError(
+                    f"The loss {name} has use_sigmoid={loss.use_sigmoid}, and the "
+                    f"detectors score by {scores}; expected the same of both: set "
+                    f"distill_losses.{name}.use_sigmoid={is_sigmoid}."
+                )
+
+    @staticmethod
+    def _difficulty(logits: Tensor, labels: Tensor, categories: int) -> Tensor:
+        """How hard each instance is: its loss, by its hard label.
+
+        Args:
+            logits (Tensor): The student's, shape (n, C), or (n, C + 1) where the last
+                is of the background.
+            labels (Tensor): Labels of them, shape (n,); C is background.
+            categories (int): Their number C.
+
+        Returns:
+            Tensor: The cross-entropy, or where categories have a sigmoid each the
+            binary one summed over them, shape (n,).
+        """
+        logits = logits.detach().float()
+        if logits.shape[1] > categories:
+            return F.cross_entropy(logits, labels, reduction="none")
+        wanted = F.one_hot(labels, categories + 1)[:, :categories].to(logits)
+        losses = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        return losses.sum(dim=1)
 
     @abstractmethod
     def _own_recorders(

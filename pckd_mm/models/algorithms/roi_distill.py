@@ -3,22 +3,26 @@
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
-import torch.nn.functional as F
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from pckd_mm.models.task_modules.classifier import Classifier, ClassifierLayer
+from pckd_mm.models.distillers.classifier_sources import CLASSIFIER
+from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.registry import MODELS
 
 from .detector_distill import DetectorDistill
 from .roi_networks import (
+    background_logits,
     box_heads,
     check_detector,
+    classifier_layer,
     classify_regions,
     context_of,
+    mines,
+    regions_of_images,
     stage_names,
 )
 
@@ -30,6 +34,8 @@ ROI_TARGETS = "roi_targets"
 _CLASSIFIER = "roi_head.bbox_head{}.fc_cls"
 _EXTRACTOR = "roi_head.bbox_roi_extractor{}"
 _LOSS = "roi_head.bbox_head{}.loss_cls"
+# In front of the names of all that runs on regions.
+_BOXES = ("roi_head.bbox_head", "roi_head.bbox_roi_extractor")
 
 
 @MODELS.register_module()
@@ -67,8 +73,9 @@ class RoIDistill(DetectorDistill):
     Raises:
         TypeError: Where teacher or student is no ``TwoStageDetector`` with a
             ``StandardRoIHead`` or ``CascadeRoIHead`` and box heads that end in one
-            linear classifier, and for a student whose sampler mines RoIs by the box
-            head's losses, or that has a ``PISARoIHead``.
+            linear classifier, for a student of several stages whose sampler mines RoIs
+            by the box head's losses, and for a TridentNet as teacher that predicts by
+            all its branches.
         ValueError: For different numbers of categories, for cascades of different
             lengths, for an algorithm that normalises images otherwise than its
             student, for a student without ``train_cfg``, for deliveries, for a
@@ -92,6 +99,13 @@ class RoIDistill(DetectorDistill):
                 f"RoIDistill found stages={stages!r}; expected 'all' or 'last'."
             )
         super().__init__(architecture, distiller, teacher, **kwargs)
+        self._check_scores()
+        if with_background and not self._classifiers[0].background:
+            raise ValueError(
+                "RoIDistill found with_background=True, and detectors that score each "
+                "category by a sigmoid, so that the background has no center; expected "
+                "False: leave it out."
+            )
         self.with_background = with_background
         self.stages = stages
 
@@ -105,6 +119,16 @@ class RoIDistill(DetectorDistill):
                 f"The student classifies in {stages[0]} stages and the teacher in "
                 f"{stages[1]}; expected as many, since each stage learns from the same "
                 "one: take a teacher of the student's kind."
+            )
+        scores = [
+            "a softmax" if background_logits(box_heads(model)[0]) else "a sigmoid each"
+            for model in (student, teacher)
+        ]
+        if scores[0] != scores[1]:
+            raise ValueError(
+                f"The student scores categories by {scores[0]} and the teacher by "
+                f"{scores[1]}; expected the same, since their scores are compared: "
+                "give both box heads one loss_cls."
             )
 
     def _find_classifier(
@@ -125,8 +149,8 @@ class RoIDistill(DetectorDistill):
         return [
             Classifier(
                 num_classes=heads[k].fc_cls.out_features,
-                background=1,
-                layers=(ClassifierLayer(place, heads[k].fc_cls.in_features),),
+                background=background_logits(heads[k]),
+                layers=(classifier_layer(heads[k], place),),
                 modules=(place,),
             )
             for k, place in enumerate(stage_names(model, _CLASSIFIER))
@@ -152,6 +176,7 @@ class RoIDistill(DetectorDistill):
         with self.distiller.student_recorders:
             losses = self.student.loss(batch_inputs, data_samples)
             self._run_what_was_left_out()
+        self._forget_mining()
         stages = range(len(box_heads(self.student)))
         regions = {
             stage: self.distiller.get_record(name, from_student=True, data_idx=1)
@@ -164,10 +189,19 @@ class RoIDistill(DetectorDistill):
             features = self.teacher.extract_feat(inputs)
             context = context_of(self.teacher.roi_head, features)
             for stage, rois in regions.items():
+                rois = regions_of_images(self.student.roi_head, rois, len(batch_inputs))
                 classify_regions(self.teacher.roi_head, stage, features, rois, context)
         for stage, rois in regions.items():
             self._hand_over(stage, rois)
         return losses
+
+    def _forget_mining(self) -> None:
+        """Leave the last call of the box head: a sampler that mines ran it before."""
+        if not mines(self.student.roi_head):
+            return
+        for recorder in self.distiller.student_recorders.recorders.values():
+            if recorder.source.startswith(_BOXES) or recorder.source == CLASSIFIER:
+                del recorder.data_buffer[:-1]
 
     def _run_what_was_left_out(self) -> None:
         """Run stages that mmdet left without a region, on none.
@@ -203,7 +237,9 @@ class RoIDistill(DetectorDistill):
             foreground=foreground,
             loss_weight=float(weights[stage]),
             stage=stage,
-            **self._asked_for(lambda: _cross_entropy(logits, labels)),
+            **self._asked_for(
+                lambda: self._difficulty(logits, labels, self.num_classes)
+            ),
         )
 
     def _targets(self, stage: int, rois: Tensor) -> Tuple[Tensor, Tensor]:
@@ -216,20 +252,16 @@ class RoIDistill(DetectorDistill):
             raise RuntimeError(
                 f"The student's box head computed its loss of classes {len(calls)} "
                 "times in this step; expected once, of the sampled regions: take a "
-                "StandardRoIHead and a sampler that does not run the box head."
+                "box head of mmdet's."
             )
         if calls:
             logits, labels = calls[0][:2]
             return logits, labels
         # Without a single RoI mmdet computes no loss of classes.
-        logits = rois.new_zeros(0, self.num_classes + 1)
+        logits = rois.new_zeros(0, self._classifiers[0].num_classes)
         return logits, rois.new_zeros(0, dtype=torch.long)
 
 
 def _of_stage(name: str, stage: int) -> str:
     """Name of a record of a stage."""
     return f"{name}_{stage}" if stage else name
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(logits.detach().float(), labels, reduction="none")

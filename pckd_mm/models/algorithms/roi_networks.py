@@ -1,11 +1,14 @@
 """Detectors whose regions of interest have one linear classifier a stage."""
 
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
+import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.layers import NormedLinear
+from mmdet.models.losses import CrossEntropyCustomLoss
 from mmdet.models.roi_heads import (
     CascadeRoIHead,
+    GridRoIHead,
     PISARoIHead,
     SparseRoIHead,
     StandardRoIHead,
@@ -20,10 +23,25 @@ from mmdet.models.task_modules.samplers import (
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-__all__ = ["box_heads", "check_detector", "classify_regions", "context_of"]
+from pckd_mm.models.task_modules.classifier import ClassifierLayer
+
+__all__ = [
+    "background_logits",
+    "box_heads",
+    "check_detector",
+    "classifier_layer",
+    "classify_regions",
+    "context_of",
+    "mines",
+    "regions_of_images",
+]
 
 # Samplers that run the box head themselves, on RoIs that are not those of the loss.
 _MINING = (OHEMSampler, ScoreHLRSampler)
+# Where a config says how they are sampled.
+_RCNN = "model.architecture.train_cfg.rcnn"
+# Heads that pool regions, or sample them, once more behind the loss of categories.
+_RUN_ON = (CascadeRoIHead, GridRoIHead)
 
 
 def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None:
@@ -57,10 +75,12 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
             f"The {who} has a {type(roi_head).__name__}, whose regions are queries "
             f"that the network learns, so that a teacher has others; {expected}."
         )
-    if isinstance(roi_head, TridentRoIHead):
+    is_trident = isinstance(roi_head, TridentRoIHead)
+    if is_trident and not is_student and roi_head.test_branch_idx == -1:
         raise TypeError(
-            f"The {who} has a TridentRoIHead, whose branches see an image several "
-            f"times in training and once in a test; {expected}."
+            f"The {who} has a TridentRoIHead with test_branch_idx=-1, so that it "
+            "predicts by all branches; expected one: set test_branch_idx=1 of its "
+            "roi_head and its backbone."
         )
     for head in box_heads(model):
         _check_box_head(who, head)
@@ -113,22 +133,71 @@ def classify_regions(
     roi_head._bbox_forward(*of_stage, features, rois, **context)
 
 
-def _check_box_head(who: str, head: nn.Module) -> None:
+def regions_of_images(roi_head: StandardRoIHead, rois: Tensor, images: int) -> Tensor:
+    """Regions by the images that they are of.
+
+    TridentNet sees a batch once in each branch, so that its regions count images on.
+
+    Args:
+        roi_head (StandardRoIHead): The head that sampled them.
+        rois (Tensor): Each with the number of its image in front, shape (n, 5).
+        images (int): Images of the batch.
+
+    Returns:
+        Tensor: Shape (n, 5).
+    """
+    if not isinstance(roi_head, TridentRoIHead):
+        return rois
+    return torch.cat([rois[:, :1] % images, rois[:, 1:]], dim=1)
+
+
+def classifier_layer(head: BBoxHead, name: str) -> ClassifierLayer:
+    """The linear layer that a box head classifies by.
+
+    Args:
+        head (BBoxHead): One that is served.
+        name (str): What the layer is called in its network.
+    """
+    layer = head.fc_cls
+    if not isinstance(layer, NormedLinear):
+        return ClassifierLayer(name, layer.in_features)
+    return ClassifierLayer(
+        name,
+        layer.in_features,
+        cosine=True,
+        scale=layer.tempearture,  # as mmdet spells it
+        has_bias=layer.bias is not None,
+    )
+
+
+def background_logits(head: BBoxHead) -> int:
+    """Logits of the background: none where categories have a sigmoid each.
+
+    Args:
+        head (BBoxHead): One that is served.
+    """
+    return head.fc_cls.out_features - head.num_classes
+
+
+def _check_box_head(who: str, head: Any) -> None:
     """Refuse a box head whose classifier is not one linear layer."""
     classifier = getattr(head, "fc_cls", None)
+    loss = getattr(head, "loss_cls", None)
+    outputs = getattr(head, "num_classes", 0) + 1
+    if isinstance(loss, CrossEntropyCustomLoss) and loss.use_sigmoid:
+        outputs -= 1
     if (
         not isinstance(head, BBoxHead)
         or not isinstance(classifier, nn.Linear)
-        or isinstance(classifier, NormedLinear)  # scales its rows and features
-        or classifier.out_features != head.num_classes + 1
+        or getattr(classifier, "power", 1) != 1  # NormedLinear's, no cosines then
+        or classifier.out_features != outputs
     ):
-        loss = type(getattr(head, "loss_cls", None)).__name__
         raise TypeError(
-            f"The {who}'s box head is a {type(head).__name__} with {loss} and "
-            f"{_describe(classifier)} as fc_cls; expected a BBoxHead, such as "
-            "Shared2FCBBoxHead, with a linear fc_cls of num_classes + 1 = "
-            f"{getattr(head, 'num_classes', 0) + 1} outputs: take such a head, "
-            "with CrossEntropyLoss."
+            f"The {who}'s box head is a {type(head).__name__} with "
+            f"{type(loss).__name__} and {_describe(classifier)} as fc_cls; expected a "
+            f"BBoxHead, such as Shared2FCBBoxHead, with a linear fc_cls of {outputs} "
+            "outputs, or a NormedLinear of power 1: take such a head, with "
+            "CrossEntropyLoss."
         )
 
 
@@ -138,38 +207,49 @@ def _check_sampling(roi_head: StandardRoIHead) -> None:
             "The student has no train_cfg.rcnn, by which regions are sampled; "
             "expected one: keep the train_cfg of the detector's config."
         )
-    rcnn = "model.architecture.train_cfg.rcnn"
-    samplers, parts = {f"{rcnn}.sampler": roi_head.bbox_sampler}, {}
+    found = _mining(roi_head)
+    samplers = " and ".join(sorted(set(found.values())))
+    if isinstance(roi_head, PISARoIHead):
+        if not isinstance(roi_head.bbox_sampler, ScoreHLRSampler):
+            raise TypeError(
+                "The student has a PISARoIHead and samples its regions by a "
+                f"{type(roi_head.bbox_sampler).__name__}; expected the one that is for "
+                f"it: set {_RCNN}.sampler.type=ScoreHLRSampler."
+            )
+    elif found and (isinstance(roi_head, _RUN_ON) or samplers != "OHEMSampler"):
+        head = type(roi_head).__name__
+        advice = [f"{place}.type=RandomSampler" for place in found]
+        raise TypeError(
+            f"The student samples its regions by {samplers}, which runs the box head "
+            f"on other regions first, in a {head}; expected such a sampler in a "
+            "StandardRoIHead only, and ScoreHLRSampler in a PISARoIHead: set "
+            f"{' and '.join(advice)}."
+        )
+
+
+def mines(roi_head: StandardRoIHead) -> bool:
+    """Whether a head samples its regions by running the box head on others first."""
+    return bool(_mining(roi_head))
+
+
+def _mining(roi_head: StandardRoIHead) -> Dict[str, str]:
+    """Samplers that mine, by where they are in a config."""
+    samplers = {f"{_RCNN}.sampler": roi_head.bbox_sampler}
+    parts: Dict[str, Any] = {}
     if isinstance(roi_head, CascadeRoIHead):
-        found = enumerate(roi_head.bbox_sampler)
-        samplers = {f"{rcnn}.{k}.sampler": sampler for k, sampler in found}
+        of_stages = enumerate(roi_head.bbox_sampler)
+        samplers = {f"{_RCNN}.{k}.sampler": sampler for k, sampler in of_stages}
     for place, sampler in samplers.items():
         if isinstance(sampler, CombinedSampler):
             for name in ("pos_sampler", "neg_sampler"):
                 parts[f"{place}.{name}"] = getattr(sampler, name)
         else:
             parts[place] = sampler
-    mining = {
+    return {
         place: type(part).__name__
         for place, part in parts.items()
         if isinstance(part, _MINING)
     }
-    if isinstance(roi_head, PISARoIHead):  # mmdet's fails with any other sampler
-        raise TypeError(
-            "The student has a PISARoIHead, whose sampler runs the box head on "
-            "other regions first; expected a StandardRoIHead and a sampler that "
-            "does not, such as RandomSampler: set model.architecture.roi_head.type="
-            f"StandardRoIHead and {rcnn}.sampler.type=RandomSampler, and leave out isr "
-            "and carl, which are PISA's."
-        )
-    if mining:
-        advice = [f"{place}.type=RandomSampler" for place in mining]
-        raise TypeError(
-            "The student samples its regions by "
-            f"{' and '.join(sorted(set(mining.values())))}, which runs the box "
-            "head on other regions first; expected a sampler that does not, such "
-            f"as RandomSampler: set {' and '.join(advice)}."
-        )
 
 
 def _describe(module: Optional[nn.Module]) -> str:

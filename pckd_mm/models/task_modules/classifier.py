@@ -18,6 +18,8 @@ class ClassifierLayer:
         factor (float): What its output is multiplied by in the logits.
         cosine (bool): Whether it compares directions: input and rows of its weight are
             brought to length 1 first, as in ArcFace.
+        scale (float): What it multiplies its cosines by itself, as mmdet's
+            ``NormedLinear`` does.
         has_bias (bool): Whether it adds a bias.
     """
 
@@ -25,6 +27,7 @@ class ClassifierLayer:
     width: int
     factor: float = 1.0
     cosine: bool = False
+    scale: float = 1.0
     has_bias: bool = True
 
 

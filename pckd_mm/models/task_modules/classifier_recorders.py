@@ -177,7 +177,8 @@ class ClassifierCentersRecorder(_ParameterRecorder):
         for layer, module in zip(self.layers, modules, strict=True):
             weight = module.weight.flatten(1)
             weight = F.normalize(weight) if layer.cosine else weight
-            weights.append(weight if layer.factor == 1 else layer.factor * weight)
+            factor = layer.factor * layer.scale
+            weights.append(weight if factor == 1 else factor * weight)
         return torch.cat(weights, dim=1) if len(weights) > 1 else weights[0]
 
 

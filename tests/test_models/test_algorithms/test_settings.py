@@ -43,10 +43,12 @@ if has_detection():
         FasterRCNN,
         MaskRCNN,
         SingleStageDetector,
-        SingleStageInstanceSegmentor,
         TwoStageDetector,
     )
     from mmdet.models.detectors.base import BaseDetector
+    from mmdet.models.detectors.single_stage_instance_seg import (
+        SingleStageInstanceSegmentor,
+    )
 
     NETWORKS += [BaseDetector, TwoStageDetector, FasterRCNN, MaskRCNN]
     NETWORKS += [SingleStageDetector, SingleStageInstanceSegmentor]

@@ -94,8 +94,10 @@ DETECTORS: Dict[str, Dict[str, Any]] = {
         "masktrack_rcnn/masktrack-rcnn_mask-rcnn_r50_fpn_8xb1-12e_youtubevis2019.py"
     ),
     "ms_rcnn": _kind("ms_rcnn/ms-rcnn_r50_fpn_1x_coco.py"),
+    # Newer torch refuses eps=0, which its normalisation has.
     "nas_fcos": _kind(
-        "nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco.py"
+        "nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco.py",
+        backbone__norm_cfg__eps=1e-5,
     ),
     "nas_fpn": _kind("nas_fpn/retinanet_r50_fpn_crop640-50e_coco.py"),
     "objects365": _kind("objects365/faster-rcnn_r50_fpn_16xb4-1x_objects365v1.py"),

@@ -64,10 +64,16 @@ def is_of_one_stage(kind: Kind) -> bool:
     return network_kind(run_config(kind).model) is NetworkKind.ONE_STAGE
 
 
-def scores_by_softmax(kind: Kind) -> bool:
-    """Whether a one-stage detector's scores are a softmax with background."""
-    loss = run_config(kind).model.get("bbox_head", {}).get("loss_cls") or {}
-    return "CrossEntropy" in loss.get("type", "") and not loss.get("use_sigmoid")
+def scores_by_sigmoid(kind: Kind) -> bool:
+    """Whether each category of a detector has a sigmoid, and the background none."""
+    model = run_config(kind).model
+    if is_of_one_stage(kind):
+        loss = model.get("bbox_head", {}).get("loss_cls") or {}
+        return "CrossEntropy" not in loss.get("type", "") or loss.get("use_sigmoid")
+    heads = model.get("roi_head", {}).get("bbox_head", {})
+    loss = {} if isinstance(heads, (list, tuple)) else heads.get("loss_cls") or {}
+    # Plain cross-entropy is of a softmax in the end, whatever its loss is.
+    return loss.get("type") == "CrossEntropyCustomLoss" and loss.get("use_sigmoid")
 
 
 def partner(kind: Kind) -> ConfigDict:
@@ -262,6 +268,8 @@ def _small_detector(kind: Kind) -> ConfigDict:
     heads = model["roi_head"]["bbox_head"]
     for head in heads if stages else [heads]:
         head["in_channels"] = 32
+        if scores_by_sigmoid(kind):
+            head["loss_cls"] = run["roi_head"]["bbox_head"]["loss_cls"]
     preprocessors = _preprocessors(run)
     if preprocessors:
         for name in ("mean", "std", "bgr_to_rgb", "rgb_to_bgr"):

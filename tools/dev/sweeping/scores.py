@@ -7,6 +7,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from .kinds import Kind
+from .networks import scores_by_sigmoid
 
 
 def images(
@@ -111,7 +112,7 @@ def boxes(model: BaseModel, kind: Kind, role: str, data: dict) -> Tuple[Tensor, 
             **context,
         )
     logits = _mean_of_stages(model, role, len(heads))
-    scores = logits.softmax(-1)
+    scores = logits.sigmoid() if scores_by_sigmoid(kind) else logits.softmax(-1)
     nearest, predicted = [], []
     for each in found:
         for score, label in zip(each.scores, each.labels, strict=True):

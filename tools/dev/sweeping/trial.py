@@ -74,8 +74,10 @@ def build(kind: Kind, role: str) -> BaseModel:
     if kind.labels == "several":  # as the refusals of the others advise
         settings["distiller"]["distill_losses"]["loss_kd"]["use_sigmoid"] = True
         settings["distiller"]["distill_losses"]["loss_cc"] = None
-    if name == "pckd_dense" and networks.scores_by_softmax(kind):
-        settings["distiller"]["distill_losses"]["loss_kd"]["use_sigmoid"] = False
+    if of_detector:
+        settings["distiller"]["distill_losses"]["loss_kd"]["use_sigmoid"] = bool(
+            networks.scores_by_sigmoid(kind)
+        )
     if kind.labels == "tasks":
         settings["task"] = networks.tasks(kind)[0]
     pair = dict(student=networks.network(kind), teacher=networks.partner(kind))
@@ -99,6 +101,8 @@ def _as_after_training(network: nn.Module, kind: Kind) -> None:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = None
+        if type(module).__name__ == "TridentConv":  # which mmdet does not initialise
+            nn.init.kaiming_normal_(module.weight)
     if networks.is_of_one_stage(kind):
         for conv in classifying(network).values():
             nn.init.normal_(conv.weight, std=2 * conv.weight[0].numel() ** -0.5)
