@@ -380,6 +380,10 @@ def _solov2() -> Dict[str, Any]:
     return dict(cfg, type="SOLOv2")
 
 
+def _solo_decoupled() -> Dict[str, Any]:
+    return _solo("DecoupledSOLOHead")
+
+
 def _solo_light() -> Dict[str, Any]:
     return _solo("DecoupledSOLOLightHead")
 
@@ -403,6 +407,7 @@ KINDS = dict(
     centernet=_centernet,
     solo=_solo,
     solov2=_solov2,
+    solo_decoupled=_solo_decoupled,
     solo_light=_solo_light,
 )
 

@@ -226,6 +226,7 @@ def expected_labels(kind: str, watched: Watched, boxes: list) -> torch.Tensor:
         centernet=center_labels,
         solo=grid_labels,
         solov2=grid_labels,
+        solo_decoupled=grid_labels,
         solo_light=grid_labels,
     )
     if kind in by_boxes:

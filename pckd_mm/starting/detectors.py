@@ -5,7 +5,7 @@ import functools
 import os.path as osp
 import re
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
@@ -170,6 +170,8 @@ def _build(model: Dict[str, Any]) -> nn.Module:
     plain = ConfigDict(copy.deepcopy(model))  # mmdet reads attributes
     for part in (plain, plain.get("backbone", {})):
         part.pop("init_cfg", None)
+    if "teacher_ckpt" in plain:
+        plain.teacher_ckpt = None
     with DefaultScope.overwrite_default_scope("mmdet"):
         return MODELS.build(plain)
 
@@ -185,12 +187,29 @@ def _checked(name: str, model: Dict[str, Any]) -> nn.Module:
         of_kind.check_detector(f"network {name}", network, is_student=True)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{name} cannot be distilled here. {error}") from error
+    reason = _needs_more(network)
+    if reason is not None:
+        raise ValueError(
+            f"{name} {reason}; expected a detector of plain images and boxes, such as "
+            "gfl_r50_fpn_1x_coco."
+        )
     if network.with_mask or hasattr(getattr(network, "bbox_head", None), "mask_head"):
         raise ValueError(
             f"{name} finds masks, which the data here are not read with; expected a "
             "detector of boxes, such as faster-rcnn_r50_fpn_1x_coco."
         )
     return network
+
+
+def _needs_more(network: nn.Module) -> Optional[str]:
+    """What a detector needs that data here do not have; None where it is nothing."""
+    from mmdet.models import CenterNetHead
+
+    if isinstance(getattr(network, "bbox_head", None), CenterNetHead):
+        return "is tested on images with a border, which its own pipelines add"
+    if hasattr(network, "teacher_model"):
+        return "learns its labels from a teacher of its own, whose weights it loads"
+    return None
 
 
 def _width(network: nn.Module) -> int:

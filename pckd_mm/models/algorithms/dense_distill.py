@@ -22,7 +22,13 @@ from .dense_networks import (
     logits_of_places,
     name_of_head,
 )
-from .dense_records import CENTERS, fill_classifier, map_recorders, recorded_maps
+from .dense_records import (
+    CENTERS,
+    fill_classifier,
+    map_recorders,
+    recorded_maps,
+    release_maps,
+)
 from .detector_distill import DetectorDistill
 from .distillation_step import Losses, with_gradients_for
 
@@ -235,4 +241,6 @@ class DenseDistill(DetectorDistill):
                 lambda: self._difficulty(logits, labels[:found], self.num_classes)
             ),
         )
+        for manager in (recorders, distiller.teacher_recorders):
+            release_maps(manager)
         return found

@@ -4,7 +4,7 @@ One table says of each family of mmdet's heads which convolution classifies, whi
 layers are in front of it, and which method's outputs tell the labels.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from inspect import getmro
 from typing import Any, Callable, Container, Dict, List, Optional, Sequence, Type
 
@@ -157,8 +157,6 @@ FAMILIES: Dict[Type[nn.Module], DenseFamily] = {
         "heatmap_head.2", of_heatmaps, tower="heatmap_head"
     ),
     heads.SOLOHead: _GRIDS,
-    # Which has layers for categories and masks in common, of coordinates too.
-    heads.DecoupledSOLOLightHead: replace(_GRIDS, tower=None),
 }
 
 # What else there is, and why it is not served.

@@ -18,7 +18,13 @@ from .dense_networks import (
     logits_of_places,
 )
 
-__all__ = ["CENTERS", "fill_classifier", "map_recorders", "recorded_maps"]
+__all__ = [
+    "CENTERS",
+    "fill_classifier",
+    "map_recorders",
+    "recorded_maps",
+    "release_maps",
+]
 
 # What enters and leaves the classifying convolutions, with the number of the
 # convolution behind.
@@ -79,6 +85,17 @@ def recorded_maps(who: str, model: BaseModel, manager: RecorderManager) -> Dense
         logits,
         has_background=logits > head.num_classes,
     )
+
+
+def release_maps(manager: RecorderManager) -> None:
+    """Let go of whole maps, when what losses take of them has been read.
+
+    Args:
+        manager (RecorderManager): Recorders with those of :func:`map_recorders`.
+    """
+    for name, recorder in manager.recorders.items():
+        if name.startswith((INPUTS, OUTPUTS)):
+            recorder.reset_data_buffer()
 
 
 def fill_classifier(

@@ -1,9 +1,10 @@
 """What the distillations of detectors share."""
 
 from abc import abstractmethod
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Callable, Dict, Tuple, Union
 
 import torch.nn.functional as F
+from mmdet.models.backbones.trident_resnet import TridentConv
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -14,6 +15,12 @@ from pckd_mm.models.losses import PreviewKLDivergence
 from .frozen_teacher_distill import FrozenTeacherDistill
 
 __all__ = ["DetectorDistill"]
+
+# Losses of a softmax, whatever the scores are. MMRazor's are among them.
+_OF_SOFTMAX = (
+    *("KLDivergence", "DecoupledKDLoss", "DKDLoss"),
+    *("DISTRelationLoss", "DISTLoss"),
+)
 
 
 class DetectorDistill(FrozenTeacherDistill):
@@ -78,6 +85,13 @@ class DetectorDistill(FrozenTeacherDistill):
                     f"detectors score by {scores}; expected the same of both: set "
                     f"distill_losses.{name}.use_sigmoid={is_sigmoid}."
                 )
+            if is_sigmoid and type(loss).__name__ in _OF_SOFTMAX:
+                raise ValueError(
+                    f"The loss {name} ({type(loss).__name__}) compares a softmax, and "
+                    "the detectors score by a sigmoid for each category; expected "
+                    "PreviewKLDivergence with use_sigmoid=True: set "
+                    f"distill_losses.{name}=None."
+                )
 
     @staticmethod
     def _difficulty(logits: Tensor, labels: Tensor, categories: int) -> Tensor:
@@ -99,6 +113,20 @@ class DetectorDistill(FrozenTeacherDistill):
         wanted = F.one_hot(labels, categories + 1)[:, :categories].to(logits)
         losses = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         return losses.sum(dim=1)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Move what a student of mmdet's own distillation keeps beside it: LAD's."""
+        inner = vars(self.student).get("teacher_model")
+        if isinstance(inner, nn.Module):
+            inner._apply(fn, *args, **kwargs)
+        return super()._apply(fn, *args, **kwargs)
+
+    def init_weights(self) -> None:
+        """Initialise the student and load the teacher: training begins."""
+        for module in self.student.modules():
+            if isinstance(module, TridentConv):  # mmdet leaves it what memory was
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        super().init_weights()
 
     @abstractmethod
     def _own_recorders(

@@ -34,8 +34,9 @@ ROI_TARGETS = "roi_targets"
 _CLASSIFIER = "roi_head.bbox_head{}.fc_cls"
 _EXTRACTOR = "roi_head.bbox_roi_extractor{}"
 _LOSS = "roi_head.bbox_head{}.loss_cls"
-# In front of the names of all that runs on regions.
+# In front of the names of what runs on regions, the last time for the boxes' loss.
 _BOXES = ("roi_head.bbox_head", "roi_head.bbox_roi_extractor")
+_SHARED = "roi_head.shared_head"
 
 
 @MODELS.register_module()
@@ -73,14 +74,17 @@ class RoIDistill(DetectorDistill):
     Raises:
         TypeError: Where teacher or student is no ``TwoStageDetector`` with a
             ``StandardRoIHead`` or ``CascadeRoIHead`` and box heads that end in one
-            linear classifier, for a student of several stages whose sampler mines RoIs
-            by the box head's losses, and for a TridentNet as teacher that predicts by
-            all its branches.
+            linear classifier; for a sampler of the student that mines RoIs by the box
+            head's losses, but for OHEM in one stage and PISA's own, with a softmax; and
+            for a TridentNet as teacher that predicts by all its branches.
         ValueError: For different numbers of categories, for cascades of different
-            lengths, for an algorithm that normalises images otherwise than its
-            student, for a student without ``train_cfg``, for deliveries, for a
-            ``teacher_input_size``, and for recorders with the names of the algorithm's
-            own, ``rois`` and ``roi_targets``.
+            lengths, for scores by a softmax and by sigmoids in one pair, for losses of
+            the other kind of scores, for ``with_background`` where it has no score, for
+            a recorder of a shared head beside a sampler that mines, for an algorithm
+            that normalises images otherwise than its student, for a student without
+            ``train_cfg``, for deliveries, for a ``teacher_input_size``, and for
+            recorders with the names of the algorithm's own, ``rois`` and
+            ``roi_targets``.
     """
 
     shares = "pool the same regions of one batch"
@@ -100,6 +104,7 @@ class RoIDistill(DetectorDistill):
             )
         super().__init__(architecture, distiller, teacher, **kwargs)
         self._check_scores()
+        self._check_mining()
         if with_background and not self._classifiers[0].background:
             raise ValueError(
                 "RoIDistill found with_background=True, and detectors that score each "
@@ -120,16 +125,21 @@ class RoIDistill(DetectorDistill):
                 f"{stages[1]}; expected as many, since each stage learns from the same "
                 "one: take a teacher of the student's kind."
             )
-        scores = [
-            "a softmax" if background_logits(box_heads(model)[0]) else "a sigmoid each"
-            for model in (student, teacher)
-        ]
-        if scores[0] != scores[1]:
-            raise ValueError(
-                f"The student scores categories by {scores[0]} and the teacher by "
-                f"{scores[1]}; expected the same, since their scores are compared: "
-                "give both box heads one loss_cls."
+        scores = {
+            f"{who}{f' in stage {stage + 1}' if stages[0] > 1 else ''}": (
+                "a softmax" if background_logits(head) else "a sigmoid each"
             )
+            for who, model in (("student", student), ("teacher", teacher))
+            for stage, head in enumerate(box_heads(model))
+        }
+        (first, of_first), *others = scores.items()
+        for who, found in others:
+            if found != of_first:
+                raise ValueError(
+                    f"The {first} scores categories by {of_first} and the {who} by "
+                    f"{found}; expected the same, since their scores are compared: "
+                    "give all box heads one loss_cls."
+                )
 
     def _find_classifier(
         self,
@@ -194,6 +204,22 @@ class RoIDistill(DetectorDistill):
         for stage, rois in regions.items():
             self._hand_over(stage, rois)
         return losses
+
+    def _check_mining(self) -> None:
+        """Refuse recorders whose call of the loss is not known.
+
+        A shared head runs in mining, in the loss and for masks.
+        """
+        if not mines(self.student.roi_head):
+            return
+        for name, recorder in self.distiller.student_recorders.recorders.items():
+            if recorder.source.startswith(_SHARED):
+                raise ValueError(
+                    f"The student recorder {name} records {recorder.source!r}, which a "
+                    "sampler that mines runs on other regions first; expected a layer "
+                    "of the box head: take one of roi_head.bbox_head as its source, or "
+                    "a RandomSampler."
+                )
 
     def _forget_mining(self) -> None:
         """Leave the last call of the box head: a sampler that mines ran it before."""

@@ -5,7 +5,6 @@ from typing import Any, Dict, List, Optional, Sequence
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.layers import NormedLinear
-from mmdet.models.losses import CrossEntropyCustomLoss
 from mmdet.models.roi_heads import (
     CascadeRoIHead,
     GridRoIHead,
@@ -90,8 +89,12 @@ def check_detector(who: str, model: BaseModel, is_student: bool = False) -> None
 
 def box_heads(model: TwoStageDetector) -> List[BBoxHead]:
     """The box head of each stage."""
-    heads = model.roi_head.bbox_head
-    return list(heads) if isinstance(model.roi_head, CascadeRoIHead) else [heads]
+    return _heads(model.roi_head)
+
+
+def _heads(roi_head: StandardRoIHead) -> List[BBoxHead]:
+    heads = roi_head.bbox_head
+    return list(heads) if isinstance(roi_head, CascadeRoIHead) else [heads]
 
 
 def stage_names(model: TwoStageDetector, name: str) -> List[str]:
@@ -182,10 +185,12 @@ def background_logits(head: BBoxHead) -> int:
 def _check_box_head(who: str, head: Any) -> None:
     """Refuse a box head whose classifier is not one linear layer."""
     classifier = getattr(head, "fc_cls", None)
-    loss = getattr(head, "loss_cls", None)
-    outputs = getattr(head, "num_classes", 0) + 1
-    if isinstance(loss, CrossEntropyCustomLoss) and loss.use_sigmoid:
-        outputs -= 1
+    loss: Any = getattr(head, "loss_cls", None)
+    categories = getattr(head, "num_classes", 0)
+    outputs = categories + 1
+    if getattr(loss, "custom_cls_channels", False):
+        # None for a background that has no score of its own.
+        outputs = min(outputs, loss.get_cls_channels(categories))
     if (
         not isinstance(head, BBoxHead)
         or not isinstance(classifier, nn.Linear)
@@ -209,6 +214,13 @@ def _check_sampling(roi_head: StandardRoIHead) -> None:
         )
     found = _mining(roi_head)
     samplers = " and ".join(sorted(set(found.values())))
+    if found and not all(map(background_logits, _heads(roi_head))):
+        raise TypeError(
+            f"The student samples its regions by {samplers}, which mmdet has for "
+            "scores by a softmax, and scores each category by a sigmoid; expected a "
+            "softmax: take CrossEntropyLoss as loss_cls, or a StandardRoIHead with a "
+            "RandomSampler."
+        )
     if isinstance(roi_head, PISARoIHead):
         if not isinstance(roi_head.bbox_sampler, ScoreHLRSampler):
             raise TypeError(

@@ -24,7 +24,7 @@ from tests.dense_steps import (
 )
 
 # Heads whose layers in front of the classifier are no plain sequence.
-WHOLE = ("vfnet", "tood", "fovea", "reppoints", "solo_light")
+WHOLE = ("vfnet", "tood", "fovea", "reppoints")
 SOFTMAX = dict(type="CrossEntropyLoss", use_sigmoid=False)
 # Heads of several sets of centers, by anchors or levels.
 SEVERAL = ("retina", "rtmdet", "yolox", "yolof", "yolact")

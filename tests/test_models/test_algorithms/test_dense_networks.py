@@ -244,3 +244,25 @@ def test_grids_of_other_sizes():
     words = "levels of 12 x 12 places, .* 6 x 6 places and the teacher .* 5 x 5 places"
     with pytest.raises(ValueError, match=words):
         build(student, dense_detector("solo"))
+
+
+def lad(channels: int) -> dict:
+    cfg = dense_detector("paa", channels)
+    cfg["bbox_head"]["type"] = "LADHead"
+    parts = {
+        f"teacher_{part}": copy.deepcopy(cfg[part])
+        for part in ("backbone", "neck", "bbox_head")
+    }
+    return dict(cfg, type="LAD", teacher_ckpt=None, eval_teacher=True, **parts)
+
+
+def test_a_student_with_a_teacher_of_its_own():
+    """LAD's labels; the two move together, though mmdet keeps one as no submodule."""
+    model = build(lad(8), lad(12))
+    losses = step(model)
+    assert losses["distill.loss_kd"] > 0 and losses["student.loss_cls"] > 0
+    model.double()
+    inner = model.student.teacher_model
+    for network in (model.student, inner, model.teacher):
+        assert next(network.parameters()).dtype == torch.float64
+    assert not any("teacher_model" in name for name in model.state_dict())

@@ -3,8 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from torch import nn
 
+from pckd_mm.registry import MODELS
 from tests import reference
 from tests.builders import detector
 from tests.test_models.test_algorithms.test_roi_distill import (
@@ -19,6 +22,7 @@ from tests.test_models.test_algorithms.test_roi_distill import (
     step,
     total,
 )
+from tests.test_models.test_algorithms.test_roi_distill_cascade import cascade
 
 
 def check_terms(losses: dict, plain: dict) -> None:
@@ -119,10 +123,9 @@ def trident(channels: int, test_branch: int = 1) -> dict:
 @pytest.mark.parametrize("teacher", [trident(12), detector(12)], ids=["trident", "one"])
 def test_regions_of_all_branches_are_of_the_images(teacher):
     model = build(trident(8), teacher)
-    for network in (model.student, model.teacher):
-        for module in network.modules():
-            if type(module).__name__ == "TridentConv":  # mmdet leaves it as it is
-                nn.init.normal_(module.weight, std=0.05)
+    for name, weight in model.teacher.named_parameters():
+        if "layer3" in name and weight.ndim == 4:  # not read from a checkpoint here
+            nn.init.normal_(weight, std=0.05)
     s_rois, t_rois, t_maps = [], [], []
     handles = [
         spy(model.student.roi_head.bbox_roi_extractor, s_rois),
@@ -144,11 +147,24 @@ def test_regions_of_all_branches_are_of_the_images(teacher):
     assert losses["distill.loss_kd"] > 0
 
 
+def test_trident_begins_with_weights_of_its_own():
+    """mmdet leaves its convolutions what memory was."""
+    model = build(trident(8), detector(12))
+    weights = [w for name, w in model.student.named_parameters() if "layer3" in name]
+    with torch.no_grad():
+        for weight in weights:
+            if weight.ndim == 4 and weight.shape[2] == 3:
+                weight.fill_(float("nan"))
+    model.init_weights()
+    assert weights and all(weight.isfinite().all() for weight in weights)
+
+
 def test_trident_that_predicts_by_all_branches():
     words = "teacher has a TridentRoIHead with test_branch_idx=-1, .* set test_branch_i"
     with pytest.raises(TypeError, match=words):
         build(detector(8), trident(12, test_branch=-1))
     build(trident(8, test_branch=-1), detector(12))
+    build(detector(8), trident(12, test_branch=1))
 
 
 SIGMOID = dict(type="CrossEntropyCustomLoss", num_classes=4, use_sigmoid=True)
@@ -235,11 +251,72 @@ def test_terms_of_other_classifiers_equal_the_plain_computation(scores, layer):
     total(model, losses).backward()
 
 
+@pytest.mark.parametrize("boxes", [BOXES, [[], []]], ids=["objects", "none"])
+def test_cascade_of_sigmoids_and_cosines(boxes):
+    box = dict(loss_cls=SIGMOID, cls_predictor_cfg=NORMED)
+    networks = [cascade(channels, **box) for channels in (8, 12)]
+    model = build(*networks, distiller=method_of_sigmoids())
+    loss = total(model, step(model, boxes))
+    loss.backward()
+    assert loss.isfinite()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+
+
 class TestErrors:
     def test_scores_of_two_kinds(self):
         words = "student scores categories by a sigmoid each and the teacher by a soft"
         with pytest.raises(ValueError, match=words):
             build(detector(8, loss_cls=SIGMOID), detector(12))
+
+    def test_scores_of_two_kinds_in_a_cascade(self):
+        other = cascade(12)
+        other["roi_head"]["bbox_head"][1].update(loss_cls=SIGMOID)
+        words = "student in stage 1 scores .* a softmax and the {} in stage 2 by a sig"
+        for networks in ((cascade(8), other), (other, cascade(8)), (other, other)):
+            who = "teacher" if networks[0] is not other else "student"
+            with pytest.raises(ValueError, match=words.format(who)):
+                build(*networks)
+
+    @pytest.mark.parametrize("kind", ["ohem", "pisa"])
+    def test_mining_by_sigmoids(self, kind):
+        """At which mmdet fails."""
+        student = mining(kind)
+        student["roi_head"]["bbox_head"].update(loss_cls=SIGMOID)
+        words = "for scores by a softmax, and scores each .* sigmoid; expected a softm"
+        with pytest.raises(TypeError, match=words):
+            build(student, detector(12, loss_cls=SIGMOID))
+
+    @pytest.mark.parametrize("loss", ["pckd_mm.DISTRelationLoss", "mmrazor.DKDLoss"])
+    def test_a_loss_of_softmaxes_for_sigmoids(self, loss):
+        distiller = method_of_sigmoids()
+        distiller.distill_losses.loss_more = dict(type=loss)
+        logits = {
+            name: dict(recorder="logits", from_student=name == "preds_S")
+            for name in ("preds_S", "preds_T")
+        }
+        if "DIST" in loss:
+            logits = dict(zip(("logits_S", "logits_T"), logits.values(), strict=True))
+        else:
+            logits["gt_labels"] = dict(recorder="labels", from_student=True)
+        distiller.loss_forward_mappings.loss_more = logits
+        networks = detector(8, loss_cls=SIGMOID), detector(12, loss_cls=SIGMOID)
+        words = "loss_more .* compares a softmax, and .* distill_losses.loss_more=None"
+        with pytest.raises(ValueError, match=words):
+            build(*networks, distiller=distiller)
+
+    def test_a_shared_head_beside_mining(self):
+        student = mining("ohem")
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            student = MODELS.build(ConfigDict(student))
+        student.roi_head.shared_head = nn.Identity()
+        distiller = roi_method().distiller
+        distiller.student_recorders.shared = dict(
+            type="ModuleOutputs", source="roi_head.shared_head"
+        )
+        words = "recorder shared records 'roi_head.shared_head', which a sampler that"
+        with pytest.raises(ValueError, match=words):
+            build(student, detector(12), distiller=distiller)
 
     def test_kl_divergence_of_other_scores(self):
         networks = detector(8, loss_cls=SIGMOID), detector(12, loss_cls=SIGMOID)
