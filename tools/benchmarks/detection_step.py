@@ -4,11 +4,11 @@ python tools/benchmarks/detection_step.py configs/pckd/voc_frcnn_r101_r50.py
 
 Times, in interleaved repeats on the same batch, the student's plain step together with
 the bare forward pass of the teacher (backbone, neck and box head on the same RoIs, of
-one stage the layers that classify), the
-step of the config, its algorithm, losses and connectors, and that of configs/kd/ for
-the same pair. A step is forward, backward and optimizer. Networks have random weights,
-images random pixels and boxes. The peak of memory is taken of each alone, in a process
-of its own.
+one stage the layers that classify), the step of the config, its algorithm, losses and
+connectors, and that of configs/kd/ for the same pair. With --amp the config's step in
+float32 is one more. A step is forward, backward and optimizer. Networks have random
+weights, images random pixels and boxes. The peak of memory is taken of each alone, in a
+process of its own.
 """
 
 import argparse
@@ -250,8 +250,10 @@ def main() -> None:
     if method != "kd" and os.path.isfile(kd):
         cfgs["kd"] = load_config(kd)
     if args.amp is not None:
+        in_float32 = copy.deepcopy(cfgs[method])
         for cfg in cfgs.values():
             use_mixed_precision(cfg, args.amp)
+        cfgs[f"{method}, float32"] = in_float32
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfgs[method].default_scope):
         MMLogger.get_instance("benchmark", log_level="WARNING")
