@@ -40,7 +40,8 @@ def compare(
     if not len(recorded):
         raise AssertionError("no place has an object to compare")
     network = getattr(model, role)
-    head = head_and_family(network)[0].train()
+    head = head_and_family(network)[0]
+    head.training = True  # itself only: its normalisations stay as they are
     outputs = head(network.extract_feat(batch["inputs"]))
     maps = outputs[1 if isinstance(head, SOLOHead) else 0]  # SOLO's masks come first
     if isinstance(head, CenterNetHead):
