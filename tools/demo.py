@@ -15,7 +15,7 @@ rotated views of an image share its label.
 import argparse
 import os
 import sys
-from typing import List
+from typing import List, Sequence
 
 from pckd_mm.commands.compare import ROOT, main
 
@@ -33,11 +33,12 @@ NOTES = [
 ]
 
 
-def begin(description: str) -> List[str]:
+def begin(description: str, seeds: Sequence[int] = (0, 1, 2)) -> List[str]:
     """Parse the command line of a demo, and go to the repository.
 
     Args:
         description (str): What --help prints.
+        seeds (Sequence[int]): Those of the demo. Defaults to three.
 
     Returns:
         list[str]: Options for the comparison that all demos share.
@@ -48,8 +49,9 @@ def begin(description: str) -> List[str]:
     parser.add_argument(
         "--fresh", action="store_true", help="train again what is finished"
     )
+    of_default = " ".join(map(str, seeds))
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="[0 1 2]"
+        "--seeds", type=int, nargs="+", default=seeds, help=f"[{of_default}]"
     )
     args = parser.parse_args()
     # Paths of configs and results are relative to the repository.
