@@ -96,7 +96,6 @@ class DenseDistill(DetectorDistill):
         **kwargs: Any,
     ) -> None:
         super().__init__(architecture, distiller, teacher, **kwargs)
-        self._check_scores()
         self._check_losses()
 
     @property
@@ -237,9 +236,7 @@ class DenseDistill(DetectorDistill):
             labels,
             num_views=1,
             foreground=slice(0, found),
-            **self._asked_for(
-                lambda: self._difficulty(logits, labels[:found], self.num_classes)
-            ),
+            **self._asked_for(lambda: self._difficulty(logits, labels[:found])),
         )
         for manager in (recorders, distiller.teacher_recorders):
             release_maps(manager)

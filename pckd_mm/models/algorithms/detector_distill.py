@@ -71,6 +71,7 @@ class DetectorDistill(FrozenTeacherDistill):
         kwargs["teacher_input_size"] = SAME
         super().__init__(architecture, distiller, teacher, **kwargs)
         self._check_normalisation(self.data_preprocessor, self.student)
+        self._check_scores()
         # What mmdet's data sets read, unless the run's tells otherwise.
         self.teacher_inputs.tell_channel_order("bgr")
 
@@ -93,21 +94,19 @@ class DetectorDistill(FrozenTeacherDistill):
                     f"distill_losses.{name}=None."
                 )
 
-    @staticmethod
-    def _difficulty(logits: Tensor, labels: Tensor, categories: int) -> Tensor:
+    def _difficulty(self, logits: Tensor, labels: Tensor) -> Tensor:
         """How hard each instance is: its loss, by its hard label.
 
         Args:
             logits (Tensor): The student's, shape (n, C), or (n, C + 1) where the last
                 is of the background.
             labels (Tensor): Labels of them, shape (n,); C is background.
-            categories (int): Their number C.
 
         Returns:
             Tensor: The cross-entropy, or where categories have a sigmoid each the
             binary one summed over them, shape (n,).
         """
-        logits = logits.detach().float()
+        logits, categories = logits.detach().float(), self.num_classes
         if logits.shape[1] > categories:
             return F.cross_entropy(logits, labels, reduction="none")
         wanted = F.one_hot(labels, categories + 1)[:, :categories].to(logits)

@@ -103,7 +103,6 @@ class RoIDistill(DetectorDistill):
                 f"RoIDistill found stages={stages!r}; expected 'all' or 'last'."
             )
         super().__init__(architecture, distiller, teacher, **kwargs)
-        self._check_scores()
         self._check_mining()
         if with_background and not self._classifiers[0].background:
             raise ValueError(
@@ -263,9 +262,7 @@ class RoIDistill(DetectorDistill):
             foreground=foreground,
             loss_weight=float(weights[stage]),
             stage=stage,
-            **self._asked_for(
-                lambda: self._difficulty(logits, labels, self.num_classes)
-            ),
+            **self._asked_for(lambda: self._difficulty(logits, labels)),
         )
 
     def _targets(self, stage: int, rois: Tensor) -> Tuple[Tensor, Tensor]:
