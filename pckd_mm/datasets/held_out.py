@@ -2,6 +2,7 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -45,7 +46,10 @@ def stratified_split(
 
 
 def content_split(
-    paths: Sequence[str], labels: Sequence[Union[int, Collection[int]]], share: float
+    paths: Sequence[str],
+    labels: Sequence[Union[int, Collection[int]]],
+    share: float,
+    seed: int = 0,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Hold out images by a hash of their files' content.
 
@@ -58,6 +62,8 @@ def content_split(
         labels (Sequence[int | Collection[int]]): Label of each image, or all those of
             what is in it. A category whose images would all be held out keeps them.
         share (float): Share to hold out, between 0 and 1, which is met by chance.
+        seed (int): Seed of the hash, 0 or above. Of what one seed kept, another one
+            holds a share out. Defaults to 0.
 
     Returns:
         tuple[ndarray, ndarray]: Places of the images that are kept and of those that
@@ -68,7 +74,8 @@ def content_split(
     """
     _check_share(share)
     with ThreadPoolExecutor() as pool:
-        held_out = np.array(list(pool.map(_place_of_content, paths))) < share
+        found = list(pool.map(partial(_place_of_content, seed=seed), paths))
+    held_out = np.array(found) < share
     places: Dict[int, List[int]] = {}
     for place, label in enumerate(labels):
         for each in label if isinstance(label, Collection) else [label]:
@@ -79,13 +86,14 @@ def content_split(
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def _place_of_content(path: str) -> float:
+def _place_of_content(path: str, seed: int) -> float:
     """A number between 0 and 1 that is drawn by what a file holds."""
     try:
         content = Path(path).read_bytes()
     except OSError:  # whoever loads it says what is wrong
         content = Path(path).name.encode(errors="surrogateescape")
-    digest = hashlib.blake2b(content, digest_size=8).digest()
+    salt = seed.to_bytes(8, "big")  # eight zeros are no salt
+    digest = hashlib.blake2b(content, digest_size=8, salt=salt).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
@@ -116,7 +124,7 @@ def held_out_part(
         dataset (dict | BaseDataset): The data set, or its config.
         part (str): ``'train'``, what is kept, or ``'val'``, what is held out.
         share (float): Share of each category that is held out. Defaults to 0.1.
-        seed (int): Seed of the draw. Defaults to 0.
+        seed (int): Seed of the draw, or of the hash. Defaults to 0.
         by (str): ``'draw'`` for :func:`stratified_split`, or ``'content'`` for
             :func:`content_split`, of data sets that read files; those of boxes are held
             out by content alone. Defaults to 'draw'.
@@ -154,7 +162,7 @@ def held_out_part(
         paths.append(info.get("img_path", ""))
         labels.append(_labels_of(info, by, index))
     if by == "content":
-        parts = content_split(paths, labels, share)
+        parts = content_split(paths, labels, share, seed)
     else:
         parts = stratified_split(labels, share, seed)
     if not len(parts[1]):

@@ -115,6 +115,18 @@ def test_a_category_is_never_held_out_as_a_whole(tmp_path):
     content_split(missing, [0, *labels], 0.5)  # who loads it says that it is not there
 
 
+def test_of_what_one_seed_kept_another_holds_a_share_out(tmp_path):
+    files = [tmp_path / f"{index}.jpg" for index in range(400)]
+    for index, file in enumerate(files):
+        file.write_text(str(index))
+    paths = list(map(str, files))
+    kept, _ = content_split(paths, [0] * 400, 0.3)
+    left = [paths[place] for place in kept]
+    assert not len(content_split(left, [0] * len(left), 0.3)[1])  # the same hash
+    _, held = content_split(left, [0] * len(left), 0.3, seed=1)
+    assert 0.2 < len(held) / len(left) < 0.4
+
+
 def test_parts_of_a_data_set_by_content(tmp_path):
     for label in ("a", "b"):
         files(tmp_path / label, 30)

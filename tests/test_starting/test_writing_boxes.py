@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 
 from pckd_mm.commands import main, parse
 from pckd_mm.commands.compare_options import check
+from pckd_mm.experiments.hold_out import hold_out
 from pckd_mm.registry import MODELS
 from pckd_mm.starting import networks
 from pckd_mm.utils.config import load_config
@@ -163,6 +164,31 @@ def test_a_recipe_with_an_average_trains(tmp_path):
     averaged = kept["ema_state_dict"]
     assert averaged["steps"] == 2
     assert (tmp_path / "pckd" / "epoch_1_student.pth").is_file()
+
+
+@pytest.mark.parametrize(
+    "make, metric", [(voc, "pascal_voc/mAP"), (coco, "coco/bbox_mAP")]
+)
+def test_a_part_of_the_training_images_validates(tmp_path, make, metric):
+    """As pckd tune and pckd compare --val-share do it; others are never read."""
+    cfg = begin(tmp_path, make, "--epochs=1")
+    without_workers("mine.py")
+    cfg = load_config("mine.py")
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        before = {name: paths(loader) for name, loader in loaders(cfg).items()}
+        hold_out(cfg, 0.4)
+        after = {name: paths(loader) for name, loader in loaders(cfg).items()}
+    assert after["train"] and after["val"] and after["val"] == after["test"]
+    assert not after["train"] & after["val"]
+    assert after["train"] | after["val"] == before["train"]
+    if make is coco:
+        (tmp_path / "my images" / "annotations" / "val.json").unlink()
+    cfg.model = cfg.model.architecture
+    cfg.custom_hooks = []
+    cfg.dump("alone.py")
+    options = ["train_cfg.max_epochs=1", "optim_wrapper.optimizer.lr=1e-4"]
+    values, _ = run("alone.py", tmp_path / "alone", "--cfg-options", *options)
+    assert 0 <= values[metric] <= 1
 
 
 @pytest.mark.parametrize("make, layout", [(voc, "VOC"), (coco, "Coco")])
