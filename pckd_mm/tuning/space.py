@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.catalogue import full_name
-from pckd_mm.experiments.run import read_config
+from pckd_mm.experiments.configs import read_config
 from pckd_mm.registry import MODELS
 
 __all__ = ["LOSSES", "Range", "find_ranges"]
@@ -109,7 +109,7 @@ def _of_losses(cfg: Config) -> Iterator[Range]:
     distiller = cfg.model.get("distiller", {})
     for loss, settings in distiller.get("distill_losses", {}).items():
         path = f"model.distiller.distill_losses.{loss}"
-        for key, value in settings.items():
+        for key, value in (settings or {}).items():  # None leaves a loss out
             is_weight = key == "loss_weight" or key.endswith("_loss_weight")
             is_temperature = key == "tau" and loss == "loss_kd"
             if not (is_weight or is_temperature) or not _is_number(value) or value <= 0:

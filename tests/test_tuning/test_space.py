@@ -29,6 +29,16 @@ def test_the_losses_around_the_values_of_the_config():
     assert len(dist) >= 2 and all(entry.first > 0 for entry in dist)
 
 
+@pytest.mark.parametrize(
+    "config",
+    ["kd/voc_frcnn_r101_r50", "kd/digit_scenes_gfl_r18w32_r18w8", PCKD],
+)
+def test_a_loss_that_is_left_out_is_not_searched(config):
+    options = {LOSS[:-1] + ".loss_ca": None} if config == PCKD else {}
+    found = {entry.name for entry in find_ranges(f"{config}", None, options)}
+    assert "loss_kd" in found and "loss_ca" not in found
+
+
 def test_named_settings():
     texts = [
         "loss_fa=5..50",
