@@ -5,17 +5,17 @@ import re
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from mmengine.config import DictAction
-
 from pckd_mm.engine.trackers import add_track_option, check_trackers
 from pckd_mm.experiments import ExperimentError
-from pckd_mm.experiments.catalogue import DATASET, folder_name
+from pckd_mm.experiments.catalogue import DATASET
 from pckd_mm.experiments.derived import derive_runs
 from pckd_mm.experiments.engine_options import add_engine_options, check_engine_options
 from pckd_mm.experiments.inspection import INSPECTION
 from pckd_mm.experiments.request import WORK_DIR
 from pckd_mm.experiments.run import TEACHER
 from pckd_mm.experiments.sharing import SHARED
+from pckd_mm.utils.files import file_name
+from pckd_mm.utils.options import SettingsAction
 from pckd_mm.utils.precision import add_amp_options
 
 from .completion import CONFIG, DIRECTORY, add_path
@@ -97,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slurm",
         nargs="+",
-        action=DictAction,
+        action=SettingsAction,
         default={},
         metavar="KEY=VALUE",
         help="with --submit: options of sbatch, such as partition=gpu time=12:00:00 "
@@ -141,7 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=SettingsAction,
         default={},
         metavar="KEY=VALUE",
         help="override settings of every config, such as train_cfg.max_epochs=2",
@@ -173,7 +173,7 @@ def check(args: argparse.Namespace) -> None:
             "--share-teacher connects processes of one machine; expected it without "
             "--submit"
         )
-    if args.slurm and not args.submit:
+    if args.slurm and not (args.submit or args.collect):
         parser.error("--slurm is for --submit slurm; expected both")
     if args.inspect and (args.submit or args.collect):
         parser.error(
@@ -206,13 +206,13 @@ def check(args: argparse.Namespace) -> None:
         name, _, config = run.partition("=")
         if not name or not config:
             parser.error(f"--run is {run}; expected NAME=CONFIG")
-        if folder_name(name) in folders:
+        if file_name(name) in folders:
             parser.error(
-                f"--run {name} would share the folder {folder_name(name)} with another "
+                f"--run {name} would share the folder {file_name(name)} with another "
                 "run; expected different names, and none that is "
                 "'teacher', 'inspection' or 'shared_teacher'"
             )
-        folders.append(folder_name(name))
+        folders.append(file_name(name))
 
 
 def take_config(args: argparse.Namespace) -> None:

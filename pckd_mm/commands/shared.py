@@ -9,9 +9,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Iterator, Optional
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.options import SettingsAction
 
 from .completion import CONFIG, add_path
 
@@ -46,7 +47,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=SettingsAction,
         metavar="KEY=VALUE",
         help="override settings of the config, such as randomness.seed=0",
     )

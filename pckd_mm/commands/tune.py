@@ -22,8 +22,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from pckd_mm.engine.trackers import add_track_option, check_trackers
 from pckd_mm.experiments import ExperimentError, Settings
 from pckd_mm.experiments.engine_options import (
@@ -32,7 +30,7 @@ from pckd_mm.experiments.engine_options import (
     make_executor,
 )
 from pckd_mm.experiments.places import find_places
-from pckd_mm.utils.options import require_at_least, require_share
+from pckd_mm.utils.options import SettingsAction, require_at_least, require_share
 from pckd_mm.utils.precision import add_amp_options
 from pckd_mm.utils.shipped import find_config
 
@@ -96,10 +94,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=SettingsAction,
         default={},
         metavar="KEY=VALUE",
-        help="override settings of the config, such as train_cfg.max_epochs=2",
+        help="override settings of the config, such as train_cfg.max_epochs=2; where "
+        "the teacher is trained, of it too, but for those of model",
     )
 
 
@@ -159,17 +158,21 @@ def _tune(args: argparse.Namespace) -> str:
     folder = args.work_dir
     if folder is None:
         folder = WORK_DIR / Path(config).parent.name / Path(config).stem
-    threads = args.threads
+    threads, per_gpu, jobs = args.threads, args.per_gpu, 1
     if args.ray is None:
         try:
-            _, threads = find_places(
+            places, threads = find_places(
                 args.jobs, args.per_gpu, args.threads, args.gpus_per_run
             )
         except ValueError as error:
             raise ExperimentError(str(error)) from None
+        # Ray counts what trials take, and so has to be told of what they share.
+        jobs = len(places)
+        if places[0].device and args.gpus_per_run == 1:
+            per_gpu = 1 + max(place.number for place in places)
 
     def make_cluster() -> RayCluster:
-        return RayCluster(args.ray, args.per_gpu, threads, args.gpus_per_run)
+        return RayCluster(args.ray, per_gpu, threads, args.gpus_per_run, jobs)
 
     settings = Settings(
         ROOT,

@@ -1,9 +1,31 @@
-"""Checks of options that several commands have."""
+"""Options that several commands have, and their checks."""
 
 import argparse
-from typing import Mapping
+from typing import Any, Mapping
 
-__all__ = ["require_at_least", "require_share"]
+from mmengine.config import DictAction
+
+__all__ = ["SettingsAction", "require_at_least", "require_share"]
+
+
+class SettingsAction(DictAction):
+    """Settings as KEY=VALUE, and a message for what is none, such as a config."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str = "",
+    ) -> None:
+        """Read the settings, or end with a message."""
+        for value in values:
+            if "=" not in value:
+                parser.error(
+                    f"{option_string} has {value}; expected KEY=VALUE: write what is "
+                    f"no setting in front of {option_string}"
+                )
+        super().__call__(parser, namespace, values, option_string)
 
 
 def require_at_least(

@@ -43,6 +43,16 @@ def test_the_help_of_a_command_begins_with_an_example(name, capsys):
     assert f"\n  pckd {name}" in printed.out.partition("options:")[0]
 
 
+@pytest.mark.parametrize(
+    "name, option",
+    [("train", "--cfg-options"), ("tune", "--cfg-options"), ("compare", "--slurm")],
+)
+def test_a_config_behind_settings_is_told_from_them(name, option, capsys):
+    status, printed = ended(capsys, name, option, "a=1", "config.py")
+    assert status == 2
+    assert f"{option} has config.py; expected KEY=VALUE: write what" in printed.err
+
+
 def test_version(capsys):
     status, printed = ended(capsys, "--version")
     assert (status, printed.out) == (0, f"pckd {__version__}\n")

@@ -12,7 +12,6 @@ networks are run on the same images, and must give the same logits.
 
 import argparse
 
-from mmengine.config import DictAction
 from torch import nn
 
 from pckd_mm.utils.config import load_config
@@ -22,6 +21,7 @@ from pckd_mm.utils.conversion import (
     convert_checkpoint,
     published_state_dict,
 )
+from pckd_mm.utils.options import SettingsAction
 from pckd_mm.utils.printable import printable
 from pckd_mm.utils.shipped import find_config
 from pckd_mm.utils.zoo_names import (
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=SettingsAction,
         metavar="KEY=VALUE",
         help="override settings of the config, such as model.head.num_classes=10",
     )
