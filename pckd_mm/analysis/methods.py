@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Dict, List, Optional, Tuple
 
+from pckd_mm.utils.files import file_name
+
 from .curves import Curve, LossCurves
 from .inspection import Inspected
 from .metric import TEST_SET, TOP1, Metric
@@ -170,4 +172,4 @@ class Table:
         Returns:
             str: The name.
         """
-        return f"{kind}_{self.name}.png" if self.name else f"{kind}.png"
+        return file_name(f"{kind}_{self.name}" if self.name else kind) + ".png"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 from pckd_mm.utils.class_name import class_name
+from pckd_mm.utils.files import file_name
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Metric:
     @property
     def slug(self) -> str:
         """str: Its kind as part of a file's name, and as a key in files."""
-        return self.kind.replace(" ", "_")
+        return file_name(self.kind)
 
 
 TOP1 = Metric("accuracy/top1", "top-1", "top-1 accuracy", "accuracy")

@@ -4,10 +4,11 @@ import contextlib
 import glob
 import os
 import os.path as osp
+import re
 import shutil
 from typing import List
 
-__all__ = ["WriteError", "remove_unfinished", "write_whole"]
+__all__ = ["WriteError", "file_name", "remove_unfinished", "write_whole"]
 
 # What the name of a file ends with while it is written.
 UNFINISHED = ".unfinished"
@@ -15,6 +16,11 @@ UNFINISHED = ".unfinished"
 
 class WriteError(OSError):
     """A file that could not be written, in words."""
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file or folder, which needs no quotes anywhere."""
+    return re.sub(r"[^\w.-]+", "_", text)
 
 
 def write_whole(path: str, content: bytes) -> None:

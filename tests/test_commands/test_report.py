@@ -1,6 +1,7 @@
 """`pckd report`: of runs as training leaves them."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -80,6 +81,24 @@ def test_what_cannot_be_looked_into_is_said(root, tmp_path, capsys):
         path.unlink()
     assert main(["report", str(folder)]) == 0
     assert "it has no checkpoint yet" in capsys.readouterr().out
+
+
+def test_metrics_apart_have_files_of_their_own(root, tmp_path, capsys, monkeypatch):
+    """A slash in a metric's name is no folder, and Markdown's links have no blanks."""
+    monkeypatch.chdir(tmp_path)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        shutil.copytree(root / "vanilla" / "cifar100_resnet8_30e", folder)
+    (config,) = folders[1].glob("*/vis_data/config.py")
+    text = config.read_text().replace("type='Accuracy'", "type='AveragePrecision'")
+    config.write_text(text)
+    scalars = next(folders[1].glob("*/vis_data/scalars.json"))
+    scalars.write_text(scalars.read_text().replace("accuracy/top1", "multi-label/mAP"))
+    assert main(["report", *map(str, folders), "--curves-only"]) == 0
+    report = tmp_path / "report"
+    links = re.findall(r"!\[.*?\]\((.*?)\)", (report / "report.md").read_text())
+    assert len(set(links)) >= 2 and all((report / link).is_file() for link in links)
+    assert not any(" " in link or "/" in link for link in links)
 
 
 def test_no_run_is_a_sentence(tmp_path, capsys):
