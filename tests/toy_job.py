@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Dict
 
 from pckd_mm.analysis import read_curve
-from pckd_mm.experiments.job import Job, Settings
+from pckd_mm.experiments.job import Job
+from pckd_mm.experiments.settings import Settings
 
 EPOCHS = 9
 OPTIMUM = 80.0

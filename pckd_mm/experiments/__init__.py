@@ -1,18 +1,18 @@
 """Comparisons of methods: what is to be trained, when, and how it went."""
 
 from .buildable import check_buildable
-from .catalogue import folder_name
 from .comparison import Appendix, compare
 from .executor import Executor, LocalExecutor, train_here
 from .forecast import describe
 from .inspection import Inspection
-from .job import ExperimentError, Settings
+from .job import ExperimentError
 from .places import Place, find_places
 from .plan import make_plan
 from .planned import PlannedTable, all_jobs, all_runs
 from .request import Request
 from .run import Run
 from .scheduler import Scheduler
+from .settings import Settings
 from .sharing import Sharing
 from .teacher_test import TeacherTest
 
@@ -36,7 +36,6 @@ __all__ = [
     "compare",
     "describe",
     "find_places",
-    "folder_name",
     "make_plan",
     "train_here",
 ]

@@ -15,8 +15,9 @@ from pckd_mm.registry import MODELS, TASK_UTILS
 from pckd_mm.utils.printable import printable
 
 from .accepted import Unknown, accepted, names_of, nearest, unknown_settings
+from .configs import read_config
 from .job import ExperimentError
-from .run import Run, read_config
+from .run import Run
 
 __all__ = ["check_buildable", "faults"]
 

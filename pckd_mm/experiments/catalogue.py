@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
@@ -13,8 +12,8 @@ from pckd_mm.utils import shipped
 from pckd_mm.utils.setting_names import setting_name
 from pckd_mm.utils.shipped import find_config
 
+from .configs import read_config
 from .job import ExperimentError
-from .run import read_config
 
 # Of the working directory, as the paths inside of the configs are, or of the package.
 CONFIGS = Path("configs")
@@ -76,11 +75,6 @@ def full_name(option: str, method: str, config: str) -> str:
     except ValueError as error:
         raise ExperimentError(f"{method}: {config} {error}") from None
     return option if name == option else f"model.{name}"
-
-
-def folder_name(name: str) -> str:
-    """The name of a method as that of a folder."""
-    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def config_path(method: str, name: str) -> Path:

@@ -10,6 +10,7 @@ from pckd_mm.utils.precision import NO_BFLOAT16
 from .executor import Executor
 from .facts import made_with_together
 from .job import ExperimentError, Job
+from .lock import alone_in
 from .plan import make_plan
 from .planned import PlannedTable, all_jobs, all_runs
 from .request import Request
@@ -82,6 +83,20 @@ def compare(
         done = sum(not run.is_left for run in runs)
         print(f"{done} of {len(runs)} runs are finished, in {request.work_dir}")
         return report(ended=True), {}
+    with alone_in(request.work_dir):
+        failures = _train(request, runs, work, executor, fresh, report)
+        return report(ended=True), failures
+
+
+def _train(
+    request: Request,
+    runs: Sequence[Run],
+    work: Sequence[Job],
+    executor: Executor,
+    fresh: bool,
+    report: Callable[[Job], object],
+) -> Dict[str, str]:
+    """Train what is left, and say where; returns the runs that failed."""
     places = executor.places
     devices = ", ".join(dict.fromkeys(map(str, places)))
     at_a_time = f"{len(places)} at a time on {devices}"
@@ -92,8 +107,7 @@ def compare(
     if request.settings.amp is not None:
         _say_where_it_stays_float32(runs)
     sharing = Sharing(share) if share else None
-    failures = Scheduler(work, executor, fresh, report, sharing).train()
-    return report(ended=True), failures
+    return Scheduler(work, executor, fresh, report, sharing).train()
 
 
 def _say_where_it_stays_float32(runs: Sequence[Run]) -> None:

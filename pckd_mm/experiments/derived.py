@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from pckd_mm.analysis import published
 from pckd_mm.utils.class_name import class_name
@@ -17,6 +17,7 @@ from pckd_mm.utils.methods import (
 from pckd_mm.utils.shipped import beside_configs
 
 from .job import ExperimentError
+from .teachers import is_elsewhere
 
 __all__ = ["ALONE", "derive_runs"]
 
@@ -45,8 +46,8 @@ def derive_runs(
 
     Returns:
         tuple[str | None, dict[str, str]]: What the teacher is, a checkpoint that is
-        there or the config that trains it; and names and configs of the student alone,
-        the methods, and the config itself.
+        there or the config that trains it, and None where each run fetches it; and
+        names and configs of the student alone, the methods, and the config itself.
 
     Raises:
         ExperimentError: For a config of something else, and for a method that is not
@@ -71,6 +72,8 @@ def derive_runs(
         runs[name] = _write(folder, method, _with_method(cfg, method, config))
     runs[published.METHODS.get(own, own) if own else Path(config).stem] = config
     checkpoint = beside_configs(model.get("teacher_ckpt") or "")
+    if is_elsewhere(checkpoint) or (not checkpoint and _brings_weights(model.teacher)):
+        return None, runs
     # What a call before this one trained from this config is that config's.
     is_own = Path(checkpoint).resolve().is_relative_to(folder.parent.resolve())
     if Path(checkpoint).is_file() and not is_own:
@@ -119,6 +122,14 @@ def _with_method(cfg: Config, method: str, config: str) -> Config:
     hooks += [h for h in base.custom_hooks if class_name(h["type"]) not in there]
     values["custom_hooks"] = hooks
     return Config(values)
+
+
+def _brings_weights(network: ConfigDict) -> bool:
+    """Whether a config says where all weights of a network are."""
+    init = network.get("init_cfg") or []
+    inits = init if isinstance(init, (list, tuple)) else [init]
+    whole = any(class_name(each["type"]).startswith("Pretrained") for each in inits)
+    return whole or bool(network.get("pretrained"))
 
 
 def _kind(cfg: Config) -> NetworkKind:

@@ -23,8 +23,9 @@ def expected_seconds(run: Run) -> Optional[float]:
     Returns:
         float, optional: Seconds; None where no other seed is finished.
     """
-    notes = sorted(run.folder.parent.glob("*/finished.json"))
-    found = [_seconds_per_epoch(path) for path in notes]
+    # A folder that was set aside, NAME.old, was of another training.
+    seeds = [path for path in run.kin.glob("seed_*") if "." not in path.name]
+    found = [_seconds_per_epoch(seed / "finished.json") for seed in seeds]
     known = [seconds for seconds in found if seconds is not None]
     if not known:
         return None
@@ -32,7 +33,7 @@ def expected_seconds(run: Run) -> Optional[float]:
 
 
 def _seconds_per_epoch(path: Path) -> Optional[float]:
-    return json.loads(path.read_text()).get(SECONDS)
+    return json.loads(path.read_text()).get(SECONDS) if path.is_file() else None
 
 
 def describe(tables: Sequence[PlannedTable], places: Sequence[Place] = ()) -> str:

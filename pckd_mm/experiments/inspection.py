@@ -8,8 +8,9 @@ from typing import Dict, List, Optional, Sequence
 from pckd_mm.analysis.inspection import FORM, RESULT, Inspected, read_inspection
 
 from .digest import digest
-from .job import Job, Settings
+from .job import Job
 from .run import Run
+from .settings import Settings
 
 INSPECTION = "inspection"
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -18,7 +17,6 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
-    Tuple,
     cast,
 )
 
@@ -26,7 +24,8 @@ from pckd_mm.utils.children import end_process, end_with_parent
 from pckd_mm.utils.endings import ending, last_lines
 from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.handout import SOCKETS
-from pckd_mm.utils.precision import AMP_OPTIONS
+
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .executor import Process
@@ -34,66 +33,6 @@ if TYPE_CHECKING:
 
 class ExperimentError(Exception):
     """What ends an experiment or one of its runs, in words for the user."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the runs of an experiment share.
-
-    Args:
-        root (Path): The repository, whose commit is noted.
-        options (dict): Settings that override those of every config.
-        amp (str, optional): "auto" for mixed precision where it is fast, "force" for
-            it everywhere. Defaults to None.
-        val_share (float, optional): Share of the training images that is held out to
-            validate on, in place of the test set. Defaults to None.
-        gpus_per_run (int): GPUs of a run, each with a process. Defaults to 1.
-        share_teacher (int): How many students may share the teacher's forward pass;
-            0 for a teacher in each run. Defaults to 0.
-        track (tuple[str]): Trackers that each run writes for; what a run is does not
-            depend on it. Defaults to none.
-        skip_broken (bool): Whether runs go on without files that are broken. Defaults
-            to False.
-    """
-
-    root: Path
-    options: Dict[str, Any] = field(default_factory=dict)
-    amp: Optional[str] = None
-    val_share: Optional[float] = None
-    gpus_per_run: int = 1
-    share_teacher: int = 0
-    track: Tuple[str, ...] = ()
-    skip_broken: bool = False
-
-    def option_list(self) -> List[str]:
-        """The options as on a command line."""
-        return [f"{key}={value}" for key, value in self.options.items()]
-
-    def amp_option(self) -> List[str]:
-        """What asks for mixed precision, as on a command line."""
-        return [AMP_OPTIONS[self.amp]] if self.amp is not None else []
-
-    def gpus_option(self) -> List[str]:
-        """What gives a run several GPUs, as on a command line."""
-        several = self.gpus_per_run > 1
-        return ["--gpus-per-run", str(self.gpus_per_run)] if several else []
-
-    def share_option(self) -> List[str]:
-        """What lets runs share a teacher's pass, as on a command line."""
-        size = self.share_teacher
-        return ["--share-teacher", str(size)] if size else []
-
-    def val_option(self) -> List[str]:
-        """What holds training images out, as on a command line."""
-        return ["--val-share", str(self.val_share)] if self.val_share else []
-
-    def broken_option(self) -> List[str]:
-        """What leaves broken files out, as on a command line."""
-        return ["--skip-broken"] if self.skip_broken else []
-
-    def track_option(self) -> List[str]:
-        """What makes runs write for trackers, as on a command line."""
-        return ["--track", *self.track] if self.track else []
 
 
 class Job(ABC):
@@ -129,6 +68,11 @@ class Job(ABC):
     def config_file(self) -> Path:
         """Path: What is to be done."""
         return self.folder.parent / f"{self.folder.name}.py"
+
+    @property
+    def kin(self) -> Path:
+        """Path: Folder of those whose epochs take as long as its own."""
+        return self.folder.parent
 
     @property
     def needs(self) -> Sequence["Job"]:
@@ -199,15 +143,14 @@ class Job(ABC):
                 "such folder: give another --work-dir."
             )
 
-    def prepare(self, fresh: bool = False) -> None:
-        """Write what is to be done; make room where something else was.
-
-        Args:
-            fresh (bool): Whether to remove what was done before.
-        """
-        if self.is_begun and fresh:
+    def forget(self) -> None:
+        """Remove what was done before."""
+        if self.folder.is_dir():
             shutil.rmtree(self.folder)
-        elif self.is_begun and self.is_changed():
+
+    def prepare(self) -> None:
+        """Write what is to be done; make room where something else was."""
+        if self.is_begun and self.is_changed():
             print(f"{self}: {self.made_of} changed; {self.verb} anew.")
             set_aside(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)

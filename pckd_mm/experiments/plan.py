@@ -2,17 +2,15 @@
 
 import shlex
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pckd_mm.analysis import published
-from pckd_mm.utils.shipped import beside_configs
+from pckd_mm.utils.files import file_name
 
 from .catalogue import (
     DATASET,
     VANILLA,
     config_path,
-    folder_name,
-    has_config,
     method_options,
     split_method,
     student_config,
@@ -21,8 +19,8 @@ from .inspection import INSPECTION
 from .job import ExperimentError
 from .planned import Line, PlannedTable, all_jobs, all_runs
 from .request import WORK_DIR, Request, added_runs, methods_by_pair
-from .run import TEACHER, Run, read_config
-from .teacher_test import TeacherTest
+from .run import TEACHER, Run
+from .teachers import Teachers
 
 
 def make_plan(request: Request) -> List[PlannedTable]:
@@ -57,28 +55,6 @@ def make_plan(request: Request) -> List[PlannedTable]:
     return tables
 
 
-def teacher_of(request: Request, name: str, config: str) -> Optional[Line]:
-    """The teacher of a config, trained or tested once.
-
-    It is, in this order, the checkpoint or the config that the user named, what was
-    begun in the work dir, the config's teacher_ckpt where that file is, and what is
-    trained with its teacher_config.
-
-    Args:
-        request (Request): What all runs share.
-        name (str): What needs it, for messages.
-        config (str): Path of the config.
-
-    Returns:
-        Line, optional: The teacher; None for a config without one, and where a
-        checkpoint is there and images are held out, which it has seen.
-
-    Raises:
-        ExperimentError: Where there is nothing to make it from.
-    """
-    return _Planner(request).teacher(name, config)
-
-
 # What a line of a table is, its name among folders, config, seeds, the command that
 # trains it, and what is changed in the config.
 Entry = Tuple[str, str, str, Sequence[int], str, Dict[str, Any]]
@@ -90,16 +66,7 @@ class _Planner:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.runs: Dict[Path, Run] = {}
-        teacher = request.teacher
-        self.checkpoint: Optional[Path] = None
-        if teacher is not None and teacher.endswith(".pth"):
-            self.checkpoint = Path(teacher)
-            if not self.checkpoint.is_file():
-                raise ExperimentError(
-                    f"There is no teacher {teacher}; expected a checkpoint, or a "
-                    "config to train it with."
-                )
-        self.teacher_config = None if self.checkpoint else teacher
+        self.teachers = Teachers(request)
 
     def tables(self) -> List[PlannedTable]:
         if not self.request.methods:
@@ -114,13 +81,13 @@ class _Planner:
     def _table_of_runs(self) -> PlannedTable:
         """The only table, of the runs that are named one by one."""
         request, teacher = self.request, None
-        if self.teacher_config is not None:
+        if self.teachers.config is not None:
             folder = request.work_dir / TEACHER
-            run = self._run(TEACHER, self.teacher_config, 0, folder)
+            run = self._run(TEACHER, self.teachers.config, 0, folder)
             teacher = Line(TEACHER, [run])
         lines = []
         for name, config in request.runs.items():
-            folder = Path(folder_name(name))
+            folder = Path(file_name(name))
             runs = self._seeds(name, config, request.seeds, folder, teacher=teacher)
             lines.append(Line(name, runs))
         return PlannedTable("", lines, teacher)
@@ -141,13 +108,13 @@ class _Planner:
             entries.append((label, method, config, seeds, command, changes))
         labels = [entry[0] for entry in entries]
         for label, config in added.items():
-            name = folder_name(label)
+            name = file_name(label)
             if label in labels:
                 raise ExperimentError(
                     f"--run {label} would be a second line of that name; expected "
                     "another name."
                 )
-            if name in map(folder_name, methods):
+            if name in map(file_name, methods):
                 raise ExperimentError(
                     f"--run {label} would share a folder with the method {name}; "
                     "expected another name."
@@ -155,8 +122,8 @@ class _Planner:
             entries.append((label, name, config, request.seeds, "", {}))
         lines, teachers = [], []
         for label, name, config, seeds, command, changes in entries:
-            teacher = self.teacher(name, config)
-            folder = Path(group, folder_name(name))
+            teacher = self.teachers.of(name, config, changes)
+            folder = Path(group, file_name(name))
             runs = self._seeds(name, config, seeds, folder, group, teacher, changes)
             lines.append(Line(label, runs, command))
             teachers.append(teacher)
@@ -171,7 +138,7 @@ class _Planner:
         assert config is not None  # methods_by_pair() asks for it
         stem = config.stem
         runs = self._seeds(VANILLA, str(config), seeds, Path(VANILLA, stem), stem)
-        label = f"student alone, {self._network(stem)}"
+        label = f"student alone, {self.request.network(stem)}"
         return Line(label, runs, self._command(VANILLA, pair, seeds))
 
     def _seeds(
@@ -185,12 +152,12 @@ class _Planner:
         options: Optional[Dict[str, Any]] = None,
     ) -> List[Run]:
         """A run for each seed, with the teacher of a line."""
-        after = teacher.runs[0] if teacher else None
-        checkpoint = after.checkpoint if after else self.checkpoint
+        after, options = teacher.runs[0] if teacher else None, options or {}
+        checkpoint = after.checkpoint if after else self.teachers.checkpoint
         if checkpoint is None:
-            self._require_teacher(name, config)
+            self.teachers.require(name, config, options)
         shared: Dict[str, Any] = dict(
-            teacher=checkpoint, after=after, group=group, options=options or {}
+            teacher=checkpoint, after=after, group=group, options=options
         )
         folder = self.request.work_dir / folder
         return [
@@ -198,75 +165,18 @@ class _Planner:
             for seed in seeds
         ]
 
-    @staticmethod
-    def _require_teacher(name: str, config: str) -> None:
-        """Refuse a distillation whose teacher is not there and will not be trained."""
-        own = beside_configs(read_config(config, name).model.get("teacher_ckpt") or "")
-        if own and "://" not in own and not Path(own).is_file():
-            raise ExperimentError(
-                f"There is no teacher_ckpt {own} for {config}; expected the file, or "
-                "--teacher with a checkpoint or with the config that trains it."
-            )
-
     def _run(
         self,
         name: str,
         config: str,
         seed: int,
         folder: Path,
-        kind: Type[Run] = Run,
         **more: Any,
     ) -> Run:
         if folder not in self.runs:
             settings = self.request.settings
-            self.runs[folder] = kind(name, config, seed, folder, settings, **more)
+            self.runs[folder] = Run(name, config, seed, folder, settings, **more)
         return self.runs[folder]
-
-    def teacher(self, name: str, config: str) -> Optional[Line]:
-        """The teacher of a config, see :func:`teacher_of`."""
-        request, model = self.request, read_config(config, name).model
-        source = self.teacher_config or model.get("teacher_config")
-        if "teacher_ckpt" not in model or source is None:
-            return None
-        own, group = beside_configs(model.teacher_ckpt or ""), Path(source).stem
-        folder = request.work_dir / "teachers" / group
-        label = f"teacher, {self._network(group)}"
-        trained = None
-        if has_config(source):
-            trained = self._run(TEACHER, source, 0, folder, group=group)
-        # Once begun, the teacher stays the one that is trained here.
-        begun = trained is not None and trained.config_file.is_file()
-        tested = self.checkpoint
-        if request.teacher is None and not begun and own and Path(own).is_file():
-            tested = Path(own)
-        if tested is not None and request.settings.val_share:
-            return None  # it has seen the images that are held out
-        if tested is not None:
-            folder = folder.with_name(f"{group}_test")
-            more: Dict[str, Any] = dict(tested=tested, group=group)
-            test = self._run(TEACHER, source, 0, folder, TeacherTest, **more)
-            return Line(label, [test], f"pckd test {source} {tested}")
-        if trained is not None:
-            command = ["pckd", "train", source]
-            command += request.settings.amp_option()
-            command += [
-                "--cfg-options",
-                "randomness.seed=0",
-                *request.settings.option_list(),
-            ]
-            # What it is trained on, or how, no command line of that tool says.
-            other = request.settings.val_share or request.settings.gpus_per_run > 1
-            return Line(label, [trained], "" if other else shlex.join(command))
-        if own and "://" in own:
-            return None
-        raise ExperimentError(
-            f"{config}: there is neither its teacher_ckpt {own} nor its "
-            f"teacher_config {source}; expected one of them."
-        )
-
-    def _network(self, stem: str) -> str:
-        """The network that a config's name tells."""
-        return stem.removeprefix(f"{self.request.dataset}_")
 
     def _command(self, method: str, pair: str, seeds: Sequence[int]) -> str:
         """What trains one line of a table, and what it needs."""
@@ -282,6 +192,7 @@ class _Planner:
         settings = request.settings
         command += settings.amp_option() + settings.val_option()
         command += settings.gpus_option() + settings.share_option()
+        command += settings.broken_option()
         if request.settings.options:
             command += ["--cfg-options", *request.settings.option_list()]
         return shlex.join(command)

@@ -15,8 +15,9 @@ from pckd_mm.analysis import (
 )
 
 from .inspection import Inspection
-from .job import ExperimentError, Job, Settings
+from .job import ExperimentError, Job
 from .run import Run
+from .settings import Settings
 
 
 @dataclass

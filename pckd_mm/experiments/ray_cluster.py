@@ -30,6 +30,8 @@ class RayCluster:
         threads (int, optional): Threads of a run, each on a CPU. Defaults to None, what
             the environment says, else an equal share of the machine.
         gpus_per_run (int): GPUs of a run, on one machine. Defaults to 1.
+        jobs (int): Runs that there is to be room for on this machine alone, at the cost
+            of their speed. Defaults to 1.
 
     Attributes:
         gpus (float): GPUs of a run.
@@ -47,6 +49,7 @@ class RayCluster:
         per_gpu: Optional[int] = None,
         threads: Optional[int] = None,
         gpus_per_run: int = 1,
+        jobs: int = 1,
     ) -> None:
         if ray is None:
             raise ExperimentError(
@@ -55,7 +58,8 @@ class RayCluster:
             )
         with _own_sigterm():
             if address is None:
-                _begin()
+                each = threads or int(os.environ.get("OMP_NUM_THREADS", 1))
+                _begin(jobs * each * gpus_per_run)
             else:
                 _connect(address)
         machines = self._machines()
@@ -161,13 +165,13 @@ def _own_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _begin() -> None:
-    """Begin a cluster of this machine alone."""
+def _begin(cpus: int) -> None:
+    """Begin a cluster of this machine alone, with so many CPUs or all that it has."""
     # Where others leave little memory, Ray would end runs before any is missing.
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     ray.init(
         "local",
-        num_cpus=cores(),
+        num_cpus=max(cores(), cpus),
         num_gpus=len(visible_gpus()),
         include_dashboard=False,
         log_to_driver=False,

@@ -4,20 +4,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
+from pckd_mm.utils.files import file_name
+
 from .catalogue import (
     CONFIGS,
     DATASET,
     VANILLA,
     all_methods,
     config_path,
-    folder_name,
     has_config,
     has_method,
     pairs_of,
     split_method,
     student_config,
 )
-from .job import ExperimentError, Settings
+from .job import ExperimentError
+from .settings import Settings
 
 WORK_DIR = Path("work_dirs/compare")
 
@@ -50,6 +52,10 @@ class Request:
     dataset: str = DATASET
     work_dir: Path = WORK_DIR
     inspect: bool = False
+
+    def network(self, stem: str) -> str:
+        """The network that a config's name tells."""
+        return stem.removeprefix(f"{self.dataset}_")
 
 
 def methods_by_pair(request: Request) -> Dict[str, Dict[str, Sequence[int]]]:
@@ -101,11 +107,11 @@ def seeds_of_methods(request: Request) -> Dict[str, Sequence[int]]:
             methods.setdefault(method, seeds_of_others)
     folders: Dict[str, str] = {}
     for method in methods:
-        other = folders.setdefault(folder_name(method), method)
+        other = folders.setdefault(file_name(method), method)
         if other != method:
             raise ExperimentError(
                 f"{other} and {method} would share the folder "
-                f"{folder_name(method)}; expected one of them, or two calls with a "
+                f"{file_name(method)}; expected one of them, or two calls with a "
                 "--work-dir each."
             )
     return methods

@@ -7,44 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from mmengine.config import Config
-
 from pckd_mm.analysis import Metric, metric_of, read_epoch, read_metric
 from pckd_mm.utils.checkpoint import student_beside
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.endings import networks_of
-from pckd_mm.utils.shipped import find_config
+from pckd_mm.utils.shipped import beside_configs
 
+from .configs import changed_config
 from .digest import digest
 from .facts import made_with, precision
 from .hold_out import hold_out
-from .job import ExperimentError, Job, Settings
+from .job import ExperimentError, Job
+from .settings import Settings
 from .sharing import share_teacher
 
 TEACHER = "teacher"
+# Settings that tell runs apart.
+SEED, TEACHER_CKPT = "randomness.seed", "model.teacher_ckpt"
 # What the time that a run took is noted as, in finished.json.
 SECONDS = "seconds_per_epoch"
-_from_file = functools.lru_cache(None)(load_config)
-
-
-def read_config(path: str, name: str) -> Config:
-    """Read a config, once in a process.
-
-    Args:
-        path (str): Its path, or its name in a library.
-        name (str): What needs it, for the message.
-
-    Returns:
-        Config: The config; not to be changed.
-
-    Raises:
-        ExperimentError: Where there is none.
-    """
-    try:
-        found = find_config(path)
-    except FileNotFoundError as error:
-        raise ExperimentError(f"{name}: {error}") from None
-    return _from_file(found if "::" in found else Path(found).absolute())
 
 
 @dataclass(eq=False)
@@ -69,12 +50,14 @@ class Run(Job):
     Raises:
         ExperimentError: Where there is no config, or it is not one of epochs, or it
             does not measure what runs are compared by, or no images of it can be held
-            out.
+            out, or a setting asks for another seed or teacher, or it may end before its
+            last epoch.
     """
 
     verb = "trained"
     made_of = "its config, seed or teacher has"
     split = "val"  # whose metric counts
+    trains = True
 
     name: str
     config: str
@@ -87,28 +70,34 @@ class Run(Job):
     options: Dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.cfg = deepcopy(read_config(self.config, self.name))
-        self.cfg.merge_from_dict(
-            {**self.settings.options, **self.options, "randomness.seed": self.seed}
-        )
+        changes = {**self.settings.options, **self.options}
+        self.cfg = changed_config(self.config, self.name, changes)
+        seed = changes.get(SEED, self.seed)
+        if seed != self.seed:
+            raise ExperimentError(
+                f"{SEED}={seed} is asked for, and {self} has its own; expected seeds "
+                "by --seeds, that of a search by --seed."
+            )
+        self.cfg.merge_from_dict({SEED: self.seed})
         if not self.distils:
             self.after = None
         elif self.teacher is not None:
-            self.cfg.merge_from_dict({"model.teacher_ckpt": str(self.teacher)})
+            named = changes.get(TEACHER_CKPT)
+            if named and Path(beside_configs(named)) != self.teacher:
+                raise ExperimentError(
+                    f"{TEACHER_CKPT}={named} is asked for, and the teacher of {self} "
+                    f"is {self.teacher}; expected one of them: leave the setting out, "
+                    "and name the teacher by --teacher."
+                )
+            self.cfg.merge_from_dict({TEACHER_CKPT: str(self.teacher)})
         self.epochs = self.cfg.train_cfg.get("max_epochs")
         if self.epochs is None:
             raise ExperimentError(
                 f"{self.config} has no train_cfg.max_epochs; expected a training in "
                 "epochs."
             )
-        # MMEngine validates the last epoch whatever the interval, once it has begun.
-        begin = self.cfg.train_cfg.get("val_begin", 1)
-        if begin > self.epochs:
-            raise ExperimentError(
-                f"{self.config} has train_cfg.val_begin {begin} and max_epochs "
-                f"{self.epochs}; expected validation after the last epoch, whose "
-                "metric counts: lower val_begin."
-            )
+        if self.trains:
+            self._require_last_epoch()
         try:
             self.metric = metric_of(self.cfg, self.split)
         except ValueError as error:
@@ -123,6 +112,29 @@ class Run(Job):
                 share_teacher(self.cfg)
             except ValueError as error:
                 raise ExperimentError(f"{self.config}: {error}") from None
+
+    def _require_last_epoch(self) -> None:
+        """Refuse a training whose last epoch may not be reached, or not be validated.
+
+        Raises:
+            ExperimentError: For one.
+        """
+        # MMEngine validates the last epoch whatever the interval, once it has begun.
+        begin = self.cfg.train_cfg.get("val_begin", 1)
+        if begin > self.epochs:
+            raise ExperimentError(
+                f"{self.config} has train_cfg.val_begin {begin} and max_epochs "
+                f"{self.epochs}; expected validation after the last epoch, whose "
+                "metric counts: lower val_begin."
+            )
+        hooks = [*(self.cfg.get("default_hooks") or {}).values()]
+        hooks += self.cfg.get("custom_hooks") or []
+        if "EarlyStoppingHook" in (class_name(hook["type"]) for hook in hooks if hook):
+            raise ExperimentError(
+                f"{self.config} has the EarlyStoppingHook, which may end a run before "
+                "its last epoch, whose metric counts; expected none: remove it, and "
+                "lower train_cfg.max_epochs."
+            )
 
     def __getstate__(self) -> Dict[str, Any]:
         """What another machine needs: not the processes of this one."""
@@ -142,6 +154,11 @@ class Run(Job):
         return f"{self.group} {self.header}".strip()
 
     @property
+    def kin(self) -> Path:
+        """Path: Its method's folder; a teacher's own, beside which are other ones."""
+        return self.folder if self.name == TEACHER else self.folder.parent
+
+    @property
     def needs(self) -> Sequence[Job]:
         """Sequence[Job]: The run that trains its teacher."""
         return () if self.after is None else (self.after,)
@@ -153,8 +170,8 @@ class Run(Job):
 
     @property
     def distils(self) -> bool:
-        """bool: Whether it needs a teacher."""
-        return "teacher_ckpt" in self.cfg.model
+        """bool: Whether a student learns from a teacher, wherever its weights are."""
+        return "architecture" in self.cfg.model
 
     @property
     def checkpoint(self) -> Path:
@@ -224,8 +241,9 @@ class Run(Job):
         )
         processes = f", {self.processes} processes" if self.processes > 1 else ""
         text = f"# {self.header}{precision}{processes}\n"
-        if self.distils:
-            text += f"# The teacher: {digest(self.cfg.model.teacher_ckpt)}\n"
+        checkpoint = self.cfg.model.get("teacher_ckpt") if self.distils else None
+        if checkpoint is not None:
+            text += f"# The teacher: {digest(checkpoint)}\n"
         return text + self.settled
 
     def state(self) -> str:

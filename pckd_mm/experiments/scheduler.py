@@ -58,13 +58,13 @@ class Progress:
             epochs = epochs_done - run.epochs_before
             if run.process is not None and epochs > 0:
                 seconds = (run.ended or time.monotonic()) - run.started
-                rates.setdefault(run.folder.parent, []).append(seconds / epochs)
+                rates.setdefault(run.kin, []).append(seconds / epochs)
         if not rates:
             return None
         mean = {name: sum(values) / len(values) for name, values in rates.items()}
         unknown = max(mean.values())
         left = [
-            (run.epochs - epochs_done) * mean.get(run.folder.parent, unknown)
+            (run.epochs - epochs_done) * mean.get(run.kin, unknown)
             for run, epochs_done in zip(self.runs, done, strict=True)
         ]
         return time_left(left, self.jobs)
@@ -153,6 +153,9 @@ class Scheduler:
         Returns:
             dict[str, str]: The runs that failed, with the end of their logs.
         """
+        if self.fresh:  # all at once, so that another call can go on from here
+            for run in self.waiting:
+                run.forget()
         try:
             while self.waiting or self.running:
                 self._collect()
@@ -217,7 +220,7 @@ class Scheduler:
     def _prepare(self, run: Job) -> bool:
         """Prepare a run that is no longer waiting; say if it is left to be trained."""
         self.waiting.remove(run)
-        run.prepare(self.fresh)
+        run.prepare()
         if run.is_finished:
             self.progress.finished(run, before=True)
         return not run.is_finished

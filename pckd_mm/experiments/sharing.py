@@ -12,7 +12,8 @@ from mmengine.config import Config, ConfigDict
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.handout import TEACHER_LOG
 
-from .job import Job, Settings
+from .job import Job
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .run import Run
@@ -32,8 +33,8 @@ _OF_TEACHER = (
 )
 # Hooks of a config that have nothing to do with the training images.
 _STUDENTS_OWN = (
-    *("EMAHook", "EarlyStoppingHook", "ExportStudentHook"),
-    *("LossShareHook", "PreviewRecordHook", "SampleLabelsHook"),
+    *("EMAHook", "ExportStudentHook", "LossShareHook"),
+    *("PreviewRecordHook", "SampleLabelsHook"),
 )
 # Hooks that make the teacher's process what the students' would be.
 _KEPT_HOOKS = (
@@ -187,7 +188,8 @@ class TeacherRun(Job):
         """Command line of the process, behind ``python``."""
         command = ["-m", "pckd_mm", "train", str(self.config_file)]
         command += ["--work-dir", str(self.folder)]
-        return command + self.settings.amp_option()
+        # It alone reads the images, for its students.
+        return command + self.settings.amp_option() + self.settings.broken_option()
 
     def outcome(self) -> Optional[str]:
         """What came of it, in words: it has no result of its own."""

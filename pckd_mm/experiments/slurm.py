@@ -154,20 +154,23 @@ def submit(
     ids: Dict[Optional[Run], str] = {}
     lines: List[str] = []
     rest: Dict[Optional[Run], List[Run]] = {None: []}
-    for run in runs:
-        job = _job_of(run)
-        if job in queued:
+    jobs = {run: _job_of(run) for run in runs}
+    if fresh:
+        for run in [run for run in runs if jobs[run] not in queued]:
+            run.forget()
+    for run, job in jobs.items():
+        if job is not None and job in queued:
             ids[run] = job
             lines.append(f"{run}: is queued or running as job {job}")
-        elif run.is_left or fresh:
-            waits = run.after is not None and (run.after.is_left or fresh)
+        elif run.is_left:
+            waits = run.after is not None and run.after.is_left
             rest.setdefault(run.after if waits else None, []).append(run)
     # Those that wait for nothing come first, teachers among them.
     for after, group in rest.items():
         if not group:
             continue
         for run in group:
-            run.prepare(fresh)
+            run.prepare()
         wanted = dict(parameters)
         if after is not None:
             wanted["dependency"] = f"afterok:{ids[after]}"

@@ -21,6 +21,7 @@ class TeacherTest(Run):
 
     tested: Path = Path()
     split = "test"
+    trains = False
     processes = 1
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, List, Mapping, Sequence
 
-from pckd_mm.experiments import Run
+from pckd_mm.experiments import Run, Settings
 from pckd_mm.experiments.facts import made_with_together
 from pckd_mm.utils.files import write_whole
 
@@ -16,6 +16,8 @@ from .trials import Trial
 __all__ = ["WINNER", "write_outcome"]
 
 WINNER = "winner.py"
+# What it is compared with, where options change the model of the config.
+GIVEN = "given.py"
 
 
 def write_outcome(tuning: Tuning, trials: Sequence[Trial], command: str) -> str:
@@ -52,16 +54,7 @@ def _winner(
         return ["No trial was better than the values of the config."]
     changes = {entry.path: best.values[entry.name] for entry in tuning.ranges}
     settings = replace(tuning.settings, val_share=None)
-    named = tuning.teacher if (tuning.teacher or "").endswith(".pth") else None
-    run = Run(
-        "winner",
-        tuning.config,
-        tuning.seed,
-        tuning.work_dir / "winner",
-        settings,
-        Path(named) if named else None,
-        options=changes,
-    )
+    run = _run(tuning, "winner", settings, changes)
     share = f"{100 * tuning.val_share:g} %"
     lines = [
         f"Found by a search of {len(found.trials)} trials over {tuning.config}:",
@@ -73,26 +66,65 @@ def _winner(
     ]
     header = "".join(f"# {line}\n" for line in lines)
     write_whole(str(path), (header + run.settled).encode())
-    train = ["pckd", "train", str(path), *settings.amp_option()]
-    compare = ["pckd", "compare"]
-    source = tuning.teacher or run.cfg.model.get("teacher_config")
-    compare += ["--teacher", str(source)] if source else []
-    compare += ["--run", f"as in the config={tuning.config}", "--run"]
-    compare += [f"found={path}", "--seeds", "0", "1", "2"]
-    compare += [*settings.amp_option(), *settings.gpus_option()]
-    again = [*compare, "--val-share", str(tuning.val_share)]
-    options = settings.option_list()
-    for command, folder in ((again, "held_out"), (compare, "test")):
-        command += ["--work-dir", str(tuning.work_dir / folder)]
-        command += ["--cfg-options", *options] if options else []
+    train, again, test = _commands(tuning, run, best, settings)
     return [
         f"The winner is trial {best.number}, {path}. Train it on all training images:",
         _block(train),
         "Was it luck? Other seeds on the same held-out images tell:",
         _block(again),
         "When all is chosen, once, on the test set:",
-        _block(compare),
+        _block(test),
     ]
+
+
+def _run(
+    tuning: Tuning, name: str, settings: Settings, changes: Mapping[str, Any]
+) -> Run:
+    """A training on all images, with the teacher that is there."""
+    named = Path(tuning.teacher or "")
+    return Run(
+        name,
+        tuning.config,
+        tuning.seed,
+        tuning.work_dir / name,
+        settings,
+        named if named.suffix == ".pth" else None,
+        options=dict(changes),
+    )
+
+
+def _commands(
+    tuning: Tuning, winner: Run, best: Trial, settings: Settings
+) -> List[List[str]]:
+    """What trains the winner, and compares it on held-out images and the test set."""
+    path, given = str(tuning.work_dir / WINNER), tuning.config
+    shared = [o for o in settings.option_list() if not o.startswith("model.")]
+    if len(shared) < len(settings.options):
+        # The teacher, which may be trained, is another model.
+        given = str(tuning.work_dir / GIVEN)
+        text = _run(tuning, "as in the config", settings, {}).settled
+        write_whole(given, text.encode())
+    compare = ["pckd", "compare"]
+    # That which was trained for the search has not seen all images.
+    was_trained = best.job.teacher is not None and winner.teacher is None
+    if was_trained or tuning.teacher:
+        source = tuning.teacher or winner.cfg.model.teacher_config
+        compare += ["--teacher", str(source)]
+    mine = ["--run", f"found={path}"]
+    both = [*compare, "--run", f"as in the config={given}", *mine]
+    how = [*settings.amp_option(), *settings.gpus_option()]
+    seeds = ["--seeds", "0", "1", "2", *how]
+    again = [*both, *seeds, "--val-share", str(tuning.val_share)]
+    test = [*both, *seeds]
+    train = ["pckd", "train", path, *settings.amp_option()]
+    folders = {"held_out": again, "test": test}
+    if was_trained or settings.gpus_per_run > 1:
+        train = [*compare, *mine, "--seeds", str(tuning.seed), *how]
+        folders["all_images"] = train
+    for folder, command in folders.items():
+        command += ["--work-dir", str(tuning.work_dir / folder)]
+        command += ["--cfg-options", *shared] if shared else []
+    return [train, again, test]
 
 
 def _block(command: Sequence[str]) -> str:

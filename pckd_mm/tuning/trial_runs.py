@@ -1,15 +1,15 @@
 """What a search varies, and the training of each of its trials."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 from pckd_mm.experiments import Request, Run, Settings
-from pckd_mm.experiments.plan import teacher_of
+from pckd_mm.experiments.teachers import Teachers
 
 from .space import Range
 
-__all__ = ["TrialRuns", "Tuning", "trial_runs"]
+__all__ = ["TrialRuns", "Tuning", "require_teacher", "trial_runs"]
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,28 @@ class TrialRuns:
 
 def trial_runs(tuning: Tuning) -> "tuple[TrialRuns, Optional[Run]]":
     """What gives the trainings of trials, and the teacher's where there is one."""
-    request = Request(tuning.settings, teacher=tuning.teacher, work_dir=tuning.work_dir)
-    line = teacher_of(request, "the search", tuning.config)
+    line = _teachers(tuning).of("the search", tuning.config)
     if line is not None:
         return TrialRuns(tuning, line.runs[0].checkpoint), line.runs[0]
     named = tuning.teacher or ""
     return TrialRuns(tuning, Path(named) if named.endswith(".pth") else None), None
+
+
+def require_teacher(tuning: Tuning) -> None:
+    """Refuse a distillation whose teacher is not there and will not be trained.
+
+    Args:
+        tuning (Tuning): What is searched.
+
+    Raises:
+        ExperimentError: For one.
+    """
+    _teachers(tuning).require("the search", tuning.config)
+
+
+def _teachers(tuning: Tuning) -> Teachers:
+    request = Request(tuning.settings, teacher=tuning.teacher, work_dir=tuning.work_dir)
+    # The teacher is another model than that which the settings are of.
+    options = tuning.settings.options.items()
+    own = {name: value for name, value in options if not name.startswith("model.")}
+    return Teachers(request, replace(tuning.settings, options=own))

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 from pckd_mm.experiments import (
@@ -12,13 +11,14 @@ from pckd_mm.experiments import (
     Scheduler,
     check_buildable,
 )
+from pckd_mm.experiments.lock import alone_in
 from pckd_mm.experiments.ray_cluster import RayCluster
 from pckd_mm.experiments.scheduler import duration
-from pckd_mm.utils.shipped import beside_configs, find_config
+from pckd_mm.utils.shipped import find_config
 
 from .outcome import write_outcome
 from .search import search
-from .trial_runs import Tuning, trial_runs
+from .trial_runs import Tuning, require_teacher, trial_runs
 from .trials import FAILED, Ledger, Trial
 
 __all__ = ["Tuning", "tune"]
@@ -47,13 +47,30 @@ def tune(
         ExperimentError: Where something is missing or cannot be built, or the teacher
             failed.
     """
+    with alone_in(tuning.work_dir):
+        return _tune(tuning, make_executor, make_cluster, command)
+
+
+def _tune(
+    tuning: Tuning,
+    make_executor: Callable[[], Executor],
+    make_cluster: Callable[[], RayCluster],
+    command: str,
+) -> str:
+    """What :func:`tune` does, in a work dir that no other call is in."""
     runs, teacher = trial_runs(tuning)
     first = runs(0, {entry.name: entry.first for entry in tuning.ranges})
+    if tuning.grace is not None and tuning.grace > first.epochs:
+        raise ExperimentError(
+            f"--grace is {tuning.grace}, and a trial has {first.epochs} epochs; "
+            "expected no more than that, which stops no trial."
+        )
     ledger = Ledger(tuning.work_dir / "trials", runs, _what(tuning, first))
     left = tuning.count - sum(trial.is_over for trial in ledger.trials())
     if left > 0:
-        _require_teacher(tuning, first, teacher)
-        check_buildable([first])
+        if teacher is None and tuning.teacher is None:
+            require_teacher(tuning)
+        check_buildable([first] if teacher is None else [teacher, first])
         if teacher is not None and teacher.is_left:
             _train(teacher, make_executor)
         cluster = make_cluster()
@@ -101,19 +118,6 @@ def _what(tuning: Tuning, first: Run) -> Dict[str, Any]:
         teacher=first.cfg.model.get("teacher_ckpt"),
         options=tuning.settings.option_list(),
     )
-
-
-def _require_teacher(tuning: Tuning, first: Run, teacher: Optional[Run]) -> None:
-    """Refuse a distillation whose teacher is not there and will not be trained."""
-    own = first.cfg.model.get("teacher_ckpt")
-    if not first.distils or teacher is not None or not own or "://" in own:
-        return
-    if not Path(beside_configs(own)).is_file():
-        raise ExperimentError(
-            f"There is no teacher_ckpt {own} for {tuning.config}; expected the file, "
-            "which pckd compare trains, or --teacher with a checkpoint or with the "
-            "config that trains it."
-        )
 
 
 def _train(teacher: Run, make_executor: Callable[[], Executor]) -> None:

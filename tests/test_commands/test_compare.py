@@ -6,12 +6,14 @@ import sys
 import time
 
 import pytest
+from mmengine.config import Config
 
 from pckd_mm.analysis import Picture, pictures
 from pckd_mm.analysis.inspection import write_inspection
 from pckd_mm.commands import compare
 from pckd_mm.experiments import Inspection, Run, TeacherTest, comparison
 from pckd_mm.experiments.request import WORK_DIR
+from pckd_mm.utils.config import load_config
 from tests.builders import ROOT
 from tests.preloaded import preloaded
 from tests.test_analysis.finished import PNG, inspected
@@ -317,6 +319,40 @@ def test_missing_files(args, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     assert compare.main([*args, f"--work-dir={tmp_path}"]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_the_options_of_slurm_may_stay_where_its_runs_are_collected():
+    args = ["--run=a=x.py", "--collect", "--slurm", "partition=gpu"]
+    assert compare.parse_args(args).slurm == {"partition": "gpu"}
+
+
+def test_a_teacher_that_each_run_fetches_is_not_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = ROOT / "configs" / "pckd" / "letters_resnet20_resnet8_thin.py"
+    cfg = load_config(config)
+    network = cfg.model.pop("teacher_config")
+    cfg.model.teacher = load_config(ROOT / network).model
+    found = {}
+    for name, changes in {
+        "a url": {"model.teacher_ckpt": "https://example.org/teacher.pth"},
+        "the zoo": {"model.teacher_ckpt": "resnet18_8xb32_in1k"},
+        "its weights": {
+            "model.teacher_ckpt": None,
+            "model.teacher.init_cfg": dict(type="Pretrained", checkpoint="t.pth"),
+        },
+        "a part": {
+            "model.teacher_ckpt": None,
+            "model.teacher.backbone.init_cfg": dict(type="Pretrained", checkpoint="b"),
+        },
+        "nothing": {"model.teacher_ckpt": None},
+    }.items():
+        mine = Config(cfg.to_dict())
+        mine.merge_from_dict(changes)
+        path = tmp_path / f"{name.replace(' ', '_')}.py"
+        mine.dump(path)
+        found[name] = compare.parse_args([str(path)]).teacher
+    trained = {name for name, teacher in found.items() if teacher}
+    assert trained == {"a part", "nothing"}
 
 
 def test_a_dry_run_builds_and_tells_what_would_be_done(tmp_path, trainings, capsys):

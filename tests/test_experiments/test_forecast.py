@@ -21,14 +21,17 @@ GPUS = [Place("0"), Place("1")]
 def table(tmp_path):
     """A teacher and two seeds of KD and of the student alone."""
     settings = Settings(ROOT)
-    for name, more in (("alone", ""), ("kd", ", teacher_ckpt='t.pth'")):
+    for name, more in (
+        ("alone", ""),
+        ("kd", ", architecture=dict(type='Any'), teacher_ckpt='t.pth'"),
+    ):
         (tmp_path / f"{name}.py").write_text(CONFIG.format(more))
     config = {name: str(tmp_path / f"{name}.py") for name in ("alone", "kd")}
     folder = tmp_path / "work"
     teacher = Run("teacher", config["alone"], 0, folder / "teacher", settings)
 
     def run(name, seed):
-        place = folder / name / str(seed)
+        place = folder / name / f"seed_{seed}"
         return Run(name, config[name], seed, place, settings, after=teacher)
 
     lines = [Line(name, [run(name, seed) for seed in (0, 1)]) for name in config]
@@ -85,8 +88,19 @@ def test_expected_times_are_those_of_other_seeds(table):
     assert last == "5 runs, 3 finished, about 4 min for the others"
 
 
+def test_other_teachers_do_not_tell_how_long_one_takes(table):
+    (teacher,) = table.teacher.runs
+    other = teacher.folder.with_name("other_teacher")
+    other.mkdir(parents=True)
+    (other / "finished.json").write_text('{"seconds_per_epoch": 900.0}')
+    assert expected_seconds(teacher) is None
+
+
 def test_a_changed_run_begins_anew(table):
     alone = table.lines[0]
+    before = alone.runs[0].folder.with_name("seed_0.old")
+    before.mkdir(parents=True)
+    (before / "finished.json").write_text('{"seconds_per_epoch": 900.0}')
     for run, seconds in zip(alone.runs, (6.0, 8.0), strict=True):
         finished(run, seconds_per_epoch=seconds)
     config = alone.runs[1].config_file

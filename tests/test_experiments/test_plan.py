@@ -21,7 +21,8 @@ from tests.builders import ROOT
 
 MEASURED = "val_evaluator = test_evaluator = dict(type='Accuracy')\n"
 STUDENT = MEASURED + "train_cfg = dict(max_epochs={})\nmodel = dict(type='Any')\n"
-DISTILS = STUDENT[:-2] + ", teacher_config={!r}, teacher_ckpt={!r})\n"
+TAUGHT = STUDENT[:-2] + ", architecture=dict(type='Any')"
+DISTILS = TAUGHT + ", teacher_config={!r}, teacher_ckpt={!r})\n"
 TEACHER = "configs/vanilla/cifar100_resnet56.py"
 
 
@@ -307,13 +308,84 @@ def test_which_teacher(configs):
     assert not isinstance(table.teacher.runs[0], TeacherTest)
 
 
+def test_each_config_has_the_teacher_that_it_names(configs):
+    for name in ("resnet56", "mine", "other"):
+        (configs / "zoo").mkdir(exist_ok=True)
+        (configs / "zoo" / f"{name}.pth").touch()
+    text = DISTILS.format(240, TEACHER, "zoo/mine.pth")
+    mine = write("own/cifar100_resnet56_resnet20", text, configs)
+    option = "kd@model.teacher_ckpt=zoo/other.pth"
+    request = dict(methods={"kd": None, option: None}, pairs=["resnet56_resnet20"])
+    (table,) = ask(**request, runs={"mine": mine})
+    taught = {line.name: line.runs[0] for line in table.lines[1:]}
+    found = {name: run.cfg.model.teacher_ckpt for name, run in taught.items()}
+    assert found == {
+        "KD": "zoo/resnet56.pth",
+        "KD, model.teacher_ckpt=zoo/other.pth": "zoo/other.pth",
+        "mine": "zoo/mine.pth",
+    }
+    # Each is tested, in a folder of its own, before its students are trained.
+    for run in taught.values():
+        assert str(run.after.tested) == run.cfg.model.teacher_ckpt
+    folders = sorted(run.after.folder.name for run in taught.values())
+    assert folders == [f"cifar100_resnet56_test{n}" for n in ("", "_2", "_3")]
+    # So it is for one that is begun here, which would else be everyone's.
+    begun = configs / "work_dirs/compare/teachers/cifar100_resnet56.py"
+    begun.parent.mkdir(parents=True)
+    begun.touch()
+    (table,) = ask(**request)
+    found = [line.runs[0].after.folder.name for line in table.lines[1:]]
+    assert found == ["cifar100_resnet56", "cifar100_resnet56_test"]
+
+
+def test_a_teacher_is_named_once_and_there(configs):
+    (configs / "mine.pth").touch()
+    pair = ["resnet56_resnet20"]
+    for missing in ("kd@model.teacher_ckpt=zoo/no.pth", "kd"):
+        options = {} if "@" in missing else {"model.teacher_ckpt": "zoo/no.pth"}
+        with pytest.raises(ExperimentError, match="no teacher_ckpt zoo/no.pth for"):
+            ask(options, methods={missing: None}, pairs=pair)
+    named = "kd@model.teacher_ckpt=mine.pth"
+    with pytest.raises(ExperimentError, match="name the teacher by --teacher"):
+        ask(methods={named: None}, pairs=pair, teacher=TEACHER)
+    # A setting counts for runs that are named one by one as well.
+    runs = {"mine": "configs/kd/cifar100_resnet56_resnet20.py"}
+    (table,) = ask({"model.teacher_ckpt": "mine.pth"}, runs=runs)
+    assert table.lines[0].runs[0].cfg.model.teacher_ckpt == "mine.pth"
+
+
+def test_a_teacher_that_brings_its_weights(configs):
+    text = (TAUGHT + f", teacher_config={TEACHER!r})\n").format(240)
+    write("kd/cifar100_resnet56_resnet20", text, configs)
+    request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
+    (table,) = ask(**request)
+    (run,) = table.lines[1].runs
+    assert table.teacher is None and run.distils and run.after is None
+    assert "teacher_ckpt" not in run.cfg.model
+    # Another one may be named.
+    (configs / "mine.pth").touch()
+    (table,) = ask(**request, teacher="mine.pth")
+    assert table.lines[1].runs[0].cfg.model.teacher_ckpt == "mine.pth"
+
+
+def test_a_model_of_the_zoo_is_fetched_by_each_run(configs):
+    name = "resnet18_8xb32_in1k"
+    write("kd/cifar100_resnet56_wide_8", DISTILS.format(12, "none.py", name), configs)
+    (table,) = ask(methods={"kd": None}, pairs=["resnet56_wide_8"])
+    assert table.teacher is None
+    assert table.lines[1].runs[0].cfg.model.teacher_ckpt == name
+    runs = {"mine": "configs/kd/cifar100_resnet56_wide_8.py"}
+    (table,) = ask(runs=runs)
+    assert table.lines[0].runs[0].cfg.model.teacher_ckpt == name
+
+
 def test_a_teacher_that_is_not_there(configs):
     alone = "configs/vanilla/cifar100_resnet20.py"
     runs = {"alone": alone, "mine": "configs/kd/cifar100_resnet56_resnet20.py"}
     with pytest.raises(ExperimentError, match="no teacher_ckpt zoo/resnet56.pth for"):
         ask(runs=runs)
     # Neither is it there for a pair that does not say how to train it.
-    text = (STUDENT[:-2] + ", teacher_ckpt='zoo/resnet56.pth')\n").format(240)
+    text = (TAUGHT + ", teacher_ckpt='zoo/resnet56.pth')\n").format(240)
     write("kd/cifar100_resnet56_wide_8", text, configs)
     with pytest.raises(ExperimentError, match="no teacher_ckpt zoo/resnet56.pth for"):
         ask(methods={"kd": None}, pairs=["resnet56_wide_8"])

@@ -64,6 +64,23 @@ def test_a_run_that_fits_on_no_machine_is_refused(monkeypatch):
     assert not machines  # and left
 
 
+@pytest.mark.parametrize(
+    "given, cpus",
+    [({}, 4), (dict(jobs=2), 4), (dict(threads=1, jobs=6), 6)],
+)
+def test_a_machine_has_room_for_as_many_runs_as_are_asked_for(given, cpus, monkeypatch):
+    begun = []
+    pretended = SimpleNamespace(
+        init=lambda *_, num_cpus, **s: begun.append(num_cpus),
+        nodes=lambda: [dict(Alive=True, Resources={"CPU": float(begun[0])})],
+        shutdown=lambda: None,
+    )
+    monkeypatch.setattr(ray_cluster, "ray", pretended)
+    monkeypatch.setattr(ray_cluster, "cores", lambda: 4)
+    cluster = RayCluster(**given)
+    assert begun == [cpus] and cluster.room() >= given.get("jobs", 1)
+
+
 def test_no_cluster_at_an_address_is_said_at_once():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # which nothing listens at

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +24,9 @@ STUDENT = (
     "val_evaluator = test_evaluator = dict(type='Accuracy')\n"
 )
 DETECTOR = STUDENT.replace("Accuracy", "mmdet.VOCMetric")
-DISTILS = STUDENT.replace("type='Any'", "type='Any', teacher_ckpt='own.pth'")
+DISTILS = STUDENT.replace(
+    "type='Any'", "type='Any', architecture=dict(type='Any'), teacher_ckpt='own.pth'"
+)
 
 
 @pytest.fixture
@@ -146,7 +149,7 @@ def test_what_is_to_be_done(make):
     assert make(amp="auto").state() == "changed, anew"
 
 
-def test_another_training_is_set_aside_and_fresh_removes(make, capsys):
+def test_another_training_is_set_aside_and_forgotten_where_asked_for(make, capsys):
     for number, names in enumerate(([], ["seed_1.old"], ["seed_1.old", "seed_1.old2"])):
         run = make(options={"any": number})
         run.prepare()
@@ -157,8 +160,44 @@ def test_another_training_is_set_aside_and_fresh_removes(make, capsys):
     assert (work / "seed_1.old2" / "trained").read_text() == "1"
     run.prepare()
     assert (run.folder / "trained").is_file()
-    run.prepare(fresh=True)
-    assert not list(run.folder.iterdir()) and (work / "seed_1.old").is_dir()
+    run.forget()
+    assert not run.folder.exists() and (work / "seed_1.old").is_dir()
+    run.prepare()
+    assert not list(run.folder.iterdir())
+
+
+def test_a_setting_that_a_run_has_of_its_own_is_no_option(make, tmp_path):
+    assert make(options={"randomness.seed": 1}).cfg.randomness.seed == 1
+    with pytest.raises(
+        ExperimentError, match="seed=2 is asked for, and KD, seed 1 has"
+    ):
+        make(options={"randomness.seed": 2})
+    named = {"model.teacher_ckpt": "named.pth"}
+    assert make(DISTILS, options=named).cfg.model.teacher_ckpt == "named.pth"
+    same = make(DISTILS, options=named, teacher=Path("named.pth"))
+    assert same.cfg.model.teacher_ckpt == "named.pth"
+    with pytest.raises(
+        ExperimentError, match="named.pth is asked for, and the teacher"
+    ):
+        make(DISTILS, options=named, teacher=Path("other.pth"))
+
+
+@pytest.mark.parametrize("hooks", ["custom_hooks = [{}]", "default_hooks = dict(a={})"])
+def test_a_run_that_may_end_early_is_refused(make, hooks):
+    text = STUDENT + hooks.format("dict(type='mmengine.EarlyStoppingHook')")
+    with pytest.raises(ExperimentError, match="has the EarlyStoppingHook, which may"):
+        make(text)
+    # A teacher that is tested has come to its end.
+    test = make(text, TeacherTest, tested=Path("t.pth"))
+    assert test.epochs == 1
+
+
+def test_weights_may_be_the_teachers_own_affair(make, tmp_path):
+    run = make(DISTILS.replace(", teacher_ckpt='own.pth'", ""))
+    assert run.distils and "# The teacher" not in run.text()
+    assert run.network.name == "epoch_3_student.pth"
+    given = make(DISTILS.replace(", teacher_ckpt='own.pth'", ""), teacher=Path("t.pth"))
+    assert given.cfg.model.teacher_ckpt == "t.pth"
 
 
 def test_a_student_is_left_while_its_teacher_is(make, tmp_path):
@@ -199,11 +238,10 @@ def test_a_run_that_did_not_reach_its_end_has_failed(status, epochs, make):
 
 
 def test_a_run_that_a_signal_ended_is_told_with_its_networks(make, monkeypatch):
-    text = DISTILS.replace(
-        "type='Any'",
-        "type='Any', architecture=dict(type='ImageClassifier', "
-        "backbone=dict(type='CIFARResNet', depth=8)), teacher_config='teacher.py'",
-    )
+    network = "(type='ImageClassifier', backbone=dict(type='CIFARResNet', depth=8))"
+    old = "architecture=dict(type='Any')"
+    text = DISTILS.replace(old, f"architecture=dict{network}")
+    text = text.replace("teacher_ckpt", "teacher_config='teacher.py', teacher_ckpt")
     run = make(text)
     run.prepare()
     code = "import faulthandler; faulthandler.enable(); import numpy; "

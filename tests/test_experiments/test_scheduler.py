@@ -42,7 +42,7 @@ class FakeRun:
         self.is_finished = finished
         self.folder = Path("work", name, "seed_0")
         self.log = self.folder / "output.log"
-        self.fresh = self.stopped = None
+        self.stopped = None
 
     def __str__(self):
         return self.name
@@ -57,9 +57,15 @@ class FakeRun:
     def outcome(self):
         return f"{self.metric.name} 70.00"
 
-    def prepare(self, fresh=False):
-        self.fresh = fresh
-        self.is_finished = self.is_finished and not fresh
+    @property
+    def kin(self):
+        return self.folder.parent
+
+    def forget(self):
+        self.is_finished = False
+
+    def prepare(self):
+        pass
 
     def start(self, threads, place):
         self.threads, self.place = threads, place
@@ -146,6 +152,21 @@ def test_finished_runs_are_repeated_only_afresh(started, capsys):
     ]
     Scheduler(runs, ONE, fresh=True).train()
     assert started == ["new", "old", "new"]
+
+
+def test_what_is_repeated_is_so_behind_an_interruption(started, monkeypatch):
+    runs = [FakeRun(name, finished=True) for name in ("first", "second", "third")]
+
+    def interrupted(run, *_):
+        if run is runs[1]:
+            raise KeyboardInterrupt
+        started.append(run.name)
+        run.process = FakeProcess()
+
+    monkeypatch.setattr(FakeRun, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Scheduler(runs, ONE, fresh=True).train()
+    assert [run.is_finished for run in runs] == [True, False, False]
 
 
 def test_lines_name_the_metric(capsys):

@@ -121,6 +121,10 @@ def test_the_teachers_process_trains_nothing(tmp_path, monkeypatch):
     assert isinstance(lead, TeacherRun)
     assert lead.folder == tmp_path / "shared_teacher" / "kd_seed_4"
     assert str(lead) == "the teacher of kd, seed 4, pckd, seed 4"
+    assert "--skip-broken" not in lead.command()
+    # It alone reads images.
+    lead.settings = Settings(ROOT, skip_broken=True)
+    assert "--skip-broken" in lead.command()
 
 
 ECHO = """

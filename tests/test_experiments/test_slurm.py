@@ -49,7 +49,9 @@ def cluster(tmp_path, monkeypatch):
 def runs(tmp_path):
     """A teacher, a student alone, and two seeds of KD that wait for the teacher."""
     (tmp_path / "plain.py").write_text(CONFIG)
-    distils = CONFIG.replace("type='Any'", "type='Any', teacher_ckpt='t.pth'")
+    distils = CONFIG.replace(
+        "type='Any'", "type='Any', architecture=dict(type='Any'), teacher_ckpt='t.pth'"
+    )
     (tmp_path / "distils.py").write_text(distils)
 
     def run(name, config, seed=0, **more):
@@ -190,7 +192,9 @@ def test_a_job_trains_its_run_and_fails_with_it(cluster, runs, tmp_path):
 
 def test_what_a_job_has_trained_is_as_asked_for(tmp_path):
     """It is handed over before its teacher is there, whose hash its config has."""
-    text = CONFIG.replace("type='Any'", "type='Any', teacher_ckpt='t.pth'")
+    text = CONFIG.replace(
+        "type='Any'", "type='Any', architecture=dict(type='Any'), teacher_ckpt='t.pth'"
+    )
     (tmp_path / "distils.py").write_text(text)
     teacher, folder = tmp_path / "teacher.pth", tmp_path / "work" / "seed_0"
     more = dict(settings=Settings(ROOT), teacher=teacher)

@@ -1,0 +1,47 @@
+"""One call at a time in a work dir."""
+
+import contextlib
+from pathlib import Path
+from typing import Iterator
+
+from filelock import FileLock, Timeout
+
+from .job import ExperimentError
+
+__all__ = ["alone_in"]
+
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other calls out of a work dir, whose runs they would train as well.
+
+    The lock ends with the process, however that ends. Where the file system has no
+    locks, there is none.
+
+    Args:
+        folder (Path): The work dir.
+
+    Yields:
+        None: Inside, no other call is there.
+
+    Raises:
+        ExperimentError: Where one is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ExperimentError(
+            f"Another call trains in {folder} now; expected one at a time, since both "
+            "would train the same runs: wait for it, name all runs in one call, or "
+            "give another --work-dir."
+        ) from None
+    except (NotImplementedError, OSError):
+        pass  # the file system has no locks
+    try:
+        yield
+    finally:
+        lock.release()
