@@ -117,6 +117,9 @@ class MultiViewDistill(FrozenTeacherDistill):
             )
         self.label_kind = label_kind(self._student_head(), self.data_preprocessor)
         check_losses(self.distiller, self.label_kind)
+        num_views = getattr(self.data_preprocessor, "num_views", num_views)
+        if num_views is not None:  # else the batches come with theirs
+            self.distiller.check_views(num_views)
         if getattr(self.data_preprocessor, "num_classes", 0) is None:
             self.data_preprocessor.num_classes = self.num_classes  # for one-hot labels
         divisor = getattr(self.data_preprocessor, "pad_size_divisor", 1)

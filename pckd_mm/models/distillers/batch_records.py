@@ -84,6 +84,13 @@ class InstanceBatches:
         return False
 
     @property
+    def images(self) -> Optional[int]:
+        """int: How many instances the last batch has; None where nothing says it."""
+        records = self.batches[-1].records if self.batches else {}
+        known = (records.get(name) for name in (LABELS, PREVIEW))
+        return next((len(rows) for rows in known if rows is not None), None)
+
+    @property
     def preview_weights(self) -> Optional[Tensor]:
         """Tensor: What a preview gave, of all batches; None without a batch."""
         weights = [b.records[PREVIEW][: b.compared] for b in self.batches]

@@ -30,17 +30,11 @@ from .distiller_config import (
     used_mappings,
 )
 from .hooked_recorders import HookedRecorders
+from .record_rows import check_view, rows_of_view, take_rows
 
 
 def _is_of_inference_mode(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_inference()
-
-
-def _rows(record: Any, index: Union[Tensor, slice]) -> Any:
-    """Some rows of a record; of each tensor where it is a tuple of them."""
-    if isinstance(record, (list, tuple)):
-        return tuple(_rows(entry, index) for entry in record)
-    return None if record is None else record[index]
 
 
 @MODELS.register_module()
@@ -51,8 +45,9 @@ class PCKDDistiller(ConfigurableDistiller):
     :class:`mmrazor.models.ConfigurableDistiller`, and MMRazor's mix freely with
     PCKD's. In addition
 
-    - a mapping may take one view of each image: ``view=0`` is the upright one; or only
-      the foreground instances of a detector: ``foreground=True``;
+    - a mapping may take one view of each image: ``view=0`` is the upright one, and what
+      is of the image itself, such as its label, is that of each view; or only the
+      foreground instances of a detector: ``foreground=True``;
     - four more student records are there for every loss: ``labels``, the labels of the
       images, shape (B,), ``preview``, their preview weights, shape (B,), ``progress``,
       the share of the training done, in (0, 1], and ``sample_idx``, the places of the
@@ -128,6 +123,19 @@ class PCKDDistiller(ConfigurableDistiller):
         self._batches = InstanceBatches(self.student_recorders, self.teacher_recorders)
         self._of_student = HookedRecorders("student", self.student_recorders)
         self._of_teacher = HookedRecorders("teacher", self.teacher_recorders)
+
+    def check_views(self, num_views: int) -> None:
+        """Refuse mappings of views that images do not have.
+
+        Args:
+            num_views (int): Views of each image.
+
+        Raises:
+            ValueError: Names the recorder.
+        """
+        for taken in self._taken:
+            if taken.get("view") is not None:
+                check_view(taken["recorder"], taken["view"], num_views)
 
     def prepare_from_student(self, model: nn.Module) -> None:
         """Hook the recorders to the student; again where its modules were replaced."""
@@ -294,12 +302,14 @@ class PCKDDistiller(ConfigurableDistiller):
         Raises:
             RuntimeError: Names the source that was not called, or the record of which
                 the foreground is not known.
+            ValueError: For a view that is not there, and of rows that are no views.
         """
         of_network = self._of_student if from_student else self._of_teacher
         of_network.require_call(recorder, record_idx)
         record = super().get_record(recorder, from_student, record_idx, data_idx)
-        if view is not None:
-            record = _rows(record, slice(view, None, self.num_views))
+        if view is not None and not (from_student and recorder in RECORDS):
+            views = (view, self.num_views, self._batches.images)
+            record = rows_of_view(recorder, record, *views)
         if foreground:
             record = self._foreground_of(recorder, record)
         # What the teacher made in inference mode can have no part in a gradient.
@@ -318,7 +328,7 @@ class PCKDDistiller(ConfigurableDistiller):
                 "without instances does not know; expected one for detectors, such as "
                 "RoIDistill: remove foreground=True from loss_forward_mappings."
             )
-        return _rows(record, foreground)
+        return take_rows(record, foreground)
 
     def forget_preview(self) -> None:
         """Let go of the preview weights too: no batch is weighted any more."""
