@@ -22,6 +22,7 @@ from pckd_mm.models.data_preprocessors.student_settings import (
 from pckd_mm.models.data_preprocessors.trained_inputs import Size, trained_inputs
 from pckd_mm.models.distillers import PCKDDistiller
 from pckd_mm.models.distillers.distiller_config import in_scope
+from pckd_mm.models.distillers.mappings import used_mappings
 from pckd_mm.models.distillers.pairing import name_stages
 from pckd_mm.models.distillers.record_shapes import resolve_shapes, whole_network
 from pckd_mm.models.task_modules.classifier import Classifier
@@ -242,6 +243,9 @@ class FrozenTeacherDistill(DistillationStep):
         )
         networks = (student, teacher)
         distiller = in_scope(distiller, MODELS)
+        distiller["loss_forward_mappings"] = used_mappings(
+            distiller.get("distill_losses"), distiller.get("loss_forward_mappings")
+        )
         self._classifiers, *others = stages
         distiller = name_stages(distiller, networks, [self._classifiers, *others])
         distiller["connectors"] = resolve_shapes(

@@ -9,6 +9,7 @@ from torch import nn
 from pckd_mm.registry import NeighbourlyRegistry
 
 from .batch_records import LABELS, PROGRESS, SAMPLE_IDX
+from .mappings import used_mappings
 
 Config = Union[dict, List[dict]]
 
@@ -78,17 +79,6 @@ def map_settings(
         if isinstance(cfg, dict)
         else [replace(name, part) for part in cfg]
         for name, cfg in connectors.items()
-    }
-
-
-def used_mappings(
-    losses: Optional[Dict[str, Any]], mappings: Optional[Dict[str, dict]]
-) -> Dict[str, dict]:
-    """The mappings of losses that are not left out by None."""
-    return {
-        name: mapping
-        for name, mapping in (mappings or {}).items()
-        if (losses or {}).get(name, mapping) is not None
     }
 
 

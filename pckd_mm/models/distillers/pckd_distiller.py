@@ -3,6 +3,7 @@
 Above 300 lines, since a third of them say what can be written in a config.
 """
 
+from inspect import signature
 from typing import Any, Dict, List, Optional, Union
 
 import torch
@@ -27,9 +28,9 @@ from .distiller_config import (
     check_losses,
     scoped,
     used_connectors,
-    used_mappings,
 )
 from .hooked_recorders import HookedRecorders
+from .mappings import check_mappings, used_mappings
 from .record_rows import check_view, rows_of_view, take_rows
 
 
@@ -56,9 +57,9 @@ class PCKDDistiller(ConfigurableDistiller):
       that one's feature (``'student_place'`` that of a place of a map, where the
       feature is a patch), and its ``*_shape`` the shape of a record, such as
       ``'teacher.stages.1'``;
-    - a loss, recorder or connector set to None is left out (a loss with its mapping),
-      so that a config can drop one of its base's, and so is a connector that no
-      mapping uses.
+    - a loss, recorder, connector or argument of a mapping set to None is left out (a
+      loss with its mapping), so that a config can drop one of its base's, and so is a
+      connector that no mapping uses.
 
     Records are released as soon as the losses are computed.
 
@@ -78,7 +79,8 @@ class PCKDDistiller(ConfigurableDistiller):
 
     Raises:
         ValueError: For a loss without mapping, a mapping without loss, or a mapping
-            that leaves out an argument that the loss needs.
+            that leaves out an argument that the loss needs, or asks for what is not
+            there.
     """
 
     def __init__(
@@ -123,6 +125,14 @@ class PCKDDistiller(ConfigurableDistiller):
         self._batches = InstanceBatches(self.student_recorders, self.teacher_recorders)
         self._of_student = HookedRecorders("student", self.student_recorders)
         self._of_teacher = HookedRecorders("teacher", self.teacher_recorders)
+
+    def _check_loss_forward_mappings(
+        self, losses: nn.ModuleDict, mappings: Dict[str, dict], *managers: Any
+    ) -> None:
+        """Refuse mappings of what is not there, in place of MMRazor's assertions."""
+        recorders = [manager.recorders for manager in managers]
+        known = signature(self.get_record).parameters
+        check_mappings(losses, mappings, *recorders, self.connectors, known)
 
     def check_views(self, num_views: int) -> None:
         """Refuse mappings of views that images do not have.

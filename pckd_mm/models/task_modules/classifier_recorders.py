@@ -131,7 +131,7 @@ class ClassifierLogitsRecorder(_CallRecorder):
         return torch.stack(values).sum(dim=0) if len(values) > 1 else values[0]
 
 
-class _ParameterRecorder(_ClassifierRecorder):
+class ClassifierParameterRecorder(_ClassifierRecorder):
     """Give a value of the layers' parameters as they are when it is asked for."""
 
     def __init__(self, source: str, layers: Sequence[ClassifierLayer]) -> None:
@@ -165,7 +165,7 @@ class _ParameterRecorder(_ClassifierRecorder):
 
 
 @TASK_UTILS.register_module()
-class ClassifierCentersRecorder(_ParameterRecorder):
+class ClassifierCentersRecorder(ClassifierParameterRecorder):
     """Give the category centers, shape (C, D).
 
     They are the layers' weights beside each other, times their factors; of a layer that
@@ -183,7 +183,7 @@ class ClassifierCentersRecorder(_ParameterRecorder):
 
 
 @TASK_UTILS.register_module()
-class ClassifierBiasRecorder(_ParameterRecorder):
+class ClassifierBiasRecorder(ClassifierParameterRecorder):
     """Give the bias of the logits, shape (C,): zeros where there is none."""
 
     def value(self, modules: List[Any]) -> Tensor:
