@@ -207,6 +207,12 @@ def test_what_is_not_there(settings, reason):
         pckd_mm.distill(network(4), **{"teacher": network(8), **settings})
 
 
+def test_one_network_is_not_both():
+    one = network(4)
+    with pytest.raises(ValueError, match="are the teacher's"):
+        pckd_mm.distill(one, one, input_shape=(3, 16, 16))
+
+
 def test_nothing_else_is_an_attribute_of_the_package():
     with pytest.raises(AttributeError, match="no attribute 'distil'"):
         pckd_mm.distil  # noqa: B018

@@ -34,6 +34,7 @@ from .distillation_step import DistillationStep
 from .frozen_teacher import Unregistered
 from .settings import check_settings, check_teacher
 from .teachers import read_teacher
+from .trainable import require_learning
 
 
 class FrozenTeacherDistill(DistillationStep):
@@ -82,8 +83,9 @@ class FrozenTeacherDistill(DistillationStep):
             there.
         TypeError: For a network that the algorithm does not serve, a distiller that is
             no ``PCKDDistiller``, and settings of another class, such as the student's.
-        ValueError: For different numbers of categories, for a recorder without
-            source, and for settings that cannot be honoured (:mod:`.settings`).
+        ValueError: For a student that is frozen or shares weights with the teacher, for
+            different numbers of categories, for a recorder without source, and for
+            settings that cannot be honoured (:mod:`.settings`).
     """
 
     # Whether the distiller's instances are whole images, one weight each.
@@ -114,6 +116,7 @@ class FrozenTeacherDistill(DistillationStep):
             declared = read_teacher(teacher_config, teacher_ckpt, type(self).__name__)
         check_teacher(declared, teacher_ckpt, quiet=teacher is None)
         built: BaseModel = self._build_network("teacher", declared)
+        require_learning(student, built)
         self._check_pair(student, built)
         trained = trained_inputs(
             declared,

@@ -1,4 +1,4 @@
-"""Students that their library can train."""
+"""Students that can be trained: by their library, and beside their teacher."""
 
 import copy
 from typing import Sequence
@@ -6,10 +6,11 @@ from typing import Sequence
 import torch
 from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
+from torch import nn
 
 from pckd_mm.utils.randomness import isolated_randomness
 
-__all__ = ["require_trainable"]
+__all__ = ["require_learning", "require_trainable"]
 
 
 def require_trainable(student: BaseModel, input_shape: Sequence[int]) -> None:
@@ -46,3 +47,31 @@ def require_trainable(student: BaseModel, input_shape: Sequence[int]) -> None:
         finally:
             for module, mode in modes.items():
                 module.training = mode
+
+
+def require_learning(student: nn.Module, teacher: nn.Module) -> None:
+    """Refuse a student that would stay as it is, since it is frozen or the teacher.
+
+    Args:
+        student (nn.Module): The student.
+        teacher (nn.Module): The teacher, which is not frozen yet.
+
+    Raises:
+        ValueError: Says which of both.
+    """
+    of_teacher = {id(weight) for weight in teacher.parameters()}
+    learning = {n: w for n, w in student.named_parameters() if w.requires_grad}
+    if not learning:
+        raise ValueError(
+            f"The student ({type(student).__name__}) found no parameter that requires "
+            "a gradient; expected a student that learns: call requires_grad_(True) of "
+            "it, since a network that was a teacher is frozen, and so are its copies."
+        )
+    shared = [name for name, weight in learning.items() if id(weight) in of_teacher]
+    if shared:
+        raise ValueError(
+            f"The student ({type(student).__name__}) found that {len(shared)} of its "
+            f"{len(learning)} parameters that learn, such as {shared[0]}, are the "
+            "teacher's, which are frozen; expected two networks: give a copy as the "
+            "teacher, copy.deepcopy(network)."
+        )

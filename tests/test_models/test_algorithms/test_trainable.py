@@ -1,4 +1,6 @@
-"""Students that MMPretrain runs and does not train."""
+"""Students that MMPretrain runs and does not train, and those that stay as they are."""
+
+import copy
 
 import pytest
 import torch
@@ -34,3 +36,36 @@ def test_a_distilled_student_is_refused_and_the_advice_holds(head):
 def test_the_student_stays_as_it_is():
     model = MODELS.build(pckd_config(classifier(8), classifier(14)))
     assert all(module.training for module in model.student.modules())
+
+
+def test_a_frozen_student_is_refused_and_the_advice_holds():
+    """A network that was a teacher is frozen in place, and copies are so too."""
+    first, teacher = (MODELS.build(classifier(depth)) for depth in (8, 14))
+    MODELS.build(pckd_config(first, teacher))
+    student = copy.deepcopy(teacher)
+    with pytest.raises(ValueError, match="no parameter .*: call requires_grad_"):
+        MODELS.build(pckd_config(student, teacher))
+    student.requires_grad_(True)
+    assert distil(student, teacher)["distill.loss_kd"].requires_grad
+    # Parts of it may be frozen.
+    student.requires_grad_(False).head.requires_grad_(True)
+    MODELS.build(pckd_config(student, teacher))
+
+
+def test_the_teacher_is_no_student():
+    network = MODELS.build(classifier(8))
+    with pytest.raises(ValueError, match="29 of its 29 .* are the teacher's") as error:
+        MODELS.build(pckd_config(network, network))
+    assert len(list(network.parameters())) == 29  # 3 + 3 * 6 + 2 * 3 + 2
+    # Nothing was frozen, so that the advice holds.
+    assert "copy.deepcopy(network)" in str(error.value)
+    MODELS.build(pckd_config(network, copy.deepcopy(network)))
+
+
+def test_a_trunk_of_both_must_be_frozen():
+    student, teacher = MODELS.build(classifier(8)), MODELS.build(classifier(14))
+    student.backbone.conv1 = teacher.backbone.conv1
+    with pytest.raises(ValueError, match="1 of its 29 .* such as backbone.conv1.weig"):
+        MODELS.build(pckd_config(student, teacher))
+    teacher.backbone.conv1.requires_grad_(False)
+    MODELS.build(pckd_config(student, teacher))
