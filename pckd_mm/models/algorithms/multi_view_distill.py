@@ -34,6 +34,7 @@ from .frozen_teacher_distill import FrozenTeacherDistill
 from .settings import check_augments
 from .targets import (
     LabelKind,
+    SharesCheck,
     check_losses,
     difficulty,
     label_kind,
@@ -102,6 +103,7 @@ class MultiViewDistill(FrozenTeacherDistill):
         self.task = task
         # Records of the next batch that another process's teacher has made.
         self.given_records: Optional[Records] = None
+        self._check_shares = SharesCheck()
         self._runs_student_loss = kwargs.get("calculate_student_loss", True)
         super().__init__(
             architecture,
@@ -117,9 +119,8 @@ class MultiViewDistill(FrozenTeacherDistill):
             )
         self.label_kind = label_kind(self._student_head(), self.data_preprocessor)
         check_losses(self.distiller, self.label_kind)
-        num_views = getattr(self.data_preprocessor, "num_views", num_views)
-        if num_views is not None:  # else the batches come with theirs
-            self.distiller.check_views(num_views)
+        if hasattr(self.data_preprocessor, "num_views"):  # else batches have theirs
+            self.distiller.check_views(self.data_preprocessor.num_views)
         if getattr(self.data_preprocessor, "num_classes", 0) is None:
             self.data_preprocessor.num_classes = self.num_classes  # for one-hot labels
         divisor = getattr(self.data_preprocessor, "pad_size_divisor", 1)
@@ -236,15 +237,15 @@ class MultiViewDistill(FrozenTeacherDistill):
         self, batch_inputs: Tensor, data_samples: List[DataSample]
     ) -> Losses:
         num_views = len(batch_inputs) // self._count(data_samples)
-        upright = upright_view(batch_inputs, num_views)
-        return super()._plain_loss(upright, data_samples)
+        return super()._plain_loss(upright_view(batch_inputs, num_views), data_samples)
 
     def _record(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
     ) -> Dict[str, Tensor]:
         kind, head = self.label_kind, self._student_head()
-        task = self._classifiers[0].task
-        targets = read_targets(data_samples, kind, task, self.num_classes)
+        of_task = (self._classifiers[0].task, self.num_classes)
+        targets = read_targets(data_samples, kind, *of_task)
+        self._check_shares(targets, kind)
         require_labels(targets, self.distiller, self.calculate_student_loss)
         num_views = len(batch_inputs) // targets.images
         if self.given_records is None:
@@ -279,8 +280,7 @@ class MultiViewDistill(FrozenTeacherDistill):
         self, inputs: Tensor, data_samples: List[DataSample], num_views: int
     ) -> tuple:
         """The student's losses and logits on the upright views."""
-        student = self.student
-        head = getattr(student, "head", None)
+        student, head = self.student, getattr(self.student, "head", None)
         self.distiller.set_deliveries_override(True)
         with self.distiller.student_recorders, self.distiller.deliveries:
             feats = None

@@ -16,7 +16,14 @@ from pckd_mm.models.distillers.batch_records import LABELS
 from pckd_mm.models.losses import ContrastiveRepresentationLoss, PreviewKLDivergence
 from pckd_mm.utils.devices import send
 
-__all__ = ["LabelKind", "Targets", "check_losses", "difficulty", "read_targets"]
+__all__ = [
+    "LabelKind",
+    "SharesCheck",
+    "Targets",
+    "check_losses",
+    "difficulty",
+    "read_targets",
+]
 
 
 class LabelKind(Enum):
@@ -95,6 +102,41 @@ def read_targets(
             "MultiLabelLinearClsHead, or mend the data set."
         )
     return Targets(len(labels), labels, scores)
+
+
+class SharesCheck:
+    """Refuse scores that are no shares of the classes, but several labels an image.
+
+    On a device it looks at the first batch only, since the host waits for what it sees.
+    """
+
+    def __init__(self) -> None:
+        self._has_looked = False
+
+    def __call__(self, targets: Targets, kind: LabelKind) -> None:
+        """Look at a batch.
+
+        Args:
+            targets (Targets): Its labels.
+            kind (LabelKind): What the images are labelled with.
+
+        Raises:
+            ValueError: For several labels where an image has one class.
+        """
+        scores = targets.scores
+        if kind is LabelKind.MULTI or scores is None or not len(scores):
+            return
+        if self._has_looked and scores.device.type != "cpu":
+            return
+        self._has_looked = True
+        largest = float(scores.sum(dim=1).max())
+        if largest > 1.01:  # of float16 too
+            raise ValueError(
+                f"The student found an image whose scores add up to {largest:.4g}; "
+                "expected 1, as of one class an image, which its logits' softmax is "
+                "of: for several labels an image take one of MMPretrain's heads for "
+                "them, such as MultiLabelLinearClsHead, else mend the data set."
+            )
 
 
 def _multi_hot(labels: Sequence[Tensor], classes: int) -> Tensor:

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
+from pckd_mm.models.algorithms.targets import LabelKind, SharesCheck, Targets
 from pckd_mm.registry import MODELS
 from tests.builders import batch, build_pckd, classifier, pckd_config
 
@@ -241,6 +242,43 @@ def test_one_hot_labels_need_no_number_of_classes():
 
 
 # -------------------------------------------------------------- images without labels
+
+
+@pytest.mark.parametrize("network", ["linear head", "other library"])
+def test_scores_of_several_classes_need_a_head_for_them(network):
+    """Whatever loss is trained by: the other terms would take a softmax of them."""
+    by_sigmoids = dict(type="mmpretrain.CrossEntropyLoss", use_sigmoid=True)
+    student = classifier(8, loss=by_sigmoids)
+    if network == "other library":
+        inner = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
+        student = dict(type="pckd_mm.PlainClassifier", model=inner, loss=by_sigmoids)
+    settings = dict(data_preprocessor=dict(SINGLE_VIEW), input_shape=(3, 8, 8))
+    cfg = without(pckd_config(student, TEACHER, **settings), "loss_cc", "loss_ca")
+    model = built(cfg)
+    inputs, _ = batch(3, views=1)
+    one_hot = F.one_hot(torch.tensor([1, 4, 4]), 10).float()
+
+    def losses(scores):
+        return model.loss(inputs, [DataSample().set_gt_score(s) for s in scores])
+
+    assert losses(one_hot)["distill.loss_kd"].isfinite()  # one class an image
+    both = one_hot.clone()
+    both[1, 7] = 1
+    with pytest.raises(ValueError, match="scores add up to 2; expected 1"):
+        losses(both)
+    with pytest.raises(ValueError, match="MultiLabelLinearClsHead"):
+        losses(both)  # at each batch
+    assert losses(one_hot.half())["distill.loss_kd"].isfinite()
+
+
+def test_a_device_is_waited_for_once():
+    check, shares = SharesCheck(), torch.ones(2, 10) / 10
+    check(Targets(2, scores=shares), LabelKind.SINGLE)
+    on_device = shares.to("meta")  # where nothing can be looked at
+    check(Targets(2, scores=on_device), LabelKind.SINGLE)
+    with pytest.raises(RuntimeError, match="meta"):
+        SharesCheck()(Targets(2, scores=on_device), LabelKind.MIXED)
+    check(Targets(2, scores=10 * shares), LabelKind.MULTI)
 
 
 def test_images_without_labels_are_refused_with_advice_that_holds():
