@@ -97,7 +97,7 @@ class DistillationStep(FrozenTeacher):
             self.distiller.forget_preview()
             plain = self._plain_loss(batch_inputs, data_samples)
             return add_prefix(with_gradients_for(self.distiller, plain), "student")
-        self.load_teacher()
+        self._prepare()
         try:
             losses = self._record(batch_inputs, data_samples)
             self._check_gradients()

@@ -1,7 +1,7 @@
 """A teacher that is held: frozen, and no part of the module tree."""
 
 import logging
-from typing import Any, Callable, ContextManager, Generic, Optional, TypeVar
+from typing import Any, Callable, ContextManager, Generic, Optional, Tuple, TypeVar
 
 import torch
 from mmengine.logging import print_log
@@ -21,14 +21,24 @@ Held = TypeVar("Held", bound=nn.Module)
 class Unregistered(Generic[Held]):
     """Hold a module outside of its owner's module tree; copies of the owner share it.
 
-    So it is in no state dict, optimizer, EMA, checkpoint or DDP bucket.
+    So it is in no state dict, optimizer, EMA, checkpoint or DDP bucket. A copy leaves
+    it on the device, and of the dtype, that it has for its owner.
+
+    Args:
+        module (nn.Module): The module.
+        is_own (bool): Whether it goes where its holder goes. Defaults to True.
     """
 
-    def __init__(self, module: Held) -> None:
+    def __init__(self, module: Held, is_own: bool = True) -> None:
         self.module = module
+        self.is_own = is_own
 
     def __deepcopy__(self, memo: dict) -> "Unregistered[Held]":
-        return self
+        return Unregistered(self.module, is_own=False)
+
+    def __reduce__(self) -> Tuple[type, tuple]:
+        # What is read from a file is shared with nobody.
+        return type(self), (self.module,)
 
 
 class FrozenTeacher(SingleTeacherDistill):
@@ -60,9 +70,10 @@ class FrozenTeacher(SingleTeacherDistill):
     def _apply(
         self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any
     ) -> "FrozenTeacher":
-        """Move the teacher along to devices and dtypes."""
-        self.teacher._apply(fn, *args, **kwargs)
-        self.teacher_inputs._apply(fn, *args, **kwargs)
+        """Move the teacher along to devices and dtypes, unless it is another's."""
+        for held in (self._frozen, self._teacher_inputs):
+            if held.is_own:
+                held.module._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
     def set_module_inplace_false(self, architecture: BaseModel, varstr: str) -> None:
@@ -101,6 +112,26 @@ class FrozenTeacher(SingleTeacherDistill):
             return
         load_teacher(self.teacher, self.teacher_ckpt, self.teacher_config)
         self._teacher_loaded = True
+
+    def _prepare(self) -> None:
+        """Make ready for a step."""
+        self.load_teacher()
+        if not self._frozen.is_own:
+            self._require_near_teacher()
+
+    def _require_near_teacher(self) -> None:
+        """Refuse to train a copy on another device than the teacher that it shares."""
+        own, teachers = (
+            next(network.parameters()).device
+            for network in (self.student, self.teacher)
+        )
+        if own != teachers:
+            raise RuntimeError(
+                f"A copy of a {type(self).__name__} found its student on {own} and "
+                f"the teacher, which it shares with the original, on {teachers}; "
+                f"expected one device: move the original to {own} too, or build "
+                "another algorithm in place of the copy."
+            )
 
     def fold_teacher(self, run: Callable[[], Any]) -> int:
         """Fold the teacher's BatchNorms into its convolutions, but for recorded ones.
