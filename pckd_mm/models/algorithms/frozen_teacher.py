@@ -114,10 +114,13 @@ class FrozenTeacher(SingleTeacherDistill):
         self._teacher_loaded = True
 
     def _prepare(self) -> None:
-        """Make ready for a step."""
+        """Make ready for a step: a copy has to be, and what was released."""
         self.load_teacher()
         if not self._frozen.is_own:
             self._require_near_teacher()
+        if not self.distiller.is_hooked:
+            self.distiller.prepare_from_student(self.student)
+            self.distiller.prepare_from_teacher(self.teacher)
 
     def _require_near_teacher(self) -> None:
         """Refuse to train a copy on another device than the teacher that it shares."""
@@ -161,5 +164,13 @@ class FrozenTeacher(SingleTeacherDistill):
         nn.Module.train(self, mode)
         self.teacher.eval()
         # Conversions (SyncBN) between construction and training lose hooks.
-        self.distiller.prepare_from_student(self.student)
+        if self.distiller.is_hooked:
+            self.distiller.prepare_from_student(self.student)
         return self
+
+    def release_networks(self) -> None:
+        """Take the recorders' hooks off student and teacher; a step hooks them again.
+
+        What asks for plain networks, such as ``torch.jit.script``, takes them then.
+        """
+        self.distiller.release(self.student, self.teacher)

@@ -17,7 +17,8 @@ class HookedRecorders:
     """The recorders of one network, and what each of them is hooked to.
 
     Conversions such as SyncBN's replace modules, and hooks with them: recorders are
-    hooked again where that happened, and only there.
+    hooked again where that happened, and only there. A copy, and what is read from a
+    file, is hooked to nothing yet.
 
     Args:
         who (str): ``'student'`` or ``'teacher'``, for messages.
@@ -29,6 +30,24 @@ class HookedRecorders:
         self.manager = manager
         self._hooked: Dict[str, List[weakref.ref]] = {}
 
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_hooked": {}}
+
+    @property
+    def is_hooked(self) -> bool:
+        """bool: Whether each recorder was hooked to a network, and not released."""
+        return self._hooked.keys() == self.manager.recorders.keys()
+
+    def release(self, model: nn.Module) -> None:
+        """Take the recorders' hooks off a network.
+
+        Args:
+            model (nn.Module): The network.
+        """
+        for recorder in self.manager.recorders.values():
+            _unhook(recorder, model)
+        self._hooked = {}
+
     def hook(self, model: nn.Module) -> None:
         """Hook the recorders to a network; again where its modules were replaced.
 
@@ -39,6 +58,7 @@ class HookedRecorders:
             targets = self._targets(name, recorder, model)
             hooked = [ref() for ref in self._hooked.get(name, [])]
             if [id(module) for module in hooked] != [id(module) for module in targets]:
+                _unhook(recorder, model)
                 # A recorder of a parameter would keep the one before in front of it.
                 recorder.data_buffer.clear()
                 recorder.initialize(model)
@@ -82,3 +102,13 @@ class HookedRecorders:
                 "expected a source that the forward pass calls: change its source or "
                 "record_idx."
             )
+
+
+def _unhook(recorder: BaseRecorder, model: nn.Module) -> None:
+    """Remove a recorder's hooks, of which MMRazor's keep no handle."""
+    owners = [recorder, *getattr(recorder, "recorders", ())]
+    for module in model.modules():
+        for key, hook in list(module._forward_hooks.items()):
+            owner = getattr(getattr(hook, "func", hook), "__self__", None)
+            if any(owner is each for each in owners):
+                del module._forward_hooks[key]

@@ -155,6 +155,21 @@ class PCKDDistiller(ConfigurableDistiller):
         """Hook the recorders to the teacher."""
         self._of_teacher.hook(model)
 
+    @property
+    def is_hooked(self) -> bool:
+        """bool: Whether the recorders listen to networks; a copy's do not yet."""
+        return self._of_student.is_hooked and self._of_teacher.is_hooked
+
+    def release(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Take the recorders' hooks off the networks.
+
+        Args:
+            student (nn.Module): The student.
+            teacher (nn.Module): The teacher.
+        """
+        self._of_student.release(student)
+        self._of_teacher.release(teacher)
+
     def asks_for(self, record: str) -> bool:
         """Whether a loss takes a record of the batch, such as ``progress``."""
         return any(
