@@ -7,6 +7,7 @@ from typing import Any, Union
 import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -31,6 +32,23 @@ def _lines_before(path: str, epoch: int) -> str:
     return kept
 
 
+def weight_counts(weight: Tensor, bins: int) -> Tensor:
+    """Count weights in equal bins over [0, 1], without waiting for a device.
+
+    The same as ``torch.histc``, which has no deterministic form on CUDA.
+
+    Args:
+        weight (Tensor): Weights, shape (N,).
+        bins (int): Number of bins.
+
+    Returns:
+        Tensor: Counts, shape (bins,); 1 is in the last bin, and what is out of the
+        range in none.
+    """
+    places = (weight * bins).floor().clamp_max(bins - 1).masked_fill(weight > 1, bins)
+    return (places[:, None] == torch.arange(bins, device=weight.device)).sum(dim=0)
+
+
 @HOOKS.register_module()
 class PreviewRecordHook(Hook):
     """Record threshold, share of previewed images and weights of every epoch.
@@ -44,6 +62,9 @@ class PreviewRecordHook(Hook):
     ``preview_images.npz`` has how often it was previewed (:class:`ImagePreviews`),
     where the instances of the distiller are images.
 
+    A strategy without a threshold, such as :class:`pckd_mm.models.FocalStrategy`,
+    previews no images: nothing is recorded, and a line in the log says so.
+
     Args:
         bins (int): Bins of the histogram. Defaults to 20.
     """
@@ -53,11 +74,21 @@ class PreviewRecordHook(Hook):
         self._counts: Union[Tensor, int] = 0
         self._steps = 0
         self._images = ImagePreviews()
+        self._is_off = False
 
     def before_train(self, runner: Runner) -> None:
         self._counts = self._steps = 0
         self._images = ImagePreviews()
-        self._images.is_off = not unwrap(runner.model).instances_are_images
+        model = unwrap(runner.model)
+        self._images.is_off = not model.instances_are_images
+        preview = model.distiller.preview
+        self._is_off = not hasattr(preview, "threshold")
+        if self._is_off and preview is not None:
+            print_log(
+                f"PreviewRecordHook records nothing: {type(preview).__name__} has no "
+                "threshold, and so previews no images.",
+                logger="current",
+            )
 
     def after_train_iter(
         self,
@@ -68,9 +99,9 @@ class PreviewRecordHook(Hook):
     ) -> None:
         model = unwrap(runner.model)
         weight = model.distiller.preview_weight
-        if weight is None:
+        if weight is None or self._is_off:
             return
-        counts = torch.histc(weight.float(), self.bins, 0, 1)
+        counts = weight_counts(weight.float(), self.bins)
         # As float64, since float32 counts to 16.8 million only.
         counts = torch.cat([counts, (weight < 1).sum()[None]]).double()
         self._counts = self._counts + counts

@@ -8,8 +8,11 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 
 from pckd_mm.engine.hooks import PreviewRecordHook
+from pckd_mm.engine.hooks.preview_record_hook import weight_counts
 from tests.builders import image_folder, run_config
 
 
@@ -85,6 +88,58 @@ def test_no_preview_no_record(tmp_path):
     runner = SimpleNamespace(model=model, work_dir=str(tmp_path), iter=0)
     PreviewRecordHook().after_train_iter(runner, 0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("bins", [1, 3, 7, 20])
+def test_counts_are_those_of_histc(bins):
+    edges = torch.arange(bins + 1) / bins
+    values = [
+        *(edges, edges.nextafter(torch.tensor(2.0)), edges.nextafter(-torch.ones(1))),
+        *(torch.rand(5000), torch.tensor([-0.01, 1.01, 1.3])),
+    ]
+    weight = torch.cat(values)
+    found = weight_counts(weight, bins)
+    assert found.tolist() == torch.histc(weight, bins, 0, 1).tolist()
+    for value in weight.unique()[:: max(1, len(weight) // 200)]:
+        found = weight_counts(value[None], bins)
+        assert found.tolist() == torch.histc(value[None], bins, 0, 1).tolist()
+    assert weight_counts(weight[:0], bins).tolist() == [0] * bins
+
+
+def test_counting_is_deterministic_and_waits_for_nothing():
+    """As it would have to be on CUDA, where histc and bincount are neither."""
+    with FakeTensorMode(), torch.device("cuda"):
+        assert weight_counts(torch.empty(4), 20).shape == (20,)
+    with TorchFunctions() as called:
+        weight_counts(torch.rand(4), 20)
+    assert called.names and not {"histc", "bincount"} & called.names
+
+
+class TorchFunctions(TorchFunctionMode):
+    """Collect the names of torch's functions that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_strategy_of_weights_only_is_not_recorded(tmp_path):
+    """It previews nothing, and the run goes on after its first epoch."""
+    data = image_folder(tmp_path / "images")
+    cfg = run_config("pckd/cifar100_resnet20_resnet8_30e.py", data, tmp_path / "run")
+    cfg.model.teacher_ckpt = None
+    cfg.model.distiller.preview = dict(type="FocalStrategy", gamma=1.0)
+    cfg.train_cfg.max_epochs = 2
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.epoch == 2
+    assert not list((tmp_path / "run").glob("**/preview*"))
+    log = next((tmp_path / "run").glob("**/*.log")).read_text()
+    assert log.count("records nothing: FocalStrategy has no threshold") == 1
 
 
 def test_in_a_run_the_threshold_is_that_of_the_epoch(tmp_path):
