@@ -271,7 +271,19 @@ class FrozenTeacherDistill(DistillationStep):
         # First what may be missing: the student's weights may take a download.
         self.load_teacher()
         super().init_weights()
-        # MMEngine does not look into torch's own containers.
-        for module in self.distiller.connectors.values():
-            if hasattr(module, "init_weights"):
-                module.init_weights()
+        self.init_connectors()
+
+    def init_connectors(self) -> None:
+        """Initialise the connectors; MMEngine does not look into torch's containers."""
+        _init_weights(self.distiller.connectors)
+
+
+def _init_weights(module: nn.Module) -> None:
+    """Initialise a module as it says, once, and of a container what is inside."""
+    if getattr(module, "is_init", False):
+        return
+    if hasattr(module, "init_weights"):
+        module.init_weights()
+        return
+    for part in module.children():
+        _init_weights(part)

@@ -312,6 +312,24 @@ def test_weights_of_connectors_by_their_init_cfg():
     assert (weights[0] == 0.25).all()
 
 
+def test_weights_of_connectors_in_a_row_by_their_init_cfg():
+    cfg = pckd_config(classifier(8), classifier(14))
+    one = cfg["distiller"]["connectors"]["s_embed"]
+    of_layer = dict(type="Constant", layer="Linear")
+    cfg["distiller"]["connectors"]["s_embed"] = [
+        dict(one, init_cfg=dict(of_layer, val=0.25)),
+        dict(one, init_cfg=dict(of_layer, val=0.5)),
+    ]
+    model = MODELS.build(cfg)
+    model.init_weights()
+    weights = [p for p in model.distiller.connectors["s_embed"].parameters()]
+    assert {p.unique().item() for p in weights if p.ndim > 1} == {0.25, 0.5}
+    # Once: what was changed since then stays.
+    weights[0].data.fill_(2)
+    model.init_connectors()
+    assert (weights[0] == 2).all()
+
+
 WIDE = classifier(14, width=(4, 4, 8, 24))
 
 
