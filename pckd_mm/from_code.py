@@ -48,7 +48,8 @@ def distill(
             model, or by name. A name is that of a config,
             ``vanilla/cifar100_resnet20``, ``my_config.py`` or
             ``mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py``, whose model it is, or
-            of a model of MMPretrain, ``resnet18_8xb32_in1k``.
+            of a model of MMPretrain, ``resnet18_8xb32_in1k``. Unless it is built, its
+            weights are initialised as its config says (``init_cfg``).
         teacher (str | dict | nn.Module): Likewise. One that is built has its weights
             already; a model of MMPretrain's or MMDetection's zoo brings its checkpoint.
         method (str): Name of a file of ``configs/_base_/methods``, such as ``pckd``,
@@ -92,7 +93,12 @@ def distill(
         **settings,
     )
     # Networks of MMDetection read their settings as attributes.
-    return MODELS.build(ConfigDict(model))
+    algorithm = MODELS.build(ConfigDict(model))
+    if not isinstance(architecture, nn.Module):
+        # A Runner would, once, and a loop of one's own has none.
+        algorithm.student.init_weights()
+    algorithm.init_connectors()
+    return algorithm
 
 
 def _named(network: Network, pretrained: bool) -> Dict[str, Any]:

@@ -166,6 +166,63 @@ def test_names_of_configs_with_a_checkpoint():
     model.load_teacher()
 
 
+def constant(value):
+    return dict(type="Constant", layer="Conv2d", val=value)
+
+
+def student_config(**backbone):
+    """A student of MMPretrain; its backbone's settings."""
+    student = classifier(8, CLASSES)
+    student["backbone"].update(backbone)
+    return student
+
+
+def convolutions(model):
+    layers = model.student.modules()
+    return [m.weight.unique().tolist() for m in layers if isinstance(m, nn.Conv2d)]
+
+
+def test_a_student_of_a_config_is_initialised_as_it_says(tmp_path):
+    shape = (3, 16, 16)
+    student = student_config(init_cfg=constant(0.125))
+    model = pckd_mm.distill(student, network(8), input_shape=shape)
+    found = convolutions(model)
+    assert found == [[0.125]] * len(found) and found
+    # Weights of a file, too.
+    torch.save(model.student.backbone.state_dict(), tmp_path / "student.pth")
+    file = dict(type="Pretrained", checkpoint=str(tmp_path / "student.pth"))
+    loaded = pckd_mm.distill(
+        student_config(init_cfg=file), network(8), input_shape=shape
+    )
+    assert convolutions(loaded) == found
+    # A Runner does not do it again.
+    for weight in model.student.parameters():
+        weight.data.fill_(3)
+    model.init_weights()
+    assert convolutions(model) == [[3.0]] * len(found)
+
+
+def test_a_student_of_a_name_is_initialised(tmp_path):
+    (tmp_path / "own.py").write_text(f"model = {student_config(init_cfg=constant(2))}")
+    model = pckd_mm.distill(
+        str(tmp_path / "own.py"), network(8), input_shape=(3, 16, 16)
+    )
+    assert all(values == [2.0] for values in convolutions(model))
+
+
+def test_a_student_that_is_built_keeps_its_weights():
+    """And one that its own library builds, whose weights may be trained already."""
+    built = pckd_mm.registry.MODELS.build(student_config(init_cfg=constant(0.125)))
+    by_name = dict(model="tests.test_from_code.network", width=4, seed=3)
+    plain = dict(type="pckd_mm.PlainClassifier", **by_name)
+    for student, same in ((built, built), (plain, network(4, seed=3))):
+        state = copy.deepcopy(same.state_dict())
+        model = pckd_mm.distill(student, network(8), "kd", input_shape=(3, 16, 16))
+        kept = model.student.state_dict()
+        assert kept.keys() == state.keys()
+        assert all(torch.equal(kept[name], value) for name, value in state.items())
+
+
 def test_a_name_of_mmpretrain_is_a_model_with_its_weights():
     model = pckd_mm.distill("resnet18_8xb32_in1k", "resnet34_8xb32_in1k")
     assert model.num_classes == 1000 and model.student.backbone.depth == 18
