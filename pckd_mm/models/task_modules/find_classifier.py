@@ -47,8 +47,9 @@ def find_classifier(
         Classifier: Its layers and how its output is read.
 
     Raises:
-        ValueError: For a network that gives no logits, by any reading, on any size, and
-            for one with several tasks of which none is named.
+        ValueError: For a network that gives no logits, by any reading, on any size, for
+            one with several tasks of which none is named, and for one that
+            ``torch.compile`` wraps.
     """
     network = copy.deepcopy(network).eval()
     calls = Calls(network)
@@ -59,6 +60,7 @@ def find_classifier(
         task = which_task(output, who, task)
         reading = find_reading(network, inputs, output, who, task)
         logits = read_logits(output, reading, task)
+        _refuse_compiled(network, calls, logits, who)
         candidates = _candidates(network, calls, logits)
         found = []
         for _ in range(2):  # a factor that weights decide on differs between the two
@@ -83,6 +85,23 @@ def find_classifier(
         task=task,
         input_shape=tuple(inputs.shape[1:]),
     )
+
+
+def _refuse_compiled(
+    network: nn.Module, calls: Calls, logits: Tensor, who: str
+) -> None:
+    """Refuse what torch.compile wraps where the classifier may be inside, unseen."""
+    for name, module in network.named_modules():
+        if "_orig_mod" not in module._modules:
+            continue
+        _, output = calls.of.get(name, (None, logits))
+        if not isinstance(output, Tensor) or output.flatten(1).shape == logits.shape:
+            place = f" in {name}" if name else ""
+            raise ValueError(
+                f"The {who} found a network of torch.compile{place}, whose layers "
+                "cannot be listened to; expected one that is compiled in place, if at "
+                "all: give the network itself, and call network.compile()."
+            )
 
 
 def _draw_where_not_finite(network: nn.Module) -> None:
