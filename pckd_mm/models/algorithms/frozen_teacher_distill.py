@@ -282,8 +282,9 @@ def _init_weights(module: nn.Module) -> None:
     """Initialise a module as it says, once, and of a container what is inside."""
     if getattr(module, "is_init", False):
         return
-    if hasattr(module, "init_weights"):
-        module.init_weights()
+    init_weights: Any = getattr(module, "init_weights", None)
+    if init_weights is not None:
+        init_weights()
         return
     for part in module.children():
         _init_weights(part)

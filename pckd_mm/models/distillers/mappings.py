@@ -15,7 +15,8 @@ __all__ = ["check_mappings", "used_mappings"]
 
 
 def used_mappings(
-    losses: Optional[Dict[str, Any]], mappings: Optional[Dict[str, Optional[dict]]]
+    losses: Optional[Mapping[str, Any]],
+    mappings: Optional[Mapping[str, Optional[dict]]],
 ) -> Dict[str, Dict[str, dict]]:
     """The mappings of losses, and their arguments, that are not left out by None.
 

@@ -4,11 +4,12 @@ Above 300 lines, since a third of them say what can be written in a config.
 """
 
 from inspect import signature
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 import torch
 from mmengine.utils import apply_to
 from mmrazor.models.distillers import ConfigurableDistiller
+from mmrazor.models.task_modules import RecorderManager
 from torch import Tensor, nn
 
 from pckd_mm.registry import MODELS, TASK_UTILS
@@ -127,12 +128,16 @@ class PCKDDistiller(ConfigurableDistiller):
         self._of_teacher = HookedRecorders("teacher", self.teacher_recorders)
 
     def _check_loss_forward_mappings(
-        self, losses: nn.ModuleDict, mappings: Dict[str, dict], *managers: Any
+        self,
+        losses: Mapping[str, nn.Module],
+        mappings: Dict[str, Dict[str, dict]],
+        student: RecorderManager,
+        teacher: RecorderManager,
     ) -> None:
         """Refuse mappings of what is not there, in place of MMRazor's assertions."""
-        recorders = [manager.recorders for manager in managers]
-        known = signature(self.get_record).parameters
-        check_mappings(losses, mappings, *recorders, self.connectors, known)
+        recorders = (student.recorders, teacher.recorders)
+        settings = signature(self.get_record).parameters
+        check_mappings(losses, mappings, *recorders, self.connectors, settings)
 
     def check_views(self, num_views: int) -> None:
         """Refuse mappings of views that images do not have.
