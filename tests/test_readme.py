@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.datasets import VOCDataset
+from mmengine.config import Config
 
 from pckd_mm.models import CIFARResNet
 from pckd_mm.registry import MODELS
@@ -351,14 +352,50 @@ def test_a_distillation_as_a_config(tmp_path):
     assert each["distill.loss_kd"].item() > 0
 
 
-def test_a_detector_from_ones_own_config(tmp_path):
+def detector_of_ones_own(folder, method: str = "pckd_roi"):
+    """The config of docs/tutorials/own_detector.md, beside my_student.py."""
     (text,) = blocks("python", "docs/tutorials/own_detector.md")
+    text = text.replace("PATH", str(ROOT)).replace("pckd_roi", method)
+    (folder / "my_config.py").write_text(text)
+    return load_config(folder / "my_config.py")
+
+
+def test_a_detector_from_ones_own_config(tmp_path):
     for name, config in (("student", "r50"), ("teacher", "r101")):
         base = ROOT / "configs" / "vanilla" / f"voc_frcnn_{config}.py"
         (tmp_path / f"my_{name}.py").write_text(f'_base_ = "{base}"\n')
-    path = tmp_path / "my_config.py"
-    path.write_text(text.replace("PATH", str(ROOT)))
-    cfg = load_config(str(path))
+    cfg = detector_of_ones_own(tmp_path)
     assert cfg.model.type == "pckd_mm.RoIDistill"
     assert cfg.model.architecture.backbone.depth == 50
     assert "loss_cc" in cfg.model.distiller.distill_losses
+    assert cfg.custom_imports.imports == ["pckd_mm"]
+    assert "pckd_mm.PreflightHook" in [hook.type for hook in cfg.custom_hooks]
+
+
+@pytest.mark.parametrize(
+    "student, own",
+    [
+        ("rtmdet/rtmdet_s_8xb32-300e_coco", ["EMAHook", "PipelineSwitchHook"]),
+        (
+            "yolox/yolox_s_8xb8-300e_coco",
+            ["YOLOXModeSwitchHook", "SyncNormHook", "EMAHook"],
+        ),
+    ],
+)
+def test_hooks_and_imports_of_ones_own_detector_stay(student, own, tmp_path):
+    imports = 'custom_imports = dict(imports=["json.tool"])\n'
+    base = f'_base_ = "mmdet::{student}.py"\n'
+    (tmp_path / "my_student.py").write_text(base + imports)
+    cfg = detector_of_ones_own(tmp_path, "pckd_dense")
+    kinds = [hook.type for hook in cfg.custom_hooks]
+    assert kinds[: len(own)] == own
+    assert kinds[len(own) :] == [
+        "pckd_mm.ExportStudentHook",
+        "pckd_mm.LossShareHook",
+        "pckd_mm.PreviewRecordHook",
+        "pckd_mm.ReseedHook",
+        "pckd_mm.PreflightHook",
+    ]
+    assert cfg.custom_imports.imports == ["pckd_mm", "json.tool"]
+    assert cfg.model.architecture.bbox_head.num_classes == 80
+    assert Config.fromstring(cfg.pretty_text, ".py").model == cfg.model  # can be kept

@@ -1,5 +1,6 @@
 """Reading of configs, with the modules that they name."""
 
+import re
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
@@ -35,17 +36,36 @@ def load_config(
         FileNotFoundError: Where there is no such config.
         ImportError: Where one of the modules cannot be imported.
         RuntimeError: Where one of them raises another error, which is its cause.
-        ValueError: For ``custom_imports`` that name none.
+        ValueError: For ``custom_imports`` that name none, and for two bases that have
+            the same setting.
     """
     found = find_config(path)
-    if "::" in found:
-        cfg = get_config(found)
-    else:
-        cfg = Config.fromfile(found, import_custom_modules=False)
+    try:
+        if "::" in found:
+            cfg = get_config(found)
+        else:
+            cfg = Config.fromfile(found, import_custom_modules=False)
+    except KeyError as error:
+        _refuse_settings_of_two_bases(error, path)
+        raise
     if options:
         cfg.merge_from_dict(options)
     _import_modules(cfg.get("custom_imports"), path)
     return cfg
+
+
+def _refuse_settings_of_two_bases(error: KeyError, path: Union[str, Path]) -> None:
+    """Put into words what MMEngine says of them; other errors are a config's own."""
+    said = str(error.args[0]) if error.args else ""
+    if not said.startswith("Duplicate key is not allowed among bases"):
+        return
+    twice = ", ".join(sorted(re.findall(r"'(.+?)'", said)))
+    raise ValueError(
+        f"{path} has bases that each set {twice}; expected every setting in one base "
+        "alone: leave one of them out of _base_, read it in the config by "
+        "mmengine.Config.fromfile, and write there what is to be taken of both, as "
+        "docs/tutorials/own_detector.md does."
+    ) from error
 
 
 def _import_modules(named: Any, path: Union[str, Path]) -> None:

@@ -134,3 +134,32 @@ def test_distillations_name_what_mmrazor_needs():
 def test_a_config_of_a_library():
     cfg = load_config("mmpretrain::resnet/resnet18_8xb32_in1k.py")
     assert cfg.model.backbone.depth == 18
+
+
+def test_bases_that_set_the_same(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.py").write_text("model, data = {}, {}\n")
+    path = tmp_path / "mine.py"
+    path.write_text('_base_ = ["a.py", "b.py"]\n')
+    with pytest.raises(ValueError) as error:
+        load_config(path)
+    assert str(error.value).startswith(
+        f"{path} has bases that each set data, model; expected every setting in one "
+        "base alone: leave one of them out of _base_, read it"
+    )
+    # As the advice says.
+    path.write_text(
+        '_base_ = "a.py"\n'
+        "import mmengine\n"
+        f"other = mmengine.Config.fromfile('{tmp_path / 'b.py'}')\n"
+        "model = dict(_base_.model, **other.model, depth=2)\n"
+        "del other\n"
+    )
+    assert load_config(path).to_dict() == dict(model=dict(depth=2), data={})
+
+
+def test_a_key_that_a_config_lacks_stays_its_own_error(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text('model = {}["depth"]\n')
+    with pytest.raises(KeyError, match="depth"):
+        load_config(path)
