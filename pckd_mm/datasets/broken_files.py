@@ -1,15 +1,15 @@
 """Files of a data set that are broken: what is said about them, and skipping them."""
 
 import os.path as osp
-import warnings
 from typing import Any, Dict, Iterable, List, Optional, Type
 
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 from mmengine.structures import BaseDataElement
-from PIL import Image
 
 from pckd_mm.utils.printable import printable
+
+from .image_checks import load_whole
 
 __all__ = [
     "BrokenFileError",
@@ -19,13 +19,6 @@ __all__ = [
     "read_lines",
     "shortened",
 ]
-
-# Pixels of the largest image that is decoded, 16384 x 16384: a header of a few bytes
-# can ask for any number, and memory and time for them.
-_MOST_PIXELS = 2**28
-# Enough to find the end of a JPEG file in, but for rare files with more behind it.
-_TAIL = 1024
-_JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
 
 class BrokenFileError(ValueError):
@@ -94,39 +87,6 @@ def read_lines(path: str) -> List[str]:
 
 def _reason(error: Exception) -> str:
     return printable(" ".join(f"{type(error).__name__}: {error}".split()))
-
-
-def _check_size(path: str) -> None:
-    """Refuse what its header declares to be huge, before memory is taken for it."""
-    try:
-        with warnings.catch_warnings():
-            # Pillow's own limits are others.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise ValueError(str(error)) from error
-    except Exception:
-        return  # what it is, or is not, the decoder says
-    if width * height > _MOST_PIXELS:
-        raise ValueError(f"{width}x{height} are more than {_MOST_PIXELS} pixels")
-
-
-def _check_end(path: str) -> None:
-    """Refuse a JPEG file that is cut off, whose rest many decoders make up."""
-    with open(path, "rb") as file:
-        if file.read(len(_JPEG)) != _JPEG:
-            return
-        length = file.seek(0, 2)
-        file.seek(max(0, length - _TAIL))
-        tail = file.read()
-        if _END not in tail:
-            file.seek(0)
-            tail = file.read()
-    # Where a scan begins behind the last end, that was the end of a preview image.
-    end = tail.rfind(_END)
-    if end < 0 or _SCAN in tail[end:]:
-        raise ValueError("its end is missing")
 
 
 class CheckedImages(BaseDataset):
@@ -230,8 +190,8 @@ class CheckedImages(BaseDataset):
         Raises:
             MissingFileError: Where there is no such file.
             BrokenFileError: For a file that is empty, cut off or no image, or declares
-                more than 2**28 pixels. Where single bytes of a JPEG file are wrong,
-                decoders do not notice.
+                more than 178,956,970 pixels. Where single bytes of a JPEG file are
+                wrong, decoders do not notice.
         """
         path = info["img_path"]
         local = is_local(path, load.backend_args) and load.file_client_args is None
@@ -239,12 +199,7 @@ class CheckedImages(BaseDataset):
         kind: Type[BrokenFileError] = BrokenFileError
         cause: Exception
         try:
-            if checks:
-                _check_size(path)
-            loaded = load(info)
-            if checks:
-                _check_end(path)
-            return loaded
+            return load_whole(path, lambda: load(info)) if checks else load(info)
         except MemoryError:
             raise
         except FileNotFoundError as error:

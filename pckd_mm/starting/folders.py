@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Dict, List, Optional
 import cv2
 import numpy as np
 
+from pckd_mm.datasets.image_checks import load_whole
 from pckd_mm.deployment.images import ENDINGS
 
 from .found import SPLITS, Found, UnknownLayoutError, check_names
@@ -171,10 +172,14 @@ def _count(found: Photos, split: str, folder: Path) -> None:
 
 
 def _shortest_side(path: Path) -> Optional[int]:
-    """Pixels of an image's shorter side; None where it does not decode."""
-    try:
+    """Pixels of an image's shorter side; None where a training would refuse it."""
+
+    def load() -> Optional[np.ndarray]:
         content = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    except (OSError, cv2.error):
+        return cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+
+    try:
+        image = load_whole(str(path), load)
+    except (OSError, ValueError, cv2.error):
         return None
     return None if image is None else min(image.shape[:2])

@@ -6,6 +6,7 @@ import pytest
 
 from pckd_mm.starting.found import UnknownLayoutError, classes_with_few
 from pckd_mm.starting.looking import look_at
+from tests.test_datasets.test_checked_folders import DAMAGED
 
 
 def photos(folder, count, size=(40, 30), begin=0):
@@ -57,6 +58,17 @@ def test_files_that_cannot_be_read(tmp_path):
     names = ["broken.jpg", "empty.png"]
     assert found.broken == [str(tmp_path / "cat" / name) for name in names]
     assert found.counts["train"]["cat"] == 2
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_a_training_refuses_is_not_counted(tmp_path, name):
+    photos(tmp_path / "cat", 2)
+    photos(tmp_path / "dog", 1)
+    path = tmp_path / "dog" / "damaged.jpg"
+    path.write_bytes(DAMAGED[name][0])
+    found = look_at(tmp_path)
+    assert found.broken == [str(path)]
+    assert found.counts["train"] == {"cat": 2, "dog": 1}
 
 
 def other_classes(root):
