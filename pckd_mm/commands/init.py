@@ -159,7 +159,10 @@ def _write(args: argparse.Namespace) -> int:
     out.write_text(config_text(found, student, teacher, plan, out), encoding="utf-8")
     first = ""
     if found.broken:
-        first = " Remove or replace the files named above, or add --skip-broken, then"
+        # Separate images to validate on have to be whole.
+        those = " for those to train on" if "val" in found.splits else ""
+        first = " Remove or replace the files named above, or add --skip-broken"
+        first += f"{those}, then"
     print(f"\n{out} is written.{first or ' Next'}:\n  pckd compare {out}")
     return 0
 

@@ -99,7 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip-broken",
         action="store_true",
         help="go on without image files and annotations that are broken, and list them "
-        "in broken_files.txt in the work dir",
+        "in broken_files.txt in the work dir; of images that are held out too, while "
+        "separate ones to validate on have to be whole",
     )
     add_track_option(parser)
     parser.add_argument(

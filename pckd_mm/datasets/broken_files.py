@@ -1,6 +1,7 @@
 """Files of a data set that are broken: what is said about them, and skipping them."""
 
 import os.path as osp
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterable, List, Optional, Type
 
 from mmcv.transforms import LoadImageFromFile
@@ -103,11 +104,16 @@ class CheckedImages(BaseDataset):
     Args:
         skip_broken (bool): Whether to replace broken files, in training only. Defaults
             to False: they raise an error.
+        leave_out_broken (bool): Whether the data set is made without broken files, for
+            which each is loaded once. For parts of one data set, of which one is to
+            validate on: all of them are to be made of the same files. Defaults to
+            False.
         **kwargs: Arguments of the data set.
 
     Attributes:
         broken_files (dict[str, str]): The files that this object has found to be
             broken, and what is wrong with each of them.
+        examined (int): The files that were loaded for ``leave_out_broken``.
 
     Raises:
         ValueError: For ``skip_broken`` in testing.
@@ -116,7 +122,13 @@ class CheckedImages(BaseDataset):
     # What the files should be, for messages.
     _expected = "an image"
 
-    def __init__(self, *args: Any, skip_broken: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        skip_broken: bool = False,
+        leave_out_broken: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if skip_broken and kwargs.get("test_mode"):
             raise ValueError(
                 f"{type(self).__name__} found skip_broken=True with test_mode=True; "
@@ -124,6 +136,8 @@ class CheckedImages(BaseDataset):
                 "another test: leave skip_broken out, and mend the broken files."
             )
         self.skip_broken = skip_broken
+        self.leave_out_broken = leave_out_broken
+        self.examined = 0
         self.broken_files: Dict[str, str] = {}
         super().__init__(*args, **kwargs)
 
@@ -148,8 +162,39 @@ class CheckedImages(BaseDataset):
         return "fetch it again or remove it" + self._or_skip()
 
     def _or_skip(self) -> str:
-        useless = self.test_mode or self.skip_broken
+        useless = self.test_mode or self.skip_broken or self.leave_out_broken
         return "" if useless else ", or train with --skip-broken"
+
+    def filter_data(self) -> List[dict]:
+        """Filter the images, and leave out broken ones where that is asked for.
+
+        Returns:
+            list[dict]: Those that are left.
+
+        Raises:
+            BrokenFileError: Where all are broken.
+        """
+        kept: List[dict] = super().filter_data()
+        if not self.leave_out_broken:
+            return kept
+        with ThreadPoolExecutor() as pool:
+            errors = list(pool.map(self._defect_of, kept))
+        broken = [error for error in errors if error is not None]
+        if broken and len(broken) == len(kept):
+            raise broken[0]
+        self.examined = len(kept) + len(self.broken_files)
+        self.broken_files.update((error.path, str(error)) for error in broken)
+        return [info for info, error in zip(kept, errors, strict=True) if error is None]
+
+    def _defect_of(self, info: dict) -> Optional[BrokenFileError]:
+        """What is wrong with an image, if anything is."""
+        try:
+            for transform in self.pipeline.transforms:
+                if isinstance(transform, LoadImageFromFile):
+                    self.load_image(transform, dict(info))
+        except BrokenFileError as error:
+            return error
+        return None
 
     def prepare_data(self, idx: int) -> Optional[dict]:
         """Run the pipeline, with the loading of the image checked.

@@ -83,7 +83,8 @@ class CheckedBoxes(CheckedImages):
         if not data_list:
             raise ValueError(self._nothing())
         if self._problems:
-            if not self.skip_broken or len(self._problems) == len(data_list):
+            leaves_out = self.skip_broken or self.leave_out_broken
+            if not leaves_out or len(self._problems) == len(data_list):
                 self._raise_problems(len(data_list))
             data_list = [info for info in data_list if info]
             self.broken_files.update(

@@ -1,33 +1,62 @@
 """What --skip-broken makes of a config."""
 
-from typing import Iterator
+from typing import Any, Dict, Iterator, List
 
 from mmengine.config import Config, ConfigDict
 
 from pckd_mm.datasets import CheckedImages
 from pckd_mm.engine.guards import add_hook
 from pckd_mm.registry import DATASETS
+from pckd_mm.utils.class_name import class_name
 
 __all__ = ["skip_broken_files"]
 
+# What may differ between parts of one data set.
+_OF_THE_PART = (
+    *("pipeline", "test_mode", "filter_cfg"),
+    *("skip_broken", "leave_out_broken"),
+)
+
+
+def _inner(dataset: ConfigDict) -> List[ConfigDict]:
+    """The data sets directly within a wrapper such as ``RepeatDataset``."""
+    one = [dataset["dataset"]] if "dataset" in dataset else []
+    return dataset.get("datasets", one)
+
 
 def _innermost(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """The data sets within wrappers such as ``RepeatDataset``."""
-    inner = dataset.get(
-        "datasets", [dataset["dataset"]] if "dataset" in dataset else []
-    )
+    """The data sets within wrappers."""
+    inner = _inner(dataset)
     if not inner:
         yield dataset
     for each in inner:
         yield from _innermost(each)
 
 
+def _held_out(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """The data sets within wrappers, of which a part is taken."""
+    if class_name(dataset.get("type")) == "held_out_part":
+        yield from _innermost(dataset)
+        return
+    for each in _inner(dataset):
+        yield from _held_out(each)
+
+
+def _files_of(dataset: ConfigDict) -> Dict[str, Any]:
+    """The settings that say what files a data set reads."""
+    return {name: v for name, v in dataset.items() if name not in _OF_THE_PART}
+
+
 def skip_broken_files(cfg: Config) -> None:
     """Train without the files that are broken, and collect what was skipped.
 
+    Where images are held out of the training's to validate on, both parts are of the
+    files that are whole. Other validation data stay as they are.
+
     Args:
         cfg (Config): Config of a run, changed in place: ``skip_broken`` of the data
-            sets of ``train_dataloader``, and ``default_hooks.broken_files``.
+            sets of ``train_dataloader``, ``leave_out_broken`` of those of which a part
+            is held out, in all data loaders, and ``default_hooks.broken_files``.
 
     Raises:
         ValueError: For a data set that cannot skip files.
@@ -47,4 +76,10 @@ def skip_broken_files(cfg: Config) -> None:
             )
     for dataset in datasets:
         dataset.skip_broken = True
+    in_parts = list(map(_files_of, _held_out(cfg.train_dataloader.dataset)))
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        loader = cfg.get(name)
+        for dataset in _held_out(loader.dataset) if loader else ():
+            if _files_of(dataset) in in_parts:
+                dataset.leave_out_broken = True
     add_hook(cfg, "broken_files", "pckd_mm.BrokenFilesHook")

@@ -4,13 +4,11 @@ import contextlib
 import io
 import statistics
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Dict, List, Optional
+from typing import Any, ClassVar, Dict, List
 
 from mmcv.transforms import LoadImageFromFile
 
-from pckd_mm.datasets.broken_files import BrokenFileError
 from pckd_mm.registry import DATASETS
 from pckd_mm.utils.dependencies import has_detection
 
@@ -106,37 +104,19 @@ def _count(found: Boxes, split: str) -> None:
                 data_root=str(found.root),
                 metainfo=dict(classes=found.classes),
                 pipeline=[LoadImageFromFile()],
-                skip_broken=True,
+                leave_out_broken=True,
                 **found.settings(split),
             )
         )
     found.broken += dataset.broken_files.values()
-
-    def defect_of(index: int) -> Optional[str]:
-        try:
-            dataset.prepare_data(index)
-        except BrokenFileError as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor() as pool:
-        defects = list(pool.map(defect_of, range(len(dataset))))
     counter = Counter({name: 0 for name in found.classes})
     sides = []
-    for index, defect in enumerate(defects):
-        if defect is not None:
-            found.broken.append(defect)
-            continue
+    for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         sides.append(min(info["height"], info["width"]))
         counter.update(
             found.classes[instance["bbox_label"]]
             for instance in info["instances"]
             if not instance["ignore_flag"]
-        )
-    if not sides:
-        raise UnknownLayoutError(
-            f"{found.root} has no image for {split} that can be read; expected some: "
-            f"{found.broken[0]}"
         )
     found.counts[split], found.sides[split] = counter, sides

@@ -105,6 +105,16 @@ def test_broken_files_and_classes_with_few_images_are_named(data, capsys):
     assert "Fewer than 10 images to train on: cow." in said
 
 
+def test_separate_images_to_validate_on_have_to_be_whole(tmp_path, capsys):
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            photos(tmp_path / "photos" / split / name, 12)
+    (tmp_path / "photos" / "val" / "cat" / "broken.jpg").write_bytes(b"no image")
+    assert main(["init", "--data", "photos", "--size=32"]) == 0
+    advice = "or add --skip-broken for those to train on, then:"
+    assert advice in capsys.readouterr().out
+
+
 def test_a_class_of_one_image_cannot_be_split(data, capsys):
     photos(data / "cow", 1)
     assert main(["init", "--data", "photos", "--size=32"]) == 1

@@ -56,6 +56,37 @@ def test_wrappers_and_classes():
     assert cfg.default_hooks.broken_files.most == 1
 
 
+def part(name: str, **inner) -> dict:
+    inner = dict(type="pckd_mm.CheckedCustomDataset", **inner)
+    return dict(type="pckd_mm.held_out_part", part=name, dataset=inner)
+
+
+def left_out(loader: dict) -> int:
+    return str(Config(dict(loader=loader)).to_dict()).count("'leave_out_broken': True")
+
+
+def test_parts_of_the_training_images_are_of_whole_files():
+    cfg = config(dict(part("train", data_root="a"), dataset=part("val", data_root="a")))
+    cfg.val_dataloader = dict(
+        dataset=part("val", data_root="a", test_mode=True, pipeline=[])
+    )
+    cfg.test_dataloader = dict(dataset=part("val", data_root="b", test_mode=True))
+    for _ in range(2):
+        skip_broken_files(cfg)
+        loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+        assert [left_out(loader) for loader in loaders] == [1, 1, 0]
+        assert skipping(cfg) == 1
+
+
+def test_separate_images_to_validate_on_have_to_be_whole():
+    whole = dict(type="pckd_mm.CheckedCustomDataset", data_root="a")
+    cfg = config(dict(whole))
+    cfg.val_dataloader = dict(dataset=part("val", data_root="a", test_mode=True))
+    cfg.test_dataloader = dict(dataset=dict(whole, test_mode=True))
+    skip_broken_files(cfg)
+    assert left_out(cfg.to_dict()) == 0 and skipping(cfg) == 1
+
+
 @pytest.mark.parametrize("kind", ["CustomDataset", "pckd_mm.DigitsDataset", "nothing"])
 def test_data_sets_that_skip_no_files_are_refused(kind):
     good = dict(type="pckd_mm.TinyImageNet")

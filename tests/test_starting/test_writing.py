@@ -3,6 +3,7 @@
 import pytest
 from mmengine.runner import Runner
 
+from pckd_mm.engine.skip_broken import skip_broken_files
 from pckd_mm.experiments.hold_out import hold_out
 from pckd_mm.registry import MODELS
 from pckd_mm.starting import networks
@@ -11,6 +12,7 @@ from pckd_mm.starting.networks import find_classifier
 from pckd_mm.starting.schedules import CLASSIFIERS, plan_for
 from pckd_mm.starting.writing import config_text, default_name
 from pckd_mm.utils.config import load_config
+from tests.test_datasets.test_checked_folders import DAMAGED
 from tests.test_starting.test_folders import photos
 
 
@@ -114,6 +116,26 @@ def test_settings_are_chosen_on_a_part_of_the_training_part(tmp_path, monkeypatc
     assert not before["val"] & (after["train"] | after["val"] | after["test"])
     image = Runner.build_dataloader(cfg.val_dataloader, seed=0).dataset[0]["inputs"]
     assert image.shape == (3, 32, 32)
+
+
+def test_broken_files_are_in_neither_part(tmp_path, monkeypatch):
+    for name in ("cat", "dog"):
+        photos(tmp_path / "photos" / name, 20)
+    broken = [tmp_path / "photos" / "cat" / f"broken {i}.jpg" for i in range(20)]
+    for index, path in enumerate(broken):
+        path.write_bytes(DAMAGED["jpeg that is cut off"][0] + bytes(index))
+    cfg = write(tmp_path / "photos", tmp_path / "mine.py", monkeypatch)
+    before = {name: paths(loader) for name, loader in loaders(cfg).items()}
+    held = before["val"] & set(map(str, broken))
+    assert 0 < len(held) < 20, "or nothing is tried here"
+    skip_broken_files(cfg)
+    built = loaders(cfg)
+    for name in ("train", "val"):
+        assert paths(built[name]) == before[name] - set(map(str, broken))
+        for item in range(len(built[name].dataset)):
+            built[name].dataset[item]
+    assert set(built["train"].dataset.broken_files) == set(map(str, broken))
+    assert built["train"].dataset.examined == 60
 
 
 def test_the_name_of_the_config(tmp_path):

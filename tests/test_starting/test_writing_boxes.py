@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 
 from pckd_mm.commands import main, parse
 from pckd_mm.commands.compare_options import check
+from pckd_mm.engine.skip_broken import skip_broken_files
 from pckd_mm.experiments.hold_out import hold_out
 from pckd_mm.registry import MODELS
 from pckd_mm.starting import networks
@@ -271,3 +272,21 @@ def test_broken_files_are_named(tmp_path, capsys):
     assert "1 files have a defect, and are not counted:\n" in said
     assert "bild 3.xml is no well-formed XML" in said
     assert "Fewer than 10 boxes to train on: blue whale, straße." in said
+
+
+def test_broken_annotations_and_images_are_in_neither_part(tmp_path):
+    names = [f"photo {index}" for index in range(20)]
+    home = write_voc(tmp_path / "my images" / "street", names)
+    for name in names[:7]:
+        (home / "Annotations" / f"{name}.xml").write_text(f"<annotation>{name}")
+    for name in names[7:10]:
+        (home / "JPEGImages" / f"{name}.jpg").write_bytes(name.encode())
+    cfg = begin(tmp_path, lambda root: None, "--val-share=0.5")
+    skip_broken_files(cfg)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        built = loaders(cfg)
+    train, val = paths(built["train"]), paths(built["val"])
+    whole = {str(home / "JPEGImages" / f"{name}.jpg") for name in names[10:]}
+    assert train | val == whole and not train & val and len(val) > 1
+    assert len(built["train"].dataset.broken_files) == 10
+    assert built["val"].dataset.test_mode

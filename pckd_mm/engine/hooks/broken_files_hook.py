@@ -65,7 +65,8 @@ class BrokenFilesHook(Hook):
         """
         sets = _innermost(runner.train_dataloader.dataset)
         self._sets = [each for each in sets if isinstance(each, CheckedImages)]
-        self._images = sum(len(each) for each in self._sets)
+        # Of a part of a data set, the broken files of all of it were left out.
+        self._images = sum(each.examined or len(each) for each in self._sets)
         for each in self._sets:
             self._add(runner, each.broken_files)
 

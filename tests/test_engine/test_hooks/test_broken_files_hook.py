@@ -1,6 +1,7 @@
 """Training on folders with broken images: what is skipped, counted, listed, refused."""
 
 import logging
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -8,12 +9,13 @@ import torch
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
-from pckd_mm.datasets import BrokenFileError
+from pckd_mm.datasets import BrokenFileError, CheckedCustomDataset
 from pckd_mm.engine import BrokenFilesHook
 from pckd_mm.engine.hooks import broken_files_hook
 from pckd_mm.engine.skip_broken import skip_broken_files
 from tests.builders import image_folder, run_config
 
+LOAD = dict(type="mmpretrain.LoadImageFromFile")
 PLAIN = "vanilla/cifar100_resnet8.py"
 
 
@@ -105,6 +107,23 @@ def test_validation_skips_nothing(images, tmp_path):
         run(images, tmp_path / "run")
     assert "test/class_0/1.png" in str(caught.value)
     assert "--skip-broken" not in str(caught.value)
+
+
+@pytest.mark.parametrize("most, ends", [(3 / 24, False), (2.9 / 24, True)])
+def test_the_share_is_of_the_images_before_the_split(images, tmp_path, most, ends):
+    break_images(images, *(f"class_1/{index}.png" for index in range(3)))
+    dataset = CheckedCustomDataset(
+        str(images), data_prefix="train", pipeline=[LOAD], leave_out_broken=True
+    )
+    dataset.get_subset_(5)
+    runner = SimpleNamespace(
+        train_dataloader=SimpleNamespace(dataset=dataset),
+        logger=logging.getLogger("quiet"),
+        work_dir=str(tmp_path),
+    )
+    refused = pytest.raises(ValueError, match="3 of 24 training images")
+    with refused if ends else nullcontext():
+        BrokenFilesHook(most=most).before_train(runner)
 
 
 def test_lists_of_all_processes_are_joined(tmp_path, monkeypatch):
