@@ -2,13 +2,14 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Optional
 
 import cv2
 import numpy as np
 
+from pckd_mm.datasets.held_out import content_split
 from pckd_mm.datasets.image_checks import load_whole
 from pckd_mm.deployment.images import ENDINGS
 
@@ -25,6 +26,7 @@ class Photos(Found):
         smallest (int): Pixels of the shortest side of all images. ``splits`` are
             folders in the root; ``{"train": ""}`` where the categories lie in the root
             itself.
+        labels (dict[str, dict[str, int]]): Label of each file, split by split.
     """
 
     kind: ClassVar[str] = "classifiers"
@@ -32,6 +34,7 @@ class Photos(Found):
     trouble: ClassVar[str] = "cannot be read"
 
     smallest: int = 0
+    labels: Dict[str, Dict[str, int]] = field(default_factory=dict)
 
     def images_of(self, split: str) -> int:
         """Number of images of a split."""
@@ -45,6 +48,20 @@ class Photos(Found):
     def size(self) -> int:
         """Height and width that the networks see: 224, or less for small images."""
         return min(224, max(32, self.smallest // 32 * 32))
+
+    def may_leave_one(self, batch: int, share: float) -> bool:
+        """Whether the last batch of an epoch may have one image.
+
+        Args:
+            batch (int): Images of a batch.
+            share (float): Share that is held out where there is no val part.
+        """
+        labels = self.labels["train"]
+        images = len(labels)
+        if "val" not in self.splits:
+            images = len(content_split(list(labels), list(labels.values()), share)[0])
+        # Broken files may be mended, removed or skipped.
+        return images > batch and (images % batch == 1 or bool(self.broken))
 
     def in_words(self) -> str:
         """What there is, for the user."""
@@ -156,11 +173,14 @@ def _count(found: Photos, split: str, folder: Path) -> None:
     with ThreadPoolExecutor() as pool:
         sides = list(pool.map(_shortest_side, files))
     counter = Counter({name: 0 for name in found.classes})
+    places = {name: place for place, name in enumerate(found.classes)}
+    found.labels[split] = {}
     for file, label, side in zip(files, labels, sides, strict=True):
         if side is None:
             found.broken.append(str(file))
             continue
         counter[label] += 1
+        found.labels[split][str(file)] = places[label]
         found.smallest = min(found.smallest or side, side)
     empty = [name for name, count in counter.items() if not count]
     if empty:

@@ -1,5 +1,7 @@
 """The config that pckd init writes."""
 
+from hashlib import blake2b
+
 import pytest
 from mmengine.runner import Runner
 
@@ -81,6 +83,43 @@ def test_a_part_is_held_out_where_there_is_no_val(tmp_path, monkeypatch):
     model = MODELS.build(cfg.model)
     assert model.num_classes == 3
     assert model.teacher_ckpt == "work_dirs/mine/teacher/epoch_200.pth"
+
+
+def is_held_out(path) -> bool:
+    digest = blake2b(path.read_bytes(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < 0.2 * 2**64
+
+
+@pytest.mark.parametrize(
+    "split, images, broken, batches",
+    [
+        ("", 17, 0, [16]),
+        ("", 18, 0, [16, 2]),
+        ("", 18, 1, [16]),  # skipped it may be another number
+        ("", 15, 1, [15]),
+        ("train", 33, 0, [16, 16]),
+        ("train", 32, 0, [16, 16]),
+        ("train", 3, 0, [3]),
+    ],
+)
+def test_no_batch_of_one_image(tmp_path, monkeypatch, split, images, broken, batches):
+    """Which PCKD cannot compare with any other."""
+    drawn = sorted(photos(tmp_path / "drawn", 80).iterdir())
+    held = [path for path in drawn if is_held_out(path)]
+    kept = drawn if split else [path for path in drawn if path not in held]
+    for index, path in enumerate([*kept[:images], *([] if split else held[:3])]):
+        folder = tmp_path / "photos" / split / ("cat", "dog")[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        path.rename(folder / path.name)
+    if split:
+        for name in ("cat", "dog"):
+            photos(tmp_path / "photos" / "val" / name, 1)
+    for index in range(broken):
+        (tmp_path / "photos" / split / "cat" / f"x{index}.jpg").write_bytes(b"broken")
+    cfg = write(tmp_path / "photos", tmp_path / "mine.py", monkeypatch)
+    skip_broken_files(cfg)
+    loader = loaders(cfg)["train"]
+    assert [len(batch["inputs"]) for batch in loader] == batches
 
 
 def test_folders_of_splits_are_taken_as_they_are(tmp_path, monkeypatch):
