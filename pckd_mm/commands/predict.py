@@ -5,7 +5,8 @@
       --config pckd/voc_frcnn_r101_r50 --out drawn/
 
 A line for each image: of a classifier the likeliest categories, of a detector the
-objects, with their boxes (left, top, right, bottom, pixels).
+objects, with their boxes (left, top, right, bottom, pixels). Files that cannot be read
+are named, and the others predicted; then the exit status is 1.
 """
 
 import argparse
@@ -94,10 +95,14 @@ def run(args: argparse.Namespace) -> int:
         least = args.score
         if least is None:
             least = 0.0 if isinstance(network, BaseClassifier) else 0.3
-        results = []
+        results, status = [], 0
         for result in predict(
             network, plain, files, classes, args.top, least, args.out
         ):
+            if "error" in result:
+                print(result["error"], file=sys.stderr)
+                status = 1
+                continue
             found = "; ".join(map(_in_words, result["found"])) or "nothing"
             print(f"{result['file']}: {found}", flush=True)
             results.append(result)
@@ -106,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     if args.json is not None:
         args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    return 0
+    return status
 
 
 def _in_words(entry: dict) -> str:

@@ -9,11 +9,22 @@ from mmcv.transforms import Compose
 from torch import Tensor
 
 from pckd_mm.registry import TRANSFORMS
+from pckd_mm.utils.class_name import class_name
 
-__all__ = ["ENDINGS", "image_files", "read_inputs"]
+__all__ = [
+    "ENDINGS",
+    "UnreadableImageError",
+    "check_readable",
+    "image_files",
+    "read_inputs",
+]
 
 # Those that MMPretrain's data sets read, and some more.
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+class UnreadableImageError(ValueError):
+    """A file that is no image."""
 
 
 def image_files(paths: Sequence[Union[str, Path]], most: int = 0) -> List[str]:
@@ -57,15 +68,34 @@ def read_inputs(files: Sequence[str], pipeline: Sequence[dict]) -> Tensor:
         Tensor: Images before they are normalised, shape (N, C, H, W), 0 to 255.
 
     Raises:
-        ValueError: For a file that is no image.
+        UnreadableImageError: For a file that is no image.
     """
-    steps = Compose([TRANSFORMS.build(dict(step)) for step in pipeline])
-    images = []
-    for index, file in enumerate(files):
-        try:
-            images.append(steps(dict(img_path=file, img_id=index)))
-        except (AssertionError, OSError, ValueError, cv2.error) as error:
-            raise ValueError(
-                f"{file} cannot be read as an image; expected one: leave it out."
-            ) from error
+    images = [_through(file, pipeline) for file in files]
     return torch.stack([image["inputs"] for image in images]).float()
+
+
+def check_readable(file: str, pipeline: Sequence[dict]) -> None:
+    """Load an image as a pipeline does.
+
+    Args:
+        file (str): Its path.
+        pipeline (Sequence[dict]): Configs of the steps.
+
+    Raises:
+        UnreadableImageError: For a file that is no image.
+    """
+    _through(
+        file,
+        [step for step in pipeline if class_name(step["type"]) == "LoadImageFromFile"],
+    )
+
+
+def _through(file: str, pipeline: Sequence[dict]) -> dict:
+    """What a pipeline makes of a file."""
+    steps = Compose([TRANSFORMS.build(dict(step)) for step in pipeline])
+    try:
+        return steps(dict(img_path=file, img_id=0))
+    except (AssertionError, OSError, ValueError, cv2.error) as error:
+        raise UnreadableImageError(
+            f"{file} cannot be read as an image; expected one: leave it out."
+        ) from error

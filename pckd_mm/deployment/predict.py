@@ -11,7 +11,7 @@ from mmengine.registry import VISUALIZERS, DefaultScope
 from mmpretrain.models import BaseClassifier
 from torch import nn
 
-from .images import read_inputs
+from .images import UnreadableImageError, check_readable, read_inputs
 from .onnx_export import Normalise, Scores
 
 __all__ = ["predict"]
@@ -46,33 +46,50 @@ def predict(
 
     Yields:
         dict: ``file``, and ``found``, a list of dicts with ``label``, ``score`` and,
-        for detectors, ``box`` (left, top, right, bottom, pixels).
+        for detectors, ``box`` (left, top, right, bottom, pixels). Of a file that is no
+        image ``error``, a sentence, in place of ``found``.
     """
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+    names = _flat(files)
     work = _classify if isinstance(network, BaseClassifier) else _detect
     for file, sample, found in work(network, plain, files, most):
+        if isinstance(found, UnreadableImageError):
+            yield dict(file=file, error=str(found))
+            continue
         entries = [
             dict(entry, label=classes[entry["label"]] if classes else entry["label"])
             for entry in found
             if entry["score"] >= least
         ]
         if folder is not None:
-            _draw(plain, file, sample, classes, least, folder)
+            out = str(folder / f"{names[file]}.png")
+            _draw(plain, file, sample, classes, least, out)
         yield dict(file=file, found=entries)
 
 
 def _classify(
     network: BaseModel, plain: Config, files: Sequence[str], most: int
 ) -> Iterator[tuple]:
-    """Each image, what the network gives for it, and its likeliest categories."""
+    """Each image, what the network gives for it, and its likeliest categories.
+
+    Of a file that is no image nothing, and the error.
+    """
     from mmpretrain.structures import DataSample
 
     scores = Scores(network, Normalise(network.data_preprocessor)).eval()
     for begin in range(0, len(files), _BATCH):
-        part = files[begin : begin + _BATCH]
+        part, inputs = [], []
+        for file in files[begin : begin + _BATCH]:
+            try:
+                inputs.append(read_inputs([file], plain.test_pipeline))
+                part.append(file)
+            except UnreadableImageError as error:
+                yield file, None, error
+        if not part:
+            continue
         with torch.no_grad():
-            rows = scores(read_inputs(part, plain.test_pipeline))
+            rows = scores(torch.cat(inputs))
         for file, row in zip(part, rows, strict=True):
             values, labels = row.topk(min(most, len(row)))
             pairs = zip(labels.tolist(), values.tolist(), strict=True)
@@ -84,11 +101,19 @@ def _classify(
 def _detect(
     network: nn.Module, plain: Config, files: Sequence[str], most: int
 ) -> Iterator[tuple]:
-    """Each image, what the network gives for it, and its objects."""
+    """Each image, what the network gives for it, and its objects.
+
+    Of a file that is no image nothing, and the error.
+    """
     from mmdet.apis import inference_detector
 
     network.cfg = plain
     for file in files:
+        try:
+            check_readable(file, plain.test_pipeline)
+        except UnreadableImageError as error:
+            yield file, None, error
+            continue
         with DefaultScope.overwrite_default_scope(plain.default_scope):
             sample = inference_detector(network, file)
         instances = sample.pred_instances
@@ -104,10 +129,18 @@ def _detect(
         yield file, sample, found
 
 
-def _flat(file: str) -> str:
-    """A file's name with its folder's, so that two of one name are told apart."""
-    path = Path(file)
-    return "_".join(filter(None, [path.parent.name, path.name]))
+def _flat(files: Sequence[str]) -> Dict[str, str]:
+    """A name for each file, with as many of its folders as tell them all apart."""
+    distinct = list(dict.fromkeys(files))
+    parts = [Path(file).relative_to(Path(file).anchor).parts for file in distinct]
+    names: List[str] = []
+    for depth in range(2, max(map(len, parts), default=0) + 2):
+        names = ["_".join(each[-depth:]) for each in parts]
+        if len(set(names)) == len(names):
+            break
+    else:  # as of a_b/1.jpg and a/b_1.jpg
+        names = [f"{name}_{index}" for index, name in enumerate(names)]
+    return dict(zip(distinct, names, strict=True))
 
 
 def _draw(
@@ -116,11 +149,10 @@ def _draw(
     sample: Any,
     classes: Optional[Sequence[str]],
     least: float,
-    folder: Path,
+    out: str,
 ) -> None:
     """Draw what was found in an image, as its library does it."""
     image = imread(file, channel_order="rgb")
-    out = str(folder / f"{_flat(file)}.png")
     if "visualizer" in plain:
         visualizer = VISUALIZERS.build(
             dict(type="mmdet.DetLocalVisualizer", name=_NAME)

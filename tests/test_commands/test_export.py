@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pckd_mm.commands import main
+from pckd_mm.deployment.predict import _flat
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from tests.builders import detector
@@ -104,6 +105,11 @@ def test_a_detector(run, tmp_path, capsys):
         assert found["label"] in "abcd" and 0 <= left <= right <= 60
         assert 0 <= top <= bottom <= 40
 
+    bad = among_unreadable(run, tmp_path / "mixed")
+    (out / "photos_0.png.png").unlink()
+    capsys.readouterr()
+    check_the_others(command[:2], tmp_path / "mixed", bad, tmp_path, capsys)
+
     assert main(["export", str(path), str(tmp_path / "a.onnx")]) == 1
     assert "FasterRCNN, whose operators" in capsys.readouterr().err
 
@@ -119,6 +125,68 @@ def test_a_file_that_is_no_image_is_named(run, tmp_path, capsys):
     (tmp_path / "bad.png").write_text("no image")
     assert main(["predict", str(run / "epoch_6.pth"), str(tmp_path / "bad.png")]) == 1
     assert "bad.png cannot be read as an image" in capsys.readouterr().err
+
+
+UNREADABLE = dict(text=b"no image", nothing=b"", cut=b"\x89PNG\r\n\x1a\n")
+
+
+def among_unreadable(run, folder):
+    """A photo before, between and behind files that are no images."""
+    folder.mkdir()
+    for index, content in enumerate(UNREADABLE.values()):
+        (folder / f"{index} bad.png").write_bytes(content)
+        photo = (run / "photos" / f"{index}.png").read_bytes()
+        (folder / f"{index} good.png").write_bytes(photo)
+    return [f"{folder / str(index)} bad.png" for index in range(len(UNREADABLE))]
+
+
+def check_the_others(command, folder, bad, tmp_path, capsys):
+    out, file = tmp_path / "drawn", tmp_path / "found.json"
+    options = [str(folder), "--out", str(out), "--json", str(file)]
+    assert main([*command, *options]) == 1
+    said = capsys.readouterr()
+    expected = "cannot be read as an image; expected one: leave it out."
+    assert said.err.splitlines() == [f"{path} {expected}" for path in bad]
+    good = [path.replace("bad", "good") for path in bad]
+    assert [line.split(":")[0] for line in said.out.splitlines()] == good
+    assert [entry["file"] for entry in json.loads(file.read_text())] == good
+    assert len(list(out.iterdir())) == len(good)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 32])
+def test_other_images_are_predicted(run, tmp_path, capsys, monkeypatch, batch):
+    monkeypatch.setattr("pckd_mm.deployment.predict._BATCH", batch)
+    bad = among_unreadable(run, tmp_path / "mixed")
+    command = ["predict", str(run / "epoch_6.pth")]
+    check_the_others(command, tmp_path / "mixed", bad, tmp_path, capsys)
+
+
+def test_drawings_of_all_images(run, tmp_path):
+    photo = (run / "photos" / "0.png").read_bytes()
+    names = ["train/cat/1.png", "val/cat/1.png", "val/dog/1.png", "dog_1.png"]
+    for name in names:
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo)
+    out = tmp_path / "drawn"
+    command = ["predict", str(run / "epoch_6.pth"), str(tmp_path / "mine")]
+    assert main([*command, "--out", str(out)]) == 0
+    drawn = sorted(path.name for path in out.iterdir())
+    of_folders = ["train_cat_1.png.png", "val_cat_1.png.png", "val_dog_1.png.png"]
+    assert drawn == sorted([f"{tmp_path.name}_mine_dog_1.png.png", *of_folders])
+
+
+def test_names_of_drawings():
+    assert _flat([]) == {}
+    assert _flat(["1.png", "1.png"]) == {"1.png": "1.png"}
+    assert _flat(["/a/1.png", "b/1.png"]) == {
+        "/a/1.png": "a_1.png",
+        "b/1.png": "b_1.png",
+    }
+    joined = ["a_b/1.png", "a/b_1.png", "c/2.png"]
+    assert len(set(_flat(joined).values())) == 3
+    absolute = ["/a/1.png", "a/1.png"]
+    assert len(set(_flat(absolute).values())) == 2
 
 
 @pytest.mark.parametrize(
