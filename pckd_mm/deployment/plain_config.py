@@ -26,7 +26,8 @@ def config_beside(checkpoint: Union[str, Path]) -> str:
 
     Args:
         checkpoint (str | Path): Path of the checkpoint. Of ``student.pth`` a config
-            ``student.py`` beside it comes first.
+            ``student.py`` beside it comes first. Those of students alone, which may
+            have been exported into the run's folder, come last.
 
     Returns:
         str: Its path.
@@ -39,6 +40,7 @@ def config_beside(checkpoint: Union[str, Path]) -> str:
     if own.is_file():
         return str(own)
     found = sorted(path.parent.glob("*.py"))
+    found = [file for file in found if not _is_plain_config(file)] or found
     if len(found) == 1:
         return str(found[0])
     names = ", ".join(file.name for file in found) or "none"
@@ -145,7 +147,7 @@ def write_plain_config(
         ValueError: Where another file is there.
     """
     path = Path(out)
-    if path.is_file() and not path.read_text(encoding="utf-8").startswith(_HEADER):
+    if path.is_file() and not _is_plain_config(path):
         raise ValueError(
             f"{out} is there and is another config; expected room for that of the "
             "student: give the checkpoint another name."
@@ -154,6 +156,11 @@ def write_plain_config(
     header = f"{_HEADER} {osp.basename(str(config))} alone.\n"
     Path(out).write_text(header + plain.pretty_text, encoding="utf-8")
     return plain
+
+
+def _is_plain_config(path: Path) -> bool:
+    """Whether a file is a config that was written here."""
+    return path.is_file() and path.read_bytes().startswith(_HEADER.encode())
 
 
 def _plain_preprocessor(given: Optional[dict], model: dict) -> Optional[dict]:

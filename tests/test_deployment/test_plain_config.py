@@ -124,6 +124,21 @@ def test_the_config_beside_a_checkpoint(tmp_path):
     assert config_beside(checkpoint) == str(tmp_path / "epoch_3.py")
 
 
+def test_a_student_in_the_folder_of_its_run(tmp_path):
+    config = tmp_path / "run.py"
+    write_plain_config("kd/cifar100_resnet20_resnet8_6e", tmp_path / "student.py")
+    write_plain_config("kd/cifar100_resnet20_resnet8_6e", tmp_path / "another.py")
+    with pytest.raises(FileNotFoundError, match="several configs .another.py, student"):
+        config_beside(tmp_path / "epoch_3.pth")
+    (tmp_path / "another.py").unlink()
+    # A student that was renamed, without anything of its run.
+    assert config_beside(tmp_path / "mine.pth") == str(tmp_path / "student.py")
+    write_plain_config("kd/cifar100_resnet20_resnet8_6e", tmp_path / "another.py")
+    load_config("kd/cifar100_resnet20_resnet8_6e").dump(config)
+    assert config_beside(tmp_path / "epoch_3.pth") == str(config)
+    assert config_beside(tmp_path / "student.pth") == str(tmp_path / "student.py")
+
+
 def test_plain_mmpretrain_reads_it(tmp_path):
     """In a Python that knows nothing of this package."""
     import torch
