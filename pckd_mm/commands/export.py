@@ -90,7 +90,7 @@ def _write_weights(args: argparse.Namespace) -> List[str]:
     from pckd_mm.deployment.plain_config import config_beside, write_plain_config
     from pckd_mm.utils.checkpoint import read_checkpoint
 
-    how_it_loads = export_student(args.checkpoint, args.out)
+    how_it_loads = export_student(args.checkpoint, args.out, or_network=True)
     said = [f"{args.out}: {how_it_loads}"] if how_it_loads is not None else []
     try:
         config = args.config or config_beside(args.checkpoint)

@@ -1,6 +1,7 @@
 """pckd export and pckd predict, as a user calls them."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -68,6 +69,48 @@ def test_weights_with_a_config(run, tmp_path, capsys):
     assert found.startswith(f"kind {best} {scores[best]:.2f}")
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["classes"]) == CLASSES
+
+
+def test_into_the_folder_of_the_run(run, tmp_path, capsys):
+    """As often as one likes; the run's checkpoints are still found to be its own."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    checkpoint = str(folder / "epoch_6.pth")
+    for name in ("student", "again"):
+        assert main(["export", checkpoint, str(folder / f"{name}.pth")]) == 0
+        assert f"{folder / name}.py is its config" in capsys.readouterr().out
+    texts = [(folder / f"{name}.py").read_text() for name in ("student", "again")]
+    assert texts[0] == texts[1]
+    assert main(["predict", checkpoint, str(run / "photos")]) == 0
+
+
+@pytest.mark.parametrize("name", ["kd", "vanilla"])
+def test_weights_of_a_student_alone(name, run, tmp_path, capsys):
+    """That of a run of its own, and that which training writes beside a checkpoint."""
+    cfg = load_config(NAME)
+    network = MODELS.build(cfg.model.architecture)
+    meta = dict(dataset_meta=dict(classes=CLASSES))
+    path = tmp_path / "epoch_6_student.pth"
+    torch.save(dict(meta=meta, state_dict=network.state_dict(), optimizer={}), path)
+    if name == "vanilla":
+        cfg = load_config("vanilla/cifar100_resnet8_6e")
+    cfg.dump(tmp_path / "run.py")
+    out = tmp_path / "mine.pth"
+    assert main(["export", str(path), str(out)]) == 0
+    content = torch.load(out)
+    assert set(content) == {"meta", "state_dict"}
+    plain = load_config(tmp_path / "mine.py")
+    built = MODELS.build(plain.model)
+    built.load_state_dict(content["state_dict"])
+    for one, other in zip(built.parameters(), network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert plain.classes == CLASSES
+
+
+def test_a_file_without_weights_is_no_student(tmp_path, capsys):
+    torch.save(dict(optimizer=dict(lr=1)), tmp_path / "none.pth")
+    assert main(["export", str(tmp_path / "none.pth"), str(tmp_path / "a.pth")]) == 1
+    assert "none.pth holds no student; expected" in capsys.readouterr().err
+    assert not (tmp_path / "a.pth").exists()
 
 
 def test_predictions_are_drawn_and_written(run, tmp_path, capsys):

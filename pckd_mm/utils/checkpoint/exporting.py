@@ -7,6 +7,7 @@ from typing import Optional
 import torch
 
 from ..files import write_whole
+from .fitting import model_state_dict
 from .names import STUDENT, part_of, plain_names
 from .reading import read_checkpoint
 
@@ -26,7 +27,9 @@ def student_beside(checkpoint: str) -> str:
     return osp.splitext(checkpoint)[0] + "_student.pth"
 
 
-def export_student(checkpoint: str, out: str) -> Optional[str]:
+def export_student(
+    checkpoint: str, out: str, or_network: bool = False
+) -> Optional[str]:
     """Write the student of a distillation checkpoint alone.
 
     The file holds the student's tensors under the names of the plain network,
@@ -35,6 +38,8 @@ def export_student(checkpoint: str, out: str) -> Optional[str]:
     Args:
         checkpoint (str): Path of a checkpoint of a distillation run.
         out (str): Path of the file to write.
+        or_network (bool): Whether a plain network's checkpoint is written as well, such
+            as that of a student alone. Defaults to False.
 
     Returns:
         str, optional: How the file is loaded, where the student is of another library.
@@ -44,12 +49,17 @@ def export_student(checkpoint: str, out: str) -> Optional[str]:
         WriteError: Where the file cannot be written.
     """
     content = read_checkpoint(checkpoint)
-    student = part_of(plain_names(content.get("state_dict", {})).tensors, STUDENT)
-    if not student:
+    if or_network:
+        student = model_state_dict(content)
+    else:
+        student = part_of(plain_names(content.get("state_dict", {})).tensors, STUDENT)
+    if not any(isinstance(value, torch.Tensor) for value in student.values()):
+        other = ": a plain network's checkpoint needs no export."
+        if or_network:
+            other = ", or of a network: name that of a run."
         raise ValueError(
             f"The checkpoint {checkpoint} holds no student; expected one of a "
-            f"distillation run, with tensors named {STUDENT}*: a plain network's "
-            "checkpoint needs no export."
+            f"distillation run, with tensors named {STUDENT}*{other}"
         )
     meta = _plain_meta(content.get("meta") or {})
     with io.BytesIO() as file:
