@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 
 from pckd_mm.engine.channels_last import AUTO
+from pckd_mm.engine.guards import add_hook
 from pckd_mm.utils.precision import autocast_dtype
 
 __all__ = ["COMPILE_MODES", "use_mixed_precision", "use_speed_up"]
@@ -60,7 +61,8 @@ def use_speed_up(
             False.
 
     Raises:
-        ValueError: For a detector that would be compiled.
+        ValueError: For a detector that would be compiled, and for options beside a
+            ``speed_up`` of None, which turns the hook off.
     """
     if compile_mode is not None and cfg.get("default_scope") == "mmdet":
         raise ValueError(
@@ -74,8 +76,13 @@ def use_speed_up(
         options.update(compile=dict(mode=compile_mode))
     if data_on_device:
         options.update(data_on_device=True)
-    if "default_hooks" not in cfg:
-        cfg.default_hooks = {}
-    if "speed_up" not in cfg.default_hooks:
-        cfg.default_hooks.speed_up = dict(type="pckd_mm.SpeedUpHook")
+    add_hook(cfg, "speed_up", "pckd_mm.SpeedUpHook")
+    if not options:
+        return
+    if cfg.default_hooks.speed_up is None:
+        raise ValueError(
+            f"The command line asks for {', '.join(options)} and the config has "
+            "default_hooks.speed_up=None, which turns them off; expected one of both: "
+            "leave out --fast, --compile and --data-on-device, or that setting."
+        )
     cfg.default_hooks.speed_up.update(options)

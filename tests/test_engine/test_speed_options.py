@@ -9,6 +9,7 @@ from pckd_mm.engine.speed_options import (
     use_mixed_precision,
     use_speed_up,
 )
+from pckd_mm.registry import HOOKS
 
 
 def config(scope: str = "mmpretrain") -> Config:
@@ -63,6 +64,27 @@ def test_settings_of_another_wrapper_go():
 def test_detectors_are_not_compiled():
     with pytest.raises(ValueError, match="--compile found a detector"):
         use_speed_up(config("mmdet"), fast=False, compile_mode="default")
+
+
+def test_none_turns_the_hook_off():
+    cfg = config()
+    cfg.default_hooks = dict(speed_up=None, timer=dict(type="IterTimerHook"))
+    use_speed_up(cfg, fast=False, compile_mode=None)
+    assert cfg.default_hooks == dict(speed_up=None, timer=dict(type="IterTimerHook"))
+    with pytest.raises(ValueError, match="asks for channels_last, fold_teacher, fused"):
+        use_speed_up(cfg, fast=True, compile_mode=None)
+    assert cfg.default_hooks.speed_up is None
+
+
+def test_a_setting_alone_is_one_of_the_hook():
+    cfg = config("mmdet")
+    cfg.merge_from_dict({"default_hooks.speed_up.fold_teacher": True})
+    use_speed_up(cfg, fast=False, compile_mode=None)
+    assert HOOKS.build(cfg.default_hooks.speed_up).fold_teacher is True
+    use_speed_up(cfg, fast=False, compile_mode=None, data_on_device=True)
+    assert cfg.default_hooks.speed_up == dict(
+        type="pckd_mm.SpeedUpHook", fold_teacher=True, data_on_device=True
+    )
 
 
 def test_speed_up_adds_to_what_the_config_has():
