@@ -1,12 +1,16 @@
 """Networks by the names that people say: classifiers of MMPretrain's zoo."""
 
+import inspect
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional
 
+import torch
 from mmengine.config import Config
+from mmpretrain.models import MultiLabelClsHead
 
+from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.nearest import likely_names
@@ -43,7 +47,7 @@ class Named:
 
 
 def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
-    """Find a classifier, and fit its head to a number of classes.
+    """Find a classifier, and fit its head to a number of classes, one an image.
 
     Args:
         name (str): ``resnet34``, ``mobilenet_v2``, the full name of a model of
@@ -56,8 +60,8 @@ def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
         Named: The network.
 
     Raises:
-        ValueError: Where there is none of that name, or its head has no
-            ``num_classes``.
+        ValueError: Where there is none of that name, or it has no backbone and head
+            with ``num_classes``.
     """
     if name.endswith(".py"):
         cfg, full, weights = load_config(find_config(name)), Path(name).stem, None
@@ -67,13 +71,14 @@ def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
         cfg, weights = zoo.config, zoo.weights
     model = cfg.model.to_dict()
     head = model.get("head") or {}
-    if "num_classes" not in head:
+    if "num_classes" not in head or "backbone" not in model:
+        lacks = "backbone" if "num_classes" in head else "head with num_classes"
         raise ValueError(
-            f"{full} has no head with num_classes; expected a classifier, such as "
-            "resnet34."
+            f"{full} has no {lacks}; expected a classifier, such as resnet34."
         )
     head["num_classes"] = classes
     head.pop("topk", None)
+    _let_train(head)
     model.pop("data_preprocessor", None)
     model.pop("train_cfg", None)  # mixed images, which not all losses are defined for
     if "." not in model["type"]:
@@ -87,6 +92,32 @@ def find_classifier(name: str, classes: int, pretrained: bool = True) -> Named:
         )
         return Named(full, model, weights, weights, width=head.get("in_channels"))
     return Named(full, model, address=weights, width=head.get("in_channels"))
+
+
+def _let_train(head: Dict[str, Any]) -> None:
+    """Fit what a head learns by to its classes, and to labels of one class an image.
+
+    A loss that does not take these, as for mixed images, becomes the cross-entropy.
+    """
+    kind: Any = head["type"]
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not isinstance(kind, type):
+        return  # who builds it says so
+    if "distillation" in inspect.signature(kind).parameters:
+        # Of LeViT and EfficientFormer, which MMPretrain then only tests.
+        head["distillation"] = False
+    loss = head.get("loss")
+    if loss is None or issubclass(kind, MultiLabelClsHead):
+        return
+    classes = head["num_classes"]
+    if "num_classes" in loss:
+        loss["num_classes"] = classes
+    function = MODELS.build(dict(loss))
+    try:
+        function(torch.zeros(3, classes), torch.tensor([0, classes - 1, 0]))
+    except Exception:  # whatever a loss says of labels that it does not take
+        weight = loss.get("loss_weight", 1.0)
+        head["loss"] = dict(type="mmpretrain.CrossEntropyLoss", loss_weight=weight)
 
 
 def _full_name(name: str) -> str:
