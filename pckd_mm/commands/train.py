@@ -30,6 +30,7 @@ from pckd_mm.engine.hooks import LiveLineHook, RunSummaryHook
 from pckd_mm.engine.interruptions import (
     ending_on_sigterm,
     saying_where_resume_goes_on,
+    unwinding_undisturbed,
 )
 from pckd_mm.engine.skip_broken import skip_broken_files
 from pckd_mm.engine.speed_options import (
@@ -140,6 +141,7 @@ def train(cfg: Config, looks: Sequence[str], verbose: bool, live: bool) -> None:
         # Trackers hold back what they have not written.
         stack.enter_context(contextlib.closing(runner.visualizer))
         stack.callback(line.close, runner)
+        stack.enter_context(unwinding_undisturbed())
         runner.train()
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "TERMINATED",
     "ending_on_sigterm",
     "saying_where_resume_goes_on",
+    "unwinding_undisturbed",
 ]
 
 # Exit status of a process that SIGTERM or Ctrl-C ended, as shells give it.
@@ -126,6 +127,11 @@ def _is_terminated(error: BaseException) -> bool:
             time.sleep(1)
         except _Terminated:
             return True
+    return _comes_of_sigterm(error)
+
+
+def _comes_of_sigterm(error: BaseException) -> bool:
+    """Whether the exception of SIGTERM is one, or led to it."""
     causes: Set[BaseException] = set()
     cause: Optional[BaseException] = error
     while cause is not None and cause not in causes:
@@ -134,6 +140,21 @@ def _is_terminated(error: BaseException) -> bool:
         causes.add(cause)
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+@contextlib.contextmanager
+def unwinding_undisturbed() -> Iterator[None]:
+    """Within it the exception of SIGTERM is raised each second, until it leaves.
+
+    For what is behind it, such as trackers that send off what they hold back, nothing
+    is raised again.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _comes_of_sigterm(error):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        raise
 
 
 def _say_where(runner: Runner, what: str) -> None:

@@ -1,15 +1,20 @@
 """What SIGTERM, a dead worker and a full disk do to a run."""
 
+import contextlib
 import errno
+import logging
 import os
 import signal
 import time
 from types import SimpleNamespace
 
 import pytest
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.config import Config
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset
 
+from pckd_mm.commands.train import train as train_by
+from pckd_mm.engine import interruptions
 from pckd_mm.engine.interruptions import ending_on_sigterm, saying_where_resume_goes_on
 from pckd_mm.utils.files import WriteError
 from tests.test_utils.test_checkpoint import save
@@ -98,6 +103,33 @@ def test_sigterm_counts_where_python_swallows_exceptions(runner):
             time.sleep(5)
     assert error.value.code == 143
     assert 0.5 < time.monotonic() - begin < 3
+
+
+def test_trackers_have_their_time(runner, tmp_path, monkeypatch, capsys):
+    """Though the exception is raised again until it has left the training."""
+    monkeypatch.setattr(interruptions, "_AGAIN", 0.05)
+    done = []
+
+    def train():
+        with contextlib.suppress(SystemExit):  # as where Python swallows exceptions
+            terminate()
+            time.sleep(5)
+        done.append("swallowed")
+        time.sleep(5)
+
+    def close():
+        for _ in range(10):
+            time.sleep(0.03)
+        done.append("closed")
+
+    runner.train, runner.visualizer = train, SimpleNamespace(close=close)
+    runner.logger, runner.register_hook = logging.getLogger("quiet"), print
+    monkeypatch.setattr(Runner, "from_cfg", lambda cfg: runner)
+    with pytest.raises(SystemExit) as error:
+        with ending_on_sigterm():
+            train_by(Config(dict(model=dict(type="A"))), [], verbose=True, live=False)
+    assert error.value.code == 143 and done == ["swallowed", "closed"]
+    assert "SIGTERM ended the run in epoch 3" in capsys.readouterr().err
 
 
 def test_a_second_sigterm_kills(runner):
