@@ -135,8 +135,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="train without image files and annotations that are broken; those to "
-        "validate on have to be whole",
+        help="train without image files and annotations that are broken, of images "
+        "that are held out too; separate ones to validate on have to be whole",
     )
     parser.add_argument(
         "--cfg-options",
