@@ -86,16 +86,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _write_weights(args: argparse.Namespace) -> List[str]:
     """Write weights and config; what there is to say of them."""
-    from pckd_mm.deployment.network import classes_of
+    from pckd_mm.deployment.network import classes_of, load_network
     from pckd_mm.deployment.plain_config import config_beside, write_plain_config
     from pckd_mm.utils.checkpoint import read_checkpoint
 
-    how_it_loads = export_student(args.checkpoint, args.out, or_network=True)
-    said = [f"{args.out}: {how_it_loads}"] if how_it_loads is not None else []
+    said: List[str] = []
+    config = args.config
     try:
-        config = args.config or config_beside(args.checkpoint)
+        config = config or config_beside(args.checkpoint)
     except FileNotFoundError as error:
-        return [*said, f"Without a config: {error}"]
+        said = [f"Without a config: {error}"]
+    if config is not None:
+        load_network(config, args.checkpoint)  # or says that one does not fit the other
+    how_it_loads = export_student(args.checkpoint, args.out, or_network=True)
+    if how_it_loads is not None:
+        said.insert(0, f"{args.out}: {how_it_loads}")
+    if config is None:
+        return said
     beside = Path(args.out).with_suffix(".py")
     write_plain_config(config, beside, classes_of(read_checkpoint(args.out)))
     return [*said, f"{beside} is its config."]

@@ -9,7 +9,7 @@ from pckd_mm.engine.guards import add_hook
 from pckd_mm.registry import DATASETS
 from pckd_mm.utils.class_name import class_name
 
-__all__ = ["skip_broken_files"]
+__all__ = ["leave_out_of_parts", "skip_broken_files"]
 
 # What may differ between parts of one data set.
 _OF_THE_PART = (
@@ -76,10 +76,20 @@ def skip_broken_files(cfg: Config) -> None:
             )
     for dataset in datasets:
         dataset.skip_broken = True
+    leave_out_of_parts(cfg)
+    add_hook(cfg, "broken_files", "pckd_mm.BrokenFilesHook")
+
+
+def leave_out_of_parts(cfg: Config) -> None:
+    """Make the parts of a data set of the files that are whole, wherever it is read.
+
+    Args:
+        cfg (Config): Config of a run, changed in place: ``leave_out_broken`` of the
+            data sets of which a part is held out of the training's.
+    """
     in_parts = list(map(_files_of, _held_out(cfg.train_dataloader.dataset)))
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         loader = cfg.get(name)
         for dataset in _held_out(loader.dataset) if loader else ():
             if _files_of(dataset) in in_parts:
                 dataset.leave_out_broken = True
-    add_hook(cfg, "broken_files", "pckd_mm.BrokenFilesHook")

@@ -107,6 +107,11 @@ class Run(Job):
                 hold_out(self.cfg, self.settings.val_share)
             except ValueError as error:
                 raise ExperimentError(f"{self.config}: {error}") from None
+        if self.settings.skip_broken and "train_dataloader" in self.cfg:
+            from pckd_mm.engine.skip_broken import leave_out_of_parts
+
+            # Whoever reads the parts besides, such as a look into the networks.
+            leave_out_of_parts(self.cfg)
         if self.settings.share_teacher and self.distils:
             try:
                 share_teacher(self.cfg)

@@ -61,7 +61,9 @@ class Photos(Found):
         if "val" not in self.splits:
             images = len(content_split(list(labels), list(labels.values()), share)[0])
         # Broken files may be mended, removed or skipped.
-        return images > batch and (images % batch == 1 or bool(self.broken))
+        if self.broken:
+            return images >= batch
+        return images > batch and images % batch == 1
 
     def in_words(self) -> str:
         """What there is, for the user."""

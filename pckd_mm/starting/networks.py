@@ -112,12 +112,22 @@ def _let_train(head: Dict[str, Any]) -> None:
     classes = head["num_classes"]
     if "num_classes" in loss:
         loss["num_classes"] = classes
-    function = MODELS.build(dict(loss))
     try:
-        function(torch.zeros(3, classes), torch.tensor([0, classes - 1, 0]))
+        function = MODELS.build(dict(loss))
+    except KeyError as error:
+        raise ValueError(
+            f"The head has the loss {loss.get('type')}, which cannot be built "
+            f"({' '.join(str(error).split())[:200]}); expected one that is registered: "
+            "import its module by custom_imports of the config."
+        ) from error
+    # As many images as no loss could take for scores of the classes.
+    labels = torch.arange(classes + 1) % classes
+    try:
+        function(torch.zeros(classes + 1, classes), labels, avg_factor=classes + 1)
     except Exception:  # whatever a loss says of labels that it does not take
         weight = loss.get("loss_weight", 1.0)
         head["loss"] = dict(type="mmpretrain.CrossEntropyLoss", loss_weight=weight)
+        print(f"Its loss, {loss['type']}, takes no labels; CrossEntropyLoss is taken.")
 
 
 def _full_name(name: str) -> str:

@@ -106,6 +106,15 @@ def test_weights_of_a_student_alone(name, run, tmp_path, capsys):
     assert plain.classes == CLASSES
 
 
+def test_weights_of_another_network_are_not_given_this_config(run, tmp_path, capsys):
+    other = MODELS.build(load_config("vanilla/cifar100_resnet20").model)
+    checkpoint, out = tmp_path / "other.pth", tmp_path / "student.pth"
+    torch.save(dict(state_dict=other.state_dict()), checkpoint)
+    assert main(["export", str(checkpoint), str(out), "--config", NAME]) == 1
+    assert "does not fit" in capsys.readouterr().err
+    assert not out.exists() and not out.with_suffix(".py").exists()
+
+
 def test_a_file_without_weights_is_no_student(tmp_path, capsys):
     torch.save(dict(optimizer=dict(lr=1)), tmp_path / "none.pth")
     assert main(["export", str(tmp_path / "none.pth"), str(tmp_path / "a.pth")]) == 1

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 from pckd_mm.analysis import AP
 from pckd_mm.experiments import ExperimentError, Run, Settings, TeacherTest
+from pckd_mm.utils.config import load_config
 from tests.builders import ROOT, Point
 
 STUDENT = (
@@ -469,3 +470,23 @@ def test_broken_files_are_left_out_of_the_training(tmp_path):
     )
     assert with_it.command()[-1] == "--skip-broken"
     assert "--skip-broken" not in without.command()
+    # Nothing of the images changes but where a part of them validates.
+    assert with_it.text() == without.text()
+
+
+def test_whoever_reads_the_parts_leaves_broken_files_out(tmp_path):
+    """A look into the networks reads the config beside the folder."""
+    config = str(ROOT / "configs" / "vanilla" / "cifar100_resnet8_30e.py")
+    cfg = load_config(config)
+    images = dict(type="pckd_mm.CheckedCustomDataset", data_root="photos")
+    for part in ("train", "val", "test"):
+        held = "train" if part == "train" else "val"
+        dataset = dict(type="pckd_mm.held_out_part", dataset=images, part=held)
+        cfg[f"{part}_dataloader"].dataset = dataset
+    path = tmp_path / "mine.py"
+    path.write_text(cfg.pretty_text)
+    run = Run("a", str(path), 0, tmp_path / "a", Settings(ROOT, skip_broken=True))
+    run.prepare()
+    written = load_config(run.config_file)
+    for part in ("train", "val", "test"):
+        assert written[f"{part}_dataloader"].dataset.dataset.leave_out_broken

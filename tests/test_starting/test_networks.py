@@ -64,13 +64,38 @@ def test_a_head_learns_labels_of_its_classes(name, loss):
         dict(type="CrossEntropyLoss", loss_weight=0.5, use_soft=True),
     ],
 )
-def test_losses_of_other_labels_or_classes_become_the_cross_entropy(tmp_path, loss):
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_losses_of_other_labels_or_classes_become_the_cross_entropy(
+    tmp_path, loss, classes, capsys
+):
     head = dict(type="LinearClsHead", num_classes=1000, in_channels=8, loss=loss)
     backbone = dict(type="mmpretrain.ResNet", depth=18)
     model = dict(type="ImageClassifier", backbone=backbone, head=head)
     Config(dict(model=model)).dump(tmp_path / "mine.py")
-    found = find_classifier(str(tmp_path / "mine.py"), classes=5).model["head"]["loss"]
+    found = find_classifier(str(tmp_path / "mine.py"), classes).model["head"]["loss"]
     assert found == dict(type="mmpretrain.CrossEntropyLoss", loss_weight=0.5)
+    assert "CrossEntropyLoss is taken" in capsys.readouterr().out
+
+
+def test_a_loss_that_heads_can_call_stays(tmp_path):
+    @MODELS.register_module(force=True)
+    class AveragedLoss(torch.nn.Module):
+        def forward(self, scores, labels, avg_factor):
+            return scores.gather(1, labels[:, None]).sum() / avg_factor
+
+    head = dict(type="LinearClsHead", num_classes=9, in_channels=8)
+    backbone = dict(type="mmpretrain.ResNet", depth=18)
+    model = dict(type="ImageClassifier", backbone=backbone)
+    path = tmp_path / "mine.py"
+
+    def find(loss):
+        own = dict(head, loss=dict(type=loss))
+        Config(dict(model=dict(model, head=own))).dump(path)
+        return find_classifier(str(path), 3).model["head"]["loss"]
+
+    assert find("AveragedLoss") == dict(type="AveragedLoss")
+    with pytest.raises(ValueError, match="has the loss NoSuchLoss, which cannot"):
+        find("NoSuchLoss")
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def is_held_out(path) -> bool:
         ("train", 33, 0, [16, 16]),
         ("train", 32, 0, [16, 16]),
         ("train", 3, 0, [3]),
+        ("train", 16, 1, [16]),  # mended it would be one more
     ],
 )
 def test_no_batch_of_one_image(tmp_path, monkeypatch, split, images, broken, batches):
