@@ -12,6 +12,7 @@ from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.methods import load_method, network_kind, with_loss
+from pckd_mm.utils.quiet import quiet
 from pckd_mm.utils.setting_names import setting_name
 
 __all__ = ["distill"]
@@ -94,10 +95,11 @@ def distill(
     )
     # Networks of MMDetection read their settings as attributes.
     algorithm = MODELS.build(ConfigDict(model))
-    if not isinstance(architecture, nn.Module):
-        # A Runner would, once, and a loop of one's own has none.
-        algorithm.student.init_weights()
-    algorithm.init_connectors()
+    with quiet():  # MMEngine has a line for each parameter
+        if not isinstance(architecture, nn.Module):
+            # A Runner would, once, and a loop of one's own has none.
+            algorithm.student.init_weights()
+        algorithm.init_connectors()
     return algorithm
 
 

@@ -202,6 +202,13 @@ def test_a_student_of_a_config_is_initialised_as_it_says(tmp_path):
     assert convolutions(model) == [[3.0]] * len(found)
 
 
+def test_nobody_is_told_of_each_parameter(capfd):
+    pckd_mm.distill(student_config(), network(8), input_shape=(3, 16, 16))
+    printed = "".join(capfd.readouterr())
+    assert "init_weights" not in printed and "PretrainedInit" not in printed
+    assert len(printed.splitlines()) < 5
+
+
 def test_a_student_of_a_name_is_initialised(tmp_path):
     (tmp_path / "own.py").write_text(f"model = {student_config(init_cfg=constant(2))}")
     model = pckd_mm.distill(

@@ -1,18 +1,16 @@
 """Whether configs can be trained: they are built, without their data."""
 
-import contextlib
-import logging
 import re
 from copy import deepcopy
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
 from pckd_mm.registry import MODELS, TASK_UTILS
 from pckd_mm.utils.printable import printable
+from pckd_mm.utils.quiet import quiet
 
 from .accepted import Unknown, accepted, names_of, nearest, unknown_settings
 from .configs import read_config
@@ -68,7 +66,7 @@ def faults(
         list[str]: A sentence for each fault; empty where all can be built.
     """
     new = [] if before is None else list(_new_names(before.to_dict(), options or {}))
-    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")), _quiet():
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")), quiet():
         unknown = [*filter(None, map(_of_the_top, new)), *unknown_settings(cfg)]
         if unknown:
             return list(map(str, unknown))
@@ -91,18 +89,6 @@ def _build(cfg: Config) -> None:
         parts = ("optimizer", "constructor", "paramwise_cfg")
         kept = {name: wrapper[name] for name in parts if name in wrapper}
         build_optim_wrapper(model, Config(kept)._cfg_dict)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what networks say while they are built for the runs' own logs."""
-    logger = MMLogger.get_current_instance()
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 # ---------------------------------------------------------------- in words

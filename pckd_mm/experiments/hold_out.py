@@ -16,10 +16,11 @@ CONTENT_SEED = 1
 # Metrics of boxes, and those that read what is there from a file of their own.
 _OF_BOXES = ("VOCMetric", "CocoMetric", "WholeCocoMetric")
 _OF_COCO = _OF_BOXES[1:]
-# What these need of an image to read it from there.
+# What detectors and these need of an image: what mmdet keeps where nothing is said, and
+# the boxes.
 _META_KEYS = (
     *("img_id", "img_path", "ori_shape", "img_shape"),
-    *("scale_factor", "instances"),
+    *("scale_factor", "flip", "flip_direction", "instances"),
 )
 
 
@@ -84,7 +85,8 @@ def _compare_with_instances(
             evaluator.ann_file = None
     for step in pipeline:
         if class_name(step["type"]) == "PackDetInputs":
-            step.meta_keys = _META_KEYS
+            own = step.get("meta_keys") or ()
+            step.meta_keys = tuple(dict.fromkeys([*own, *_META_KEYS]))
 
 
 def _innermost(cfg: Config, loader: str) -> Tuple[ConfigDict, ConfigDict]:

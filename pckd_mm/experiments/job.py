@@ -67,7 +67,7 @@ class Job(ABC):
     @property
     def config_file(self) -> Path:
         """Path: What is to be done."""
-        return self.folder.parent / f"{self.folder.name}.py"
+        return config_beside(self.folder)
 
     @property
     def kin(self) -> Path:
@@ -221,6 +221,11 @@ class Job(ABC):
         """End the process, if it runs."""
         if self.process is not None and self.process.poll() is None:
             end_process(cast(subprocess.Popen, self.process))  # others end elsewhere
+
+
+def config_beside(folder: Path) -> Path:
+    """Where it is written what is to be done in a folder."""
+    return folder.parent / f"{folder.name}.py"
 
 
 def process_of(job: Job) -> "Process":

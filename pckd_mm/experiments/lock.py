@@ -1,10 +1,9 @@
 """One call at a time in a work dir."""
 
 import contextlib
+import fcntl
 from pathlib import Path
 from typing import Iterator
-
-from filelock import FileLock, Timeout
 
 from .job import ExperimentError
 
@@ -30,18 +29,15 @@ def alone_in(folder: Path) -> Iterator[None]:
         ExperimentError: Where one is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ExperimentError(
-            f"Another call trains in {folder} now; expected one at a time, since both "
-            "would train the same runs: wait for it, name all runs in one call, or "
-            "give another --work-dir."
-        ) from None
-    except (NotImplementedError, OSError):
-        pass  # the file system has no locks
-    try:
+    with open(folder / LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ExperimentError(
+                f"Another call trains in {folder} now; expected one at a time, since "
+                "both would train the same runs: wait for it, name all runs in one "
+                "call, or give another --work-dir."
+            ) from None
+        except OSError:
+            pass  # the file system has no locks
         yield
-    finally:
-        lock.release()

@@ -7,11 +7,11 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Type
 from mmengine.config import ConfigDict
 
 from pckd_mm.utils.checkpoint import zoo_model
-from pckd_mm.utils.shipped import beside_configs
+from pckd_mm.utils.shipped import beside_configs, find_config
 
 from .catalogue import has_config
 from .configs import changed_config
-from .job import ExperimentError
+from .job import ExperimentError, config_beside
 from .planned import Line
 from .request import Request
 from .run import TEACHER, TEACHER_CKPT, Run
@@ -65,8 +65,9 @@ class Teachers:
                     "config to train it with."
                 )
         self.config = None if self.checkpoint else teacher
-        # By folder, with the config and the checkpoint that each is of.
-        self._runs: Dict[Path, Tuple[str, Optional[Path], Run]] = {}
+        self._runs: Dict[Path, Run] = {}
+        # The config and the checkpoint of the teacher in each folder.
+        self._folders: Dict[Path, Tuple[Path, Optional[Path]]] = {}
 
     def of(
         self, name: str, config: str, options: Optional[Mapping[str, Any]] = None
@@ -97,11 +98,9 @@ class Teachers:
         is_asked_for = bool(self._changes(options).get(TEACHER_CKPT))
         if is_asked_for and request.teacher is None:
             self.require(name, config, options)
-        trained = None
-        if has_config(source):
-            trained = self._run(Run, source, group, group)
+        can_be_trained = has_config(source)
         # Once begun, the teacher stays the one that is trained here.
-        begun = trained is not None and trained.config_file.is_file()
+        begun = can_be_trained and config_beside(self._folder(source, group)).is_file()
         tested = self.checkpoint
         if request.teacher is None and (is_asked_for or not begun):
             tested = Path(own) if own and Path(own).is_file() else None
@@ -111,9 +110,11 @@ class Teachers:
         if tested is not None:
             test = self._run(TeacherTest, source, f"{group}_test", group, tested)
             return Line(label, [test], f"pckd test {source} {tested}")
-        if is_elsewhere(own) and (is_asked_for or trained is None):
-            return None
-        if trained is not None:
+        if request.teacher is None and is_elsewhere(own):
+            if is_asked_for or not begun:
+                return None
+        if can_be_trained:
+            trained = self._run(Run, source, group, group)
             command = ["pckd", "train", source, *settings.amp_option()]
             command += ["--cfg-options", "randomness.seed=0", *settings.option_list()]
             # What it is trained on, or how, no command line of that tool says.
@@ -161,13 +162,21 @@ class Teachers:
         group: str,
         tested: Optional[Path] = None,
     ) -> Run:
-        """A run in the first folder of a name that no other teacher has."""
-        folder, number = self.request.work_dir / "teachers" / stem, 1
-        while folder in self._runs and self._runs[folder][:2] != (config, tested):
-            number += 1
-            folder = folder.with_name(f"{stem}_{number}")
+        """The run of a teacher, made once."""
+        folder = self._folder(config, stem, tested)
         if folder not in self._runs:
             more: Dict[str, Any] = {} if tested is None else {"tested": tested}
             run = kind(TEACHER, config, 0, folder, self.settings, group=group, **more)
-            self._runs[folder] = (config, tested, run)
-        return self._runs[folder][2]
+            self._runs[folder] = run
+        return self._runs[folder]
+
+    def _folder(self, config: str, stem: str, tested: Optional[Path] = None) -> Path:
+        """The first folder of a name that no other teacher has."""
+        # One file may be named in several ways.
+        file = find_config(config) if has_config(config) else config
+        what = (Path(file).absolute(), tested and tested.resolve())
+        folder, number = self.request.work_dir / "teachers" / stem, 1
+        while self._folders.setdefault(folder, what) != what:
+            number += 1
+            folder = folder.with_name(f"{stem}_{number}")
+        return folder

@@ -56,6 +56,28 @@ def test_the_pipelines_stay_where_they_are():
     assert cfg.test_evaluator == dict(type="V")
 
 
+def test_what_a_detector_reads_of_an_image_stays_there():
+    """Beside the boxes, which COCO's metric reads in place of its file."""
+    steps = {
+        "its own": [dict(type="PackDetInputs", meta_keys=("img_id", "border"))],
+        "mmdet's": [dict(type="mmdet.PackDetInputs")],
+    }
+    for who, pipeline in steps.items():
+        loader = dict(dataset=dict(type="D", pipeline=pipeline))
+        cfg = Config(
+            dict(
+                train_dataloader=dict(dataset=dict(type="D", pipeline=[])),
+                val_dataloader=loader,
+                val_evaluator=[dict(type="mmdet.CocoMetric", ann_file="val.json")],
+            )
+        )
+        hold_out(cfg, 0.1)
+        (step,) = cfg.val_dataloader.dataset.dataset.pipeline
+        assert {"instances", "flip", "img_id"} <= set(step.meta_keys)
+        assert ("border" in step.meta_keys) == (who == "its own")
+        assert cfg.val_evaluator[0].ann_file is None
+
+
 @pytest.mark.parametrize("share", [0, 1, 1.5])
 def test_a_share_is_between_0_and_1(share):
     with pytest.raises(ValueError, match=f"is {share}; expected one between 0 and 1"):

@@ -338,6 +338,30 @@ def test_each_config_has_the_teacher_that_it_names(configs):
     assert found == ["cifar100_resnet56", "cifar100_resnet56_test"]
 
 
+def test_a_teacher_that_is_named_in_two_ways_is_one(configs):
+    text = DISTILS.format(240, f"./{TEACHER}", "zoo/resnet56.pth")
+    mine = write("own/cifar100_resnet56_resnet20", text, configs)
+    request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
+    for _ in range(2):  # trained, then tested
+        (table,) = ask(**request, runs={"mine": mine})
+        teachers = {line.runs[0].after for line in table.lines[1:]}
+        assert teachers == {table.teacher.runs[0]}
+        (configs / "zoo").mkdir(exist_ok=True)
+        (configs / "zoo" / "resnet56.pth").touch()
+
+
+def test_a_teacher_that_is_tested_may_have_been_stopped_early(configs):
+    text = STUDENT.format(240) + "custom_hooks = [dict(type='EarlyStoppingHook')]\n"
+    write("vanilla/cifar100_resnet56", text, configs)
+    request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
+    with pytest.raises(ExperimentError, match="has the EarlyStoppingHook"):
+        ask(**request)
+    (configs / "zoo").mkdir()
+    (configs / "zoo" / "resnet56.pth").touch()
+    (table,) = ask(**request)
+    assert isinstance(table.teacher.runs[0], TeacherTest)
+
+
 def test_a_teacher_is_named_once_and_there(configs):
     (configs / "mine.pth").touch()
     pair = ["resnet56_resnet20"]
@@ -397,6 +421,16 @@ def test_a_teacher_behind_a_url_is_the_configs_affair(configs):
     (table,) = ask(methods={"kd": None}, pairs=["resnet56_wide_8"])
     assert table.teacher is None
     assert table.lines[1].runs[0].cfg.model.teacher_ckpt == url
+    # Even where it could be trained, but where that was begun.
+    write("kd/cifar100_resnet56_resnet20", DISTILS.format(9, TEACHER, url), configs)
+    request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
+    (table,) = ask(**request)
+    assert table.teacher is None
+    begun = configs / "work_dirs/compare/teachers/cifar100_resnet56.py"
+    begun.parent.mkdir(parents=True)
+    begun.touch()
+    (table,) = ask(**request)
+    assert table.lines[1].runs[0].after is table.teacher.runs[0]
 
 
 def test_added_runs_join_the_table_of_their_pair():

@@ -23,6 +23,9 @@ from .network_outputs import (
 
 __all__ = ["find_classifier"]
 
+# What torch.compile calls the network that it wraps.
+COMPILED = "_orig_mod"
+
 
 def find_classifier(
     network: nn.Module,
@@ -60,8 +63,9 @@ def find_classifier(
         task = which_task(output, who, task)
         reading = find_reading(network, inputs, output, who, task)
         logits = read_logits(output, reading, task)
-        _refuse_compiled(network, calls, logits, who)
         candidates = _candidates(network, calls, logits)
+        if not candidates:
+            _refuse_compiled(network, who)
         found = []
         for _ in range(2):  # a factor that weights decide on differs between the two
             _draw(network, candidates)
@@ -87,15 +91,10 @@ def find_classifier(
     )
 
 
-def _refuse_compiled(
-    network: nn.Module, calls: Calls, logits: Tensor, who: str
-) -> None:
-    """Refuse what torch.compile wraps where the classifier may be inside, unseen."""
+def _refuse_compiled(network: nn.Module, who: str) -> None:
+    """Refuse what torch.compile wraps, since the classifier may be inside, unseen."""
     for name, module in network.named_modules():
-        if "_orig_mod" not in module._modules:
-            continue
-        _, output = calls.of.get(name, (None, logits))
-        if not isinstance(output, Tensor) or output.flatten(1).shape == logits.shape:
+        if COMPILED in module._modules:
             place = f" in {name}" if name else ""
             raise ValueError(
                 f"The {who} found a network of torch.compile{place}, whose layers "
@@ -117,6 +116,7 @@ def _candidates(network: nn.Module, calls: Calls, logits: Tensor) -> List[str]:
         name
         for name, (inputs, output) in calls.of.items()
         if isinstance(inputs, Tensor)
+        and COMPILED not in name.split(".")  # it calls no hooks once it is compiled
         and output.flatten(1).shape == logits.shape
         and _has_rows(network.get_submodule(name))
     ]

@@ -6,6 +6,8 @@ from torch import nn
 
 from pckd_mm.models import PlainClassifier
 from pckd_mm.models.task_modules.find_classifier import find_classifier
+from pckd_mm.registry import MODELS
+from pckd_mm.utils.config import load_config
 
 
 def layers_of_torch():
@@ -36,3 +38,12 @@ def test_a_compiled_backbone_is_no_hindrance():
     network = nn.Sequential(torch.compile(features, backend="eager"), head)
     found = find_classifier(PlainClassifier(network), "student", (3, 8, 8))
     assert [layer.name for layer in found.layers] == ["model.1"]
+
+
+def test_a_compiled_backbone_may_give_several_stages():
+    cfg = load_config("vanilla/cifar100_resnet8_30e.py")
+    network = MODELS.build(cfg.model)
+    network.backbone = torch.compile(network.backbone, backend="eager")
+    found = find_classifier(network, "student", (3, 32, 32))
+    assert [layer.name for layer in found.layers] == ["head.fc"]
+    assert found.num_classes == 100
