@@ -88,7 +88,7 @@ def test_what_was_found_is_drawn_and_shown(tmp_path, monkeypatch):
     plain = tmp_path / "plain.py"
     cfg.dump(plain)
     # Only PCKD's checkpoint of the student is of use to the student's config.
-    cfg.model = dict(type="Any", teacher_ckpt="any.pth")
+    cfg.model = dict(type="Any", architecture=dict(type="Any"), teacher_ckpt="a.pth")
     distils = tmp_path / "distils.py"
     cfg.dump(distils)
     teacher = finished(work, "teacher", plain, "epoch_2.pth", weights)
