@@ -9,13 +9,13 @@ from mmcv.transforms import Compose
 from torch import Tensor
 
 from pckd_mm.registry import TRANSFORMS
-from pckd_mm.utils.class_name import class_name
 
 __all__ = [
     "ENDINGS",
     "UnreadableImageError",
-    "check_readable",
+    "build_steps",
     "image_files",
+    "read_image",
     "read_inputs",
 ]
 
@@ -70,29 +70,35 @@ def read_inputs(files: Sequence[str], pipeline: Sequence[dict]) -> Tensor:
     Raises:
         UnreadableImageError: For a file that is no image.
     """
-    images = [_through(file, pipeline) for file in files]
-    return torch.stack([image["inputs"] for image in images]).float()
+    steps = build_steps(pipeline)
+    return torch.stack([read_image(file, steps)["inputs"] for file in files]).float()
 
 
-def check_readable(file: str, pipeline: Sequence[dict]) -> None:
-    """Load an image as a pipeline does.
+def build_steps(pipeline: Sequence[dict]) -> Compose:
+    """Build the steps of a pipeline, once for all files.
+
+    Args:
+        pipeline (Sequence[dict]): Their configs.
+
+    Returns:
+        Compose: The steps.
+    """
+    return Compose([TRANSFORMS.build(dict(step)) for step in pipeline])
+
+
+def read_image(file: str, steps: Compose) -> dict:
+    """What steps make of an image file.
 
     Args:
         file (str): Its path.
-        pipeline (Sequence[dict]): Configs of the steps.
+        steps (Compose): What :func:`build_steps` gives.
+
+    Returns:
+        dict: What they make of it.
 
     Raises:
         UnreadableImageError: For a file that is no image.
     """
-    _through(
-        file,
-        [step for step in pipeline if class_name(step["type"]) == "LoadImageFromFile"],
-    )
-
-
-def _through(file: str, pipeline: Sequence[dict]) -> dict:
-    """What a pipeline makes of a file."""
-    steps = Compose([TRANSFORMS.build(dict(step)) for step in pipeline])
     try:
         return steps(dict(img_path=file, img_id=0))
     except (AssertionError, OSError, ValueError, cv2.error) as error:

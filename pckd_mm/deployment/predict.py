@@ -11,7 +11,9 @@ from mmengine.registry import VISUALIZERS, DefaultScope
 from mmpretrain.models import BaseClassifier
 from torch import nn
 
-from .images import UnreadableImageError, check_readable, read_inputs
+from pckd_mm.utils.class_name import class_name
+
+from .images import UnreadableImageError, build_steps, read_image
 from .onnx_export import Normalise, Scores
 
 __all__ = ["predict"]
@@ -20,6 +22,8 @@ __all__ = ["predict"]
 _BATCH = 32
 # What MMEngine keeps the drawing tool as.
 _NAME = "pckd_predict"
+# The step that reads a file.
+_LOADING = "LoadImageFromFile"
 
 
 def predict(
@@ -77,19 +81,20 @@ def _classify(
     """
     from mmpretrain.structures import DataSample
 
+    steps = build_steps(plain.test_pipeline)
     scores = Scores(network, Normalise(network.data_preprocessor)).eval()
     for begin in range(0, len(files), _BATCH):
         part, inputs = [], []
         for file in files[begin : begin + _BATCH]:
             try:
-                inputs.append(read_inputs([file], plain.test_pipeline))
+                inputs.append(read_image(file, steps)["inputs"])
                 part.append(file)
             except UnreadableImageError as error:
                 yield file, None, error
         if not part:
             continue
         with torch.no_grad():
-            rows = scores(torch.cat(inputs))
+            rows = scores(torch.stack(inputs).float())
         for file, row in zip(part, rows, strict=True):
             values, labels = row.topk(min(most, len(row)))
             pairs = zip(labels.tolist(), values.tolist(), strict=True)
@@ -108,9 +113,13 @@ def _detect(
     from mmdet.apis import inference_detector
 
     network.cfg = plain
+    # mmdet ends at what cannot be loaded; its own pipeline runs behind this.
+    loading = build_steps(
+        [s for s in plain.test_pipeline if class_name(s["type"]) == _LOADING]
+    )
     for file in files:
         try:
-            check_readable(file, plain.test_pipeline)
+            read_image(file, loading)
         except UnreadableImageError as error:
             yield file, None, error
             continue
