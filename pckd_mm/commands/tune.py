@@ -29,6 +29,7 @@ from pckd_mm.experiments.engine_options import (
     check_engine_options,
     make_executor,
 )
+from pckd_mm.experiments.lock import alone_in
 from pckd_mm.experiments.places import find_places
 from pckd_mm.utils.options import SettingsAction, require_at_least, require_share
 from pckd_mm.utils.precision import add_amp_options
@@ -195,5 +196,6 @@ def _tune(args: argparse.Namespace) -> str:
         args.retries,
     )
     command = shlex.join(["pckd", *args.argv])
-    table = tune(tuning, lambda: make_executor(args), make_cluster, command)
+    with alone_in(folder):
+        table = tune(tuning, lambda: make_executor(args), make_cluster, command)
     return f"{table}\n\nReport: {folder / 'report.md'}"

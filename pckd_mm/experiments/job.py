@@ -67,7 +67,7 @@ class Job(ABC):
     @property
     def config_file(self) -> Path:
         """Path: What is to be done."""
-        return config_beside(self.folder)
+        return config_file_of(self.folder)
 
     @property
     def kin(self) -> Path:
@@ -223,7 +223,7 @@ class Job(ABC):
             end_process(cast(subprocess.Popen, self.process))  # others end elsewhere
 
 
-def config_beside(folder: Path) -> Path:
+def config_file_of(folder: Path) -> Path:
     """Where it is written what is to be done in a folder."""
     return folder.parent / f"{folder.name}.py"
 

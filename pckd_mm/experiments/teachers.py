@@ -11,7 +11,7 @@ from pckd_mm.utils.shipped import beside_configs, find_config
 
 from .catalogue import has_config
 from .configs import changed_config
-from .job import ExperimentError, config_beside
+from .job import ExperimentError, config_file_of
 from .planned import Line
 from .request import Request
 from .run import TEACHER, TEACHER_CKPT, Run
@@ -100,7 +100,7 @@ class Teachers:
             self.require(name, config, options)
         can_be_trained = has_config(source)
         # Once begun, the teacher stays the one that is trained here.
-        begun = can_be_trained and config_beside(self._folder(source, group)).is_file()
+        begun = can_be_trained and config_file_of(self._folder(source, group)).is_file()
         tested = self.checkpoint
         if request.teacher is None and (is_asked_for or not begun):
             tested = Path(own) if own and Path(own).is_file() else None

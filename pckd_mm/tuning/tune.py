@@ -11,7 +11,6 @@ from pckd_mm.experiments import (
     Scheduler,
     check_buildable,
 )
-from pckd_mm.experiments.lock import alone_in
 from pckd_mm.experiments.ray_cluster import RayCluster
 from pckd_mm.experiments.scheduler import duration
 from pckd_mm.utils.shipped import find_config
@@ -47,17 +46,6 @@ def tune(
         ExperimentError: Where something is missing or cannot be built, or the teacher
             failed.
     """
-    with alone_in(tuning.work_dir):
-        return _tune(tuning, make_executor, make_cluster, command)
-
-
-def _tune(
-    tuning: Tuning,
-    make_executor: Callable[[], Executor],
-    make_cluster: Callable[[], RayCluster],
-    command: str,
-) -> str:
-    """What :func:`tune` does, in a work dir that no other call is in."""
     runs, teacher = trial_runs(tuning)
     first = runs(0, {entry.name: entry.first for entry in tuning.ranges})
     if tuning.grace is not None and tuning.grace > first.epochs:

@@ -392,17 +392,6 @@ def test_a_teacher_that_brings_its_weights(configs):
     assert table.lines[1].runs[0].cfg.model.teacher_ckpt == "mine.pth"
 
 
-def test_a_model_of_the_zoo_is_fetched_by_each_run(configs):
-    name = "resnet18_8xb32_in1k"
-    write("kd/cifar100_resnet56_wide_8", DISTILS.format(12, "none.py", name), configs)
-    (table,) = ask(methods={"kd": None}, pairs=["resnet56_wide_8"])
-    assert table.teacher is None
-    assert table.lines[1].runs[0].cfg.model.teacher_ckpt == name
-    runs = {"mine": "configs/kd/cifar100_resnet56_wide_8.py"}
-    (table,) = ask(runs=runs)
-    assert table.lines[0].runs[0].cfg.model.teacher_ckpt == name
-
-
 def test_a_teacher_that_is_not_there(configs):
     alone = "configs/vanilla/cifar100_resnet20.py"
     runs = {"alone": alone, "mine": "configs/kd/cifar100_resnet56_resnet20.py"}
@@ -415,14 +404,18 @@ def test_a_teacher_that_is_not_there(configs):
         ask(methods={"kd": None}, pairs=["resnet56_wide_8"])
 
 
-def test_a_teacher_behind_a_url_is_the_configs_affair(configs):
-    url = "https://example.org/a.pth"
-    write("kd/cifar100_resnet56_wide_8", DISTILS.format(12, "none.py", url), configs)
+@pytest.mark.parametrize("name", ["https://example.org/a.pth", "resnet18_8xb32_in1k"])
+def test_a_teacher_that_is_elsewhere_is_fetched_by_each_run(configs, name):
+    own = write(
+        "kd/cifar100_resnet56_wide_8", DISTILS.format(12, "none.py", name), configs
+    )
     (table,) = ask(methods={"kd": None}, pairs=["resnet56_wide_8"])
     assert table.teacher is None
-    assert table.lines[1].runs[0].cfg.model.teacher_ckpt == url
+    assert table.lines[1].runs[0].cfg.model.teacher_ckpt == name
+    (table,) = ask(runs={"mine": own})
+    assert table.lines[0].runs[0].cfg.model.teacher_ckpt == name
     # Even where it could be trained, but where that was begun.
-    write("kd/cifar100_resnet56_resnet20", DISTILS.format(9, TEACHER, url), configs)
+    write("kd/cifar100_resnet56_resnet20", DISTILS.format(9, TEACHER, name), configs)
     request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
     (table,) = ask(**request)
     assert table.teacher is None
