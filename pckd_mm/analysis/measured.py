@@ -1,13 +1,13 @@
 """Values that this project measured, as ``docs/measured.yml`` holds them."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Dict, List, Mapping, Sequence, Union
 
 import yaml
 
-from .metric import AP, MAP50, TOP1, Metric
+from .metric import MAP50, TOP1, Metric
 
 # What runs are compared by, by the name of its field.
 METRICS = {"top1": TOP1, "map50": MAP50}
@@ -182,99 +182,11 @@ def write_measured(path: Union[str, Path], entries: Sequence[Measurement]) -> No
     Path(path).write_text(HEADER + text, encoding="utf-8")
 
 
-def from_report(report: Dict[str, Any]) -> List[Measurement]:
-    """Take the measurements out of a report of tools/compare.py.
-
-    Args:
-        report (dict): What its ``report.json`` holds.
-
-    Returns:
-        list[Measurement]: An entry for each config with a finished run; tests of a
-        teacher that was there before are none.
-
-    Raises:
-        ValueError: Where the configs were not trained as they are, or are compared by
-            another metric than those of :data:`METRICS`.
-    """
-    if report.get("options"):
-        raise ValueError(
-            f"The report is of configs with the settings {report['options']}; expected "
-            "one of plain configs."
-        )
-    if report.get("gpus_per_run"):
-        raise ValueError(
-            f"The report is of runs on {report['gpus_per_run']} GPUs each, with as "
-            "many times the batch; expected one of configs as they are."
-        )
-    if report.get("share_teacher"):
-        raise ValueError(
-            "The report is of students that share a teacher, whose seeds have the same "
-            "order and views of their images; expected one without --share-teacher."
-        )
-    # A student of two pairs, or one that is a teacher too, is in several tables.
-    rows: Dict[tuple, dict] = {}
-    runs: Dict[tuple, Dict[int, dict]] = {}
-    fields: Dict[tuple, str] = {}
-    for table in report["tables"]:
-        kind = _field_of(table.get("metric", TOP1.name))
-        held_out = table.get("held_out")
-        shared = [f"{VAL_SHARE}={held_out}"] if held_out else []
-        for row in [*filter(None, [table["teacher"]]), *table["methods"]]:
-            key = row["config"], (*row.get("options", ()), *shared)
-            rows.setdefault(key, row)
-            fields[key] = kind
-            for run in row["runs"]:
-                if "tested" not in run:
-                    runs.setdefault(key, {})[run["seed"]] = run
-
-    def values(of_row: tuple, key: str) -> str:
-        of_runs = (run.get(key) for run in runs[of_row].values())
-        return ", ".join(sorted({v or report.get(key) or "unknown" for v in of_runs}))
-
-    def measurement(key: tuple, by_seed: Dict[int, dict]) -> Measurement:
-        facts: Dict[str, Any] = {
-            name: values(key, name)
-            for name in ("commit", "hardware", "software", "precision")
-        }
-        return Measurement(
-            config=key[0],
-            command=rows[key]["command"] or report["command"],
-            date=max(run.get("date", "unknown") for run in by_seed.values()),
-            options=list(key[1]),
-            name=rows[key]["name"] if key[1] else "",
-            **_by_seed(fields[key], by_seed),
-            **facts,
-        )
-
-    return [measurement(key, by_seed) for key, by_seed in runs.items()]
-
-
-def _field_of(metric: str) -> str:
-    """The field that holds a report's metric."""
-    names = {metric.name: key for key, metric in METRICS.items()}
-    if metric not in names:
-        raise ValueError(f"The report is of {metric}; expected {' or '.join(names)}.")
-    return names[metric]
-
-
-def _by_seed(key: str, runs: Mapping[int, dict]) -> Dict[str, Any]:
-    """Values of the runs of a config, those of all runs or none of a kind."""
-    curves: Dict[int, Any] = {s: run.get(METRICS[key].slug) for s, run in runs.items()}
-    aps: Dict[int, Any] = {seed: run.get(AP.slug) for seed, run in runs.items()}
-    # Of JSON, whose keys are strings.
-    values = {key: {seed: run["final"] for seed, run in runs.items()}}
-    if all(curves.values()):
-        values["best"] = {seed: max(curve.values()) for seed, curve in curves.items()}
-    if all(aps.values()):
-        values["ap"] = {seed: curve[max(curve, key=int)] for seed, curve in aps.items()}
-    return {
-        key: {seed: round(value, 2) for seed, value in by_seed.items()}
-        for key, by_seed in values.items()
-    }
-
-
 def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measurement]:
-    """Add measurements; one takes the place of an older one with no other seeds.
+    """Add measurements.
+
+    One that has all seeds of an older one takes its place. One that has none of them
+    is joined with it: both commands and commits are named.
 
     Args:
         old (Sequence[Measurement]): What is there.
@@ -284,16 +196,43 @@ def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measur
         list[Measurement]: All of them.
 
     Raises:
-        ValueError: Where seeds that are there would be lost.
+        ValueError: Where seeds that are there would be lost, or seeds of unlike runs
+            be joined.
     """
     entries = {entry.key: entry for entry in old}
     for entry in new:
         before = entries.get(entry.key)
         if before and set(before.last) - set(entry.last):
-            raise ValueError(
-                f"{entry.config} was measured with the seeds {sorted(before.last)}, "
-                f"and {sorted(entry.last)} would take their place; expected all of the "
-                "former: take the old entry out by hand if it no longer counts."
-            )
+            entry = _join(before, entry)
         entries[entry.key] = entry
     return list(entries.values())
+
+
+def _join(before: Measurement, entry: Measurement) -> Measurement:
+    """Two measurements of a config, with different seeds, as one."""
+    if set(before.last) & set(entry.last):
+        raise ValueError(
+            f"{entry.config} was measured with the seeds {sorted(before.last)}, "
+            f"and {sorted(entry.last)} would take their place; expected all of the "
+            "former, or none: take the old entry out by hand if it no longer counts."
+        )
+    alike = {
+        "metric": (before.metric.name, entry.metric.name),
+        "precision": (before.precision, entry.precision),
+        "hardware": (before.hardware, entry.hardware),
+    }
+    for name, (was, found) in alike.items():
+        if was != found:
+            raise ValueError(
+                f"The {name} of {entry.config} was {was} with the seeds "
+                f"{sorted(before.last)}, and is {found} with {sorted(entry.last)}; "
+                "expected the same: measure all seeds alike."
+            )
+    both: Dict[str, Any] = {}
+    for name in BY_SEED:
+        parts = getattr(before, name), getattr(entry, name)
+        both[name] = {**parts[0], **parts[1]} if all(parts) else {}
+    for name in ("command", "commit", "software"):
+        texts = (getattr(before, name), getattr(entry, name))
+        both[name] = ", ".join(dict.fromkeys(texts))
+    return replace(entry, **both, date=max(before.date, entry.date))

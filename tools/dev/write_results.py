@@ -13,12 +13,8 @@ import sys
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-from pckd_mm.analysis.measured import (
-    from_report,
-    merge,
-    read_measured,
-    write_measured,
-)
+from pckd_mm.analysis.measured import merge, read_measured, write_measured
+from pckd_mm.analysis.report_measurements import from_report
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).resolve().parent))
