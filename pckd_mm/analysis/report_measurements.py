@@ -5,6 +5,10 @@ from typing import Any, Dict, List, Mapping
 from .measured import METRICS, VAL_SHARE, Measurement
 from .metric import AP, TOP1
 
+# What makes runs others than those of plain configs. Students that share a teacher have
+# the same order and views of images, whatever their seeds.
+APART = ("share_teacher", "speed")
+
 
 def from_report(report: Dict[str, Any]) -> List[Measurement]:
     """Take the measurements out of a report of tools/compare.py.
@@ -30,11 +34,6 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
             f"The report is of runs on {report['gpus_per_run']} GPUs each, with as "
             "many times the batch; expected one of configs as they are."
         )
-    if report.get("share_teacher"):
-        raise ValueError(
-            "The report is of students that share a teacher, whose seeds have the same "
-            "order and views of their images; expected one without --share-teacher."
-        )
     # A student of two pairs, or one that is a teacher too, is in several tables.
     rows: Dict[tuple, dict] = {}
     runs: Dict[tuple, Dict[int, dict]] = {}
@@ -43,6 +42,7 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         kind = _field_of(table.get("metric", TOP1.name))
         held_out = table.get("held_out")
         shared = [f"{VAL_SHARE}={held_out}"] if held_out else []
+        shared += [f"{key}={report[key]}" for key in APART if report.get(key)]
         for row in [*filter(None, [table["teacher"]]), *table["methods"]]:
             key = row["config"], (*row.get("options", ()), *shared)
             rows.setdefault(key, row)

@@ -51,6 +51,7 @@ from pckd_mm.experiments import (
     make_plan,
 )
 from pckd_mm.experiments.engine_options import make_executor
+from pckd_mm.utils.speed_arguments import SpeedArguments
 
 from . import parse
 from .compare_options import add_arguments, check, parse_method
@@ -148,7 +149,7 @@ def compare_as_asked(
         Settings(
             ROOT,
             args.cfg_options,
-            args.amp,
+            SpeedArguments.of(args),
             args.val_share,
             args.gpus_per_run,
             args.share_teacher or 0,

@@ -16,7 +16,7 @@ from pckd_mm.experiments.run import TEACHER
 from pckd_mm.experiments.sharing import SHARED
 from pckd_mm.utils.files import file_name
 from pckd_mm.utils.options import SettingsAction
-from pckd_mm.utils.precision import add_amp_options
+from pckd_mm.utils.speed_arguments import add_speed_arguments
 
 from .completion import CONFIG, DIRECTORY, add_path
 
@@ -130,7 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "confused; it tests them once more, so it is off by default; classifiers only",
     )
     parser.add_argument("--fresh", action="store_true", help="repeat finished runs")
-    add_amp_options(parser)
+    add_speed_arguments(parser)
     add_track_option(parser)
     parser.add_argument(
         "--skip-broken",

@@ -33,15 +33,11 @@ from pckd_mm.engine.interruptions import (
     unwinding_undisturbed,
 )
 from pckd_mm.engine.skip_broken import skip_broken_files
-from pckd_mm.engine.speed_options import (
-    COMPILE_MODES,
-    use_mixed_precision,
-    use_speed_up,
-)
+from pckd_mm.engine.speed_options import use_speed_options
 from pckd_mm.engine.trackers import add_track_option, use_trackers
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
 from pckd_mm.utils.endings import networks_of, trace_faults
-from pckd_mm.utils.precision import add_amp_options
+from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
 
 from .completion import DIRECTORY, add_path
 from .shared import add_config, add_shared_options, config_from
@@ -69,28 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from a checkpoint, or from the newest whole one of a folder [the "
         "work dir]",
     )
-    add_amp_options(parser)
-    parser.add_argument(
-        "--fast",
-        action="store_true",
-        help="what only rounds differently: channels last where that is faster, the "
-        "teacher's BatchNorm folded into its convolutions, a fused optimizer",
-    )
-    parser.add_argument(
-        "--compile",
-        nargs="?",
-        const="default",
-        choices=COMPILE_MODES,
-        metavar="MODE",
-        help="compile the networks by torch.compile, which rounds differently too, "
-        f"in one of the modes {', '.join(COMPILE_MODES)}; reduce-overhead makes CUDA "
-        "graphs on a GPU; write it behind the config [default]",
-    )
-    parser.add_argument(
-        "--data-on-device",
-        action="store_true",
-        help="keep small images, which are in memory anyway, on the GPU if they fit",
-    )
+    add_speed_arguments(parser)
     parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
@@ -169,9 +144,7 @@ def run(args: argparse.Namespace) -> int:
                     logger="current",
                     level=logging.WARNING,
                 )
-        if args.amp is not None:
-            use_mixed_precision(cfg, args.amp)
-        use_speed_up(cfg, args.fast, args.compile, args.data_on_device)
+        use_speed_options(cfg, SpeedArguments.of(args))
         use_guards(cfg)
         if args.skip_broken:
             skip_broken_files(cfg)

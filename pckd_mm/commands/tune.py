@@ -32,8 +32,8 @@ from pckd_mm.experiments.engine_options import (
 from pckd_mm.experiments.lock import alone_in
 from pckd_mm.experiments.places import find_places
 from pckd_mm.utils.options import SettingsAction, require_at_least, require_share
-from pckd_mm.utils.precision import add_amp_options
 from pckd_mm.utils.shipped import find_config
+from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
 
 from .completion import DIRECTORY, add_path
 from .shared import ROOT, add_config, sigterm_stops
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"folder of all of it [{WORK_DIR}/METHOD/CONFIG, as in configs/]",
     )
     add_engine_options(parser)
-    add_amp_options(parser)
+    add_speed_arguments(parser)
     add_track_option(parser)
     parser.add_argument(
         "--cfg-options",
@@ -178,7 +178,7 @@ def _tune(args: argparse.Namespace) -> str:
     settings = Settings(
         ROOT,
         args.cfg_options,
-        args.amp,
+        SpeedArguments.of(args),
         args.val_share,
         args.gpus_per_run,
         track=tuple(args.track),

@@ -7,16 +7,26 @@ from mmengine.config import Config
 
 from pckd_mm.engine.channels_last import AUTO
 from pckd_mm.engine.guards import add_hook
-from pckd_mm.utils.precision import autocast_dtype
+from pckd_mm.utils.precision import AMP_OPTIONS, autocast_dtype
+from pckd_mm.utils.speed_arguments import SpeedArguments
 
-__all__ = ["COMPILE_MODES", "use_mixed_precision", "use_speed_up"]
+__all__ = ["use_mixed_precision", "use_speed_options", "use_speed_up"]
 
-COMPILE_MODES = (
-    "default",
-    "reduce-overhead",
-    "max-autotune",
-    "max-autotune-no-cudagraphs",
-)
+
+def use_speed_options(cfg: Config, asked: SpeedArguments) -> None:
+    """Train as fast as the command line asks for.
+
+    Args:
+        cfg (Config): Config of a run, changed in place.
+        asked (SpeedArguments): What the command line says.
+
+    Raises:
+        ValueError: Where that cannot be had, see :func:`use_mixed_precision` and
+            :func:`use_speed_up`.
+    """
+    if asked.amp is not None:
+        use_mixed_precision(cfg, asked.amp)
+    use_speed_up(cfg, asked.fast, asked.compile, asked.data_on_device)
 
 
 def use_mixed_precision(cfg: Config, wanted: str = "auto") -> None:
@@ -29,7 +39,16 @@ def use_mixed_precision(cfg: Config, wanted: str = "auto") -> None:
     Args:
         cfg (Config): Config of a run, changed in place: its ``optim_wrapper``.
         wanted (str): "force" for bfloat16 there all the same. Defaults to "auto".
+
+    Raises:
+        ValueError: For a config that has none.
     """
+    if not cfg.get("optim_wrapper"):
+        raise ValueError(
+            f"{AMP_OPTIONS[wanted]} found no optim_wrapper in the config, which it "
+            "would change; expected one, such as optim_wrapper=dict(type='OptimWrapper"
+            "', optimizer=dict(type='SGD', lr=0.1))."
+        )
     is_detector = cfg.get("default_scope") == "mmdet"
     if autocast_dtype(is_detector) == torch.float16:
         cfg.optim_wrapper.pop("force", None)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shlex
+from dataclasses import replace
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from pckd_mm.analysis import Picture, write_report
@@ -69,6 +70,8 @@ def compare(
             facts["gpus_per_run"] = settings.gpus_per_run
         if settings.share_teacher:
             facts["share_teacher"] = settings.share_teacher
+        if words := replace(settings.speed, amp=None).what_rounds():
+            facts["speed"] = ", ".join(words)  # the precision is each run's own
         if settings.options:
             facts["options"] = shlex.join(settings.option_list())
         renewed = None
@@ -104,22 +107,15 @@ def _train(
     if share:
         at_a_time += f", up to {share} students at one pass of their teacher"
     print(f"{len(work)} runs, {at_a_time}, in {request.work_dir}", flush=True)
-    if request.settings.amp is not None:
+    if request.settings.speed.amp is not None:
         _say_where_it_stays_float32(runs)
     sharing = Sharing(share) if share else None
     return Scheduler(work, executor, fresh, report, sharing).train()
 
 
 def _say_where_it_stays_float32(runs: Sequence[Run]) -> None:
-    """Say that mixed precision is not to be had, before anything is trained.
-
-    Raises:
-        ExperimentError: Where it is refused for a network that is to be trained.
-    """
-    try:
-        training = [run for run in runs if not isinstance(run, TeacherTest)]
-        found = {run.precision() for run in training if not run.is_finished}
-    except ValueError as error:
-        raise ExperimentError(str(error)) from None
+    """Say that mixed precision is not to be had, before anything is trained."""
+    training = [run for run in runs if not isinstance(run, TeacherTest)]
+    found = {run.precision() for run in training if not run.is_finished}
     if found == {"float32"}:
         print(f"The runs stay in float32: {NO_BFLOAT16}.", flush=True)

@@ -190,7 +190,7 @@ class _Planner:
         if request.work_dir != WORK_DIR:
             command += ["--work-dir", str(request.work_dir)]
         settings = request.settings
-        command += settings.amp_option() + settings.val_option()
+        command += settings.speed_option() + settings.val_option()
         command += settings.gpus_option() + settings.share_option()
         command += settings.broken_option()
         if request.settings.options:

@@ -9,7 +9,6 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from pckd_mm.analysis import Metric, metric_of, read_epoch, read_metric
 from pckd_mm.utils.checkpoint import student_beside
-from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.endings import networks_of
 from pckd_mm.utils.shipped import beside_configs
 
@@ -20,6 +19,7 @@ from .hold_out import hold_out
 from .job import ExperimentError, Job
 from .settings import Settings
 from .sharing import share_teacher
+from .trainable import require_last_epoch, require_speed
 
 TEACHER = "teacher"
 # Settings that tell runs apart.
@@ -51,7 +51,7 @@ class Run(Job):
         ExperimentError: Where there is no config, or it is not one of epochs, or it
             does not measure what runs are compared by, or no images of it can be held
             out, or a setting asks for another seed or teacher, or it may end before its
-            last epoch.
+            last epoch, or its network cannot have a speed option.
     """
 
     verb = "trained"
@@ -97,7 +97,8 @@ class Run(Job):
                 "epochs."
             )
         if self.trains:
-            self._require_last_epoch()
+            require_last_epoch(self.config, self.cfg)
+            require_speed(self.config, self.cfg, self.settings.speed)
         try:
             self.metric = metric_of(self.cfg, self.split)
         except ValueError as error:
@@ -117,29 +118,6 @@ class Run(Job):
                 share_teacher(self.cfg)
             except ValueError as error:
                 raise ExperimentError(f"{self.config}: {error}") from None
-
-    def _require_last_epoch(self) -> None:
-        """Refuse a training whose last epoch may not be reached, or not be validated.
-
-        Raises:
-            ExperimentError: For one.
-        """
-        # MMEngine validates the last epoch whatever the interval, once it has begun.
-        begin = self.cfg.train_cfg.get("val_begin", 1)
-        if begin > self.epochs:
-            raise ExperimentError(
-                f"{self.config} has train_cfg.val_begin {begin} and max_epochs "
-                f"{self.epochs}; expected validation after the last epoch, whose "
-                "metric counts: lower val_begin."
-            )
-        hooks = [*(self.cfg.get("default_hooks") or {}).values()]
-        hooks += self.cfg.get("custom_hooks") or []
-        if "EarlyStoppingHook" in (class_name(hook["type"]) for hook in hooks if hook):
-            raise ExperimentError(
-                f"{self.config} has the EarlyStoppingHook, which may end a run before "
-                "its last epoch, whose metric counts; expected none: remove it, and "
-                "lower train_cfg.max_epochs."
-            )
 
     def __getstate__(self) -> Dict[str, Any]:
         """What another machine needs: not the processes of this one."""
@@ -241,11 +219,10 @@ class Run(Job):
 
     def text(self) -> str:
         """What ``FOLDER.py`` holds; the same text means the same training."""
-        precision = {None: "", "auto": ", mixed precision"}.get(
-            self.settings.amp, ", mixed precision on any CPU"
-        )
-        processes = f", {self.processes} processes" if self.processes > 1 else ""
-        text = f"# {self.header}{precision}{processes}\n"
+        words = [self.header, *self.settings.speed.what_rounds()]
+        if self.processes > 1:
+            words.append(f"{self.processes} processes")
+        text = f"# {', '.join(words)}\n"
         checkpoint = self.cfg.model.get("teacher_ckpt") if self.distils else None
         if checkpoint is not None:
             text += f"# The teacher: {digest(checkpoint)}\n"
@@ -269,7 +246,7 @@ class Run(Job):
         """Command line of the process, behind ``python``."""
         command = ["-m", "pckd_mm", "train", str(self.config_file)]
         command += ["--work-dir", str(self.folder), "--resume"]
-        command += self.settings.amp_option() + self.settings.track_option()
+        command += self.settings.speed_option() + self.settings.track_option()
         command += self.settings.broken_option()
         if self.processes == 1:
             return command
@@ -281,13 +258,12 @@ class Run(Job):
         """What it computes in on this machine, as it is trained.
 
         Raises:
-            ValueError: Where ``--amp`` is refused for its network.
+            ValueError: Where a speed option is refused for its network.
         """
-        from pckd_mm.engine.speed_options import use_mixed_precision
+        from pckd_mm.engine.speed_options import use_speed_options
 
         cfg = deepcopy(self.cfg)
-        if self.settings.amp is not None:
-            use_mixed_precision(cfg, self.settings.amp)
+        use_speed_options(cfg, self.settings.speed)
         return precision(cfg)
 
     def made_with(self) -> Dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from pckd_mm.utils.precision import AMP_OPTIONS
+from pckd_mm.utils.speed_arguments import SpeedArguments
 
 __all__ = ["Settings"]
 
@@ -16,8 +16,7 @@ class Settings:
     Args:
         root (Path): The repository, whose commit is noted.
         options (dict): Settings that override those of every config.
-        amp (str, optional): "auto" for mixed precision where it is fast, "force" for
-            it everywhere. Defaults to None.
+        speed (SpeedArguments): What makes them fast. Defaults to nothing.
         val_share (float, optional): Share of the training images that is held out to
             validate on, in place of the test set. Defaults to None.
         gpus_per_run (int): GPUs of a run, each with a process. Defaults to 1.
@@ -31,7 +30,7 @@ class Settings:
 
     root: Path
     options: Dict[str, Any] = field(default_factory=dict)
-    amp: Optional[str] = None
+    speed: SpeedArguments = SpeedArguments()
     val_share: Optional[float] = None
     gpus_per_run: int = 1
     share_teacher: int = 0
@@ -42,9 +41,9 @@ class Settings:
         """The options as on a command line."""
         return [f"{key}={value}" for key, value in self.options.items()]
 
-    def amp_option(self) -> List[str]:
-        """What asks for mixed precision, as on a command line."""
-        return [AMP_OPTIONS[self.amp]] if self.amp is not None else []
+    def speed_option(self) -> List[str]:
+        """What makes them fast, as on a command line."""
+        return self.speed.command_line()
 
     def gpus_option(self) -> List[str]:
         """What gives a run several GPUs, as on a command line."""

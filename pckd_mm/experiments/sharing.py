@@ -189,7 +189,7 @@ class TeacherRun(Job):
         command = ["-m", "pckd_mm", "train", str(self.config_file)]
         command += ["--work-dir", str(self.folder)]
         # It alone reads the images, for its students.
-        return command + self.settings.amp_option() + self.settings.broken_option()
+        return command + self.settings.speed_option() + self.settings.broken_option()
 
     def outcome(self) -> Optional[str]:
         """What came of it, in words: it has no result of its own."""

@@ -115,7 +115,7 @@ class Teachers:
                 return None
         if can_be_trained:
             trained = self._run(Run, source, group, group)
-            command = ["pckd", "train", source, *settings.amp_option()]
+            command = ["pckd", "train", source, *settings.speed_option()]
             command += ["--cfg-options", "randomness.seed=0", *settings.option_list()]
             # What it is trained on, or how, no command line of that tool says.
             other = settings.val_share or settings.gpus_per_run > 1

@@ -112,11 +112,11 @@ def _commands(
         compare += ["--teacher", str(source)]
     mine = ["--run", f"found={path}"]
     both = [*compare, "--run", f"as in the config={given}", *mine]
-    how = [*settings.amp_option(), *settings.gpus_option()]
+    how = [*settings.speed_option(), *settings.gpus_option()]
     seeds = ["--seeds", "0", "1", "2", *how]
     again = [*both, *seeds, "--val-share", str(tuning.val_share)]
     test = [*both, *seeds]
-    train = ["pckd", "train", path, *settings.amp_option()]
+    train = ["pckd", "train", path, *settings.speed_option()]
     folders = {"held_out": again, "test": test}
     if was_trained or settings.gpus_per_run > 1:
         train = [*compare, *mine, "--seeds", str(tuning.seed), *how]

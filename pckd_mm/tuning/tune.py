@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from dataclasses import replace
 from typing import Any, Callable, Dict, Optional
 
 from pckd_mm.experiments import (
@@ -95,14 +96,18 @@ def tune(
 
 def _what(tuning: Tuning, first: Run) -> Dict[str, Any]:
     """What tells one search from another; it may have more trials later."""
+    speed = tuning.settings.speed
+    # Left out where there is nothing, as in searches that were begun without it.
+    more = {"speed": words} if (words := replace(speed, amp=None).what_rounds()) else {}
     return dict(
+        more,
         config=find_config(tuning.config),
         what_it_says=hashlib.sha256(first.settled.encode()).hexdigest()[:16],
         search=list(map(str, tuning.ranges)),
         seed=tuning.seed,
         epochs=first.epochs,
         val_share=tuning.settings.val_share,
-        precision=tuning.settings.amp or "as in the config",
+        precision=speed.amp or "as in the config",
         teacher=first.cfg.model.get("teacher_ckpt"),
         options=tuning.settings.option_list(),
     )

@@ -46,8 +46,13 @@ def test_entries_of_a_report():
         from_report(dict(REPORT, options="train_cfg.max_epochs=2"))
     with pytest.raises(ValueError, match="of runs on 4 GPUs each"):
         from_report(dict(REPORT, gpus_per_run=4))
-    with pytest.raises(ValueError, match="of students that share a teacher, whose s"):
-        from_report(dict(REPORT, share_teacher=8))
+
+
+def test_what_sets_all_runs_of_a_report_apart():
+    """Such runs are no results of the plain config."""
+    (entry,) = from_report(dict(REPORT, share_teacher=8, speed="fast"))
+    assert entry.options == ["share_teacher=8", "speed=fast"]
+    assert entry.name == "alone.py" and entry.top1 == {1: 60.12, 2: 61.0}
 
 
 def test_the_best_epoch_is_that_of_the_curve(tmp_path):

@@ -49,7 +49,11 @@ def call(*args):
 def test_a_comparison_from_start_to_end(tmp_path):
     work = tmp_path / "the work"
     args = command(
-        work, "--seeds=3", "--jobs=2", "--teacher=configs/vanilla/digits_resnet20.py"
+        work,
+        "--seeds=3",
+        "--jobs=2",
+        "--teacher=configs/vanilla/digits_resnet20.py",
+        "--fast",
     )
     done = call(*args)
     assert done.returncode == 0, done.stderr
@@ -63,6 +67,8 @@ def test_a_comparison_from_start_to_end(tmp_path):
         assert run["final"] == run["accuracy"]["2"] == method["mean"]
         assert f"{run['final']:.2f} +- -" in done.stdout
     assert table["teacher"]["runs"][0]["seed"] == 0
+    logs = [path.read_text() for path in work.glob("**/output.log")]
+    assert ["fused_optimizer: on in" in log for log in logs] == [True] * 3
     for picture in ("accuracy.png", "preview.png"):
         assert (work / picture).is_file()
     config = (work / "PCKD" / "seed_3.py").read_text()

@@ -7,9 +7,11 @@ from mmengine.optim import build_optim_wrapper
 
 from pckd_mm.engine.speed_options import (
     use_mixed_precision,
+    use_speed_options,
     use_speed_up,
 )
 from pckd_mm.registry import HOOKS
+from pckd_mm.utils.speed_arguments import SpeedArguments
 
 
 def config(scope: str = "mmpretrain") -> Config:
@@ -52,6 +54,23 @@ def test_bfloat16_can_be_insisted_on(gpu, wanted, monkeypatch):
     cfg.optim_wrapper.optimizer = dict(type="SGD", lr=0.1)
     if gpu != (7, 5):
         assert build_optim_wrapper(model, cfg.optim_wrapper).force is insists
+
+
+def test_without_an_optimizer_there_is_no_precision():
+    with pytest.raises(ValueError, match="--force-amp found no optim_wrapper"):
+        use_mixed_precision(Config(dict(default_scope="mmpretrain")), "force")
+
+
+def test_all_options_of_a_command_line():
+    cfg = config()
+    use_speed_options(cfg, SpeedArguments("force", True, "default", True))
+    assert cfg.optim_wrapper.type == "pckd_mm.BFloat16OptimWrapper"
+    hook = cfg.default_hooks.speed_up
+    assert hook.fused_optimizer and hook.data_on_device
+    assert hook.compile == dict(mode="default")
+    cfg = config()
+    use_speed_options(cfg, SpeedArguments())
+    assert cfg.optim_wrapper.type == "OptimWrapper"
 
 
 def test_settings_of_another_wrapper_go():

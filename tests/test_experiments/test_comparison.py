@@ -4,16 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pckd_mm.experiments import ExperimentError, comparison
+from pckd_mm.experiments import comparison
 
 
 def run(precision, finished=False):
-    def tell():
-        if isinstance(precision, Exception):
-            raise precision
-        return precision
-
-    return SimpleNamespace(precision=tell, is_finished=finished)
+    return SimpleNamespace(precision=lambda: precision, is_finished=finished)
 
 
 @pytest.mark.parametrize(
@@ -30,11 +25,3 @@ def run(precision, finished=False):
 def test_runs_that_stay_in_float32_are_announced(runs, said, capsys):
     comparison._say_where_it_stays_float32(runs)
     assert ("The runs stay in float32: this CPU" in capsys.readouterr().out) == said
-
-
-def test_what_refuses_mixed_precision_ends_it_before_the_first_run():
-    refused = ValueError("--amp found a detector on the CPU")
-    with pytest.raises(ExperimentError, match="^--amp found a detector"):
-        comparison._say_where_it_stays_float32([run(refused)])
-    # The report of runs that were trained elsewhere is still to be had.
-    comparison._say_where_it_stays_float32([run(refused, finished=True)])

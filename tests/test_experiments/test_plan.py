@@ -17,9 +17,13 @@ from pckd_mm.experiments import (
     make_plan,
 )
 from pckd_mm.experiments.catalogue import all_methods, pairs_of, student_config
+from pckd_mm.utils.speed_arguments import SpeedArguments
 from tests.builders import ROOT
 
-MEASURED = "val_evaluator = test_evaluator = dict(type='Accuracy')\n"
+MEASURED = (
+    "val_evaluator = test_evaluator = dict(type='Accuracy')\n"
+    "optim_wrapper = dict(optimizer=dict())\n"
+)
 STUDENT = MEASURED + "train_cfg = dict(max_epochs={})\nmodel = dict(type='Any')\n"
 TAUGHT = STUDENT[:-2] + ", architecture=dict(type='Any')"
 DISTILS = TAUGHT + ", teacher_config={!r}, teacher_ckpt={!r})\n"
@@ -48,8 +52,11 @@ def write(name, text, folder):
     return f"configs/{name}.py"
 
 
-def ask(options=None, amp=None, val_share=None, **request):
-    settings = Settings(ROOT, options or {}, amp, val_share)
+NO_SPEED = SpeedArguments()
+
+
+def ask(options=None, speed=NO_SPEED, val_share=None, **request):
+    settings = Settings(ROOT, options or {}, speed, val_share)
     return make_plan(Request(settings, **request))
 
 
@@ -174,14 +181,15 @@ def test_commands_tell_what_is_not_the_default(tmp_path):
         f"{command.format('kd')} --seeds 0 1",
     ]
     assert table.teacher.command == f"{teach} --cfg-options randomness.seed=0"
-    more = dict(options={"a": "b c"}, amp="auto", work_dir=tmp_path / "w")
+    speed = SpeedArguments(amp="auto", fast=True)
+    more = dict(options={"a": "b c"}, speed=speed, work_dir=tmp_path / "w")
     (table,) = ask(methods=methods, pairs=pairs, teacher=TEACHER, **more)
     assert table.lines[1].command == (
         f"{command.format('kd')} --seeds 0 1 --teacher {TEACHER} --work-dir "
-        f"{tmp_path / 'w'} --amp --cfg-options 'a=b c'"
+        f"{tmp_path / 'w'} --amp --fast --cfg-options 'a=b c'"
     )
     assert table.teacher.command == (
-        f"{teach} --amp --cfg-options randomness.seed=0 'a=b c'"
+        f"{teach} --amp --fast --cfg-options randomness.seed=0 'a=b c'"
     )
 
 

@@ -18,27 +18,31 @@ from mmengine.runner import Runner
 from pckd_mm.analysis import AP
 from pckd_mm.experiments import ExperimentError, Run, Settings, TeacherTest
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.speed_arguments import SpeedArguments
 from tests.builders import ROOT, Point
 
 STUDENT = (
     "model = dict(type='Any')\ntrain_cfg = dict(max_epochs=3)\n"
     "val_evaluator = test_evaluator = dict(type='Accuracy')\n"
+    "optim_wrapper = dict(optimizer=dict(type='SGD'))\n"
 )
 DETECTOR = STUDENT.replace("Accuracy", "mmdet.VOCMetric")
 DISTILS = STUDENT.replace(
     "type='Any'", "type='Any', architecture=dict(type='Any'), teacher_ckpt='own.pth'"
 )
 
+NO_SPEED = SpeedArguments()
+
 
 @pytest.fixture
 def make(tmp_path):
     """A run of a small config; its work dir is ``work``."""
 
-    def make(text=STUDENT, kind=Run, seed=1, amp=None, options=None, **more):
+    def make(text=STUDENT, kind=Run, seed=1, speed=NO_SPEED, options=None, **more):
         config = tmp_path / f"config_{hashlib.md5(text.encode()).hexdigest()}.py"
         config.write_text(text)
         folder = tmp_path / "work" / f"seed_{seed}"
-        settings = Settings(ROOT, options or {}, amp)
+        settings = Settings(ROOT, options or {}, speed)
         return kind("KD", str(config), seed, folder, settings, **more)
 
     return make
@@ -66,7 +70,8 @@ class Ended:
 
 
 def test_the_config_is_written_as_it_is_trained(make, tmp_path):
-    run = make(options={"train_cfg.max_epochs": 2}, amp="auto", group="pair")
+    speed = SpeedArguments(amp="auto")
+    run = make(options={"train_cfg.max_epochs": 2}, speed=speed, group="pair")
     run.prepare()
     text = (tmp_path / "work" / "seed_1.py").read_text()
     assert text.startswith("# KD, seed 1, mixed precision\n")
@@ -147,7 +152,12 @@ def test_what_is_to_be_done(make):
     assert note == {"accuracy": 53.0, **run.note()}
     assert run.note()["precision"] == "float32"
     assert make(options={"train_cfg.max_epochs": 4}).state() == "changed, anew"
-    assert make(amp="auto").state() == "changed, anew"
+    for speed in (dict(amp="auto"), dict(fast=True), dict(compile="default")):
+        assert make(speed=SpeedArguments(**speed)).state() == "changed, anew"
+    # Where the images lie changes nothing of what is computed.
+    on_device = make(speed=SpeedArguments(data_on_device=True))
+    assert on_device.state() == "finished, top-1 53.00"
+    assert "--data-on-device" in on_device.command()
 
 
 def test_another_training_is_set_aside_and_forgotten_where_asked_for(make, capsys):
@@ -296,12 +306,12 @@ def test_a_process_writes_to_the_log_and_can_be_stopped(make, monkeypatch):
 def test_the_test_of_a_teacher(make, tmp_path):
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"weights")
-    run = make(kind=TeacherTest, tested=weights, amp="auto")
+    run = make(kind=TeacherTest, tested=weights, speed=SpeedArguments("auto", True))
     run.prepare()
     command = run.command()
     assert command[:3] == ["-m", "pckd_mm", "test"]
     assert command[4] == str(run.checkpoint) == str(weights)
-    assert "--amp" not in command and run.epochs == 1
+    assert not {"--amp", "--fast"} & set(command) and run.epochs == 1
     first = run.text().splitlines()[0]
     assert first.endswith(f"test of {hashlib.sha256(b'weights').hexdigest()}")
     assert run.curve() == {}
@@ -339,7 +349,7 @@ def test_a_run_notes_what_it_computed_in(make, monkeypatch, more, gpu, amp, expe
     for module in ("utils.precision", "experiments.facts"):
         monkeypatch.setattr(f"pckd_mm.{module}.has_fast_bfloat16", lambda: False)
     options = {"optim_wrapper": dict(optimizer=dict(type="SGD")), **more}
-    run = make(amp=amp, options=options)
+    run = make(speed=SpeedArguments(amp=amp), options=options)
     before = run.cfg.pretty_text
     assert re.fullmatch(expected, run.made_with()["precision"])
     assert run.cfg.pretty_text == before

@@ -92,8 +92,7 @@ speed compiled step.py --fast --compile --data-on-device
 speed contrast contrast.py --anchors 512 2048 65536
 pair=(--pairs resnet20_resnet8_30e --seeds 0 1 2)
 accuracy short --methods vanilla kd pckd "${pair[@]}"
-accuracy short-fast --methods pckd "${pair[@]}" --amp --cfg-options \
-    default_hooks.speed_up.fold_teacher=True default_hooks.speed_up.fused_optimizer=True
+accuracy short-fast --methods pckd "${pair[@]}" "${fast[@]}"
 for pair in resnet56_resnet20 resnet32x4_resnet8x4 wrn_40_2_wrn_16_2; do
     accuracy "$pair" --methods vanilla kd pckd --pairs "$pair" --seeds 0
 done

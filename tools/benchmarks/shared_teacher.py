@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import List, Tuple
 
@@ -25,13 +26,12 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from measure import made_by, say
-from pckd_mm.engine.speed_options import use_speed_up
 from pckd_mm.experiments import Settings, Sharing
 from pckd_mm.experiments.job import Job
 from pckd_mm.experiments.run import Run
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.precision import add_amp_options
+from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
 from random_data import use_random_data
 from step import find_config
 
@@ -48,8 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--students", type=int, nargs="+", default=[3, 8], help="at a time [3 8]"
     )
-    add_amp_options(parser)
-    parser.add_argument("--fast", action="store_true", help="as in tools/train.py")
+    add_speed_arguments(parser)
     parser.add_argument("--cores", type=int, default=1, help="that are used [1]")
     parser.add_argument("--repeats", type=int, default=3, help="blocks of each [3]")
     parser.add_argument(
@@ -68,7 +67,6 @@ def write_config(args: argparse.Namespace, folder: Path) -> Path:
     torch.save(teacher.state_dict(), folder / "teacher.pth")
     cfg.model.update(teacher_ckpt=str(folder / "teacher.pth"), teacher_config=None)
     use_random_data(cfg, str(folder), IMAGES, 0)
-    use_speed_up(cfg, args.fast, None)
     few = dict(type="pckd_mm.RandomImages", images=64, test_mode=True)
     val = cfg.val_dataloader.dataset
     val.dataset = dict(few, pipeline=val.dataset.pipeline)
@@ -88,16 +86,21 @@ class Way:
     Args:
         folder (Path): Where they are trained.
         config (Path): What is trained.
-        amp (str, optional): As in :class:`Settings`.
+        speed (SpeedArguments): As in :class:`Settings`.
         runs (int): How many.
         shared (bool): Whether they share a teacher.
     """
 
     def __init__(
-        self, folder: Path, config: Path, amp: str, runs: int, shared: bool
+        self,
+        folder: Path,
+        config: Path,
+        speed: SpeedArguments,
+        runs: int,
+        shared: bool,
     ) -> None:
         settings = Settings(
-            HERE.parents[1], amp=amp, share_teacher=runs if shared else 0
+            HERE.parents[1], speed=speed, share_teacher=runs if shared else 0
         )
         self.runs = [
             Run("pckd", str(config), seed, folder / f"seed_{seed}", settings)
@@ -187,7 +190,8 @@ def measure(args: argparse.Namespace, students: int, folder: Path) -> dict:
     try:
         for name, runs in (("own", args.cores), ("shared", students)):
             say(f"{students} students: starting {name}")
-            way = Way(folder / name, config, args.amp, runs, name == "shared")
+            speed = SpeedArguments.of(args)
+            way = Way(folder / name, config, speed, runs, name == "shared")
             ways.append(way)
             way.wait()
             way.pin(sorted(os.sched_getaffinity(0))[-args.cores :])
@@ -218,7 +222,7 @@ def main() -> None:
     MMLogger.get_instance("benchmark", log_level="ERROR")
     with tempfile.TemporaryDirectory() as folder:
         found = [measure(args, n, Path(folder, str(n))) for n in args.students]
-    options = dict(fast=args.fast, amp=args.amp, cores=args.cores)
+    options = dict(asdict(SpeedArguments.of(args)), cores=args.cores)
     pair = dict(teacher=args.teacher, student=args.student)
     for result in found:
         print(json.dumps({**pair, **options, **result, **made_by()}))

@@ -43,15 +43,12 @@ from measure import (
     say,
     seconds,
 )
-from pckd_mm.engine.speed_options import (
-    COMPILE_MODES,
-    use_mixed_precision,
-    use_speed_up,
-)
+from pckd_mm.engine.speed_options import use_speed_options
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.cpu_memory import keep_freed_memory
-from pckd_mm.utils.precision import add_amp_options, autocast_dtype
+from pckd_mm.utils.precision import autocast_dtype
+from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
 from plain_program import EPOCHS, VIEWS, PlainPCKD, PlainProgram
 from programs import FloorProgram, RunnerProgram
 from random_data import use_random_data
@@ -74,19 +71,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--teacher", default="resnet56", help="[resnet56]")
     parser.add_argument("--student", default="resnet20", help="[resnet20]")
     parser.add_argument("--batch", type=int, default=64, help="images [64]")
-    add_amp_options(parser)
-    parser.add_argument("--fast", action="store_true", help="as in tools/train.py")
-    parser.add_argument(
-        "--compile",
-        nargs="?",
-        const="default",
-        choices=COMPILE_MODES,
-        metavar="MODE",
-        help="as in tools/train.py",
-    )
-    parser.add_argument(
-        "--data-on-device", action="store_true", help="as in tools/train.py"
-    )
+    add_speed_arguments(parser)
     parser.add_argument(
         "--device",
         default="cuda" if torch.cuda.is_available() else "cpu",
@@ -143,9 +128,7 @@ class Pair:
 
     def _prepare(self, path: str, method: str) -> tuple:
         cfg = load_config(path)
-        if self.args.amp is not None:
-            use_mixed_precision(cfg, self.args.amp)
-        use_speed_up(cfg, self.args.fast, self.args.compile, self.args.data_on_device)
+        use_speed_options(cfg, SpeedArguments.of(self.args))
         for name in ("dataloader", "evaluator", "cfg"):
             for split in ("val", "test"):
                 cfg.pop(f"{split}_{name}", None)

@@ -225,7 +225,8 @@ class MeasuredTables:
             if entry in self.used or is_held_out(entry):
                 continue
             config = f"[{entry.config}](../{entry.config})"
-            what = [config, entry.name or "-", entry.metric.name]
+            name = ", ".join(filter(None, [entry.name, *entry.options])) or "-"
+            what = [config, name, entry.metric.name]
             lines.append([*what, *last_and_best(entry), str(len(entry.last))])
         return format_table(lines) if len(lines) > 1 else "None yet."
 

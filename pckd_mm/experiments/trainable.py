@@ -1,0 +1,62 @@
+"""What the config of a run must have, so that its last epoch can be compared."""
+
+from copy import deepcopy
+
+from mmengine.config import Config
+
+from pckd_mm.utils.class_name import class_name
+from pckd_mm.utils.speed_arguments import SpeedArguments
+
+from .job import ExperimentError
+
+__all__ = ["require_last_epoch", "require_speed"]
+
+
+def require_last_epoch(config: str, cfg: Config) -> None:
+    """Refuse a training whose last epoch may not be reached, or not be validated.
+
+    Args:
+        config (str): Path of the config, for the message.
+        cfg (Config): The config, which is one of epochs.
+
+    Raises:
+        ExperimentError: For one.
+    """
+    epochs = cfg.train_cfg.max_epochs
+    # MMEngine validates the last epoch whatever the interval, once it has begun.
+    begin = cfg.train_cfg.get("val_begin", 1)
+    if begin > epochs:
+        raise ExperimentError(
+            f"{config} has train_cfg.val_begin {begin} and max_epochs {epochs}; "
+            "expected validation after the last epoch, whose metric counts: lower "
+            "val_begin."
+        )
+    hooks = [*(cfg.get("default_hooks") or {}).values()]
+    hooks += cfg.get("custom_hooks") or []
+    if "EarlyStoppingHook" in (class_name(hook["type"]) for hook in hooks if hook):
+        raise ExperimentError(
+            f"{config} has the EarlyStoppingHook, which may end a run before its last "
+            "epoch, whose metric counts; expected none: remove it, and lower "
+            "train_cfg.max_epochs."
+        )
+
+
+def require_speed(config: str, cfg: Config, speed: SpeedArguments) -> None:
+    """Refuse speed options that a network cannot have.
+
+    Args:
+        config (str): Path of the config, for the message.
+        cfg (Config): The config; it is left as it is.
+        speed (SpeedArguments): The options.
+
+    Raises:
+        ExperimentError: For one.
+    """
+    if speed == SpeedArguments():
+        return
+    from pckd_mm.engine.speed_options import use_speed_options  # takes seconds
+
+    try:
+        use_speed_options(deepcopy(cfg), speed)
+    except ValueError as error:
+        raise ExperimentError(f"{config}: {error}") from None

@@ -1,0 +1,52 @@
+"""What is refused of a config before its runs are trained."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from pckd_mm.experiments import ExperimentError, Run, Settings
+from pckd_mm.experiments.trainable import require_last_epoch, require_speed
+from pckd_mm.utils.speed_arguments import SpeedArguments
+from tests.builders import ROOT
+
+
+def config(**more):
+    epochs = dict(max_epochs=3, val_begin=3)
+    return Config(dict(train_cfg=epochs, optim_wrapper=dict(optimizer={}), **more))
+
+
+def test_the_last_epoch_is_reached_and_validated():
+    require_last_epoch("c.py", config(default_hooks=dict(timer=None)))
+    late = config()
+    late.train_cfg.val_begin = 4
+    with pytest.raises(ExperimentError, match="c.py has train_cfg.val_begin 4 and max"):
+        require_last_epoch("c.py", late)
+    with pytest.raises(ExperimentError, match="c.py has the EarlyStoppingHook"):
+        require_last_epoch(
+            "c.py", config(custom_hooks=[dict(type="EarlyStoppingHook")])
+        )
+
+
+@pytest.mark.parametrize(
+    "more, speed, message",
+    [
+        (dict(default_scope="mmdet"), dict(compile="default"), "found a detector"),
+        (dict(default_hooks=dict(speed_up=None)), dict(fast=True), "asks for channels"),
+    ],
+)
+def test_speed_options_that_a_network_cannot_have(more, speed, message):
+    cfg = config(**more)
+    before = cfg.pretty_text
+    require_speed("c.py", cfg, SpeedArguments())
+    require_speed("c.py", cfg, SpeedArguments(amp="auto"))
+    with pytest.raises(ExperimentError, match=f"c.py: .*{message}"):
+        require_speed("c.py", cfg, SpeedArguments(**speed))
+    assert cfg.pretty_text == before
+
+
+def test_a_run_is_refused_when_it_is_made(tmp_path):
+    detector = str(ROOT / "configs" / "kd" / "voc_frcnn_r101_r50.py")
+    settings = Settings(ROOT, speed=SpeedArguments(compile="default"))
+    with pytest.raises(ExperimentError, match="voc_frcnn.*found a detector"):
+        Run("KD", detector, 0, Path(tmp_path), settings)
