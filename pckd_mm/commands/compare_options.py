@@ -15,7 +15,7 @@ from pckd_mm.experiments.request import WORK_DIR
 from pckd_mm.experiments.run import TEACHER
 from pckd_mm.experiments.sharing import SHARED
 from pckd_mm.utils.files import file_name
-from pckd_mm.utils.options import SettingsAction
+from pckd_mm.utils.options import SettingsAction, add_broken_option
 from pckd_mm.utils.speed_arguments import add_speed_arguments
 
 from .completion import CONFIG, DIRECTORY, add_path
@@ -132,12 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="repeat finished runs")
     add_speed_arguments(parser)
     add_track_option(parser)
-    parser.add_argument(
-        "--skip-broken",
-        action="store_true",
-        help="train without image files and annotations that are broken, of images "
-        "that are held out too; separate ones to validate on have to be whole",
-    )
+    add_broken_option(parser)
     parser.add_argument(
         "--cfg-options",
         nargs="+",

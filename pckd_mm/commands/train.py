@@ -37,6 +37,7 @@ from pckd_mm.engine.speed_options import use_speed_options
 from pckd_mm.engine.trackers import add_track_option, use_trackers
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
 from pckd_mm.utils.endings import networks_of, trace_faults
+from pckd_mm.utils.options import add_broken_option
 from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
 
 from .completion import DIRECTORY, add_path
@@ -71,13 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="scale the learning rate to the batch size of all processes",
     )
-    parser.add_argument(
-        "--skip-broken",
-        action="store_true",
-        help="go on without image files and annotations that are broken, and list them "
-        "in broken_files.txt in the work dir; of images that are held out too, while "
-        "separate ones to validate on have to be whole",
-    )
+    add_broken_option(parser)
     add_track_option(parser)
     parser.add_argument(
         "--no-live",

@@ -31,7 +31,12 @@ from pckd_mm.experiments.engine_options import (
 )
 from pckd_mm.experiments.lock import alone_in
 from pckd_mm.experiments.places import find_places
-from pckd_mm.utils.options import SettingsAction, require_at_least, require_share
+from pckd_mm.utils.options import (
+    SettingsAction,
+    add_broken_option,
+    require_at_least,
+    require_share,
+)
 from pckd_mm.utils.shipped import find_config
 from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
 
@@ -92,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine_options(parser)
     add_speed_arguments(parser)
     add_track_option(parser)
+    add_broken_option(parser)
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -182,6 +188,7 @@ def _tune(args: argparse.Namespace) -> str:
         args.val_share,
         args.gpus_per_run,
         track=tuple(args.track),
+        skip_broken=args.skip_broken,
     )
     tuning = Tuning(
         args.config,

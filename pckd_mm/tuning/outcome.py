@@ -112,11 +112,12 @@ def _commands(
         compare += ["--teacher", str(source)]
     mine = ["--run", f"found={path}"]
     both = [*compare, "--run", f"as in the config={given}", *mine]
-    how = [*settings.speed_option(), *settings.gpus_option()]
+    kept = [*settings.speed_option(), *settings.broken_option()]
+    how = [*kept, *settings.gpus_option()]
     seeds = ["--seeds", "0", "1", "2", *how]
     again = [*both, *seeds, "--val-share", str(tuning.val_share)]
     test = [*both, *seeds]
-    train = ["pckd", "train", path, *settings.speed_option()]
+    train = ["pckd", "train", path, *kept]
     folders = {"held_out": again, "test": test}
     if was_trained or settings.gpus_per_run > 1:
         train = [*compare, *mine, "--seeds", str(tuning.seed), *how]

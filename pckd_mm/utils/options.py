@@ -5,7 +5,7 @@ from typing import Any, Mapping
 
 from mmengine.config import DictAction
 
-__all__ = ["SettingsAction", "require_at_least", "require_share"]
+__all__ = ["SettingsAction", "add_broken_option", "require_at_least", "require_share"]
 
 
 class SettingsAction(DictAction):
@@ -26,6 +26,21 @@ class SettingsAction(DictAction):
                     f"no setting in front of {option_string}"
                 )
         super().__call__(parser, namespace, values, option_string)
+
+
+def add_broken_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--skip-broken``.
+
+    Args:
+        parser (ArgumentParser): Of a command that trains.
+    """
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="go on without image files and annotations that are broken, and list them "
+        "in broken_files.txt in the work dir of each run; of images that are held out "
+        "too, while separate ones to validate on have to be whole",
+    )
 
 
 def require_at_least(

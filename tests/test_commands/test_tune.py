@@ -81,6 +81,9 @@ def test_a_search_where_there_is_no_test_set(tmp_path):
     path = tmp_path / "small.py"
     path.write_text(cfg.pretty_text)
     shutil.rmtree(images / "test")  # whoever reads it fails
+    # Of a broken file trials take no notice, as they are told.
+    first = min((images / "train").rglob("*.png"))
+    first.write_bytes(b"no image")
 
     def call(trials):
         command = [
@@ -92,7 +95,11 @@ def test_a_search_where_there_is_no_test_set(tmp_path):
             f"--trials={trials}",
         ]
         command += ["--search", "optim_wrapper.optimizer.lr=0.0001..0.5", "--jobs=1"]
-        command += ["--val-share=0.2", f"--work-dir={tmp_path / 'work'}"]
+        command += [
+            "--skip-broken",
+            "--val-share=0.2",
+            f"--work-dir={tmp_path / 'work'}",
+        ]
         return subprocess.run(
             command,
             cwd=ROOT,

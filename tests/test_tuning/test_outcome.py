@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("ray.tune")
 pytest.importorskip("optuna")
 
+from pckd_mm.commands import parse  # noqa: E402
 from pckd_mm.commands.compare import parse_args  # noqa: E402
 from pckd_mm.experiments import Request, Settings, make_plan  # noqa: E402
 from pckd_mm.tuning.outcome import WINNER, write_outcome  # noqa: E402
@@ -17,6 +18,7 @@ from pckd_mm.tuning.space import find_ranges  # noqa: E402
 from pckd_mm.tuning.trial_runs import Tuning, trial_runs  # noqa: E402
 from pckd_mm.tuning.trials import Ledger  # noqa: E402
 from pckd_mm.utils.config import load_config  # noqa: E402
+from pckd_mm.utils.speed_arguments import SpeedArguments  # noqa: E402
 from tests.builders import ROOT  # noqa: E402
 
 CONFIG = "configs/pckd/letters_resnet20_resnet8_thin.py"
@@ -29,9 +31,9 @@ def somewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def searched(teacher=None, options=None, gpus=1):
+def searched(teacher=None, options=None, **more):
     """A search of two trials, the second one better; returns it with its commands."""
-    settings = Settings(ROOT, options or {}, val_share=0.2, gpus_per_run=gpus)
+    settings = Settings(ROOT, options or {}, val_share=0.2, **more)
     ranges = find_ranges(CONFIG, ["loss_kd=0.5..8"], options)
     tuning = Tuning(CONFIG, ranges, settings, Path("work"), teacher=teacher, seed=3)
     runs, _ = trial_runs(tuning)
@@ -119,10 +121,22 @@ def test_options_of_the_student_are_not_the_teachers():
             assert losses.loss_cc.loss_weight == 0.5 and run.epochs == 4
 
 
+def test_speed_and_broken_files_stay_those_of_the_search():
+    own = Path(load_config(CONFIG).model.teacher_ckpt)
+    own.parent.mkdir(parents=True)
+    own.touch()
+    more = dict(speed=SpeedArguments("auto", True, "default"), skip_broken=True)
+    _, commands = searched(**more)
+    for command in commands:
+        args = parse(command[1:])
+        assert (args.amp, args.fast, args.compile) == ("auto", True, "default")
+        assert args.skip_broken
+
+
 def test_the_batch_stays_that_of_the_search():
     own = Path(load_config(CONFIG).model.teacher_ckpt)
     own.parent.mkdir(parents=True)
     own.touch()
-    _, (train, again, _) = searched(gpus=2)
+    _, (train, again, _) = searched(gpus_per_run=2)
     for command in (train, again):
         assert command[command.index("--gpus-per-run") + 1] == "2"
