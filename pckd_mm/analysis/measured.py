@@ -14,6 +14,8 @@ METRICS = {"top1": TOP1, "map50": MAP50}
 # The option of values that are of training images, held out, and not of the test set.
 VAL_SHARE = "val_share"
 BY_SEED = (*METRICS, "best", "ap")
+# Between what is told of seeds that were measured in several calls.
+JOINT = "; "
 HEADER = (
     "# Measured by this project, in percent, by seed. top1 (map50, mAP@0.5, of a\n"
     "# detector) is after the last epoch; best, where it was recorded, after the best\n"
@@ -58,7 +60,8 @@ class Measurement:
         software (str): Versions of what it ran with.
         precision (str): Such as 'float32' or 'bfloat16 autocast'.
         date (str): Day of the last run, YYYY-MM-DD.
-        options (list[str]): Settings that override those of the config.
+        options (list[str]): Settings that override those of the config, and what else
+            sets its runs apart from those of the plain config, such as "fast".
         name (str): What the options make of the config; empty without any.
     """
 
@@ -233,6 +236,6 @@ def _join(before: Measurement, entry: Measurement) -> Measurement:
         parts = getattr(before, name), getattr(entry, name)
         both[name] = {**parts[0], **parts[1]} if all(parts) else {}
     for name in ("command", "commit", "software"):
-        texts = (getattr(before, name), getattr(entry, name))
-        both[name] = ", ".join(dict.fromkeys(texts))
+        texts = [*getattr(before, name).split(JOINT), getattr(entry, name)]
+        both[name] = JOINT.join(dict.fromkeys(texts))
     return replace(entry, **both, date=max(before.date, entry.date))

@@ -5,10 +5,6 @@ from typing import Any, Dict, List, Mapping
 from .measured import METRICS, VAL_SHARE, Measurement
 from .metric import AP, TOP1
 
-# What makes runs others than those of plain configs. Students that share a teacher have
-# the same order and views of images, whatever their seeds.
-APART = ("share_teacher", "speed")
-
 
 def from_report(report: Dict[str, Any]) -> List[Measurement]:
     """Take the measurements out of a report of tools/compare.py.
@@ -42,14 +38,15 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         kind = _field_of(table.get("metric", TOP1.name))
         held_out = table.get("held_out")
         shared = [f"{VAL_SHARE}={held_out}"] if held_out else []
-        shared += [f"{key}={report[key]}" for key in APART if report.get(key)]
         for row in [*filter(None, [table["teacher"]]), *table["methods"]]:
-            key = row["config"], (*row.get("options", ()), *shared)
-            rows.setdefault(key, row)
-            fields[key] = kind
             for run in row["runs"]:
-                if "tested" not in run:
-                    runs.setdefault(key, {})[run["seed"]] = run
+                if "tested" in run:
+                    continue
+                apart = run.get("apart", ())
+                key = row["config"], (*row.get("options", ()), *shared, *apart)
+                rows.setdefault(key, row)
+                fields[key] = kind
+                runs.setdefault(key, {})[run["seed"]] = run
 
     def values(of_row: tuple, key: str) -> str:
         of_runs = (run.get(key) for run in runs[of_row].values())

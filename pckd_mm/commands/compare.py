@@ -22,8 +22,8 @@ trains its teacher, its student alone, with KD, and with the config itself.
 
 Started again after an interruption, the same command goes on: runs that are finished
 are not repeated, a run that was cut off continues from its last checkpoint. A run
-whose config, seed or teacher has changed is trained anew; what was there is kept, as
-NAME.old. A run that fails does not end the others.
+whose config, seed or teacher has changed, or an option such as --amp, is trained anew;
+what was there is kept, as NAME.old. A run that fails does not end the others.
 
 The report is renewed after each run: report.html, which has all of it in one file, and
 report.md and report.json. What counts of a run is the metric that its config validates

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 from functools import partial
-from typing import Callable, Collection, Dict, Iterator, List, Tuple
+from typing import Callable, Collection, Dict, Iterator, List, Set, Tuple
 
 from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -50,6 +50,10 @@ class RunNetworks:
             }
         else:
             self.networks = {f"the {type(self.model).__name__}": self.model}
+        # Those that another process runs, where students share a teacher.
+        parts = (runner.train_loop, *runner.hooks)
+        idle = {name for part in parts for name in getattr(part, "idle_networks", ())}
+        self.idle: Set[str] = idle
         self.device = next(self.model.parameters()).device
         self.on_cpu = self.device.type == "cpu"
         self.wrappers: List[OptimWrapper] = [runner.optim_wrapper]

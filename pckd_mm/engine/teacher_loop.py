@@ -34,6 +34,9 @@ class TeacherLoop(EpochBasedTrainLoop):
         **kwargs: Further arguments of :class:`mmengine.runner.EpochBasedTrainLoop`.
     """
 
+    # What :class:`pckd_mm.engine.run_networks.RunNetworks` calls it.
+    idle_networks = ("the student",)
+
     def __init__(
         self,
         runner: Runner,

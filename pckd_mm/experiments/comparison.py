@@ -2,7 +2,6 @@
 
 import importlib.util
 import shlex
-from dataclasses import replace
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from pckd_mm.analysis import Picture, write_report
@@ -70,8 +69,6 @@ def compare(
             facts["gpus_per_run"] = settings.gpus_per_run
         if settings.share_teacher:
             facts["share_teacher"] = settings.share_teacher
-        if words := replace(settings.speed, amp=None).what_rounds():
-            facts["speed"] = ", ".join(words)  # the precision is each run's own
         if settings.options:
             facts["options"] = shlex.join(settings.option_list())
         renewed = None

@@ -57,7 +57,7 @@ class Line:
             self.name,
             {run.seed: run.curve() for run in done},
             {seed: records for seed, records in previews.items() if records},
-            {run.seed: run.note() for run in done},
+            {run.seed: {**run.note(), **run.what_sets_it_apart()} for run in done},
             self.runs[0].config,
             self.command,
             self.published,

@@ -3,7 +3,7 @@
 import functools
 import json
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -18,8 +18,8 @@ from .facts import made_with, precision
 from .hold_out import hold_out
 from .job import ExperimentError, Job
 from .settings import Settings
-from .sharing import share_teacher
-from .trainable import require_last_epoch, require_speed
+from .sharing import is_shared, share_teacher
+from .trainable import require_last_epoch, require_skipping, require_speed
 
 TEACHER = "teacher"
 # Settings that tell runs apart.
@@ -55,7 +55,7 @@ class Run(Job):
     """
 
     verb = "trained"
-    made_of = "its config, seed or teacher has"
+    made_of = "its config, seed, teacher or an option such as --amp has"
     split = "val"  # whose metric counts
     trains = True
 
@@ -109,6 +109,8 @@ class Run(Job):
             except ValueError as error:
                 raise ExperimentError(f"{self.config}: {error}") from None
         if self.settings.skip_broken and "train_dataloader" in self.cfg:
+            if self.trains:
+                require_skipping(self.config, self.cfg)
             from pckd_mm.engine.skip_broken import leave_out_of_parts
 
             # Whoever reads the parts besides, such as a look into the networks.
@@ -155,6 +157,11 @@ class Run(Job):
     def distils(self) -> bool:
         """bool: Whether a student learns from a teacher, wherever its weights are."""
         return "architecture" in self.cfg.model
+
+    @property
+    def shares(self) -> bool:
+        """bool: Whether another process runs its teacher."""
+        return is_shared(self.cfg)
 
     @property
     def checkpoint(self) -> Path:
@@ -246,7 +253,10 @@ class Run(Job):
         """Command line of the process, behind ``python``."""
         command = ["-m", "pckd_mm", "train", str(self.config_file)]
         command += ["--work-dir", str(self.folder), "--resume"]
-        command += self.settings.speed_option() + self.settings.track_option()
+        speed = self.settings.speed
+        if self.shares:  # its images are those of another process
+            speed = replace(speed, data_on_device=False)
+        command += speed.command_line() + self.settings.track_option()
         command += self.settings.broken_option()
         if self.processes == 1:
             return command
@@ -269,6 +279,12 @@ class Run(Job):
     def made_with(self) -> Dict[str, Any]:
         """What it is made with."""
         return made_with(self.settings.root, self.precision(), self.metric.packages)
+
+    def what_sets_it_apart(self) -> Dict[str, List[str]]:
+        """What makes it another run than one of the plain config, but for settings."""
+        words = ["share_teacher"] if self.shares else []
+        words += self.settings.speed.beside_precision() if self.trains else []
+        return {"apart": words} if words else {}
 
     def note(self) -> Dict[str, Any]:
         """What :meth:`made_with` was when it finished."""

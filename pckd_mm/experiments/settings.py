@@ -30,7 +30,7 @@ class Settings:
 
     root: Path
     options: Dict[str, Any] = field(default_factory=dict)
-    speed: SpeedArguments = SpeedArguments()
+    speed: SpeedArguments = field(default_factory=SpeedArguments)
     val_share: Optional[float] = None
     gpus_per_run: int = 1
     share_teacher: int = 0

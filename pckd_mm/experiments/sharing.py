@@ -18,7 +18,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .run import Run
 
-__all__ = ["Sharing", "TeacherRun", "share_teacher", "shared_part"]
+__all__ = ["Sharing", "TeacherRun", "is_shared", "share_teacher", "shared_part"]
 
 HOOK = "shared_teacher"
 # Folder of what the teachers' processes log.
@@ -110,6 +110,18 @@ def _preprocessor(cfg: Config) -> Mapping:
     return model.get("data_preprocessor") or cfg.get("data_preprocessor") or own or {}
 
 
+def is_shared(cfg: Config) -> bool:
+    """Whether another process runs the teacher, see :func:`share_teacher`.
+
+    Args:
+        cfg (Config): Config of a run.
+
+    Returns:
+        bool: Whether it does.
+    """
+    return HOOK in (cfg.get("default_hooks") or {})
+
+
 def shared_part(cfg: Config) -> Optional[str]:
     """What students must have in common to share a pass.
 
@@ -120,7 +132,7 @@ def shared_part(cfg: Config) -> Optional[str]:
         str, optional: Their data, views, teacher, epochs and precision; None for a run
         that does not share.
     """
-    if HOOK not in (cfg.get("default_hooks") or {}):
+    if not is_shared(cfg):
         return None
     wrapper = {k: v for k, v in cfg.optim_wrapper.items() if k not in _OWN_OF_WRAPPER}
     views = {k: v for k, v in _preprocessor(cfg).items() if k != "num_views"}

@@ -116,6 +116,7 @@ class Teachers:
         if can_be_trained:
             trained = self._run(Run, source, group, group)
             command = ["pckd", "train", source, *settings.speed_option()]
+            command += settings.broken_option()
             command += ["--cfg-options", "randomness.seed=0", *settings.option_list()]
             # What it is trained on, or how, no command line of that tool says.
             other = settings.val_share or settings.gpus_per_run > 1

@@ -1,4 +1,4 @@
-"""What the config of a run must have, so that its last epoch can be compared."""
+"""What the config of a run must have, told before anything is trained."""
 
 from copy import deepcopy
 
@@ -9,7 +9,7 @@ from pckd_mm.utils.speed_arguments import SpeedArguments
 
 from .job import ExperimentError
 
-__all__ = ["require_last_epoch", "require_speed"]
+__all__ = ["require_last_epoch", "require_skipping", "require_speed"]
 
 
 def require_last_epoch(config: str, cfg: Config) -> None:
@@ -58,5 +58,23 @@ def require_speed(config: str, cfg: Config, speed: SpeedArguments) -> None:
 
     try:
         use_speed_options(deepcopy(cfg), speed)
+    except ValueError as error:
+        raise ExperimentError(f"{config}: {error}") from None
+
+
+def require_skipping(config: str, cfg: Config) -> None:
+    """Refuse training images of which broken ones cannot be skipped.
+
+    Args:
+        config (str): Path of the config, for the message.
+        cfg (Config): The config; it is left as it is.
+
+    Raises:
+        ExperimentError: For such.
+    """
+    from pckd_mm.engine.skip_broken import skip_broken_files  # takes seconds
+
+    try:
+        skip_broken_files(deepcopy(cfg))
     except ValueError as error:
         raise ExperimentError(f"{config}: {error}") from None

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from dataclasses import replace
 from typing import Any, Callable, Dict, Optional
 
 from pckd_mm.experiments import (
@@ -96,9 +95,13 @@ def tune(
 
 def _what(tuning: Tuning, first: Run) -> Dict[str, Any]:
     """What tells one search from another; it may have more trials later."""
-    speed = tuning.settings.speed
-    # Left out where there is nothing, as in searches that were begun without it.
-    more = {"speed": words} if (words := replace(speed, amp=None).what_rounds()) else {}
+    settings = tuning.settings
+    # Left out where there is nothing, as in searches that were begun without them.
+    more: Dict[str, Any] = {}
+    if words := settings.speed.beside_precision():
+        more["speed"] = words
+    if settings.skip_broken:
+        more["skip_broken"] = True
     return dict(
         more,
         config=find_config(tuning.config),
@@ -106,10 +109,10 @@ def _what(tuning: Tuning, first: Run) -> Dict[str, Any]:
         search=list(map(str, tuning.ranges)),
         seed=tuning.seed,
         epochs=first.epochs,
-        val_share=tuning.settings.val_share,
-        precision=speed.amp or "as in the config",
+        val_share=settings.val_share,
+        precision=settings.speed.amp or "as in the config",
         teacher=first.cfg.model.get("teacher_ckpt"),
-        options=tuning.settings.option_list(),
+        options=settings.option_list(),
     )
 
 

@@ -1,7 +1,7 @@
 """What the command line asks for to train faster."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Optional
 
 from .precision import AMP_OPTIONS, add_amp_options
@@ -57,6 +57,10 @@ class SpeedArguments:
         if self.compile is not None:
             words += [f"compiled ({self.compile})"]
         return words
+
+    def beside_precision(self) -> List[str]:
+        """:meth:`what_rounds` but for the precision, which each run notes itself."""
+        return replace(self, amp=None).what_rounds()
 
 
 def add_speed_arguments(parser: argparse.ArgumentParser) -> None:

@@ -105,10 +105,14 @@ def test_seeds_of_two_calls_are_joined():
     (both,) = merge([old], [new])
     assert both.top1 == {0: 70.0, 1: 71.0, 2: 72.0}
     assert both.best == {0: 70.5, 1: 71.5, 2: 72.0}
-    assert (both.command, both.commit) == ("python x.py, python y.py", "abc, def")
+    assert (both.command, both.commit) == ("python x.py; python y.py", "abc; def")
     assert (both.software, both.date) == ("torch 2", "2026-01-05")
     assert both.ap == {}
     both.check()
+    third = replace(new, top1={5: 71.0}, best={5: 71.5})
+    (three,) = merge([both], [third])
+    assert list(three.top1) == [0, 2, 1, 5]
+    assert (three.command, three.commit) == (both.command, both.commit)
     # Of some of the seeds alone there is no best epoch.
     (both,) = merge([old], [replace(new, best={})])
     assert both.best == {}

@@ -48,11 +48,18 @@ def test_entries_of_a_report():
         from_report(dict(REPORT, gpus_per_run=4))
 
 
-def test_what_sets_all_runs_of_a_report_apart():
-    """Such runs are no results of the plain config."""
-    (entry,) = from_report(dict(REPORT, share_teacher=8, speed="fast"))
-    assert entry.options == ["share_teacher=8", "speed=fast"]
-    assert entry.name == "alone.py" and entry.top1 == {1: 60.12, 2: 61.0}
+def test_runs_that_are_set_apart_are_no_results_of_the_plain_config():
+    shared = run(1, 62.0, apart=["share_teacher", "fast"])
+    tables = [
+        dict(
+            teacher=row("teacher.py", [run(0, 75.0)]),
+            methods=[row("alone.py", [run(1, 60.0)]), row("kd.py", [shared])],
+        )
+    ]
+    teacher, alone, kd = from_report(dict(REPORT, tables=tables, share_teacher=8))
+    assert teacher.options == alone.options == [] and alone.name == ""
+    assert kd.options == ["share_teacher", "fast"]
+    assert (kd.name, kd.top1) == ("kd.py", {1: 62.0})
 
 
 def test_the_best_epoch_is_that_of_the_curve(tmp_path):

@@ -64,6 +64,7 @@ def test_a_comparison_from_start_to_end(tmp_path):
     for method in table["methods"]:
         (run,) = method["runs"]
         assert (run["seed"], list(run["accuracy"])) == (3, ["1", "2"])
+        assert run["apart"] == ["fast"]
         assert run["final"] == run["accuracy"]["2"] == method["mean"]
         assert f"{run['final']:.2f} +- -" in done.stdout
     assert table["teacher"]["runs"][0]["seed"] == 0
@@ -217,7 +218,7 @@ def test_changed_settings_train_anew_and_keep_what_was_there(
     teacher.write_text("another")
     assert compare.main(args) == 0
     assert trainings == ["PCKD, seed 0"]
-    assert "PCKD, seed 0: its config, seed or teacher has changed" in (
+    assert "PCKD, seed 0: its config, seed, teacher or an option" in (
         capsys.readouterr().out
     )
     assert (work / "PCKD" / "seed_0.old" / "finished.json").is_file()

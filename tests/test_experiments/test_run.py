@@ -154,6 +154,9 @@ def test_what_is_to_be_done(make):
     assert make(options={"train_cfg.max_epochs": 4}).state() == "changed, anew"
     for speed in (dict(amp="auto"), dict(fast=True), dict(compile="default")):
         assert make(speed=SpeedArguments(**speed)).state() == "changed, anew"
+    assert make(speed=SpeedArguments("auto", True)).what_sets_it_apart() == {
+        "apart": ["fast"]  # the precision has a note of its own
+    }
     # Where the images lie changes nothing of what is computed.
     on_device = make(speed=SpeedArguments(data_on_device=True))
     assert on_device.state() == "finished, top-1 53.00"
@@ -167,7 +170,10 @@ def test_another_training_is_set_aside_and_forgotten_where_asked_for(make, capsy
         (run.folder / "trained").write_text(str(number))
         work = run.folder.parent
         assert sorted(p.name for p in work.glob("*.old*")) == names
-    assert capsys.readouterr().out.count("KD, seed 1: its config, seed or teacher") == 2
+    assert (
+        capsys.readouterr().out.count("KD, seed 1: its config, seed, teacher or an")
+        == 2
+    )
     assert (work / "seed_1.old2" / "trained").read_text() == "1"
     run.prepare()
     assert (run.folder / "trained").is_file()
@@ -312,6 +318,7 @@ def test_the_test_of_a_teacher(make, tmp_path):
     assert command[:3] == ["-m", "pckd_mm", "test"]
     assert command[4] == str(run.checkpoint) == str(weights)
     assert not {"--amp", "--fast"} & set(command) and run.epochs == 1
+    assert run.what_sets_it_apart() == {}
     first = run.text().splitlines()[0]
     assert first.endswith(f"test of {hashlib.sha256(b'weights').hexdigest()}")
     assert run.curve() == {}

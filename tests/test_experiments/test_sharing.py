@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from mmengine.config import Config
@@ -16,6 +17,7 @@ from pckd_mm.experiments.sharing import (
     teacher_config,
 )
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.speed_arguments import SpeedArguments
 from tests.builders import ROOT
 from tests.test_experiments import test_scheduler
 from tests.test_experiments.test_scheduler import ONE, TWO, FakeRun
@@ -99,6 +101,20 @@ def test_a_run_that_shares_is_another_run(tmp_path, monkeypatch):
         Settings(ROOT, share_teacher=3),
     )
     assert shared_part(plain.cfg) is None
+    # So its values are entered apart, and those of the student alone are not.
+    assert run.what_sets_it_apart() == {"apart": ["share_teacher"]}
+    assert plain.what_sets_it_apart() == alone.what_sets_it_apart() == {}
+
+
+def test_images_of_another_process_are_not_on_the_device_twice(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    speed = SpeedArguments(fast=True, data_on_device=True)
+    for size in (0, 2):
+        run = make_run("kd", tmp_path, size=size)
+        run.settings = replace(run.settings, speed=speed)
+        assert ("--data-on-device" in run.command()) == (size == 0)
+        assert "--fast" in run.command()
+        assert "--data-on-device" in TeacherRun(tmp_path, run.settings, []).command()
 
 
 def test_a_detector_is_refused_before_anything_is_trained(tmp_path, monkeypatch):

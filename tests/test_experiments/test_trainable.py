@@ -6,7 +6,12 @@ import pytest
 from mmengine.config import Config
 
 from pckd_mm.experiments import ExperimentError, Run, Settings
-from pckd_mm.experiments.trainable import require_last_epoch, require_speed
+from pckd_mm.experiments.trainable import (
+    require_last_epoch,
+    require_skipping,
+    require_speed,
+)
+from pckd_mm.utils.config import load_config
 from pckd_mm.utils.speed_arguments import SpeedArguments
 from tests.builders import ROOT
 
@@ -50,3 +55,16 @@ def test_a_run_is_refused_when_it_is_made(tmp_path):
     settings = Settings(ROOT, speed=SpeedArguments(compile="default"))
     with pytest.raises(ExperimentError, match="voc_frcnn.*found a detector"):
         Run("KD", detector, 0, Path(tmp_path), settings)
+
+
+def test_images_of_which_none_can_be_skipped(tmp_path):
+    digits = str(ROOT / "configs" / "vanilla" / "digits_resnet8_thin.py")
+    cfg = load_config(digits)
+    before = cfg.pretty_text
+    with pytest.raises(ExperimentError, match="d.py: --skip-broken found the data set"):
+        require_skipping("d.py", cfg)
+    assert cfg.pretty_text == before
+    with pytest.raises(ExperimentError, match="digits_res.*: --skip-broken found the"):
+        Run("alone", digits, 0, tmp_path, Settings(ROOT, skip_broken=True))
+    photos = load_config(str(ROOT / "configs" / "vanilla" / "cifar100_resnet8_30e.py"))
+    require_skipping("c.py", photos)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-from pckd_mm.analysis.measured import merge, read_measured, write_measured
+from pckd_mm.analysis.measured import JOINT, merge, read_measured, write_measured
 from pckd_mm.analysis.report_measurements import from_report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +86,14 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
                 speed.add(path)
         for path in args.add:
             report = json.loads(path.read_text(encoding="utf-8"))
+            before = {entry.key for entry in entries if JOINT in entry.commit}
             entries = merge(entries, from_report(report))
+            joined = [e for e in entries if JOINT in e.commit and e.key not in before]
+            for entry in joined:
+                print(
+                    f"{entry.config} has seeds of the commits {entry.commit}: its "
+                    "config and its teacher should be the same in each."
+                )
         tables = MeasuredTables(root, entries)
         parts = {
             root / "docs" / "results.md": tables.results(),

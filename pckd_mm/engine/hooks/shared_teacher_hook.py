@@ -22,6 +22,8 @@ class SharedTeacherHook(Hook):
 
     # Behind SpeedUpHook, which runs the teacher on the run's own images.
     priority = 93
+    # What :class:`pckd_mm.engine.run_networks.RunNetworks` calls it.
+    idle_networks = ("the teacher",)
 
     def before_train(self, runner: Runner) -> None:
         """Connect.

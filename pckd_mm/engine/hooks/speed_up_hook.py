@@ -216,6 +216,8 @@ class SpeedUpHook(Hook):
     @staticmethod
     def _not_compiled(run: RunNetworks, name: str, settings: dict) -> str:
         """Why a network is not compiled, in words; nothing if it is."""
+        if name in run.idle:
+            return f"off in {name}, which another process runs"
         network = run.networks[name]
         if not (isinstance(network, BaseClassifier) or settings.get("dynamic")):
             return f"off in {name}, a detector, whose images have many sizes"

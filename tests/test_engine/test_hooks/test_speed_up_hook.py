@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 
 from pckd_mm.compat import end_process_group
 from pckd_mm.engine import BFloat16OptimWrapper, run_networks
-from pckd_mm.engine.hooks import SpeedUpHook, speed_up_hook
+from pckd_mm.engine.hooks import SharedTeacherHook, SpeedUpHook, speed_up_hook
+from pckd_mm.engine.teacher_loop import TeacherLoop
 from pckd_mm.engine.trial import Trial
 from pckd_mm.registry import MODELS
 from tests.builders import build_pckd, classifier, image_folder, run_config
@@ -99,7 +100,7 @@ def loader(images: int = 6) -> DataLoader:
     return DataLoader(items, batch_size=images, collate_fn=pseudo_collate)
 
 
-def before_train(model, hook, optim_wrapper=None, hub=None) -> str:
+def before_train(model, hook, optim_wrapper=None, hub=None, hooks=()) -> str:
     """Let a hook begin; what it says in the log."""
 
     class FakeRunner:
@@ -108,6 +109,7 @@ def before_train(model, hook, optim_wrapper=None, hub=None) -> str:
     fake = FakeRunner()
     fake.model, fake.iter, fake.max_iters = model, 0, 1
     fake.train_dataloader = loader()
+    fake.train_loop, fake.hooks = None, hooks
     fake.message_hub = hub or MessageHub("test")
     if optim_wrapper is None:
         optim_wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
@@ -326,6 +328,16 @@ def test_channels_last_is_not_for_thin_networks_on_a_cpu():
         assert not is_channels_last(model.student)
         batch = next(iter(loader()))
         assert model.data_preprocessor(batch, True)["inputs"].is_contiguous()
+
+
+@pytest.mark.parametrize("idle", [SharedTeacherHook, TeacherLoop])
+def test_what_another_process_runs_is_not_compiled(idle):
+    eager = SpeedUpHook(keep_memory=False, compile=dict(backend="eager"))
+    line = before_train(pair(), eager, hooks=[idle])
+    (other,) = idle.idle_networks
+    (here,) = {"the student", "the teacher"} - {other}
+    assert f"on in backbone of {here}" in line
+    assert f"off in {other}, which another process runs" in line
 
 
 def test_thin_networks_are_not_compiled_by_inductor_on_a_cpu(monkeypatch):

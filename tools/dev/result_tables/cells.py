@@ -18,6 +18,16 @@ def is_held_out(entry: Measurement) -> bool:
     return any(option.startswith(f"{VAL_SHARE}=") for option in entry.options)
 
 
+def link(entry: Measurement) -> str:
+    """Its config, as a link from a page of docs/."""
+    return f"[{entry.config}](../{entry.config})"
+
+
+def label(entry: Measurement) -> str:
+    """What its runs are, where they are not those of the plain config; else nothing."""
+    return ", ".join(filter(None, [entry.name, *entry.options]))
+
+
 def by_seed(values: Mapping[int, float]) -> str:
     """Cell of the values of each seed."""
     return ", ".join(f"{seed}: {v:.2f}" for seed, v in values.items()) or "-"

@@ -6,7 +6,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 from pckd_mm.analysis import MAP50, TOP1, Metric, format_number, format_table, published
 from pckd_mm.analysis.measured import VAL_SHARE, Measurement
 
-from .cells import by_seed, is_held_out, last_and_best
+from .cells import by_seed, is_held_out, label, last_and_best, link
 
 CAPTION = (
     "*Last* is after the last epoch of a run; the gain is the difference of two of\n"
@@ -224,10 +224,8 @@ class MeasuredTables:
         for entry in self.entries.values():
             if entry in self.used or is_held_out(entry):
                 continue
-            config = f"[{entry.config}](../{entry.config})"
-            name = ", ".join(filter(None, [entry.name, *entry.options])) or "-"
-            what = [config, name, entry.metric.name]
-            lines.append([*what, *last_and_best(entry), str(len(entry.last))])
+            cells = [link(entry), label(entry) or "-", entry.metric.name]
+            lines.append([*cells, *last_and_best(entry), str(len(entry.last))])
         return format_table(lines) if len(lines) > 1 else "None yet."
 
     def search(self) -> str:
@@ -235,9 +233,12 @@ class MeasuredTables:
         lines = [["method", "config", "settings of its own", *LAST_BEST, "n"]]
         found = [entry for entry in self.entries.values() if is_held_out(entry)]
         for entry in sorted(found, key=lambda entry: -entry.mean):
-            config = f"[{entry.config}](../{entry.config})"
             settings = [o for o in entry.options if not o.startswith(VAL_SHARE)]
-            cells = [entry.name, config, ", ".join(f"`{o}`" for o in settings) or "-"]
+            cells = [
+                entry.name,
+                link(entry),
+                ", ".join(f"`{o}`" for o in settings) or "-",
+            ]
             lines.append([*cells, *last_and_best(entry), str(len(entry.last))])
         return format_table(lines) if len(lines) > 1 else "None yet."
 
@@ -252,9 +253,7 @@ class MeasuredTables:
                 f"`{entry.command}`; commit {entry.commit}; {entry.hardware}; "
                 f"{entry.precision}; {entry.software}; {entry.date}"
             )
-            what = f"[{entry.config}](../{entry.config})"
-            if entry.name:
-                what += f", {entry.name}"
+            what = ", ".join(filter(None, [link(entry), label(entry)]))
             lines.append([what, last, by_seed(entry.best), made])
         return format_table(lines) if len(lines) > 1 else "Nothing is measured yet."
 
