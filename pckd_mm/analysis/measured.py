@@ -188,8 +188,8 @@ def write_measured(path: Union[str, Path], entries: Sequence[Measurement]) -> No
 def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measurement]:
     """Add measurements.
 
-    One that has all seeds of an older one takes its place. One that has none of them
-    is joined with it: both commands and commits are named.
+    One that has all seeds of an older one takes its place. One that has other seeds is
+    joined with it: both commands and commits are named.
 
     Args:
         old (Sequence[Measurement]): What is there.
@@ -206,18 +206,21 @@ def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measur
     for entry in new:
         before = entries.get(entry.key)
         if before and set(before.last) - set(entry.last):
-            entry = _join(before, entry)
+            is_known = before.last.items() >= entry.last.items()
+            entry = before if is_known else _join(before, entry)
         entries[entry.key] = entry
     return list(entries.values())
 
 
 def _join(before: Measurement, entry: Measurement) -> Measurement:
     """Two measurements of a config, with different seeds, as one."""
-    if set(before.last) & set(entry.last):
+    both_have = set(before.last) & set(entry.last)
+    if any(before.last[seed] != entry.last[seed] for seed in both_have):
         raise ValueError(
             f"{entry.config} was measured with the seeds {sorted(before.last)}, "
             f"and {sorted(entry.last)} would take their place; expected all of the "
-            "former, or none: take the old entry out by hand if it no longer counts."
+            "former, or the same values: take the old entry out by hand if it no "
+            "longer counts."
         )
     alike = {
         "metric": (before.metric.name, entry.metric.name),

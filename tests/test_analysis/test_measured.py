@@ -113,6 +113,10 @@ def test_seeds_of_two_calls_are_joined():
     (three,) = merge([both], [third])
     assert list(three.top1) == [0, 2, 1, 5]
     assert (three.command, three.commit) == (both.command, both.commit)
+    # The student alone of another comparison, which is there already.
+    assert merge([both], [new]) == merge([both], [old]) == [both]
+    (four,) = merge([old], [replace(new, top1={2: 72.0, 5: 71.0}, best={})])
+    assert four.top1 == {0: 70.0, 2: 72.0, 5: 71.0}
     # Of some of the seeds alone there is no best epoch.
     (both,) = merge([old], [replace(new, best={})])
     assert both.best == {}

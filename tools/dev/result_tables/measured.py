@@ -34,7 +34,6 @@ SCENES = {
     "GFL": ("digit_scenes_gfl", "r18w32", "r18w8"),
     "RTMDet": ("digit_scenes_rtmdet", "w64", "w16"),
 }
-GAINING = published.METHODS.values()
 
 
 class MeasuredTables:
@@ -120,7 +119,7 @@ class MeasuredTables:
         lines[0].append("gain over the student alone")
         for name, config in rows.items():
             entry = self.find(config)
-            has_gain = entry and baseline and name in GAINING
+            has_gain = entry and baseline and name in published.METHODS.values()
             gain = entry.mean - baseline.mean if has_gain else None
             cells = [*self.here(config), self.count(config)]
             lines.append([name, *cells, format_number(gain, "+.2f")])
@@ -137,9 +136,9 @@ class MeasuredTables:
         }
         for method, name in published.METHODS.items():
             rows[name] = f"configs/{method}/cifar100_{pair}.py"
-        headline, *lines = self.comparison(rows, student)
+        headline, *lines = table = self.comparison(rows, student)
         if not with_commands:
-            return [headline, *lines]
+            return table
         one = "python tools/compare.py --methods {} --pairs {} --seeds {} --amp"
         for line, config in zip(lines, rows.values(), strict=True):
             entry = self.find(config)
@@ -246,15 +245,13 @@ class MeasuredTables:
         """How each value was measured."""
         lines = [["config", "last, by seed", "best, by seed", "made by"]]
         for entry in self.entries.values():
-            last = by_seed(entry.last)
-            if entry.ap:
-                last += f" (AP {by_seed(entry.ap)})"
+            ap = f" (AP {by_seed(entry.ap)})" if entry.ap else ""
             made = (
                 f"`{entry.command}`; commit {entry.commit}; {entry.hardware}; "
                 f"{entry.precision}; {entry.software}; {entry.date}"
             )
             what = ", ".join(filter(None, [link(entry), label(entry)]))
-            lines.append([what, last, by_seed(entry.best), made])
+            lines.append([what, by_seed(entry.last) + ap, by_seed(entry.best), made])
         return format_table(lines) if len(lines) > 1 else "Nothing is measured yet."
 
     def summary(self) -> str:
