@@ -55,7 +55,7 @@ def detections(tables: Sequence[PlannedTable]) -> List[Picture]:
 
 def _detections(table: PlannedTable) -> List[Picture]:
     students = {line.name.split(",")[0]: line.runs[0] for line in table.lines}
-    runs = {"teacher": table.teacher.runs[0], **students}
+    runs = {"teacher": table.teachers[0].runs[0], **students}
     # A student that was distilled is the network of the student alone.
     plain = table.lines[0].runs[0].cfg
     networks = {

@@ -97,7 +97,7 @@ def _draw_spread(axis: "Axes", curves: Sequence[Curve], label: str, color: str) 
 def plot_curves(
     path: Path,
     methods: Sequence[Method],
-    teacher: Optional[Method] = None,
+    teachers: Sequence[Method] = (),
     metric: Metric = TOP1,
     step: str = "epoch",
     of_seeds: bool = True,
@@ -108,7 +108,7 @@ def plot_curves(
         path (Path): The picture.
         methods (Sequence[Method]): The methods; the first is drawn in grey, one
             without a finished run not at all.
-        teacher (Method, optional): The teacher, whose last value is drawn.
+        teachers (Sequence[Method]): The teachers, whose last values are drawn.
         metric (Metric): What the curves are of. Defaults to top-1.
         step (str): What they are over. Defaults to 'epoch'.
         of_seeds (bool): Whether methods have several runs. Defaults to True.
@@ -126,14 +126,13 @@ def plot_curves(
         for axis in (whole, last):
             _draw_spread(axis, list(method.curves.values()), method.name, color)
     shown = [method for method in methods if method.curves]
-    if teacher is not None and not teacher.curves:
-        teacher = None
-    if teacher is not None:
+    teachers = [teacher for teacher in teachers if teacher.curves]
+    for place, teacher in enumerate(teachers):
         for axis in (whole, last):
             axis.axhline(
                 mean(teacher.finals),
                 color="0.35",
-                linestyle="--",
+                linestyle=("--", ":", "-.")[place % 3],
                 linewidth=1,
                 label=f"{teacher.name}, last epoch",
             )
@@ -147,7 +146,7 @@ def plot_curves(
 
     epochs = max(max(curve) for m in shown for curve in m.curves.values())
     begin = 1 + math.floor(0.7 * epochs)
-    low, high = [], [mean(teacher.finals)] if teacher is not None else []
+    low, high = [], [mean(teacher.finals) for teacher in teachers]
     for method in shown:
         steps, middle, deviation = spread(list(method.curves.values()))
         late = steps >= min(begin, steps[-1])

@@ -45,6 +45,7 @@ class Method:
         options (list[str]): Settings of its own, beside those of its config, as on a
             command line.
         losses (dict[int, LossCurves]): Losses of each seed's run, of distillations.
+        teacher (str): Name of its teacher, where that is in the table.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Method:
     further: Dict[Metric, Dict[int, Curve]] = field(default_factory=dict)
     options: List[str] = field(default_factory=list)
     losses: Dict[int, LossCurves] = field(default_factory=dict)
+    teacher: str = ""
 
     @property
     def finals(self) -> List[float]:
@@ -125,7 +127,7 @@ class Table:
 
     Args:
         methods (list[Method]): The methods, the student alone first.
-        teacher (Method, optional): The teacher.
+        teachers (list[Method]): The teachers.
         name (str): Name of the pair of networks; empty for the only table.
         metric (Metric): What they are compared by. Defaults to top-1.
         inspected (Inspected, optional): What a look into the networks of the first
@@ -139,7 +141,7 @@ class Table:
     """
 
     methods: List[Method]
-    teacher: Optional[Method] = None
+    teachers: List[Method] = field(default_factory=list)
     name: str = ""
     metric: Metric = TOP1
     inspected: Optional[Inspected] = None
@@ -150,8 +152,8 @@ class Table:
 
     @property
     def everything(self) -> List[Method]:
-        """list[Method]: The teacher, if there is one, and the methods."""
-        return [*([self.teacher] if self.teacher else []), *self.methods]
+        """list[Method]: The teachers and the methods."""
+        return [*self.teachers, *self.methods]
 
     @property
     def further(self) -> List[Metric]:

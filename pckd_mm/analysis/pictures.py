@@ -81,7 +81,7 @@ def _pictures(table: Table) -> Iterator[Tuple[Picture, Draw]]:
             lambda path: plot_curves(
                 path,
                 table.methods,
-                table.teacher,
+                table.teachers,
                 table.metric,
                 table.step,
                 table.of_seeds,
@@ -133,8 +133,9 @@ def _curves(table: Table) -> Picture:
     over = ", mean over seeds" if table.of_seeds else ""
     unit = f" {metric.unit}" if metric.unit else ""
     alt = f"{headline}{over}. After the last {table.step}: {', '.join(ends)}{unit}"
-    if table.teacher is not None and table.teacher.curves:
-        alt += f"; {table.teacher.name} {table.teacher.score().mean:.2f} percent"
+    for teacher in table.teachers:
+        if teacher.curves:
+            alt += f"; {teacher.name} {teacher.score().mean:.2f} percent"
     return Picture(headline, table.picture(metric.slug), f"{alt}.")
 
 

@@ -107,11 +107,12 @@ def _write(path: Path, text: str) -> None:
 
 def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
     """A table as report.json has it."""
-    entries = [
+    entries: List[Dict[str, Any]] = [
         dict(
             name=row.name,
             config=method.config,
             options=method.options,
+            teacher=method.teacher,
             **_score_entry(row.score),
             n=row.n,
             gain=row.gain,
@@ -122,13 +123,13 @@ def _table_entry(table: Table, rows: Sequence[Row]) -> dict:
         )
         for method, row in zip(table.everything, rows, strict=True)
     ]
-    teacher = entries.pop(0) if table.teacher else None
-    entry = dict(
+    number = len(table.teachers)
+    entry: Dict[str, Any] = dict(
         name=table.name,
         metric=table.metric.name,
         held_out=table.held_out,
-        teacher=teacher,
-        methods=entries,
+        teachers=entries[:number],
+        methods=entries[number:],
     )
     if table.inspected is not None:
         entry["inspected"] = dict(

@@ -38,7 +38,9 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         kind = _field_of(table.get("metric", TOP1.name))
         held_out = table.get("held_out")
         shared = [f"{VAL_SHARE}={held_out}"] if held_out else []
-        for row in [*filter(None, [table["teacher"]]), *table["methods"]]:
+        # Reports had one teacher, or None, when tables could not have several.
+        teachers = table.get("teachers", filter(None, [table.get("teacher")]))
+        for row in [*teachers, *table["methods"]]:
             for run in row["runs"]:
                 if "tested" in run:
                     continue

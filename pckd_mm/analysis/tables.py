@@ -20,6 +20,7 @@ class Row:
         published (float, optional): Published value; None where there is none.
         command (str): What gives this line.
         further (dict[Metric, Score]): Its values of the metrics beside the main one.
+        teacher (str): Name of its teacher, where the table has several.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Row:
     published: Optional[float] = None
     command: str = ""
     further: Dict[Metric, Score] = field(default_factory=dict)
+    teacher: str = ""
 
 
 def summarise(table: Table) -> List[Row]:
@@ -38,7 +40,7 @@ def summarise(table: Table) -> List[Row]:
         table (Table): The table; gains are over its first method.
 
     Returns:
-        list[Row]: A line for each method, the teacher first.
+        list[Row]: A line for each method, the teachers first.
     """
     baseline = table.methods[0]
     reference = baseline.score().mean
@@ -57,6 +59,7 @@ def summarise(table: Table) -> List[Row]:
                 method.published,
                 method.command,
                 {metric: method.score(metric) for metric in table.further},
+                method.teacher if len(table.teachers) > 1 else "",
             )
         )
     return rows
@@ -86,8 +89,9 @@ def table_cells(
     """Write the numbers of a table.
 
     Args:
-        rows (Sequence[Row]): Its lines. Where no line has a published value or no
-            command, that column is left out; of commands only their number is shown.
+        rows (Sequence[Row]): Its lines. Where no line has a teacher, a published value
+            or a command, that column is left out; of commands only their number is
+            shown.
         metric (Metric): What the numbers are. Defaults to top-1.
         of_seeds (bool): Whether a line has several runs. Defaults to True.
 
@@ -95,6 +99,8 @@ def table_cells(
         list[list[str]]: The cells of its lines, the headline first.
     """
     columns = [["method" if of_seeds else "run", *(row.name for row in rows)]]
+    if any(row.teacher for row in rows):
+        columns.append(["learns from", *(row.teacher or "-" for row in rows)])
     best = "best epoch" if of_seeds else f"{metric.name}, best epoch"
     columns += _columns_of(metric, best, [row.score for row in rows], of_seeds)
     for further in rows[0].further:

@@ -89,8 +89,9 @@ class _Planner:
         for name, config in request.runs.items():
             folder = Path(file_name(name))
             runs = self._seeds(name, config, request.seeds, folder, teacher=teacher)
-            lines.append(Line(name, runs))
-        return PlannedTable("", lines, teacher)
+            taught = TEACHER if any(run.after is not None for run in runs) else ""
+            lines.append(Line(name, runs, teacher=taught))
+        return PlannedTable("", lines, [teacher] if teacher else [])
 
     def _table_of_pair(
         self, pair: str, methods: Dict[str, Sequence[int]], added: Dict[str, str]
@@ -120,17 +121,24 @@ class _Planner:
                     "expected another name."
                 )
             entries.append((label, name, config, request.seeds, "", {}))
-        lines, teachers = [], []
+        lines: List[Line] = []
+        teachers: Dict[Run, Line] = {}
         for label, name, config, seeds, command, changes in entries:
             teacher = self.teachers.of(name, config, changes)
+            if teacher is not None:
+                run = teacher.runs[0]
+                if run not in teachers and teacher.name in [
+                    line.name for line in teachers.values()
+                ]:
+                    teacher.name += f" ({run.checkpoint})"
+                teacher = teachers.setdefault(run, teacher)
             folder = Path(group, file_name(name))
             runs = self._seeds(name, config, seeds, folder, group, teacher, changes)
-            lines.append(Line(label, runs, command))
-            teachers.append(teacher)
+            lines.append(Line(label, runs, command, teacher.name if teacher else ""))
         used = dict.fromkeys(run.seed for line in lines for run in line.runs)
         seeds = request.methods.get(VANILLA) or list(used) or request.seeds
         alone = self._alone(pair, seeds)
-        return PlannedTable(group, [alone, *lines], next(filter(None, teachers), None))
+        return PlannedTable(group, [alone, *lines], list(teachers.values()))
 
     def _alone(self, pair: str, seeds: Sequence[int]) -> Line:
         """The student alone, trained once for all pairs that share it."""

@@ -1,6 +1,6 @@
 """Tables before their runs are trained."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -28,11 +28,14 @@ class Line:
         name (str): Name of the method in the table.
         runs (list[Run]): A run for each seed.
         command (str): What gives this line; empty where no command does so alone.
+        teacher (str): Name of the line of its teacher; empty for a student alone, and
+            where the teacher has no line.
     """
 
     name: str
     runs: List[Run]
     command: str = ""
+    teacher: str = ""
 
     @property
     def published(self) -> Optional[float]:
@@ -64,6 +67,7 @@ class Line:
             {metric: curves for metric, curves in further.items() if curves},
             [f"{key}={value}" for key, value in self.runs[0].options.items()],
             {run.seed: read_losses(run.folder) for run in done if run.distils},
+            self.teacher,
         )
 
 
@@ -74,19 +78,19 @@ class PlannedTable:
     Args:
         name (str): Name of the table; empty for the only one.
         lines (list[Line]): Its lines, the student alone first.
-        teacher (Line, optional): The teacher.
+        teachers (list[Line]): The teachers.
         inspection (Inspection, optional): The look into its networks.
     """
 
     name: str
     lines: List[Line]
-    teacher: Optional[Line] = None
+    teachers: List[Line] = field(default_factory=list)
     inspection: Optional[Inspection] = None
 
     def runs(self) -> List[Run]:
         """Its runs, the teacher's first, then seed by seed."""
         students = [run for line in self.lines for run in line.runs]
-        teachers = list(self.teacher.runs) if self.teacher else []
+        teachers = [run for line in self.teachers for run in line.runs]
         teachers += [run.after for run in students if run.after is not None]
         seeds = dict.fromkeys(run.seed for run in students)
         by_seed = [run for seed in seeds for run in students if run.seed == seed]
@@ -94,14 +98,14 @@ class PlannedTable:
 
     def table(self) -> Table:
         """Read back what is finished."""
-        teacher = self.teacher.method() if self.teacher else None
+        teachers = [line.method() for line in self.teachers]
         methods = [line.method() for line in self.lines]
         inspected = self.inspection.found() if self.inspection else None
         first = self.runs()[0]
         held_out = first.settings.val_share
         images = validated_on(first.cfg)
         return Table(
-            methods, teacher, self.name, first.metric, inspected, held_out, images
+            methods, teachers, self.name, first.metric, inspected, held_out, images
         )
 
     def inspected_by(self, settings: Settings, folder: Path) -> "PlannedTable":
@@ -117,7 +121,7 @@ class PlannedTable:
         Raises:
             ExperimentError: Where they are no classifiers of images.
         """
-        lines = [*([self.teacher] if self.teacher else []), *self.lines]
+        lines = [*self.teachers, *self.lines]
         networks = {line.name: line.runs[0] for line in lines}
         for run in networks.values():
             if run.metric is not TOP1:
@@ -126,7 +130,8 @@ class PlannedTable:
                     f"{run.metric.name}; expected classifiers of images: leave "
                     "--inspect out."
                 )
-        teacher = self.teacher.name if self.teacher else None
+        # Centers are compared with those of one teacher.
+        teacher = self.teachers[0].name if len(self.teachers) == 1 else None
         inspection = Inspection(folder, settings, networks, teacher, self.name)
         return replace(self, inspection=inspection)
 

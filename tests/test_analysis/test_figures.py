@@ -28,13 +28,18 @@ def axes_of(monkeypatch, *args):
 
 def test_axes_name_the_metric_and_gaps_are_marked(tmp_path, monkeypatch):
     methods = [ALONE, Method("gaps", {0: {2: 91.0, 4: 92.0}})]
-    whole, last = axes_of(monkeypatch, tmp_path / "a.png", methods, None, MAP50)
+    whole, last = axes_of(monkeypatch, tmp_path / "a.png", methods, [], MAP50)
     assert whole.get_ylabel() == "mean average precision at IoU 0.5 (%)"
     assert [line.get_marker() for line in last.lines] == ["None", "."]
     assert last.lines[1].get_xdata().tolist() == [2, 4]
     monkeypatch.undo()
-    whole, _ = axes_of(monkeypatch, tmp_path / "b.png", [ALONE], TEACHER)
+    teachers = [TEACHER, Method("late", {}), Method("big", {0: {3: 99.0}})]
+    whole, _ = axes_of(monkeypatch, tmp_path / "b.png", [ALONE], teachers)
     assert whole.get_ylabel() == "top-1 accuracy (%)"
+    lines = {line.get_label(): line for line in whole.lines}
+    first, second = (lines[f"{name}, last epoch"] for name in ("teacher", "big"))
+    assert (first.get_ydata()[0], second.get_ydata()[0]) == (97.5, 99.0)
+    assert first.get_linestyle() != second.get_linestyle() and len(lines) == 3
 
 
 def test_areas_of_the_losses(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def folder(tmp_path):
     write_report(
         tmp_path,
         "A & B",
-        [Table([ALONE, PCKD], TEACHER, inspected=inspected())],
+        [Table([ALONE, PCKD], [TEACHER], inspected=inspected())],
         notes=["A note with a <tag>."],
         facts={"command": "python x.py --run 'a<b'"},
         appendix=[Picture("More", "more.png", 'a "dot"')],

@@ -1,6 +1,7 @@
 """Report of numbers made by hand."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -16,11 +17,24 @@ from tests.test_analysis.finished import (
 )
 
 
+def test_several_teachers(tmp_path):
+    big, late = method("big", 99.0), Method("late", {})
+    mine = replace(PCKD, teacher="big")
+    table = Table([ALONE, mine], [TEACHER, big, late])
+    text = write_report(tmp_path, "Title", [table])
+    assert "| PCKD    | big         | 96.00 +- 1.73" in text
+    (entry,) = json.loads((tmp_path / "report.json").read_text())["tables"]
+    assert [row["name"] for row in entry["teachers"]] == ["teacher", "big", "late"]
+    assert [row["teacher"] for row in entry["methods"]] == ["", "big"]
+    page = (tmp_path / "report.html").read_text()
+    assert "PCKD 96.00 percent; teacher 97.50 percent; big 99.00 percent." in page
+
+
 def test_report(tmp_path):
     table = write_report(
         tmp_path / "new",
         "Title",
-        [Table([ALONE, PCKD], TEACHER)],
+        [Table([ALONE, PCKD], [TEACHER])],
         notes=["A note."],
         facts={"command": "python x.py", "commit": "abc"},
     )
@@ -34,7 +48,7 @@ def test_report(tmp_path):
 
     result = json.loads((tmp_path / "new" / "report.json").read_text())
     (entry,) = result["tables"]
-    assert (result["commit"], entry["teacher"]["mean"]) == ("abc", 97.5)
+    assert (result["commit"], entry["teachers"][0]["mean"]) == ("abc", 97.5)
     pckd = entry["methods"][1]
     assert (pckd["name"], pckd["mean"], pckd["best"]) == ("PCKD", 96.0, 97.0)
     assert pckd["gain"] == 4.0
@@ -60,8 +74,8 @@ def test_a_table_for_each_pair(tmp_path):
     partial = Method("PCKD", {1: PCKD.curves[1]}, config="pckd.py", published=72.21)
     partial.notes[1] = {"commit": "abc", "hardware": "a GPU"}
     tables = [
-        Table([ALONE, partial], TEACHER, name="first"),
-        Table([method("alone")], Method("teacher", {}), name="second"),
+        Table([ALONE, partial], [TEACHER], name="first"),
+        Table([method("alone")], [Method("teacher", {})], name="second"),
     ]
     shown = write_report(tmp_path, "Title", tables, notes=["A note."])
     assert shown.startswith("## first\n\n| method") and "\n\n## second\n\n|" in shown
@@ -91,7 +105,7 @@ def test_report_of_detectors(tmp_path):
     alone = Method("alone", {0: {4: 30.0, 8: 40.0}})
     pckd = Method("PCKD", {0: {4: 35.0, 8: 42.5}, 1: {4: 34.0, 8: 43.5}})
     pckd.further[AP] = {0: {4: 15.0, 8: 22.0}, 1: {4: 25.0, 8: 24.0}}
-    tables = [Table([alone, pckd], Method("teacher", {0: {8: 60.0}}), metric=MAP50)]
+    tables = [Table([alone, pckd], [Method("teacher", {0: {8: 60.0}})], metric=MAP50)]
     (tmp_path / "more.png").write_bytes(PNG)
     appendix = [Picture("More", "more.png", "a dot")]
     table = write_report(tmp_path, "Title", tables, facts={"a": "b"}, appendix=appendix)
@@ -127,7 +141,7 @@ def test_report_of_detectors(tmp_path):
 
 
 def test_report_with_a_look_into_the_networks(tmp_path):
-    table = Table([ALONE, PCKD], TEACHER, inspected=inspected())
+    table = Table([ALONE, PCKD], [TEACHER], inspected=inspected())
     write_report(tmp_path, "Title", [table])
     text = (tmp_path / "report.md").read_text()
     assert "with images that were previewed and categories that are confused." in text

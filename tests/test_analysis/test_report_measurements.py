@@ -17,6 +17,7 @@ def run(seed, final, **notes):
     return dict(seed=seed, final=final, commit="abc", date=f"2026-01-0{seed}", **notes)
 
 
+# Its table has one teacher, as tables had before they could have several.
 REPORT = dict(
     command="python tools/compare.py",
     hardware="2 cores",
@@ -52,7 +53,7 @@ def test_runs_that_are_set_apart_are_no_results_of_the_plain_config():
     shared = run(1, 62.0, apart=["share_teacher", "fast"])
     tables = [
         dict(
-            teacher=row("teacher.py", [run(0, 75.0)]),
+            teachers=[row("teacher.py", [run(0, 75.0)])],
             methods=[row("alone.py", [run(1, 60.0)]), row("kd.py", [shared])],
         )
     ]
@@ -84,7 +85,7 @@ def test_the_best_epoch_is_that_of_the_curve(tmp_path):
 def test_lines_with_settings_of_their_own_are_entries():
     rows = [row("a.py", [run(1, 60.0)]), row("a.py", [run(1, 61.0)])]
     rows[1].update(name="PCKD, loss_kd=4", options=["model.x=4"])
-    tables = [dict(teacher=None, methods=rows)]
+    tables = [dict(teachers=[], methods=rows)]
     plain, changed = from_report(dict(REPORT, tables=tables))
     assert (plain.options, plain.name, plain.top1) == ([], "", {1: 60.0})
     assert changed.options == ["model.x=4"] and changed.name == "PCKD, loss_kd=4"
@@ -98,7 +99,7 @@ def test_lines_with_settings_of_their_own_are_entries():
 
 def test_a_best_epoch_of_some_runs_alone_is_none():
     runs = [run(1, 60.0, accuracy={"1": 61.0, "2": 60.0}), run(2, 62.0)]
-    tables = [dict(teacher=None, methods=[row("a.py", runs)])]
+    tables = [dict(teachers=[], methods=[row("a.py", runs)])]
     (entry,) = from_report(dict(REPORT, tables=tables))
     assert (entry.top1, entry.best) == ({1: 60.0, 2: 62.0}, {})
 
@@ -110,7 +111,7 @@ def test_detectors_are_recorded_by_their_metric():
         average_precision_50_95={"9": 41.0, "10": 40.254},
     )
     methods = [row("d.py", [run(1, 74.0, **curves)])]
-    tables = [dict(teacher=None, metric="mAP@0.5", methods=methods)]
+    tables = [dict(teachers=[], metric="mAP@0.5", methods=methods)]
     (entry,) = from_report(dict(REPORT, tables=tables))
     assert (entry.map50, entry.best, entry.ap) == ({1: 74.0}, {1: 75.13}, {1: 40.25})
     assert entry.top1 == {}
@@ -122,7 +123,7 @@ def test_detectors_are_recorded_by_their_metric():
 def test_a_config_of_several_tables_is_one_entry():
     """The teacher of one pair may be the student of another."""
     trained = [
-        dict(teacher=None, methods=[row("a.py", [run(1, 60.0), run(2, 62.0)])]),
+        dict(teachers=[], methods=[row("a.py", [run(1, 60.0), run(2, 62.0)])]),
         dict(
             teacher=row("a.py", [run(3, 61.0)]), methods=[row("b.py", [run(1, 50.0)])]
         ),

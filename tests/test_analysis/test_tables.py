@@ -1,12 +1,14 @@
 """Tables from numbers made by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from pckd_mm.analysis import AP, MAP50, Method, Table, command_list, summarise
 from pckd_mm.analysis.tables import caption, format_table, table_cells
 from tests.test_analysis.finished import ALONE, PCKD, TEACHER, method
 
-TABLE = Table([ALONE, PCKD], TEACHER)
+TABLE = Table([ALONE, PCKD], [TEACHER])
 
 
 def test_numbers_by_hand():
@@ -28,6 +30,22 @@ def test_table():
     ]
 
 
+def test_where_there_are_several_teachers_a_line_names_its_own():
+    big = method("big", 99.0)
+    mine = replace(PCKD, teacher="big")
+    cells = table_cells(summarise(Table([ALONE, mine], [TEACHER, big])))
+    assert [line[:3] for line in cells] == [
+        ["method", "learns from", "top-1 last, mean +- std"],
+        ["teacher", "-", "97.50 +- -"],
+        ["big", "-", "99.00 +- -"],
+        ["alone", "-", "92.00 +- 2.00"],
+        ["PCKD", "big", "96.00 +- 1.73"],
+    ]
+    # Of one teacher there is nothing to say.
+    (headline, *_) = table_cells(summarise(Table([ALONE, mine], [big])))
+    assert "learns from" not in headline
+
+
 def test_the_best_epoch_is_that_of_each_run():
     # 80 after epoch 1, and 70 after epoch 2; the mean curve is best with 60.
     curves = {0: {1: 80.0, 2: 40.0, 3: 50.0}, 1: {1: 20.0, 2: 70.0, 3: 60.0}}
@@ -37,7 +55,7 @@ def test_the_best_epoch_is_that_of_each_run():
 
 def test_of_a_checkpoint_that_was_only_tested_no_epoch_is_the_best():
     teacher = Method("teacher", {0: {1: 97.0}}, notes={0: {"tested": "a.pth"}})
-    row, _ = summarise(Table([ALONE], teacher))
+    row, _ = summarise(Table([ALONE], [teacher]))
     assert (row.score.mean, row.score.best) == (97.0, None)
     line = format_table(table_cells([row])).splitlines()[-1]
     assert line == "| teacher | 97.00 +- -              | -          | 1 | +5.00 |"

@@ -67,7 +67,7 @@ def test_a_comparison_from_start_to_end(tmp_path):
         assert run["apart"] == ["fast"]
         assert run["final"] == run["accuracy"]["2"] == method["mean"]
         assert f"{run['final']:.2f} +- -" in done.stdout
-    assert table["teacher"]["runs"][0]["seed"] == 0
+    assert table["teachers"][0]["runs"][0]["seed"] == 0
     logs = [path.read_text() for path in work.glob("**/output.log")]
     assert ["fused_optimizer: on in" in log for log in logs] == [True] * 3
     for picture in ("accuracy.png", "preview.png"):
@@ -517,7 +517,7 @@ def test_methods_and_pairs_share_students_and_teachers(clone, trainings, capsys)
     assert f"teacher_ckpt='{checkpoint}'" in text
 
     table = tables()[first]
-    assert table["teacher"]["name"] == "teacher, resnet56"
+    assert table["teachers"][0]["name"] == "teacher, resnet56"
     assert [m["name"] for m in table["methods"]] == [
         "student alone, resnet20",
         "KD",
@@ -527,7 +527,7 @@ def test_methods_and_pairs_share_students_and_teachers(clone, trainings, capsys)
     # 240 epochs end at 80 + 240 + seed; the published row of resnet56 -> resnet20.
     assert [m["mean"] for m in table["methods"]] == [320.5, 320.0, 321.0]
     assert [m["gain"] for m in table["methods"]] == [None, -0.5, 0.5]
-    assert table["teacher"]["published"] == 72.34
+    assert table["teachers"][0]["published"] == 72.34
     assert [m["published"] for m in table["methods"]] == [69.06, 70.66, 72.21]
     assert table["methods"][2]["command"] == (
         "pckd compare --methods pckd --pairs resnet56_resnet20 --seeds 1"
@@ -559,8 +559,8 @@ def test_a_teacher_that_is_there_is_tested_and_not_trained(clone, trainings):
         f"cifar100_{pair} kd, seed 0",
     ]
     table = tables()[f"cifar100_{pair}"]
-    assert table["teacher"]["mean"] == 99.0
-    assert table["teacher"]["runs"][0]["tested"] == "zoo/cifar100_resnet20_60e.pth"
+    assert table["teachers"][0]["mean"] == 99.0
+    assert table["teachers"][0]["runs"][0]["tested"] == "zoo/cifar100_resnet20_60e.pth"
     # Twelve epochs have no published value.
     assert [m["published"] for m in table["methods"]] == [None, None]
     assert "published |" not in (WORK_DIR / "report.md").read_text()

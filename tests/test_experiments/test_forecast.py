@@ -35,7 +35,7 @@ def table(tmp_path):
         return Run(name, config[name], seed, place, settings, after=teacher)
 
     lines = [Line(name, [run(name, seed) for seed in (0, 1)]) for name in config]
-    return PlannedTable("", lines, Line("teacher", [teacher]))
+    return PlannedTable("", lines, [Line("teacher", [teacher])])
 
 
 def finished(run, **note):
@@ -68,7 +68,7 @@ def test_each_run_has_its_device_and_its_teacher(table):
 
 def test_expected_times_are_those_of_other_seeds(table):
     alone, kd = table.lines
-    finished(table.teacher.runs[0])
+    finished(table.teachers[0].runs[0])
     finished(alone.runs[0], seconds_per_epoch=6.0)
     assert expected_seconds(alone.runs[1]) == 60
     assert expected_seconds(kd.runs[0]) is None
@@ -89,7 +89,7 @@ def test_expected_times_are_those_of_other_seeds(table):
 
 
 def test_other_teachers_do_not_tell_how_long_one_takes(table):
-    (teacher,) = table.teacher.runs
+    (teacher,) = table.teachers[0].runs
     other = teacher.folder.with_name("other_teacher")
     other.mkdir(parents=True)
     (other / "finished.json").write_text('{"seconds_per_epoch": 900.0}')

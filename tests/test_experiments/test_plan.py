@@ -93,8 +93,8 @@ def test_what_is_not_here_is_the_packages(configs, monkeypatch):
         assert student_config(dataset, pair) is None
     request = dict(methods={"pckd": None}, pairs=["resnet20_resnet8_30e"], seeds=[0])
     (table,) = ask(**request)
-    assert isinstance(table.teacher.runs[0], TeacherTest)
-    assert table.teacher.runs[0].tested.name == "cifar100_resnet20_60e.pth"
+    assert isinstance(table.teachers[0].runs[0], TeacherTest)
+    assert table.teachers[0].runs[0].tested.name == "cifar100_resnet20_60e.pth"
 
 
 def test_all_and_seeds_of_its_own():
@@ -114,7 +114,7 @@ def test_seeds_of_the_student_alone():
     (table,) = ask(methods={"vanilla": [4], "kd": None}, pairs=pairs, seeds=[3])
     assert seeds_of(table) == {"student alone, wide_8": [4], "KD": [3]}
     (table,) = ask(methods={"vanilla": None}, pairs=pairs, seeds=[3])
-    assert seeds_of(table) == {"student alone, wide_8": [3]} and not table.teacher
+    assert seeds_of(table) == {"student alone, wide_8": [3]} and not table.teachers
 
 
 def test_every_pair_of_the_methods_named():
@@ -150,7 +150,7 @@ def test_order_folders_and_shared_runs():
         ("cifar100_resnet56_wide_8 kd, seed 1", "cifar100_resnet56_wide_8/kd/seed_1"),
     ]
     teacher = runs[0]
-    assert tables[0].teacher.runs == tables[1].teacher.runs == [teacher]
+    assert tables[0].teachers[0].runs == tables[1].teachers[0].runs == [teacher]
     for run in runs[1:]:
         assert run.after is (teacher if run.name == "kd" else None)
     assert runs[2].cfg.model.teacher_ckpt == str(teacher.checkpoint)
@@ -164,7 +164,7 @@ def test_published_values_stand_beside_their_very_setting_alone():
 
     def values(**request):
         (table,) = ask(methods=methods, **request)
-        return [line.published for line in (table.teacher, *table.lines)]
+        return [line.published for line in (table.teachers[0], *table.lines)]
 
     assert values(pairs=[pair]) == [72.34, 69.06, 70.66, 72.21]
     assert values(pairs=[pair], options={"a": 1}) == [None] * 4
@@ -180,7 +180,7 @@ def test_commands_tell_what_is_not_the_default(tmp_path):
         f"{command.format('vanilla')} --seeds 0 1",
         f"{command.format('kd')} --seeds 0 1",
     ]
-    assert table.teacher.command == f"{teach} --cfg-options randomness.seed=0"
+    assert table.teachers[0].command == f"{teach} --cfg-options randomness.seed=0"
     speed = SpeedArguments(amp="auto", fast=True)
     more = dict(options={"a": "b c"}, speed=speed, work_dir=tmp_path / "w")
     (table,) = ask(methods=methods, pairs=pairs, teacher=TEACHER, **more)
@@ -188,7 +188,7 @@ def test_commands_tell_what_is_not_the_default(tmp_path):
         f"{command.format('kd')} --seeds 0 1 --teacher {TEACHER} --work-dir "
         f"{tmp_path / 'w'} --amp --fast --cfg-options 'a=b c'"
     )
-    assert table.teacher.command == (
+    assert table.teachers[0].command == (
         f"{teach} --amp --fast --cfg-options randomness.seed=0 'a=b c'"
     )
 
@@ -252,7 +252,7 @@ def test_a_batch_of_several_gpus_is_not_the_published_setting():
     request = Request(settings, {"kd": None}, ["resnet56_resnet20"])
     (table,) = make_plan(request)
     assert [line.published for line in table.lines] == [None, None]
-    assert table.teacher.command == ""
+    assert table.teachers[0].command == ""
 
 
 def test_training_images_are_held_out(configs):
@@ -279,20 +279,20 @@ val_dataloader = test_dataloader = dict(dataset=dict(type='D', split='test'))
     (configs / "zoo").mkdir()
     (configs / "zoo" / "resnet56.pth").touch()
     (table,) = ask(**request)
-    assert table.teacher is None and len(table.runs()) == 2
+    assert table.teachers == [] and len(table.runs()) == 2
 
 
 def test_which_teacher(configs):
     request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
     (table,) = ask(**request)
-    (trained,) = table.teacher.runs
+    (trained,) = table.teachers[0].runs
     own, mine = configs / "zoo" / "resnet56.pth", configs / "mine.pth"
     own.parent.mkdir()
     own.touch()
     mine.touch()
 
     (table,) = ask(**request)
-    (test,) = table.teacher.runs
+    (test,) = table.teachers[0].runs
     assert isinstance(test, TeacherTest) and str(test.tested) == "zoo/resnet56.pth"
     assert test.folder.name == "cifar100_resnet56_test"
     (run,) = table.lines[1].runs
@@ -302,18 +302,18 @@ def test_which_teacher(configs):
         f"cifar100_resnet56 teacher: to do  [zoo/resnet56.pth, tested with {TEACHER}]"
     )
     assert line in describe([table]).splitlines()
-    assert table.teacher.command == f"pckd test {TEACHER} zoo/resnet56.pth"
+    assert table.teachers[0].command == f"pckd test {TEACHER} zoo/resnet56.pth"
 
     (table,) = ask(**request, teacher="mine.pth")
-    assert str(table.teacher.runs[0].tested) == "mine.pth"
+    assert str(table.teachers[0].runs[0].tested) == "mine.pth"
     (table,) = ask(**request, teacher="configs/vanilla/cifar100_wide_8.py")
-    assert table.teacher.name == "teacher, wide_8"
-    assert table.lines[1].runs[0].after is table.teacher.runs[0]
+    assert table.teachers[0].name == "teacher, wide_8"
+    assert table.lines[1].runs[0].after is table.teachers[0].runs[0]
 
     # Once begun, it stays the one that is trained here.
     trained.prepare()
     (table,) = ask(**request)
-    assert not isinstance(table.teacher.runs[0], TeacherTest)
+    assert not isinstance(table.teachers[0].runs[0], TeacherTest)
 
 
 def test_each_config_has_the_teacher_that_it_names(configs):
@@ -337,6 +337,13 @@ def test_each_config_has_the_teacher_that_it_names(configs):
         assert str(run.after.tested) == run.cfg.model.teacher_ckpt
     folders = sorted(run.after.folder.name for run in taught.values())
     assert folders == [f"cifar100_resnet56_test{n}" for n in ("", "_2", "_3")]
+    # The table has all of them, and says whose students are whose.
+    names = ["", " (zoo/other.pth)", " (zoo/mine.pth)"]
+    names = [f"teacher, resnet56{which}" for which in names]
+    assert [line.name for line in table.teachers] == names
+    assert [line.teacher for line in table.lines] == ["", *names]
+    tested = [line.runs[0] for line in table.teachers]
+    assert tested == [run.after for run in taught.values()] == table.runs()[:3]
     # So it is for one that is begun here, which would else be everyone's.
     begun = configs / "work_dirs/compare/teachers/cifar100_resnet56.py"
     begun.parent.mkdir(parents=True)
@@ -353,7 +360,7 @@ def test_a_teacher_that_is_named_in_two_ways_is_one(configs):
     for _ in range(2):  # trained, then tested
         (table,) = ask(**request, runs={"mine": mine})
         teachers = {line.runs[0].after for line in table.lines[1:]}
-        assert teachers == {table.teacher.runs[0]}
+        assert teachers == {table.teachers[0].runs[0]}
         (configs / "zoo").mkdir(exist_ok=True)
         (configs / "zoo" / "resnet56.pth").touch()
 
@@ -367,7 +374,7 @@ def test_a_teacher_that_is_tested_may_have_been_stopped_early(configs):
     (configs / "zoo").mkdir()
     (configs / "zoo" / "resnet56.pth").touch()
     (table,) = ask(**request)
-    assert isinstance(table.teacher.runs[0], TeacherTest)
+    assert isinstance(table.teachers[0].runs[0], TeacherTest)
 
 
 def test_a_teacher_is_named_once_and_there(configs):
@@ -392,7 +399,7 @@ def test_a_teacher_that_brings_its_weights(configs):
     request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
     (table,) = ask(**request)
     (run,) = table.lines[1].runs
-    assert table.teacher is None and run.distils and run.after is None
+    assert table.teachers == [] and run.distils and run.after is None
     assert "teacher_ckpt" not in run.cfg.model
     # Another one may be named.
     (configs / "mine.pth").touch()
@@ -418,7 +425,7 @@ def test_a_teacher_that_is_elsewhere_is_fetched_by_each_run(configs, name):
         "kd/cifar100_resnet56_wide_8", DISTILS.format(12, "none.py", name), configs
     )
     (table,) = ask(methods={"kd": None}, pairs=["resnet56_wide_8"])
-    assert table.teacher is None
+    assert table.teachers == []
     assert table.lines[1].runs[0].cfg.model.teacher_ckpt == name
     (table,) = ask(runs={"mine": own})
     assert table.lines[0].runs[0].cfg.model.teacher_ckpt == name
@@ -426,12 +433,12 @@ def test_a_teacher_that_is_elsewhere_is_fetched_by_each_run(configs, name):
     write("kd/cifar100_resnet56_resnet20", DISTILS.format(9, TEACHER, name), configs)
     request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
     (table,) = ask(**request)
-    assert table.teacher is None
+    assert table.teachers == []
     begun = configs / "work_dirs/compare/teachers/cifar100_resnet56.py"
     begun.parent.mkdir(parents=True)
     begun.touch()
     (table,) = ask(**request)
-    assert table.lines[1].runs[0].after is table.teacher.runs[0]
+    assert table.lines[1].runs[0].after is table.teachers[0].runs[0]
 
 
 def test_added_runs_join_the_table_of_their_pair():
@@ -444,7 +451,7 @@ def test_added_runs_join_the_table_of_their_pair():
     # The first line need not be the one that has a teacher.
     runs = {"a": "configs/vanilla/cifar100_wide_8.py", **mine}
     (table,) = ask(methods={"vanilla": None}, pairs=pairs[1:], runs=runs)
-    assert table.runs()[0] is table.teacher.runs[0] is table.lines[2].runs[0].after
+    assert table.runs()[0] is table.teachers[0].runs[0] is table.lines[2].runs[0].after
 
 
 def test_runs_without_methods_are_one_table(configs):
@@ -453,7 +460,7 @@ def test_runs_without_methods_are_one_table(configs):
         "mine": "configs/kd/cifar100_resnet56_resnet20.py",
     }
     (table,) = ask(runs=runs, teacher=TEACHER, seeds=[0, 1])
-    assert table.name == "" and table.teacher.name == "teacher"
+    assert table.name == "" and table.teachers[0].name == "teacher"
     work = "work_dirs/compare"
     assert [(str(run), str(run.folder)) for run in table.runs()] == [
         ("teacher", f"{work}/teacher"),
@@ -468,7 +475,7 @@ def test_runs_without_methods_are_one_table(configs):
     ]
     (configs / "mine.pth").touch()
     (table,) = ask(runs=runs, teacher="mine.pth")
-    assert table.teacher is None
+    assert table.teachers == []
     assert table.runs()[1].cfg.model.teacher_ckpt == "mine.pth"
 
 

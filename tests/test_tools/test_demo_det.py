@@ -95,7 +95,7 @@ def test_what_was_found_is_drawn_and_shown(tmp_path, monkeypatch):
     alone = finished(work, "alone", plain, "epoch_2.pth", weights)
     pckd = finished(work, "PCKD", distils, "epoch_2_student.pth", others)
     lines = [Line("student alone", [alone]), Line("PCKD", [pckd])]
-    table = PlannedTable("small", lines, Line("teacher", [teacher]))
+    table = PlannedTable("small", lines, [Line("teacher", [teacher])])
     monkeypatch.setattr(demo_det, "WORK_DIR", work)
 
     (picture,) = demo_det.detections([table])

@@ -67,7 +67,7 @@ def test_a_detector_goes_into_the_page(sandbox):
     )
     run = dict(seed=3, final=74.0, date="2026-01-01", **curves)
     method = dict(name="PCKD", config=config, command="", runs=[run])
-    table = dict(name="", teacher=None, metric="mAP@0.5", methods=[method])
+    table = dict(name="", teachers=[], metric="mAP@0.5", methods=[method])
     report = sandbox / "report.json"
     facts = dict(command="python a.py", hardware="h", software="s", precision="p")
     report.write_text(json.dumps(dict(tables=[table], **facts)))
@@ -108,7 +108,7 @@ def test_a_report_goes_into_the_page(sandbox, capsys):
     ]
     report = sandbox / "report.json"
     facts = dict(command="python a.py", hardware="h", software="s", precision="p")
-    tables = [dict(name="", teacher=None, methods=methods)]
+    tables = [dict(name="", teachers=[], methods=methods)]
     report.write_text(json.dumps(dict(tables=tables, **facts)))
     assert write_results.main(["--check"], sandbox) == 0
     assert write_results.main(["--add", str(report)], sandbox) == 0
@@ -227,7 +227,7 @@ def test_what_was_measured_on_a_gpu_is_entered_at_once(sandbox):
         run = dict(seed=0, final=50.0 + len(apart), date="2026-01-01", **apart)
         method = dict(name="PCKD", config=config, command="", runs=[run])
         facts = dict(command="c", hardware="h", software="s", precision="p")
-        tables = [dict(name="", teacher=None, methods=[method])]
+        tables = [dict(name="", teachers=[], methods=[method])]
         report = dict(facts, tables=tables)
         (folder / part / "report.json").write_text(json.dumps(report))
     for name, found in dict(fast=STEP, detector=DETECTOR, contrast=CONTRAST).items():

@@ -31,11 +31,11 @@ def somewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def searched(teacher=None, options=None, **more):
+def searched(teacher=None, options=None, config=CONFIG, **more):
     """A search of two trials, the second one better; returns it with its commands."""
     settings = Settings(ROOT, options or {}, val_share=0.2, **more)
-    ranges = find_ranges(CONFIG, ["loss_kd=0.5..8"], options)
-    tuning = Tuning(CONFIG, ranges, settings, Path("work"), teacher=teacher, seed=3)
+    ranges = find_ranges(config, ["loss_kd=0.5..8"], options)
+    tuning = Tuning(config, ranges, settings, Path("work"), teacher=teacher, seed=3)
     runs, _ = trial_runs(tuning)
     ledger = Ledger(tuning.work_dir / "trials", runs, {})
     for weight, reached in ((1.0, 60.0), (4.0, 70.0)):
@@ -92,7 +92,7 @@ def test_a_teacher_that_is_there_is_not_trained():
     assert train == ["pckd", "train", f"work/{WINNER}"]
     for command in (again, test):
         table = planned(command)
-        assert table.teacher is None and all(
+        assert table.teachers == [] and all(
             run.cfg.model.teacher_ckpt == str(own) and run.after is None
             for run in table.runs()
         )
@@ -113,7 +113,7 @@ def test_options_of_the_student_are_not_the_teachers():
     assert trial.cfg.model.distiller.distill_losses.loss_cc.loss_weight == 0.5
     for command in (again, test):
         table = planned(command)
-        teacher = table.teacher.runs[0]
+        teacher = table.teachers[0].runs[0]
         assert "distiller" not in teacher.cfg.model and teacher.epochs == 4
         for line in table.lines:
             (run, *_) = line.runs
@@ -122,11 +122,12 @@ def test_options_of_the_student_are_not_the_teachers():
 
 
 def test_speed_and_broken_files_stay_those_of_the_search():
-    own = Path(load_config(CONFIG).model.teacher_ckpt)
+    config = "configs/pckd/cifar100_resnet20_resnet8_30e.py"  # of image files
+    own = Path(load_config(config).model.teacher_ckpt)
     own.parent.mkdir(parents=True)
     own.touch()
     more = dict(speed=SpeedArguments("auto", True, "default"), skip_broken=True)
-    _, commands = searched(**more)
+    _, commands = searched(config=config, **more)
     for command in commands:
         args = parse(command[1:])
         assert (args.amp, args.fast, args.compile) == ("auto", True, "default")
