@@ -65,6 +65,20 @@ def write_report(
     return "\n\n".join(part for section in sections for part in _shown(section))
 
 
+def lines_of(table: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The lines of a table of ``report.json``, for whoever reads one back.
+
+    Args:
+        table (dict): One of its ``tables``.
+
+    Returns:
+        list[dict]: A line for each method, the teachers first.
+    """
+    # There was one teacher, or None, when tables could not have several.
+    teachers = table.get("teachers", filter(None, [table.get("teacher")]))
+    return [*teachers, *table["methods"]]
+
+
 def _shown(section: Section) -> List[str]:
     """Headline and table in Markdown."""
     name = section.table.name

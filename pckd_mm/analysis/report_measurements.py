@@ -1,13 +1,14 @@
-"""What a report of ``tools/compare.py`` has for ``docs/measured.yml``."""
+"""What a report of ``pckd compare`` has for ``docs/measured.yml``."""
 
 from typing import Any, Dict, List, Mapping
 
 from .measured import METRICS, VAL_SHARE, Measurement
 from .metric import AP, TOP1
+from .report import lines_of
 
 
 def from_report(report: Dict[str, Any]) -> List[Measurement]:
-    """Take the measurements out of a report of tools/compare.py.
+    """Take the measurements out of a report of ``pckd compare``.
 
     Args:
         report (dict): What its ``report.json`` holds.
@@ -38,9 +39,7 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         kind = _field_of(table.get("metric", TOP1.name))
         held_out = table.get("held_out")
         shared = [f"{VAL_SHARE}={held_out}"] if held_out else []
-        # Reports had one teacher, or None, when tables could not have several.
-        teachers = table.get("teachers", filter(None, [table.get("teacher")]))
-        for row in [*teachers, *table["methods"]]:
+        for row in lines_of(table):
             for run in row["runs"]:
                 if "tested" in run:
                     continue

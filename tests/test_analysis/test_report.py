@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pckd_mm.analysis import AP, MAP50, Method, Picture, Table, write_report
+from pckd_mm.analysis.report import lines_of
 from tests.test_analysis.finished import (
     ALONE,
     PCKD,
@@ -26,8 +27,17 @@ def test_several_teachers(tmp_path):
     (entry,) = json.loads((tmp_path / "report.json").read_text())["tables"]
     assert [row["name"] for row in entry["teachers"]] == ["teacher", "big", "late"]
     assert [row["teacher"] for row in entry["methods"]] == ["", "big"]
+    names = ["teacher", "big", "late", ALONE.name, PCKD.name]
+    assert [line["name"] for line in lines_of(entry)] == names
     page = (tmp_path / "report.html").read_text()
     assert "PCKD 96.00 percent; teacher 97.50 percent; big 99.00 percent." in page
+
+
+@pytest.mark.parametrize(
+    "teacher, lines", [("a teacher", ["a teacher", "alone"]), (None, ["alone"])]
+)
+def test_lines_of_a_report_whose_tables_had_one_teacher_or_none(teacher, lines):
+    assert lines_of(dict(teacher=teacher, methods=["alone"])) == lines
 
 
 def test_report(tmp_path):

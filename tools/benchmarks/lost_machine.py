@@ -28,6 +28,7 @@ import psutil
 import torch
 from ray.cluster_utils import Cluster
 
+from pckd_mm.analysis.report import lines_of
 from pckd_mm.commands import compare
 from pckd_mm.utils.children import end_with_parent
 
@@ -131,7 +132,7 @@ def outcome(folder: Path) -> Tuple[List[Dict[str, Any]], Dict[str, Any]]:
     keys = ("seed", "accuracy")
     curves = [
         {"name": method["name"], **{key: run[key] for key in keys}}
-        for method in filter(None, [table["teacher"], *table["methods"]])
+        for method in lines_of(table)
         for run in method["runs"]
     ]
     weights = {}
