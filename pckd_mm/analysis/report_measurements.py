@@ -18,8 +18,9 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         teacher that was there before are none.
 
     Raises:
-        ValueError: Where the configs were not trained as they are, or are compared by
-            another metric than those of :data:`measured.METRICS`.
+        ValueError: Where the configs were not trained as they are, or the report does
+            not say which were, or they are compared by another metric than those of
+            :data:`measured.METRICS`.
     """
     if report.get("options"):
         raise ValueError(
@@ -31,6 +32,7 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
             f"The report is of runs on {report['gpus_per_run']} GPUs each, with as "
             "many times the batch; expected one of configs as they are."
         )
+    _require_apart(report)
     # A student of two pairs, or one that is a teacher too, is in several tables.
     rows: Dict[tuple, dict] = {}
     runs: Dict[tuple, Dict[int, dict]] = {}
@@ -69,6 +71,20 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
         )
 
     return [measurement(key, by_seed) for key, by_seed in runs.items()]
+
+
+def _require_apart(report: Dict[str, Any]) -> None:
+    """Refuse a report, of before runs were set apart one by one, that had to be."""
+    had = [key for key in ("share_teacher", "speed") if report.get(key)]
+    is_of_before = any("teachers" not in table for table in report["tables"])
+    lines = [line for table in report["tables"] for line in lines_of(table)]
+    is_apart = any("apart" in run for line in lines for run in line["runs"])
+    if had and is_of_before and not is_apart:
+        told = " and ".join(f"{key} {report[key]}" for key in had)
+        raise ValueError(
+            f"The report is of runs with {told}, and does not say of which; expected "
+            "one that does: call the same command again, which writes it anew."
+        )
 
 
 def _field_of(metric: str) -> str:

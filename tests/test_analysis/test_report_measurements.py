@@ -63,6 +63,22 @@ def test_runs_that_are_set_apart_are_no_results_of_the_plain_config():
     assert (kd.name, kd.top1) == ("kd.py", {1: 62.0})
 
 
+@pytest.mark.parametrize("fact", [dict(share_teacher=8), dict(speed="fast")])
+def test_a_report_that_does_not_say_which_runs_are_apart_is_refused(fact):
+    """None of its entries is one of the plain config, as none says otherwise."""
+    with pytest.raises(ValueError, match="does not say of which; .* command again"):
+        from_report(dict(REPORT, **fact))
+    # Later ones say it of each run; of a student alone there is nothing to say.
+    tables = [dict(teachers=[], methods=[row("alone.py", [run(1, 60.0)])])]
+    (alone,) = from_report(dict(REPORT, tables=tables, **fact))
+    assert alone.options == []
+    methods = [row("kd.py", [run(1, 62.0, apart=["fast"])])]
+    (kd,) = from_report(
+        dict(REPORT, tables=[dict(teacher=None, methods=methods)], **fact)
+    )
+    assert kd.options == ["fast"]
+
+
 def test_the_best_epoch_is_that_of_the_curve(tmp_path):
     """From what the runs wrote, through the report of a comparison."""
     for seed, values in enumerate(([50.0, 62.604, 61.0], [55.0, 60.0, 63.0])):
