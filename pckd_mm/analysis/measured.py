@@ -189,7 +189,8 @@ def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measur
     """Add measurements.
 
     One that has all seeds of an older one takes its place. One that has other seeds is
-    joined with it: both commands and commits are named.
+    joined with it: both commands and commits are named. One whose seeds are there, with
+    the same values, adds nothing.
 
     Args:
         old (Sequence[Measurement]): What is there.
@@ -206,22 +207,13 @@ def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measur
     for entry in new:
         before = entries.get(entry.key)
         if before and set(before.last) - set(entry.last):
-            is_known = before.last.items() >= entry.last.items()
-            entry = before if is_known else _join(before, entry)
+            entry = _join(before, entry)
         entries[entry.key] = entry
     return list(entries.values())
 
 
 def _join(before: Measurement, entry: Measurement) -> Measurement:
-    """Two measurements of a config, with different seeds, as one."""
-    both_have = set(before.last) & set(entry.last)
-    if any(before.last[seed] != entry.last[seed] for seed in both_have):
-        raise ValueError(
-            f"{entry.config} was measured with the seeds {sorted(before.last)}, "
-            f"and {sorted(entry.last)} would take their place; expected all of the "
-            "former, or the same values: take the old entry out by hand if it no "
-            "longer counts."
-        )
+    """Two measurements of a config, the former with seeds of its own, as one."""
     alike = {
         "metric": (before.metric.name, entry.metric.name),
         "precision": (before.precision, entry.precision),
@@ -234,6 +226,17 @@ def _join(before: Measurement, entry: Measurement) -> Measurement:
                 f"{sorted(before.last)}, and is {found} with {sorted(entry.last)}; "
                 "expected the same: measure all seeds alike."
             )
+    for name in BY_SEED:
+        was, found = getattr(before, name), getattr(entry, name)
+        if any(was[seed] != found[seed] for seed in set(was) & set(found)):
+            raise ValueError(
+                f"{name} of {entry.config} was measured with the seeds {sorted(was)}, "
+                f"and {sorted(found)} would take their place; expected all of the "
+                "former, or the same values: take the old entry out by hand if it no "
+                "longer counts."
+            )
+    if set(entry.last) <= set(before.last):
+        return before
     both: Dict[str, Any] = {}
     for name in BY_SEED:
         parts = getattr(before, name), getattr(entry, name)

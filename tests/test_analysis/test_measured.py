@@ -83,6 +83,16 @@ def test_values_that_cannot_be(entry, message, tmp_path):
         read_measured(tmp_path / "x.yml")
 
 
+@pytest.mark.parametrize("name", ["best", "ap"])
+def test_a_known_seed_with_other_values_beside_the_last_epoch(name):
+    seeds = {0: 75.0, 2: 76.0}
+    old = replace(DETECTOR, best=seeds, ap=seeds)
+    part = replace(old, map50={0: 70.0}, best={0: 75.0}, ap={0: 75.0})
+    assert merge([old], [part]) == merge([old], [replace(part, ap={})]) == [old]
+    with pytest.raises(ValueError, match=rf"{name} of .* seeds \[0, 2\], and \[0\]"):
+        merge([old], [replace(part, **{name: {0: 76.0}})])
+
+
 def test_no_seed_is_lost():
     more = replace(ENTRY, top1={0: 70.5, 1: 71.0, 2: 72.0})
     assert merge([ENTRY], [more]) == [more]
@@ -137,3 +147,9 @@ def test_seeds_of_unlike_runs_are_not_joined(change, message):
     new = replace(ENTRY, **{"top1": {1: 71.0}, **change})
     with pytest.raises(ValueError, match=message):
         merge([ENTRY], [new])
+
+
+@pytest.mark.parametrize("name", ["precision", "hardware"])
+def test_a_seed_of_an_unlike_run_is_not_known_by_its_value(name):
+    with pytest.raises(ValueError, match=f"The {name} of"):
+        merge([ENTRY], [replace(ENTRY, top1={0: 70.0}, **{name: "another"})])

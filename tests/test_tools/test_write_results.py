@@ -195,6 +195,23 @@ def test_demos_have_their_tables(sandbox):
     assert all(line[1:] == ["-", "-", "0", "-"] for line in lines)
 
 
+def test_each_further_commit_is_told(sandbox, capsys):
+    report = sandbox / "report.json"
+    facts = dict(command="c", hardware="h", software="s", precision="p")
+    told = []
+    for seed in range(4):
+        commit = f"commit{min(seed, 2)}"
+        run = dict(seed=seed, final=50.0, date="2026-01-01", commit=commit)
+        line = dict(name="any", config="configs/a.py", command="", runs=[run])
+        tables = [dict(name="", teachers=[], methods=[line])]
+        report.write_text(json.dumps(dict(tables=tables, **facts)))
+        assert write_results.main(["--add", str(report)], sandbox) == 0
+        said = capsys.readouterr().out.splitlines()
+        told.append([text.split(":")[0] for text in said if "of the commits" in text])
+    begins = "configs/a.py has seeds of the commits commit0; commit1"
+    assert told == [[], [begins], [f"{begins}; commit2"], []]
+
+
 def test_a_missing_marker_is_named():
     with pytest.raises(ValueError, match="has not one <!-- begin short -->"):
         write_results.fill("no markers", {"short": "a table"})

@@ -86,10 +86,11 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
                 speed.add(path)
         for path in args.add:
             report = json.loads(path.read_text(encoding="utf-8"))
-            before = {entry.key for entry in entries if JOINT in entry.commit}
+            commits = {entry.key: entry.commit for entry in entries}
             entries = merge(entries, from_report(report))
-            joined = [e for e in entries if JOINT in e.commit and e.key not in before]
-            for entry in joined:
+            for entry in entries:
+                if JOINT not in entry.commit or entry.commit == commits.get(entry.key):
+                    continue
                 print(
                     f"{entry.config} has seeds of the commits {entry.commit}: its "
                     "config and its teacher should be the same in each."
