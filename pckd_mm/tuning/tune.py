@@ -97,13 +97,9 @@ def _what(tuning: Tuning, first: Run) -> Dict[str, Any]:
     """What tells one search from another; it may have more trials later."""
     settings = tuning.settings
     # Left out where there is nothing, as in searches that were begun without them.
-    more: Dict[str, Any] = {}
-    if words := settings.speed.beside_precision():
-        more["speed"] = words
-    if settings.skip_broken:
-        more["skip_broken"] = True
+    speed = settings.speed.beside_precision()
     return dict(
-        more,
+        {"speed": speed} if speed else {},
         config=find_config(tuning.config),
         what_it_says=hashlib.sha256(first.settled.encode()).hexdigest()[:16],
         search=list(map(str, tuning.ranges)),

@@ -17,10 +17,10 @@ from tests.builders import ROOT  # noqa: E402
 CONFIG = "configs/vanilla/cifar100_resnet8_30e.py"
 
 
-def what(**settings):
-    ranges = find_ranges(CONFIG, ["optim_wrapper.optimizer.lr=0.01..0.5"], {})
+def what(config=CONFIG, **settings):
+    ranges = find_ranges(config, ["optim_wrapper.optimizer.lr=0.01..0.5"], {})
     tuning = Tuning(
-        CONFIG, ranges, Settings(ROOT, val_share=0.1, **settings), Path("work")
+        config, ranges, Settings(ROOT, val_share=0.1, **settings), Path("work")
     )
     runs, _ = trial_runs(tuning)
     return _what(tuning, runs(0, {"optim_wrapper.optimizer.lr": 0.1}))
@@ -34,4 +34,14 @@ def test_what_changes_the_values_makes_another_search(monkeypatch):
     assert what(speed=SpeedArguments("auto")) == {**plain, "precision": "auto"}
     fast = what(speed=SpeedArguments(fast=True, compile="default"))
     assert fast == {**plain, "speed": ["fast", "compiled (default)"]}
-    assert what(skip_broken=True)["skip_broken"] is True and "skip_broken" not in plain
+
+
+def test_a_search_that_skips_broken_files_is_another_one(monkeypatch):
+    """Both parts of the images are without them, as its config says."""
+    monkeypatch.chdir(ROOT)
+    plain, skipping = (
+        what("configs/vanilla/imagenet_resnet18.py", skip_broken=skips)
+        for skips in (False, True)
+    )
+    assert plain.pop("what_it_says") != skipping.pop("what_it_says")
+    assert plain == skipping
