@@ -3,14 +3,14 @@
 python -m pckd_mm.analysis.inspect_networks REQUEST.json FOLDER
 
 REQUEST.json is what pckd_mm.experiments.Inspection writes: the networks by name, each
-with its config and checkpoint, and which of them is the teacher.
+with its config and checkpoint, and the teachers that the others are compared with.
 """
 
 import argparse
 import json
 from functools import reduce
 from pathlib import Path
-from typing import Any, ContextManager, Dict, List, Optional, Tuple
+from typing import Any, Collection, ContextManager, Dict, List, Tuple
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
     Args:
         request (dict): ``networks``, of each name ``config``, ``checkpoint`` and
             ``folder``, that of the run, where ``is_teacher`` asks for the teacher that
-            the config names; and ``teacher``, one of the names or None.
+            the config names; and ``teachers``, of names of students that of a teacher.
 
     Returns:
         Inspected: What was found.
@@ -55,7 +55,7 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
         ValueError: Where images have not one label each, or the networks' test sets are
             not the same.
     """
-    entries, teacher = request["networks"], request["teacher"]
+    entries, compared = request["networks"], request["teachers"]
     configs = {name: load_config(entry["config"]) for name, entry in entries.items()}
     folders = {n: Path(entry["folder"]) for n, entry in entries.items()}
     recorded = [n for n, folder in folders.items() if _is_recorded(entries[n], folder)]
@@ -83,11 +83,12 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
                 "test_dataloader.dataset the same."
             )
     matrices = confusion_matrices(answers)
-    pairs = confused_pairs(answers, matrices, teacher)
+    teachers = set(compared.values())
+    pairs = confused_pairs(answers, matrices, teachers)
     total = len(next(iter(matrices.values())))
     return Inspected(
         list(answers),
-        teacher,
+        compared,
         len(first.labels),
         {n: int((t.predicted != t.labels).sum()) for n, t in answers.items()},
         pairs,
@@ -97,7 +98,7 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
         {name: [what.asked, what.right] for name, (_, what) in became.items()},
         category_names(first.dataset, total)[:total],
         {name: matrix.numpy() for name, matrix in matrices.items()},
-        _maps(answers, most_confused(matrices, teacher)),
+        _maps(answers, most_confused(matrices, teachers)),
         {n: t.centers.numpy() for n, t in answers.items() if t.centers is not None},
     )
 
@@ -165,19 +166,19 @@ def confusion_matrices(answers: Dict[str, Answers]) -> Dict[str, Tensor]:
 
 
 def most_confused(
-    matrices: Dict[str, Tensor], teacher: Optional[str], most: int = PAIRS
+    matrices: Dict[str, Tensor], teachers: Collection[str], most: int = PAIRS
 ) -> List[Tuple[int, int]]:
     """The categories that students take for another one most often, all together.
 
     Args:
         matrices (dict[str, Tensor]): Confusion matrix of each network.
-        teacher (str, optional): Which of them does not count.
+        teachers (Collection[str]): Which of them do not count.
         most (int): How many pairs at most. Defaults to 10.
 
     Returns:
         list[tuple[int, int]]: Categories, and what they are taken for.
     """
-    students = [matrix for name, matrix in matrices.items() if name != teacher]
+    students = [matrix for name, matrix in matrices.items() if name not in teachers]
     if not students:
         return []
     together = reduce(torch.add, students).clone().fill_diagonal_(0)
@@ -189,7 +190,7 @@ def most_confused(
 def confused_pairs(
     answers: Dict[str, Answers],
     matrices: Dict[str, Tensor],
-    teacher: Optional[str],
+    teachers: Collection[str],
     most: int = PAIRS,
 ) -> List[ConfusedPair]:
     """What :func:`most_confused` finds, with an image of each.
@@ -197,7 +198,7 @@ def confused_pairs(
     Args:
         answers (dict[str, Answers]): What each network says.
         matrices (dict[str, Tensor]): Confusion matrix of each network.
-        teacher (str, optional): Which of them does not count for the order.
+        teachers (Collection[str]): Which of them do not count for the order.
         most (int): How many pairs at most. Defaults to 10.
 
     Returns:
@@ -205,10 +206,10 @@ def confused_pairs(
     """
     first = next(iter(answers.values()))
     labels = first.labels
-    students = [name for name in answers if name != teacher]
+    students = [name for name in answers if name not in teachers]
     names = category_names(first.dataset, len(next(iter(matrices.values()))))
     pairs = []
-    for category, other in most_confused(matrices, teacher, most):
+    for category, other in most_confused(matrices, teachers, most):
         taking = {n: (t.predicted == other).int() for n, t in answers.items()}
         takes = reduce(torch.add, (taking[name] for name in students))
         knows = reduce(torch.add, taking.values())

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ __all__ = [
     "ConfusedPair",
     "Inspected",
     "PreviewedImage",
+    "compared_with",
     "likeness",
     "read_inspection",
     "write_inspection",
@@ -22,7 +23,7 @@ __all__ = [
 
 RESULT = "inspection.json"
 # Of the file; one of another form is made again.
-FORM = 2
+FORM = 3
 _ARRAYS = "arrays.npz"
 # What stands for an array in the other file: its place there. No network is so named.
 _PLACE = "\x00array"
@@ -73,8 +74,9 @@ class Inspected:
     """What was found.
 
     Args:
-        networks (list[str]): Names of the networks, the teacher's first.
-        teacher (str, optional): Which of them is the teacher.
+        networks (list[str]): Names of the networks, the teachers' first.
+        teachers (dict[str, str]): Of networks that are compared with a teacher the name
+            of that one.
         test_images (int): Images of the test set.
         wrong (dict[str, int]): How many of them each network takes for another.
         pairs (list[ConfusedPair]): The most frequent confusions of the students.
@@ -95,7 +97,7 @@ class Inspected:
     """
 
     networks: List[str]
-    teacher: Optional[str]
+    teachers: Dict[str, str]
     test_images: int
     wrong: Dict[str, int]
     pairs: List[ConfusedPair]
@@ -122,18 +124,38 @@ class Inspected:
             }
 
     def likeness_to_teacher(self) -> Dict[str, float]:
-        """How alike the students' correlations are to the teacher's.
+        """How alike the students' correlations are to their teachers'.
 
         Returns:
             dict[str, float]: :func:`likeness` of each student, where it is defined;
             empty without a teacher that has centers.
         """
         found = self.correlations()
-        if self.teacher not in found:
-            return {}
-        teacher = found.pop(self.teacher)
-        values = {name: likeness(matrix, teacher) for name, matrix in found.items()}
+        values = {
+            name: likeness(found[name], found[teacher])
+            for name, teacher in self.teachers.items()
+            if name in found and teacher in found
+        }
         return {name: value for name, value in values.items() if value is not None}
+
+
+def compared_with(
+    teachers: Sequence[str], learns_from: Mapping[str, str]
+) -> Dict[str, str]:
+    """The teacher that each student is compared with.
+
+    Args:
+        teachers (Sequence[str]): Names of the teachers.
+        learns_from (Mapping[str, str]): Of each student the name of its teacher; empty
+            of one without.
+
+    Returns:
+        dict[str, str]: The same for all where there is one teacher, also for a student
+        alone; else of each student its own.
+    """
+    if len(teachers) == 1:
+        return dict.fromkeys(learns_from, teachers[0])
+    return {name: teacher for name, teacher in learns_from.items() if teacher}
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> Optional[float]:

@@ -168,9 +168,13 @@ def _preview(table: Table, previewing: Sequence[Method]) -> Picture:
 def _centers(table: Table, found: Inspected) -> Picture:
     likeness = found.likeness_to_teacher()
     alt = f"Correlations between the category centers of {', '.join(found.centers)}."
-    if likeness:
-        said = ", ".join(f"{name} {value:.3f}" for name, value in likeness.items())
-        alt += f" Correlation with those of {found.teacher}: {said}."
+    for teacher in dict.fromkeys(found.teachers[name] for name in likeness):
+        said = [
+            f"{name} {value:.3f}"
+            for name, value in likeness.items()
+            if found.teachers[name] == teacher
+        ]
+        alt += f" Correlation with those of {teacher}: {', '.join(said)}."
     return Picture(
         "Category centers of teacher and student",
         table.picture("centers"),

@@ -2,9 +2,9 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from .inspection import Inspected
+from .inspection import Inspected, compared_with
 from .methods import Table
 from .metric import validated_on
 from .pictures import Picture, detections_picture
@@ -113,7 +113,7 @@ def _reason(error: Exception) -> str:
 
 
 def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Inspected, List[str]]:
-    """A look into classifiers, with the teacher where they have one in common."""
+    """A look into classifiers and their teachers."""
     from .inspect_networks import inspect_networks
 
     networks = {
@@ -124,21 +124,35 @@ def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Inspected, List[str]]:
         )
         for run in runs
     }
-    taught = [run for run in runs if run.distils and run.cfg.model.get("teacher_ckpt")]
-    teachers = {run.cfg.model.teacher_ckpt: run for run in taught}
-    notes = []
-    if len(teachers) == 1:
-        teacher = next(name for name in _teacher_names() if name not in networks)
-        (run,) = teachers.values()
-        place = dict(config=str(run.config), checkpoint=None, folder=str(run.folder))
-        everyone = {teacher: dict(place, is_teacher=True), **networks}
-        try:
-            return inspect_networks(dict(teacher=teacher, networks=everyone)), []
-        except _FAULTS as error:
-            notes = [f"The teacher is left out: {_reason(error)}"]
-    elif teachers:
-        notes = ["The teachers are left out: these runs have different ones."]
-    return inspect_networks(dict(teacher=None, networks=networks)), notes
+    alone = dict(networks=networks, teachers={})
+    teachers, learns_from = _teachers_of(runs, networks)
+    if not teachers:
+        return inspect_networks(alone), []
+    compared = compared_with(list(teachers), learns_from)
+    everyone = dict(networks={**teachers, **networks}, teachers=compared)
+    try:
+        return inspect_networks(everyone), []
+    except _FAULTS as error:
+        who = "The teacher is" if len(teachers) == 1 else "The teachers are"
+        return inspect_networks(alone), [f"{who} left out: {_reason(error)}"]
+
+
+def _teachers_of(
+    runs: Sequence[TrainedRun], networks: Mapping[str, Dict[str, Any]]
+) -> Tuple[Dict[str, Dict[str, Any]], Dict[str, str]]:
+    """What is asked of the teachers by name, and from which each run learns, if any."""
+    unused = (name for name in _teacher_names() if name not in networks)
+    names: Dict[str, str] = {}  # of checkpoints
+    teachers, learns_from = {}, dict.fromkeys(networks, "")
+    for run in runs:
+        checkpoint = run.cfg.model.get("teacher_ckpt") if run.distils else None
+        if not checkpoint:
+            continue
+        if checkpoint not in names:
+            names[checkpoint] = name = next(unused)
+            teachers[name] = dict(networks[run.name], checkpoint=None, is_teacher=True)
+        learns_from[run.name] = names[checkpoint]
+    return teachers, learns_from
 
 
 def _teacher_names() -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A look into the networks of a table, once they are trained."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
@@ -25,8 +25,9 @@ class Inspection(Job):
         folder (Path): Where it is written.
         settings (Settings): What it shares with the runs.
         networks (dict[str, Run]): Names in the table and the runs that gave the
-            networks, the teacher's first.
-        teacher (str, optional): Which of the names is the teacher's.
+            networks, the teachers' first.
+        teachers (dict[str, str]): Of names of students that of the teacher which they
+            are compared with.
         group (str): What the user is told in front of its name.
     """
 
@@ -36,7 +37,7 @@ class Inspection(Job):
     folder: Path
     settings: Settings
     networks: Dict[str, Run]
-    teacher: Optional[str] = None
+    teachers: Dict[str, str] = field(default_factory=dict)
     group: str = ""
 
     def __str__(self) -> str:
@@ -63,7 +64,7 @@ class Inspection(Job):
             )
             for name, run in self.networks.items()
         }
-        request = dict(form=FORM, teacher=self.teacher, networks=networks)
+        request = dict(form=FORM, teachers=self.teachers, networks=networks)
         return json.dumps(request, indent=2) + "\n"
 
     def command(self) -> List[str]:

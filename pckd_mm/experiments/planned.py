@@ -13,6 +13,7 @@ from pckd_mm.analysis import (
     read_preview,
     validated_on,
 )
+from pckd_mm.analysis.inspection import compared_with
 
 from .inspection import Inspection
 from .job import ExperimentError, Job
@@ -130,9 +131,9 @@ class PlannedTable:
                     f"{run.metric.name}; expected classifiers of images: leave "
                     "--inspect out."
                 )
-        # Centers are compared with those of one teacher.
-        teacher = self.teachers[0].name if len(self.teachers) == 1 else None
-        inspection = Inspection(folder, settings, networks, teacher, self.name)
+        learns_from = {line.name: line.teacher for line in self.lines}
+        teachers = compared_with([line.name for line in self.teachers], learns_from)
+        inspection = Inspection(folder, settings, networks, teachers, self.name)
         return replace(self, inspection=inspection)
 
 

@@ -45,7 +45,7 @@ def inspected():
     counts = {"teacher": 1, "alone": 7, "PCKD": 3}
     return Inspected(
         networks=["teacher", "alone", "PCKD"],
-        teacher="teacher",
+        teachers={"alone": "teacher", "PCKD": "teacher"},
         test_images=40,
         wrong={"teacher": 4, "alone": 12, "PCKD": 9},
         pairs=[ConfusedPair("<b>", "d", 20, counts, uri, uri)],

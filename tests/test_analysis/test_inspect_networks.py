@@ -60,7 +60,7 @@ def test_pairs_by_the_students_together():
         "one": answers([0, 1, 1, 1, 2, 2]),
         "two": answers([0, 0, 1, 1, 2, 0]),
     }
-    first, second, third = pairs_of(found, "teacher")
+    first, second, third = pairs_of(found, {"teacher"})
     # a for b: 2 of one, 1 of two; image 2 is taken for it by both.
     assert (first.category, first.taken_for, first.total) == ("a", "b", 3)
     assert first.counts == {"teacher": 0, "one": 2, "two": 1}
@@ -70,15 +70,20 @@ def test_pairs_by_the_students_together():
     assert second.counts == {"teacher": 0, "one": 1, "two": 1}
     assert (third.category, third.taken_for, third.image) == ("c", "a", "5")
     # The teacher's own confusion of a with c, three times, is none of the students'.
-    assert len(pairs_of(found, "teacher", most=2)) == 2
-    assert pairs_of(found, None)[1].counts["teacher"] == 3
+    assert len(pairs_of(found, {"teacher"}, most=2)) == 2
+    assert pairs_of(found, ())[1].counts["teacher"] == 3
+    # Nor are those of several teachers.
+    found["big"] = answers([1, 1, 1, 1, 1, 1])
+    pairs = pairs_of(found, {"teacher", "big", "one"})
+    named = [(pair.category, pair.taken_for) for pair in pairs]
+    assert named == [("a", "b"), ("b", "c"), ("c", "a")]  # not c for b
 
 
 def test_no_confusion_no_pair_and_categories_without_an_image():
-    assert pairs_of({"one": answers(LABELS)}, None) == []
+    assert pairs_of({"one": answers(LABELS)}, ()) == []
     data = Numbers([0])
     found = Answers(torch.tensor([2]), torch.tensor([0]), data, None)
-    (pair,) = pairs_of({"one": found}, None)
+    (pair,) = pairs_of({"one": found}, ())
     assert (pair.taken_for, pair.image, pair.other_image) == ("c", "0", "")
 
 
@@ -105,7 +110,7 @@ def trained(tmp_path_factory):
 
 
 def test_networks_of_runs(trained):
-    found = inspect_networks(dict(networks=trained, teacher="vanilla"))
+    found = inspect_networks(dict(networks=trained, teachers={"pckd": "vanilla"}))
     assert found.networks == ["vanilla", "pckd"] and found.test_images == 24
     # The classifiers' own weights.
     for name, entry in trained.items():
@@ -179,9 +184,8 @@ def test_the_teacher_that_a_config_names(trained, tmp_path):
     entry = dict(config=str(tmp_path / "config.py"), folder=str(tmp_path))
     teacher = dict(entry, checkpoint=None, is_teacher=True)
     student = dict(entry, checkpoint=trained["pckd"]["checkpoint"])
-    found = inspect_networks(
-        dict(networks=dict(teacher=teacher, student=student), teacher="teacher")
-    )
+    networks = dict(teacher=teacher, student=student)
+    found = inspect_networks(dict(networks=networks, teachers={"student": "teacher"}))
     weight = algorithm.teacher.head.fc.weight
     assert np.array_equal(found.centers["teacher"], weight.detach().numpy())
     assert list(found.likeness_to_teacher()) == ["student"]
@@ -203,4 +207,4 @@ def test_other_test_images_are_refused(trained, tmp_path):
     other = dict(trained["vanilla"], config=str(tmp_path / "other.py"))
     networks = dict(vanilla=trained["vanilla"], other=other)
     with pytest.raises(ValueError, match="^other is tested on other images than vani"):
-        inspect_networks(dict(networks=networks, teacher=None))
+        inspect_networks(dict(networks=networks, teachers={}))

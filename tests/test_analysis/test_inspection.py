@@ -5,7 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pckd_mm.analysis.inspection import likeness, read_inspection, write_inspection
+from pckd_mm.analysis.inspection import (
+    compared_with,
+    likeness,
+    read_inspection,
+    write_inspection,
+)
 from tests.test_analysis.finished import inspected
 
 
@@ -32,9 +37,35 @@ def test_likeness_to_the_teacher():
     assert values["alone"] == pytest.approx(1)
 
 
+def test_each_student_is_like_its_own_teacher():
+    found = inspected()
+    found.centers["big"] = np.array([[1.0, 0, 2], [4, 1, 0], [0, 3, 1]])
+    matrices = found.correlations()
+    expected = {
+        name: likeness(matrices[name], matrices[teacher])
+        for name, teacher in (("alone", "big"), ("PCKD", "teacher"))
+    }
+    assert expected["alone"] != pytest.approx(1)
+    found = dataclasses.replace(found, teachers=dict(alone="big", PCKD="teacher"))
+    assert found.likeness_to_teacher() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "teachers, compared",
+    [
+        ([], {}),
+        (["A"], {"alone": "A", "KD": "A", "PCKD": "A"}),
+        (["A", "B"], {"KD": "A", "PCKD": "B"}),
+    ],
+)
+def test_a_student_alone_is_compared_with_the_only_teacher(teachers, compared):
+    learns_from = {"alone": "", "KD": "A", "PCKD": "B"} if teachers else {"alone": ""}
+    assert compared_with(teachers, learns_from) == compared
+
+
 def test_without_a_teacher_nothing_is_compared():
     found = inspected()
-    assert dataclasses.replace(found, teacher=None).likeness_to_teacher() == {}
+    assert dataclasses.replace(found, teachers={}).likeness_to_teacher() == {}
     del found.centers["teacher"]
     assert found.likeness_to_teacher() == {}
 

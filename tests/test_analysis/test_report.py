@@ -160,3 +160,13 @@ def test_report_with_a_look_into_the_networks(tmp_path):
     found = entry["inspected"]
     assert found["wrong"] == {"teacher": 4, "alone": 12, "PCKD": 9}
     assert found["likeness_to_teacher"]["PCKD"] == pytest.approx(1)
+    alt = "Correlation with those of teacher: alone 1.000, PCKD 1.000."
+    assert alt in text
+    # Of several teachers each student's own.
+    found = replace(inspected(), teachers={"alone": "PCKD", "PCKD": "teacher"})
+    write_report(tmp_path, "Title", [Table([ALONE, PCKD], [TEACHER], inspected=found)])
+    text = (tmp_path / "report.md").read_text()
+    assert "those of PCKD: alone 1.000. Correlation with those of teacher: PC" in text
+    page = (tmp_path / "report.html").read_text()
+    assert '<td class="name">PCKD</td>' in page
+    assert "that a network learns from. 1 is the same" in page

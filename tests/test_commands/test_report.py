@@ -58,6 +58,23 @@ def test_a_run_and_its_teacher(root, capsys):
     assert "(losses.png)" in markdown and "(confusion.png)" in markdown
 
 
+def test_runs_with_teachers_of_their_own(root, tmp_path):
+    """Both are looked into, and each student is compared with the one it had."""
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        shutil.copytree(root / "pckd" / "cifar100_resnet20_resnet8_30e", folder)
+    (config,) = folders[1].glob("*/vis_data/config.py")
+    (tmp_path / "other.pth").write_bytes((root / "teacher.pth").read_bytes())
+    before, after = str(root / "teacher.pth"), str(tmp_path / "other.pth")
+    config.write_text(config.read_text().replace(before, after))
+    report = tmp_path / "report"
+    argv = ["report", *map(str, folders), "--out", str(report)]
+    assert main(argv) == 0
+    (table,) = json.loads((report / "report.json").read_text())["tables"]
+    assert list(table["inspected"]["wrong"]) == ["teacher", "teacher 2", "one", "other"]
+    assert list(table["inspected"]["likeness_to_teacher"]) == ["one", "other"]
+
+
 def test_runs_side_by_side(root, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = [str(p.parent) for p in sorted(root.glob("*/*/last_checkpoint"))]

@@ -55,7 +55,8 @@ def test_it_is_of_the_first_seeds_and_comes_last(ask, tmp_path):
     inspection = table.inspection
     assert list(inspection.networks) == ["teacher", "alone", "my own"]
     assert [run.seed for run in inspection.needs] == [0, 3, 3]
-    assert inspection.teacher == "teacher" and str(inspection) == "inspection"
+    assert inspection.teachers == {"alone": "teacher", "my own": "teacher"}
+    assert str(inspection) == "inspection"
     assert all_jobs([table]) == [*all_runs([table]), inspection]
     assert inspection not in table.runs()
     assert inspection.folder == tmp_path / "work" / "inspection"
@@ -73,7 +74,7 @@ def test_it_is_made_once_for_the_same_networks(ask, tmp_path, capsys):
     assert table.inspection.outcome() is None and table.table().inspected is None
     finish(table.inspection)
     request = json.loads((tmp_path / "work" / "inspection.json").read_text())
-    assert request["teacher"] == "teacher"
+    assert request["teachers"] == {"alone": "teacher", "my own": "teacher"}
     assert request["networks"]["my own"]["checkpoint"].endswith("seed_3/epoch_2.pth")
     (table,) = ask(inspect=True)
     assert table.inspection.is_finished and not table.inspection.is_changed()
