@@ -146,16 +146,15 @@ def compared_with(
 
     Args:
         teachers (Sequence[str]): Names of the teachers.
-        learns_from (Mapping[str, str]): Of each student the name of its teacher; empty
-            of one without.
+        learns_from (Mapping[str, str]): Of each student the name of its teacher, who
+            may be another one; empty of a student alone.
 
     Returns:
-        dict[str, str]: The same for all where there is one teacher, also for a student
-        alone; else of each student its own.
+        dict[str, str]: Of each student its own, and the only one of a student alone.
     """
-    if len(teachers) == 1:
-        return dict.fromkeys(learns_from, teachers[0])
-    return {name: teacher for name, teacher in learns_from.items() if teacher}
+    only = teachers[0] if len(teachers) == 1 else ""
+    compared = {name: own or only for name, own in learns_from.items()}
+    return {name: own for name, own in compared.items() if own in teachers}
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> Optional[float]:

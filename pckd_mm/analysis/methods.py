@@ -45,7 +45,7 @@ class Method:
         options (list[str]): Settings of its own, beside those of its config, as on a
             command line.
         losses (dict[int, LossCurves]): Losses of each seed's run, of distillations.
-        teacher (str): Name of its teacher, where that is in the table.
+        teacher (str): Name of its teacher, or what else tells that from others.
     """
 
     name: str

@@ -44,6 +44,8 @@ def summarise(table: Table) -> List[Row]:
     """
     baseline = table.methods[0]
     reference = baseline.score().mean
+    named = [method.teacher for method in table.methods if method.teacher]
+    several = len({*named, *(teacher.name for teacher in table.teachers)}) > 1
     rows = []
     for method in table.everything:
         score = method.score()
@@ -59,7 +61,7 @@ def summarise(table: Table) -> List[Row]:
                 method.published,
                 method.command,
                 {metric: method.score(metric) for metric in table.further},
-                method.teacher if len(table.teachers) > 1 else "",
+                method.teacher if several else "",
             )
         )
     return rows

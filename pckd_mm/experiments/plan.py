@@ -89,8 +89,7 @@ class _Planner:
         for name, config in request.runs.items():
             folder = Path(file_name(name))
             runs = self._seeds(name, config, request.seeds, folder, teacher=teacher)
-            taught = TEACHER if any(run.after is not None for run in runs) else ""
-            lines.append(Line(name, runs, teacher=taught))
+            lines.append(Line(name, runs))
         return PlannedTable("", lines, [teacher] if teacher else [])
 
     def _table_of_pair(
@@ -126,18 +125,14 @@ class _Planner:
         for label, name, config, seeds, command, changes in entries:
             teacher = self.teachers.of(name, config, changes)
             if teacher is not None:
-                run = teacher.runs[0]
-                if run not in teachers and teacher.name in [
-                    line.name for line in teachers.values()
-                ]:
-                    teacher.name += f" ({run.checkpoint})"
-                teacher = teachers.setdefault(run, teacher)
+                teachers.setdefault(teacher.runs[0], teacher)
             folder = Path(group, file_name(name))
             runs = self._seeds(name, config, seeds, folder, group, teacher, changes)
-            lines.append(Line(label, runs, command, teacher.name if teacher else ""))
+            lines.append(Line(label, runs, command))
         used = dict.fromkeys(run.seed for line in lines for run in line.runs)
         seeds = request.methods.get(VANILLA) or list(used) or request.seeds
         alone = self._alone(pair, seeds)
+        _tell_apart(list(teachers.values()))
         return PlannedTable(group, [alone, *lines], list(teachers.values()))
 
     def _alone(self, pair: str, seeds: Sequence[int]) -> Line:
@@ -204,3 +199,12 @@ class _Planner:
         if request.settings.options:
             command += ["--cfg-options", *request.settings.option_list()]
         return shlex.join(command)
+
+
+def _tell_apart(lines: Sequence[Line]) -> None:
+    """Add the checkpoint to a name that a line before has too."""
+    names = set()
+    for line in lines:
+        if line.name in names:
+            line.name += f" ({line.runs[0].checkpoint})"
+        names.add(line.name)

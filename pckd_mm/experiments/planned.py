@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from pckd_mm.analysis import (
     TOP1,
@@ -20,6 +20,9 @@ from .job import ExperimentError, Job
 from .run import Run
 from .settings import Settings
 
+# A teacher whose weights its config says how to get, without a checkpoint.
+OF_ITS_CONFIG = "that of its config"
+
 
 @dataclass
 class Line:
@@ -29,14 +32,11 @@ class Line:
         name (str): Name of the method in the table.
         runs (list[Run]): A run for each seed.
         command (str): What gives this line; empty where no command does so alone.
-        teacher (str): Name of the line of its teacher; empty for a student alone, and
-            where the teacher has no line.
     """
 
     name: str
     runs: List[Run]
     command: str = ""
-    teacher: str = ""
 
     @property
     def published(self) -> Optional[float]:
@@ -49,8 +49,15 @@ class Line:
             return None
         return published.published_of(run.config)
 
-    def method(self) -> Method:
-        """Read back what is finished."""
+    def method(self, teacher: str = "") -> Method:
+        """Read back what is finished.
+
+        Args:
+            teacher (str): What it learns from. Defaults to '', of a student alone.
+
+        Returns:
+            Method: The line with values.
+        """
         done = [run for run in self.runs if not run.is_left]
         previews = {run.seed: read_preview(run.folder) for run in done}
         further = {
@@ -68,7 +75,7 @@ class Line:
             {metric: curves for metric, curves in further.items() if curves},
             [f"{key}={value}" for key, value in self.runs[0].options.items()],
             {run.seed: read_losses(run.folder) for run in done if run.distils},
-            self.teacher,
+            teacher,
         )
 
 
@@ -97,10 +104,27 @@ class PlannedTable:
         by_seed = [run for seed in seeds for run in students if run.seed == seed]
         return list(dict.fromkeys([*teachers, *by_seed]))
 
+    def learns_from(self) -> Dict[str, str]:
+        """What the students of each line learn from.
+
+        Returns:
+            dict[str, str]: By names of lines that of the teacher's; where it has none
+            the checkpoint. Empty of a student alone.
+        """
+        names = {line.runs[0]: line.name for line in self.teachers}
+        found = {}
+        for line in self.lines:
+            run = line.runs[0]
+            named = run.cfg.model.get("teacher_ckpt") or OF_ITS_CONFIG
+            own = names[run.after] if run.after is not None else named
+            found[line.name] = str(own) if run.distils else ""
+        return found
+
     def table(self) -> Table:
         """Read back what is finished."""
         teachers = [line.method() for line in self.teachers]
-        methods = [line.method() for line in self.lines]
+        learns_from = self.learns_from()
+        methods = [line.method(learns_from[line.name]) for line in self.lines]
         inspected = self.inspection.found() if self.inspection else None
         first = self.runs()[0]
         held_out = first.settings.val_share
@@ -131,8 +155,8 @@ class PlannedTable:
                     f"{run.metric.name}; expected classifiers of images: leave "
                     "--inspect out."
                 )
-        learns_from = {line.name: line.teacher for line in self.lines}
-        teachers = compared_with([line.name for line in self.teachers], learns_from)
+        names = [line.name for line in self.teachers]
+        teachers = compared_with(names, self.learns_from())
         inspection = Inspection(folder, settings, networks, teachers, self.name)
         return replace(self, inspection=inspection)
 

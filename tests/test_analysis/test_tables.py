@@ -44,6 +44,13 @@ def test_where_there_are_several_teachers_a_line_names_its_own():
     # Of one teacher there is nothing to say.
     (headline, *_) = table_cells(summarise(Table([ALONE, mine], [big])))
     assert "learns from" not in headline
+    (headline, *_) = table_cells(summarise(Table([ALONE, mine])))
+    assert "learns from" not in headline
+    # It need not have a line.
+    for teachers in ([TEACHER], []):
+        other = replace(PCKD, name="KD", teacher="https://x.org/a.pth")
+        cells = table_cells(summarise(Table([ALONE, mine, other], teachers)))
+        assert [line[1] for line in cells[-2:]] == ["big", "https://x.org/a.pth"]
 
 
 def test_the_best_epoch_is_that_of_each_run():

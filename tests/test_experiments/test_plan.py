@@ -341,7 +341,7 @@ def test_each_config_has_the_teacher_that_it_names(configs):
     names = ["", " (zoo/other.pth)", " (zoo/mine.pth)"]
     names = [f"teacher, resnet56{which}" for which in names]
     assert [line.name for line in table.teachers] == names
-    assert [line.teacher for line in table.lines] == ["", *names]
+    assert list(table.learns_from().values()) == ["", *names]
     tested = [line.runs[0] for line in table.teachers]
     assert tested == [run.after for run in taught.values()] == table.runs()[:3]
     # So it is for one that is begun here, which would else be everyone's.
@@ -391,6 +391,9 @@ def test_a_teacher_is_named_once_and_there(configs):
     runs = {"mine": "configs/kd/cifar100_resnet56_resnet20.py"}
     (table,) = ask({"model.teacher_ckpt": "mine.pth"}, runs=runs)
     assert table.lines[0].runs[0].cfg.model.teacher_ckpt == "mine.pth"
+    assert table.learns_from() == {"mine": "mine.pth"}
+    (table,) = ask(runs=runs, teacher=TEACHER)
+    assert table.learns_from() == {"mine": "teacher"}
 
 
 def test_a_teacher_that_brings_its_weights(configs):
@@ -401,6 +404,7 @@ def test_a_teacher_that_brings_its_weights(configs):
     (run,) = table.lines[1].runs
     assert table.teachers == [] and run.distils and run.after is None
     assert "teacher_ckpt" not in run.cfg.model
+    assert table.learns_from()["KD"] == "that of its config"
     # Another one may be named.
     (configs / "mine.pth").touch()
     (table,) = ask(**request, teacher="mine.pth")
@@ -429,6 +433,7 @@ def test_a_teacher_that_is_elsewhere_is_fetched_by_each_run(configs, name):
     assert table.lines[1].runs[0].cfg.model.teacher_ckpt == name
     (table,) = ask(runs={"mine": own})
     assert table.lines[0].runs[0].cfg.model.teacher_ckpt == name
+    assert table.learns_from() == {"mine": name}
     # Even where it could be trained, but where that was begun.
     write("kd/cifar100_resnet56_resnet20", DISTILS.format(9, TEACHER, name), configs)
     request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
