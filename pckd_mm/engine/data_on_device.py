@@ -27,6 +27,7 @@ def put_data_on_device(runner: Runner, device: torch.device) -> str:
     """
     loaders = {"training": runner.train_dataloader}
     loaders["validation"] = getattr(runner, "val_dataloader", None)
+    brought = any(getattr(hook, "brings_batches", False) for hook in runner.hooks)
     words = []
     for name, loader in loaders.items():
         if not isinstance(loader, DataLoader):
@@ -36,6 +37,8 @@ def put_data_on_device(runner: Runner, device: torch.device) -> str:
             getattr(runner, "train_loop", None), "dataloader_iterator"
         )
         why = _why_not(loader, device, has_begun)
+        if name == "training" and brought:
+            why = "another process has them there"
         if why:
             words.append(f"off in {name}, {why}")
             continue

@@ -51,9 +51,9 @@ class RunNetworks:
         else:
             self.networks = {f"the {type(self.model).__name__}": self.model}
         # Those that another process runs, where students share a teacher.
-        parts = (runner.train_loop, *runner.hooks)
-        idle = {name for part in parts for name in getattr(part, "idle_networks", ())}
-        self.idle: Set[str] = idle
+        self.idle: Set[str] = set()
+        for part in (runner.train_loop, *runner.hooks):
+            self.idle.update(getattr(part, "idle_networks", ()))
         self.device = next(self.model.parameters()).device
         self.on_cpu = self.device.type == "cpu"
         self.wrappers: List[OptimWrapper] = [runner.optim_wrapper]
@@ -65,7 +65,7 @@ class RunNetworks:
         dry_run(self.model, self.runner.train_dataloader)
 
     def trials(self) -> Dict[str, Trial]:
-        """Passes of the classifiers."""
+        """Passes of the classifiers that run here."""
 
         def context(network: nn.Module) -> contextlib.AbstractContextManager:
             if len(self.wrappers) > 1:
@@ -80,7 +80,7 @@ class RunNetworks:
                 of_ddp=self.is_distributed and name == next(iter(self.networks)),
             )
             for name, network in self.networks.items()
-            if isinstance(network, BaseClassifier)
+            if isinstance(network, BaseClassifier) and name not in self.idle
         }
 
     def inputs(self, trials: Dict[str, Trial]) -> Dict[str, Tensor]:

@@ -69,6 +69,8 @@ def compare(
             facts["gpus_per_run"] = settings.gpus_per_run
         if settings.share_teacher:
             facts["share_teacher"] = settings.share_teacher
+        if words := settings.speed.beside_precision():
+            facts["speed"] = ", ".join(words)
         if settings.options:
             facts["options"] = shlex.join(settings.option_list())
         renewed = None

@@ -3,7 +3,7 @@
 import functools
 import json
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -253,10 +253,7 @@ class Run(Job):
         """Command line of the process, behind ``python``."""
         command = ["-m", "pckd_mm", "train", str(self.config_file)]
         command += ["--work-dir", str(self.folder), "--resume"]
-        speed = self.settings.speed
-        if self.shares:  # its images are those of another process
-            speed = replace(speed, data_on_device=False)
-        command += speed.command_line() + self.settings.track_option()
+        command += self.settings.speed_option() + self.settings.track_option()
         command += self.settings.broken_option()
         if self.processes == 1:
             return command

@@ -59,6 +59,7 @@ def test_a_comparison_from_start_to_end(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "3 runs, 2 at a time" in done.stdout and "[3/3 runs]" in done.stdout
     result = json.loads((work / "report.json").read_text())
+    assert result["speed"] == "fast"
     (table,) = result["tables"]
     assert [method["name"] for method in table["methods"]] == ["student alone", "PCKD"]
     for method in table["methods"]:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from pckd_mm.datasets import InMemoryDataset, collate_batches
 from pckd_mm.engine import data_on_device
 from pckd_mm.engine.data_on_device import put_data_on_device
+from pckd_mm.engine.hooks import SharedTeacherHook
 from pckd_mm.registry import DATASETS
 from tests.builders import image_folder
 from tests.fake_device import fake_device
@@ -41,9 +42,12 @@ def loader(images, split="train", **settings) -> DataLoader:
     )
 
 
-def runner(train, val=None, **loop):
+def runner(train, val=None, hooks=(), **loop):
     return SimpleNamespace(
-        train_dataloader=train, val_dataloader=val, train_loop=SimpleNamespace(**loop)
+        train_dataloader=train,
+        val_dataloader=val,
+        train_loop=SimpleNamespace(**loop),
+        hooks=hooks,
     )
 
 
@@ -63,6 +67,20 @@ def test_images_of_training_and_validation_move(images, monkeypatch):
             assert batch["inputs"].is_cuda
     assert words == ("on in training, 0.0 MB on cuda, on in validation, 0.0 MB on cuda")
     assert not train.pin_memory and not val.pin_memory
+
+
+@pytest.mark.device
+def test_images_that_another_process_has_there_stay(images, monkeypatch):
+    free(monkeypatch, 4 * NBYTES)
+    train, val = loader(images), loader(images, "test")
+    with fake_device():
+        words = put_data_on_device(runner(train, val, [SharedTeacherHook()]), CUDA)
+        assert train.dataset.device.type == "cpu" and train.pin_memory
+        assert val.dataset.device.type == "cuda"
+    assert words == (
+        "off in training, another process has them there, on in validation, 0.0 MB on "
+        "cuda"
+    )
 
 
 def test_images_that_do_not_fit_stay(images, monkeypatch):

@@ -167,6 +167,8 @@ class SpeedUpHook(Hook):
             return _NOT_ASKED
         if not hasattr(run.model, "fold_teacher"):
             return "off, there is no teacher to fold"
+        if "the teacher" in run.idle:
+            return "off, another process runs the teacher"
         with run.timed(["the teacher"]) as told:
             folded = run.model.fold_teacher(run.step)
         if folded == 0:

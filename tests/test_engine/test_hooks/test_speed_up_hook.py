@@ -100,7 +100,7 @@ def loader(images: int = 6) -> DataLoader:
     return DataLoader(items, batch_size=images, collate_fn=pseudo_collate)
 
 
-def before_train(model, hook, optim_wrapper=None, hub=None, hooks=()) -> str:
+def before_train(model, hook, optim_wrapper=None, hub=None, hooks=(), loop=None) -> str:
     """Let a hook begin; what it says in the log."""
 
     class FakeRunner:
@@ -109,7 +109,7 @@ def before_train(model, hook, optim_wrapper=None, hub=None, hooks=()) -> str:
     fake = FakeRunner()
     fake.model, fake.iter, fake.max_iters = model, 0, 1
     fake.train_dataloader = loader()
-    fake.train_loop, fake.hooks = None, hooks
+    fake.train_loop, fake.hooks = loop, hooks
     fake.message_hub = hub or MessageHub("test")
     if optim_wrapper is None:
         optim_wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
@@ -330,14 +330,43 @@ def test_channels_last_is_not_for_thin_networks_on_a_cpu():
         assert model.data_preprocessor(batch, True)["inputs"].is_contiguous()
 
 
-@pytest.mark.parametrize("idle", [SharedTeacherHook, TeacherLoop])
-def test_what_another_process_runs_is_not_compiled(idle):
-    eager = SpeedUpHook(keep_memory=False, compile=dict(backend="eager"))
-    line = before_train(pair(), eager, hooks=[idle])
-    (other,) = idle.idle_networks
-    (here,) = {"the student", "the teacher"} - {other}
+@pytest.mark.parametrize(
+    "parts, here, other, folded",
+    [
+        (
+            dict(hooks=[SharedTeacherHook]),
+            *("the student", "the teacher", "off, another process runs the teacher"),
+        ),
+        (
+            dict(loop=TeacherLoop),
+            *("the teacher", "the student", "on, 15 BatchNorms of the teacher folded"),
+        ),
+    ],
+    ids=["SharedTeacherHook", "TeacherLoop"],
+)
+def test_what_another_process_runs_is_left_alone(
+    parts, here, other, folded, monkeypatch
+):
+    model, ran = pair(), []
+    seconds = Trial.seconds
+
+    def noting(self, inputs):
+        ran.append(self.network)
+        return seconds(self, inputs)
+
+    monkeypatch.setattr(Trial, "seconds", noting)
+    eager = dict(compile=dict(backend="eager"), fold_teacher=True, channels_last="auto")
+    wrapper = BFloat16OptimWrapper(
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1), force=True
+    )
+    line = before_train(
+        model, SpeedUpHook(keep_memory=False, **eager), wrapper, **parts
+    )
     assert f"on in backbone of {here}" in line
     assert f"off in {other}, which another process runs" in line
+    assert f"fold_teacher: {folded}" in line
+    networks = {"the student": model.student, "the teacher": model.teacher}
+    assert set(ran) == {networks[here]}
 
 
 def test_thin_networks_are_not_compiled_by_inductor_on_a_cpu(monkeypatch):
