@@ -86,7 +86,8 @@ SENTENCES = {
     "30 epochs, results": (
         "docs/results.md",
         f"PCKD is {gap(cifar, 'pckd', 'kd')} ahead of KD and "
-        f"{gap(cifar, 'dist', 'pckd')} behind DIST",
+        f"{gap(cifar, 'dist', 'pckd')} behind DIST. With PCKD {cifar('pckd'):.2f}, CRD "
+        f"{cifar('crd'):.2f} and DKD {cifar('dkd'):.2f} these three are level.",
     ),
     "PCKD+, results": (
         "docs/results.md",
