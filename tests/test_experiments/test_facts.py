@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
+import pckd_mm.engine  # noqa: F401  # not first where a test feigns a GPU
 from pckd_mm.experiments import facts
 
 
