@@ -16,7 +16,7 @@ from pckd_mm.utils.methods import (
 )
 from pckd_mm.utils.shipped import beside_configs
 
-from .job import ExperimentError
+from .job import ExperimentError, refusing
 from .teachers import is_elsewhere
 
 __all__ = ["ALONE", "derive_runs"]
@@ -106,10 +106,8 @@ def _plain(cfg: Config, who: str) -> Config:
 
 def _with_method(cfg: Config, method: str, config: str) -> Config:
     """The config with another method for the same networks."""
-    try:
+    with refusing(config):
         base = load_method(method, _kind(cfg))
-    except ValueError as error:
-        raise ExperimentError(f"{config}: {error}") from None
     values = cfg.to_dict()
     given = values["model"]
     model = base.model.to_dict()

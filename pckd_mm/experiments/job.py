@@ -1,5 +1,6 @@
 """Work in a process and a folder of its own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Dict,
+    Iterator,
     List,
     Mapping,
     Optional,
@@ -33,6 +35,25 @@ if TYPE_CHECKING:
 
 class ExperimentError(Exception):
     """What ends an experiment or one of its runs, in words for the user."""
+
+
+@contextlib.contextmanager
+def refusing(config: str) -> Iterator[None]:
+    """Tell what is wrong with a config together with its name.
+
+    Args:
+        config (str): Path of the config.
+
+    Yields:
+        None: Inside, a ValueError says what is wrong.
+
+    Raises:
+        ExperimentError: For a ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ExperimentError(f"{config}: {error}") from None
 
 
 class Job(ABC):

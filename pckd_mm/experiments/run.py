@@ -2,7 +2,6 @@
 
 import functools
 import json
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -16,10 +15,15 @@ from .configs import changed_config
 from .digest import digest
 from .facts import made_with, precision
 from .hold_out import hold_out
-from .job import ExperimentError, Job
+from .job import ExperimentError, Job, refusing
 from .settings import Settings
 from .sharing import is_shared, share_teacher
-from .trainable import require_last_epoch, require_skipping, require_speed
+from .trainable import (
+    require_last_epoch,
+    require_skipping,
+    require_speed,
+    with_speed,
+)
 
 TEACHER = "teacher"
 # Settings that tell runs apart.
@@ -99,15 +103,10 @@ class Run(Job):
         if self.trains:
             require_last_epoch(self.config, self.cfg)
             require_speed(self.config, self.cfg, self.settings.speed)
-        try:
+        with refusing(self.config):
             self.metric = metric_of(self.cfg, self.split)
-        except ValueError as error:
-            raise ExperimentError(f"{self.config}: {error}") from None
-        if self.settings.val_share is not None:
-            try:
+            if self.settings.val_share is not None:
                 hold_out(self.cfg, self.settings.val_share)
-            except ValueError as error:
-                raise ExperimentError(f"{self.config}: {error}") from None
         if self.settings.skip_broken and "train_dataloader" in self.cfg:
             if self.trains:
                 require_skipping(self.config, self.cfg)
@@ -116,10 +115,8 @@ class Run(Job):
             # Whoever reads the parts besides, such as a look into the networks.
             leave_out_of_parts(self.cfg)
         if self.settings.share_teacher and self.distils:
-            try:
+            with refusing(self.config):
                 share_teacher(self.cfg)
-            except ValueError as error:
-                raise ExperimentError(f"{self.config}: {error}") from None
 
     def __getstate__(self) -> Dict[str, Any]:
         """What another machine needs: not the processes of this one."""
@@ -267,11 +264,7 @@ class Run(Job):
         Raises:
             ValueError: Where a speed option is refused for its network.
         """
-        from pckd_mm.engine.speed_options import use_speed_options
-
-        cfg = deepcopy(self.cfg)
-        use_speed_options(cfg, self.settings.speed)
-        return precision(cfg)
+        return precision(with_speed(self.cfg, self.settings.speed))
 
     def made_with(self) -> Dict[str, Any]:
         """What it is made with."""

@@ -7,9 +7,9 @@ from mmengine.config import Config
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.speed_arguments import SpeedArguments
 
-from .job import ExperimentError
+from .job import ExperimentError, refusing
 
-__all__ = ["require_last_epoch", "require_skipping", "require_speed"]
+__all__ = ["require_last_epoch", "require_skipping", "require_speed", "with_speed"]
 
 
 def require_last_epoch(config: str, cfg: Config) -> None:
@@ -53,13 +53,29 @@ def require_speed(config: str, cfg: Config, speed: SpeedArguments) -> None:
         ExperimentError: For one.
     """
     if speed == SpeedArguments():
-        return
+        return  # and spare the seconds that its module takes
+    with refusing(config):
+        with_speed(cfg, speed)
+
+
+def with_speed(cfg: Config, speed: SpeedArguments) -> Config:
+    """A config with speed options put into it.
+
+    Args:
+        cfg (Config): The config; it is left as it is.
+        speed (SpeedArguments): The options.
+
+    Returns:
+        Config: A copy with them.
+
+    Raises:
+        ValueError: Where its network cannot have one.
+    """
     from pckd_mm.engine.speed_options import use_speed_options  # takes seconds
 
-    try:
-        use_speed_options(deepcopy(cfg), speed)
-    except ValueError as error:
-        raise ExperimentError(f"{config}: {error}") from None
+    copy = deepcopy(cfg)
+    use_speed_options(copy, speed)
+    return copy
 
 
 def require_skipping(config: str, cfg: Config) -> None:
@@ -74,7 +90,5 @@ def require_skipping(config: str, cfg: Config) -> None:
     """
     from pckd_mm.engine.skip_broken import skip_broken_files  # takes seconds
 
-    try:
+    with refusing(config):
         skip_broken_files(deepcopy(cfg))
-    except ValueError as error:
-        raise ExperimentError(f"{config}: {error}") from None
