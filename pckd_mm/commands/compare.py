@@ -43,7 +43,6 @@ from pckd_mm.experiments import (
     Appendix,
     ExperimentError,
     Request,
-    Settings,
     all_runs,
     check_buildable,
     compare,
@@ -51,11 +50,10 @@ from pckd_mm.experiments import (
     make_plan,
 )
 from pckd_mm.experiments.engine_options import make_executor
-from pckd_mm.utils.speed_arguments import SpeedArguments
 
 from . import parse
 from .compare_options import add_arguments, check, parse_method
-from .shared import ROOT, sigterm_stops
+from .shared import ROOT, settings_from, sigterm_stops
 
 __all__ = ["add_arguments", "main", "parse_args", "parse_method", "run"]
 
@@ -146,16 +144,7 @@ def compare_as_asked(
     command = command or shlex.join(["pckd", *args.argv])
 
     request = Request(
-        Settings(
-            ROOT,
-            args.cfg_options,
-            SpeedArguments.of(args),
-            args.val_share,
-            args.gpus_per_run,
-            args.share_teacher or 0,
-            tuple(args.track),
-            args.skip_broken,
-        ),
+        settings_from(args),
         args.methods,
         args.pairs,
         dict(run.split("=", 1) for run in args.run),

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from pckd_mm.engine.trackers import add_track_option, check_trackers
+from pckd_mm.engine.trackers import check_trackers
 from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.catalogue import DATASET
 from pckd_mm.experiments.derived import derive_runs
@@ -15,10 +15,10 @@ from pckd_mm.experiments.request import WORK_DIR
 from pckd_mm.experiments.run import TEACHER
 from pckd_mm.experiments.sharing import SHARED
 from pckd_mm.utils.files import file_name
-from pckd_mm.utils.options import SettingsAction, add_broken_option
-from pckd_mm.utils.speed_arguments import add_speed_arguments
+from pckd_mm.utils.options import SettingsAction
 
 from .completion import CONFIG, DIRECTORY, add_path
+from .shared import add_training_options
 
 __all__ = ["add_arguments", "check", "parse_method"]
 
@@ -130,9 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "confused; it tests them once more, so it is off by default; classifiers only",
     )
     parser.add_argument("--fresh", action="store_true", help="repeat finished runs")
-    add_speed_arguments(parser)
-    add_track_option(parser)
-    add_broken_option(parser)
+    add_training_options(parser)
     parser.add_argument(
         "--cfg-options",
         nargs="+",

@@ -7,16 +7,29 @@ import os.path as osp
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Iterator, Optional
+from typing import TYPE_CHECKING, Iterator, Optional
 
 from mmengine.config import Config
 
+from pckd_mm.engine.trackers import add_track_option
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.options import SettingsAction
+from pckd_mm.utils.options import SettingsAction, add_broken_option
+from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
 
 from .completion import CONFIG, add_path
 
-__all__ = ["ROOT", "add_config", "add_shared_options", "config_from", "sigterm_stops"]
+if TYPE_CHECKING:
+    from pckd_mm.experiments import Settings
+
+__all__ = [
+    "ROOT",
+    "add_config",
+    "add_shared_options",
+    "add_training_options",
+    "config_from",
+    "settings_from",
+    "sigterm_stops",
+]
 
 # The repository, or where the package is installed.
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +103,42 @@ def config_from(args: argparse.Namespace) -> Config:
         is_of_method = osp.basename(root) == "configs"
         cfg.work_dir = osp.join("work_dirs", method if is_of_method else "", name)
     return cfg
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add what each training may have, by itself, in a comparison or in a search.
+
+    Args:
+        parser (ArgumentParser): Of a subcommand.
+    """
+    add_speed_arguments(parser)
+    add_track_option(parser)
+    add_broken_option(parser)
+
+
+def settings_from(args: argparse.Namespace) -> "Settings":
+    """What runs have in common.
+
+    Args:
+        args (Namespace): What :func:`add_training_options` and
+            :func:`pckd_mm.experiments.engine_options.add_engine_options` read, and
+            ``cfg_options`` and ``val_share``.
+
+    Returns:
+        Settings: The settings.
+    """
+    from pckd_mm.experiments import Settings  # takes seconds
+
+    return Settings(
+        ROOT,
+        args.cfg_options,
+        SpeedArguments.of(args),
+        args.val_share,
+        args.gpus_per_run,
+        args.share_teacher or 0,
+        tuple(args.track),
+        args.skip_broken,
+    )
 
 
 @contextlib.contextmanager

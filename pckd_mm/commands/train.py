@@ -34,14 +34,18 @@ from pckd_mm.engine.interruptions import (
 )
 from pckd_mm.engine.skip_broken import skip_broken_files
 from pckd_mm.engine.speed_options import use_speed_options
-from pckd_mm.engine.trackers import add_track_option, use_trackers
+from pckd_mm.engine.trackers import use_trackers
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
 from pckd_mm.utils.endings import networks_of, trace_faults
-from pckd_mm.utils.options import add_broken_option
-from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
+from pckd_mm.utils.speed_arguments import SpeedArguments
 
 from .completion import DIRECTORY, add_path
-from .shared import add_config, add_shared_options, config_from
+from .shared import (
+    add_config,
+    add_shared_options,
+    add_training_options,
+    config_from,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,14 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from a checkpoint, or from the newest whole one of a folder [the "
         "work dir]",
     )
-    add_speed_arguments(parser)
+    add_training_options(parser)
     parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
         help="scale the learning rate to the batch size of all processes",
     )
-    add_broken_option(parser)
-    add_track_option(parser)
     parser.add_argument(
         "--no-live",
         action="store_true",

@@ -22,8 +22,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from pckd_mm.engine.trackers import add_track_option, check_trackers
-from pckd_mm.experiments import ExperimentError, Settings
+from pckd_mm.engine.trackers import check_trackers
+from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.engine_options import (
     add_engine_options,
     check_engine_options,
@@ -33,15 +33,13 @@ from pckd_mm.experiments.lock import alone_in
 from pckd_mm.experiments.places import find_places
 from pckd_mm.utils.options import (
     SettingsAction,
-    add_broken_option,
     require_at_least,
     require_share,
 )
 from pckd_mm.utils.shipped import find_config
-from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
 
 from .completion import DIRECTORY, add_path
-from .shared import ROOT, add_config, sigterm_stops
+from .shared import add_config, add_training_options, settings_from, sigterm_stops
 
 WORK_DIR = Path("work_dirs/tune")
 
@@ -95,9 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"folder of all of it [{WORK_DIR}/METHOD/CONFIG, as in configs/]",
     )
     add_engine_options(parser)
-    add_speed_arguments(parser)
-    add_track_option(parser)
-    add_broken_option(parser)
+    add_training_options(parser)
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -181,19 +177,10 @@ def _tune(args: argparse.Namespace) -> str:
     def make_cluster() -> RayCluster:
         return RayCluster(args.ray, per_gpu, threads, args.gpus_per_run, jobs)
 
-    settings = Settings(
-        ROOT,
-        args.cfg_options,
-        SpeedArguments.of(args),
-        args.val_share,
-        args.gpus_per_run,
-        track=tuple(args.track),
-        skip_broken=args.skip_broken,
-    )
     tuning = Tuning(
         args.config,
         find_ranges(args.config, args.search, args.cfg_options),
-        settings,
+        settings_from(args),
         folder,
         args.trials,
         args.seed,

@@ -342,13 +342,11 @@ def begin(pair: Pair, name: str) -> Callable[[], None]:
 
 def table(result: dict) -> str:
     """The summary for readers, in Markdown."""
-    options = [result["precision"]]
-    options += ["--fast"] * result["fast"]
-    options += [f"--compile {result['compile']}"] * bool(result["compile"])
-    options += ["--data-on-device"] * result["data_on_device"]
+    kept = {name: result[name] for name in ("fast", "compile", "data_on_device")}
+    options = [result["precision"], *SpeedArguments(**kept).command_line()]
     lines = [
         f"{result['teacher']} -> {result['student']}, {result['batch']} images, "
-        f"{', '.join(options)}; {result['device']}, "
+        f"{' '.join(options)}; {result['device']}, "
         f"torch {result['torch']}, commit {result['commit'][:7]}",
         "",
         "| program | ms | images/s | peak MiB |",
