@@ -17,7 +17,8 @@ import os
 import sys
 from typing import List, Sequence
 
-from pckd_mm.commands.compare import ROOT, main
+from pckd_mm.commands.compare import main
+from pckd_mm.commands.shared import ROOT
 
 NOTES = [
     "The data are 92 letters of the Latin, Greek and Cyrillic alphabets, 16x16 pixels, "

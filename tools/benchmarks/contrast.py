@@ -8,9 +8,10 @@ fit.
 """
 
 import argparse
+import functools
 import json
 import statistics
-from typing import Callable
+from typing import Callable, Dict, List
 
 import torch
 from torch import Tensor
@@ -70,7 +71,9 @@ def main() -> None:
         anchors.requires_grad_()
         labels = torch.arange(number, device=args.device) % args.categories
 
-        def step(form: Callable, anchors=anchors, labels=labels) -> None:
+        def step(
+            form: Callable, anchors: Tensor = anchors, labels: Tensor = labels
+        ) -> None:
             anchors.grad = None
             form(anchors, labels, 4.0, 0.07).mean().backward()
 
@@ -79,16 +82,16 @@ def main() -> None:
         reset_peak(args.device)
         if not args.device.startswith("cuda"):
             floor = peak_mib(args.device) - anchors.nbytes / MIB
-        forms = {"blocks": supervised_contrast}
+        forms: Dict[str, Callable] = {"blocks": supervised_contrast}
         if is_dense:
             forms["dense"] = dense_contrast
-        times = {name: [] for name in forms}
+        times: Dict[str, List[float]] = {name: [] for name in forms}
         step(supervised_contrast)
         peak = peak_mib(args.device) - floor
         # Long ones need no repeats, nor a warm-up beside the one above.
         for repeat in range(args.repeats if is_dense else 1):
             for name, form in forms.items():
-                taken = seconds(lambda form=form: step(form), args.device)
+                taken = seconds(functools.partial(step, form), args.device)
                 times[name].append(taken)
             say(f"{number} anchors, repeat {repeat + 1}: {1000 * taken:.1f} ms")
         row = dict(anchors=number, blocks_ms=1000 * statistics.median(times["blocks"]))

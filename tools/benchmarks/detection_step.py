@@ -17,7 +17,7 @@ import json
 import os
 import statistics
 import time
-from typing import Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 from mmdet.structures import DetDataSample
@@ -107,9 +107,10 @@ def make_batch(args: argparse.Namespace, classes: int) -> dict:
 class PlainStep(nn.Module):
     """The student's own losses, and the teacher's forward pass to the scores."""
 
-    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+    def __init__(self, student: Any, teacher: Any) -> None:
         super().__init__()
         self.student = student
+        self.teacher: Any
         self.__dict__["teacher"] = teacher  # no submodule, no part of the optimizer
         self.rois = None
         if hasattr(student, "roi_head"):
@@ -149,7 +150,7 @@ def make_step(model: nn.Module, loss: Callable, batch: dict, cfg: Config) -> Cal
     return step
 
 
-def build(cfg: Config, device: str) -> Tuple[nn.Module, nn.Module]:
+def build(cfg: Config, device: str) -> Tuple[Any, Any]:
     """Student and teacher with random weights."""
     teacher = cfg.model.get("teacher")
     if teacher is None:
@@ -188,7 +189,7 @@ def interleaved(
     steps: Dict[str, Callable], repeats: int, device: str
 ) -> Dict[str, List[float]]:
     """Seconds of each step in each repeat."""
-    times = {name: [] for name in steps}
+    times: Dict[str, List[float]] = {name: [] for name in steps}
     start = time.perf_counter()
     for repeat in range(repeats + 1):
         for name, step in steps.items():

@@ -66,7 +66,7 @@ def cluster_here(machines: int) -> Iterator[Cluster]:
     Yields:
         Cluster: The cluster; afterwards all of its processes have ended.
     """
-    shared = dict(node_ip_address=HERE, object_store_memory=100 * 2**20)
+    shared: Dict[str, Any] = dict(node_ip_address=HERE, object_store_memory=100 * 2**20)
     cluster = Cluster(
         initialize_head=True,
         head_node_args=dict(num_cpus=0, include_dashboard=False, **shared),

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 import torch
 
@@ -172,6 +172,7 @@ class Stopwatch:
 
     def mark(self, part: str) -> None:
         """End a part, which began where the one before ended; '' ends none."""
+        now: Any
         if self.on_gpu:
             now = torch.cuda.Event(enable_timing=True)
             now.record()
@@ -182,7 +183,7 @@ class Stopwatch:
     def parts(self) -> Dict[str, float]:
         """Seconds of each part in all, and forget them."""
         _synchronize("cuda" if self.on_gpu else "cpu")
-        total = defaultdict(float)
+        total: Dict[str, float] = defaultdict(float)
         for (_, start), (part, end) in zip(self.marks, self.marks[1:], strict=False):
             if part:
                 taken = start.elapsed_time(end) / 1000 if self.on_gpu else end - start

@@ -5,7 +5,7 @@ views of each image, one image at a time; the teacher runs without gradient; the
 contrast takes square masks.
 """
 
-from typing import Callable, Iterator, Tuple
+from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -44,8 +44,8 @@ class FourViews(Dataset):
         self,
         read: Callable[[int], np.ndarray],
         labels: np.ndarray,
-        mean,
-        std,
+        mean: Sequence[float],
+        std: Sequence[float],
         crop: Callable[[np.ndarray], np.ndarray] = pad_and_crop,
         crop_first: bool = False,
     ) -> None:
@@ -68,8 +68,8 @@ class FourViews(Dataset):
                 view = np.rot90(self.crop(image), turns)
             else:
                 view = self.crop(np.rot90(image, turns))
-            view = torch.from_numpy(np.ascontiguousarray(view)).permute(2, 0, 1)
-            views.append((view.float() - self.mean) / self.std)
+            pixels = torch.from_numpy(np.ascontiguousarray(view)).permute(2, 0, 1)
+            views.append((pixels.float() - self.mean) / self.std)
         return torch.stack(views), int(self.labels[index])
 
 
@@ -95,8 +95,10 @@ class PlainPCKD(nn.Module):
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
         super().__init__()
-        self.student, self.teacher = student, [teacher]
-        s_width, t_width = (model.head.fc.in_features for model in (student, teacher))
+        self.student: Any = student
+        self.teacher: List[Any] = [teacher]  # no submodule
+        networks: Tuple[Any, Any] = student, teacher
+        s_width, t_width = (model.head.fc.in_features for model in networks)
         self.align = nn.Sequential(
             nn.Linear(s_width, 16 * t_width),
             nn.BatchNorm1d(16 * t_width),
@@ -107,7 +109,7 @@ class PlainPCKD(nn.Module):
         self.t_embed = nn.Linear(s_width, t_width)
 
     @staticmethod
-    def features(model: nn.Module, views: Tensor) -> Tensor:
+    def features(model: Any, views: Tensor) -> Tensor:
         return model.backbone(views)[-1].mean(dim=(2, 3))
 
     def forward(self, views: Tensor, labels: Tensor, epoch: int) -> Tensor:

@@ -21,7 +21,7 @@ def after(owner: Any, method: str, then: Callable[[], None]) -> None:
     """Do something after each call of an object's method."""
     call = getattr(owner, method)
 
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         result = call(*args, **kwargs)
         then()
         return result
@@ -33,7 +33,7 @@ def before(owner: Any, method: str, first: Callable[[], None]) -> None:
     """Do something before each call of an object's method."""
     call = getattr(owner, method)
 
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         first()
         return call(*args, **kwargs)
 
@@ -128,7 +128,8 @@ class FloorProgram:
         self.watch = Stopwatch(device)
         self.views = views.to(device)
         self.labels = labels.to(device)
-        self.student, self.teacher = (model.to(device) for model in (student, teacher))
+        self.student: Any = student.to(device)
+        self.teacher: Any = teacher.to(device)
         self.student.train()
         self.teacher.eval().requires_grad_(False)
         self.optim_wrapper = build_optim_wrapper(self.student, cfg.optim_wrapper)

@@ -2,11 +2,11 @@
 
 import os
 import os.path as osp
-from typing import Callable, List, Tuple
+from typing import Any, Callable, List, Tuple
 
 import cv2
 import numpy as np
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmpretrain.datasets import BaseDataset
 
 from pckd_mm.registry import DATASETS, TRANSFORMS
@@ -26,7 +26,7 @@ class RandomImages(BaseDataset):
 
     METAINFO = {"classes": tuple(map(str, range(100)))}
 
-    def __init__(self, images: int, **kwargs) -> None:
+    def __init__(self, images: int, **kwargs: Any) -> None:
         self.images = images
         super().__init__(ann_file="", **kwargs)
 
@@ -93,10 +93,16 @@ def _files(folder: str) -> Tuple[Callable[[int], np.ndarray], np.ndarray]:
         for name in sorted(os.listdir(osp.join(folder, label)))
     ]
     labels = np.array([int(osp.basename(osp.dirname(path))) for path in paths])
-    return lambda index: cv2.imread(paths[index])[:, :, ::-1], labels
+
+    def read(index: int) -> np.ndarray:
+        image = cv2.imread(paths[index])
+        assert image is not None  # written by this program
+        return image[:, :, ::-1]
+
+    return read, labels
 
 
-def _crop(pipeline: List[dict]) -> Callable[[np.ndarray], np.ndarray]:
+def _crop(pipeline: List[ConfigDict]) -> Callable[[np.ndarray], np.ndarray]:
     transform = TRANSFORMS.build(
         dict(type="mmpretrain.RandomResizedCrop", scale=pipeline[1].scale)
     )

@@ -14,12 +14,13 @@ import json
 import os
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import List, Tuple
+from typing import Dict, List, Tuple, cast
 
 import torch
 from mmengine.logging import MMLogger
@@ -27,7 +28,7 @@ from mmengine.registry import DefaultScope
 
 from measure import made_by, say
 from pckd_mm.experiments import Settings, Sharing
-from pckd_mm.experiments.job import Job
+from pckd_mm.experiments.job import Job, process_of
 from pckd_mm.experiments.run import Run
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
@@ -78,6 +79,11 @@ def write_config(args: argparse.Namespace, folder: Path) -> Path:
     path = folder / "pckd.py"
     path.write_text(cfg.pretty_text)
     return path
+
+
+def pid_of(job: Job) -> int:
+    """The process of a job that was started on this machine."""
+    return cast(subprocess.Popen, process_of(job)).pid
 
 
 class Way:
@@ -133,19 +139,19 @@ class Way:
         """Wait until all of them train."""
         while min(self.steps()) < 3:
             for job in self.jobs:
-                if job.process.poll() is not None:
+                if process_of(job).poll() is not None:
                     job.finish()  # says why
                     raise SystemExit(f"{job} has ended.")
             time.sleep(1)
 
     def signal(self, number: int) -> None:
         for job in self.jobs:
-            os.kill(job.process.pid, number)
+            os.kill(pid_of(job), number)
 
     def pin(self, cores: List[int]) -> None:
         """Let them use some cores only."""
         for job in self.jobs:
-            for thread in Path(f"/proc/{job.process.pid}/task").iterdir():
+            for thread in Path(f"/proc/{pid_of(job)}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), cores)
 
     def _at_a_step(self) -> Tuple[int, float, float]:
@@ -155,7 +161,7 @@ class Way:
             time.sleep(0.02)
         ticks = 0
         for job in self.jobs:
-            stat = Path(f"/proc/{job.process.pid}/stat").read_text()
+            stat = Path(f"/proc/{pid_of(job)}/stat").read_text()
             ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))
         return steps, time.perf_counter(), ticks / os.sysconf("SC_CLK_TCK")
 
@@ -173,8 +179,8 @@ class Way:
         while (last := self._at_a_step())[0] - first[0] < rounds * len(self.runs):
             pass
         self.signal(signal.SIGSTOP)
-        steps, *seconds = (b - a for a, b in zip(first, last, strict=True))
-        return tuple(value / steps for value in seconds)
+        steps, clock, processor = (b - a for a, b in zip(first, last, strict=True))
+        return clock / steps, processor / steps
 
     def stop(self) -> None:
         self.signal(signal.SIGCONT)
@@ -205,13 +211,13 @@ def measure(args: argparse.Namespace, students: int, folder: Path) -> dict:
     finally:
         for way in ways:
             way.stop()
-    result = dict(students=students)
+    result: Dict[str, float] = dict(students=students)
     for place, name in enumerate(("ms", "processor_ms")):
         pairs = [(a[place], b[place]) for a, b in zip(own, shared, strict=True)]
-        for way, column in zip(
+        for whose, column in zip(
             ("own", "shared"), zip(*pairs, strict=True), strict=True
         ):
-            result[f"{way}_{name}"] = round(1000 * statistics.median(column), 1)
+            result[f"{whose}_{name}"] = round(1000 * statistics.median(column), 1)
         gain = statistics.median(a / b for a, b in pairs)
         result["gain" if place == 0 else "processor_gain"] = round(gain, 3)
     return result

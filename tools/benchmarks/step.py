@@ -19,6 +19,7 @@ program alone, in a process of its own; on a CPU without that of its workers.
 
 import argparse
 import copy
+import functools
 import json
 import os
 import os.path as osp
@@ -26,7 +27,7 @@ import statistics
 import sys
 import tempfile
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 from mmengine.logging import MMLogger
@@ -147,13 +148,13 @@ class Pair:
     @staticmethod
     def _build(network: dict) -> nn.Module:
         with DefaultScope.overwrite_default_scope("mmpretrain"):
-            network = MODELS.build(network)
-            network.init_weights()
-        return network
+            built = MODELS.build(network)
+            built.init_weights()
+        return built
 
-    def networks(self) -> List[nn.Module]:
+    def networks(self) -> Tuple[Any, Any]:
         """Copies of student and teacher."""
-        return [copy.deepcopy(model) for model in (self.student, self.teacher)]
+        return copy.deepcopy(self.student), copy.deepcopy(self.teacher)
 
     def plain(self) -> PlainProgram:
         args = self.args
@@ -172,13 +173,14 @@ class Pair:
     def floor(self) -> FloorProgram:
         views, labels = self.some_views()
         labels = labels.repeat_interleave(VIEWS)
+        student, teacher = self.networks()
         return FloorProgram(
-            self.cfg["pckd"], *self.networks(), views, labels, self.args.device
+            self.cfg["pckd"], student, teacher, views, labels, self.args.device
         )
 
     def by_runner(self, method: str) -> RunnerProgram:
-        states = [model.state_dict() for model in (self.student, self.teacher)]
-        return RunnerProgram(self.cfg[method], *states, self.args.device)
+        student, teacher = self.student.state_dict(), self.teacher.state_dict()
+        return RunnerProgram(self.cfg[method], student, teacher, self.args.device)
 
     def some_views(self) -> tuple:
         """Views of a batch and the images' labels."""
@@ -202,6 +204,12 @@ class Pair:
                 teacher.eval()(views)
             student.train().head(student.extract_feat(views)).sum().backward()
         return counter.get_total_flops() / len(views) * VIEWS * self.args.batch
+
+
+def repeated(step: Callable[[], None], times: int) -> None:
+    """Call a step several times."""
+    for _ in range(times):
+        step()
 
 
 def loss_difference(pair: Pair, plain: PlainPCKD, project: RunnerProgram) -> float:
@@ -253,8 +261,9 @@ def measure(pair: Pair) -> Dict[str, Any]:
     say("comparing losses")
     difference = loss_difference(pair, programs["plain"].model, programs["project"])
     programs["project"].watch_parts()
-    times = {name: [] for name in NAMES}
-    parts, rates = {"floor": [], "project": []}, []
+    times: Dict[str, List[float]] = {name: [] for name in NAMES}
+    parts: Dict[str, List[dict]] = {"floor": [], "project": []}
+    rates = []
     start = time.perf_counter()
     for repeat in range(args.repeats + 1):
         rates.append(matrix_rate(args.device, dtype))
@@ -266,10 +275,8 @@ def measure(pair: Pair) -> Dict[str, Any]:
             program.step()
             if name in parts:
                 program.watch.parts()
-            taken = seconds(
-                lambda program=program: [program.step() for _ in range(args.block)],
-                args.device,
-            )
+            block = functools.partial(repeated, program.step, args.block)
+            taken = seconds(block, args.device)
             found = program.watch.parts() if name in parts else {}
             if repeat == 0:  # warms up
                 continue

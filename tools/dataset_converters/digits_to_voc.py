@@ -259,8 +259,8 @@ def _see(
         if visible < MIN_VISIBLE:
             return None
         rows, columns = rows[seen.any(axis=1)], columns[seen.any(axis=0)]
-        corners = (columns[0], rows[0], columns[-1], rows[-1])
-        box = tuple(int(corner) + 1 for corner in corners)
+        left, right = int(columns[0]) + 1, int(columns[-1]) + 1
+        box = (left, int(rows[0]) + 1, right, int(rows[-1]) + 1)
         if min(box[2] - box[0], box[3] - box[1]) + 1 < MIN_SIDE:
             return None
         if any(overlap(box, other.box) > MAX_OVERLAP for other in digits):

@@ -74,7 +74,7 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
         for kind in chosen
         for role in args.roles or ("student", "teacher")
     )
-    tally = Counter()
+    tally: Counter = Counter()
     for (kind, role), result in outcomes.run(trials, args.limit, args.jobs):
         tally[result["result"]] += 1
         rows[kind.id, role] = dict(

@@ -18,7 +18,7 @@ from torch import nn
 
 from pckd_mm.deployment.onnx_export import Scores, compare_onnx, export_onnx
 from pckd_mm.registry import MODELS
-from pckd_mm.starting.networks import find_network
+from pckd_mm.starting.networks import find_classifier
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.shipped import config_names
 
@@ -58,7 +58,7 @@ def networks() -> Iterator[Tuple[str, dict, int]]:
             yield stem, model, 32
     for name, size in OF_MMPRETRAIN.items():
         try:
-            yield name, find_network(name, 1000, pretrained=False).model, size
+            yield name, find_classifier(name, 1000, pretrained=False).model, size
         except ValueError as error:
             print(f"| {name} | {error} | - | - |", flush=True)
 

@@ -221,8 +221,8 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
         return int(bool(changed or stale))
     for path in stale:
         (root / path).unlink()
-    for path in changed:
-        (root / path).write_text(files[path], encoding="utf-8")
+    for name in changed:
+        (root / name).write_text(files[name], encoding="utf-8")
     return 0
 
 

@@ -43,7 +43,8 @@ def fill(text: str, parts: Dict[str, str]) -> str:
             )
         pattern = re.escape(begin) + ".*?" + re.escape(end)
         block = f"{begin}\n\n{part}\n\n{end}"
-        text = re.sub(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+        before, _, after = re.split(f"({pattern})", text, flags=re.DOTALL)
+        text = before + block + after
     return text
 
 

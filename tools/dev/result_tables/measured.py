@@ -119,8 +119,9 @@ class MeasuredTables:
         lines[0].append("gain over the student alone")
         for name, config in rows.items():
             entry = self.find(config)
-            has_gain = entry and baseline and name in published.METHODS.values()
-            gain = entry.mean - baseline.mean if has_gain else None
+            gain = None
+            if entry and baseline and name in published.METHODS.values():
+                gain = entry.mean - baseline.mean
             cells = [*self.here(config), self.count(config)]
             lines.append([name, *cells, format_number(gain, "+.2f")])
         return lines

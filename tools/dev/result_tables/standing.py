@@ -93,7 +93,10 @@ def standardization() -> str:
     for name, with_it in values.items():
         if name.endswith(STANDARDIZED):
             plain = values[name.removesuffix(STANDARDIZED)]
-            gains = [a - b for a, b in zip(with_it, plain, strict=True)]
+            gains = [
+                None if a is None or b is None else a - b
+                for a, b in zip(with_it, plain, strict=True)
+            ]
             cells = [format_number(gain, "+.2f") for gain in gains]
             lines.append([name.removesuffix(STANDARDIZED), *cells])
     return format_table(lines)
@@ -116,7 +119,9 @@ def imagenet(root: Path) -> str:
         row = IMAGENET[role]
         link = SOURCES[row.source].link
         lines.append([name, format_number(row.values[0]), "-", "-", link])
-    for rival in sorted((*ours, *IMAGENET_FIELD), key=lambda r: -r.row.values[0]):
+    for rival in sorted(
+        (*ours, *IMAGENET_FIELD), key=lambda r: -(r.row.values[0] or 0)
+    ):
         value = format_number(rival.row.values[0])
         source = SOURCES[rival.row.source].link
         lines.append([rival.name, value, rival.beyond, rival.here, source])

@@ -8,7 +8,7 @@ Table = Dict[str, Dict[str, Any]]
 CLASSES = 10
 
 
-def _kind(source: str, size: int = 32, labels: str = "one", **settings) -> dict:
+def _kind(source: str, size: int = 32, labels: str = "one", **settings: Any) -> dict:
     settings = {name.replace("__", "."): value for name, value in settings.items()}
     return dict(source=source, size=size, labels=labels, settings=settings)
 

@@ -9,7 +9,7 @@ from typing import Any, Dict
 CATEGORIES = 4
 
 
-def _kind(source: str, size: int = 128, **settings) -> dict:
+def _kind(source: str, size: int = 128, **settings: Any) -> dict:
     settings = {name.replace("__", "."): value for name, value in settings.items()}
     return dict(source=source, size=size, labels="boxes", settings=settings)
 

@@ -92,6 +92,8 @@ class Kind:
 def configs_of(library: str) -> Path:
     """Folder of the configs that an installed library brings."""
     spec = importlib.util.find_spec(library)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"{library} is not installed; expected it, with its configs.")
     return Path(spec.origin).parent / ".mim" / "configs"
 
 

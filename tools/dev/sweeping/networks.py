@@ -69,11 +69,13 @@ def scores_by_sigmoid(kind: Kind) -> bool:
     model = run_config(kind).model
     if is_of_one_stage(kind):
         loss = model.get("bbox_head", {}).get("loss_cls") or {}
-        return "CrossEntropy" not in loss.get("type", "") or loss.get("use_sigmoid")
+        of_softmax = "CrossEntropy" in loss.get("type", "")
+        return not of_softmax or bool(loss.get("use_sigmoid"))
     heads = model.get("roi_head", {}).get("bbox_head", {})
     loss = {} if isinstance(heads, (list, tuple)) else heads.get("loss_cls") or {}
     # Plain cross-entropy is of a softmax in the end, whatever its loss is.
-    return loss.get("type") == "CrossEntropyCustomLoss" and loss.get("use_sigmoid")
+    is_custom = loss.get("type") == "CrossEntropyCustomLoss"
+    return is_custom and bool(loss.get("use_sigmoid"))
 
 
 def partner(kind: Kind) -> ConfigDict:
@@ -114,7 +116,7 @@ def tasks(kind: Kind) -> List[str]:
 
 def preprocessing(kind: Kind) -> dict:
     """How a classifier's config prepares images: mean, std, channels, labels."""
-    given = {}
+    given: dict = {}
     if kind.library == "mmpretrain":
         given = run_config(kind).get("data_preprocessor") or {}
     settings = dict(

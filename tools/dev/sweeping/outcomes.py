@@ -136,7 +136,7 @@ class _Forked:
                 result = self.answer.recv()
             except EOFError:
                 pass
-        status = self.process.exitcode
+        status = self.process.exitcode or 0
         if not ended:
             result = dict(result=TIME, detail=f"did not end in {self.limit:.0f} s")
         elif status < 0:

@@ -1,6 +1,6 @@
 """Scores of a network: by what is distilled, and as it predicts them."""
 
-from typing import Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import torch
 from mmengine.model import BaseModel
@@ -77,7 +77,8 @@ def boxes(model: BaseModel, kind: Kind, role: str, data: dict) -> Tuple[Tensor, 
     roi_head = network.roi_head
     roi_head.test_cfg.score_thr = 0.0
 
-    heads, more = [roi_head.bbox_head], [()]
+    heads: List[Any] = [roi_head.bbox_head]
+    more: List[tuple] = [()]
     if isinstance(roi_head, CascadeRoIHead):
         heads, more = (
             list(roi_head.bbox_head),

@@ -15,6 +15,8 @@ from pckd_mm.models.algorithms.dense_networks import classifying
 from pckd_mm.registry import MODELS
 
 from . import networks, places, scores
+from .classifier_kinds import CLASSES
+from .detector_kinds import CATEGORIES
 from .kinds import Kind
 from .outcomes import ALONE, RAW, WORKS, WRONG, classify, in_words
 
@@ -98,6 +100,7 @@ def _as_after_training(network: nn.Module, kind: Kind) -> None:
 
     Statistics of one step are those of its batch, not one tenth of them.
     """
+    module: Any
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = None
@@ -107,9 +110,7 @@ def _as_after_training(network: nn.Module, kind: Kind) -> None:
         for conv in classifying(network).values():
             nn.init.normal_(conv.weight, std=2 * conv.weight[0].numel() ** -0.5)
         return
-    classes = networks.CLASSES
-    if kind.labels == "boxes":
-        classes = networks.CATEGORIES + 1
+    classes = CATEGORIES + 1 if kind.labels == "boxes" else CLASSES
     for parameter in network.parameters():
         if len(parameter) == classes and parameter.ndim in (1, 2, 4):
             width = parameter[0].numel()
