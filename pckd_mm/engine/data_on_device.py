@@ -15,19 +15,22 @@ __all__ = ["put_data_on_device"]
 _SHARE = 0.25
 
 
-def put_data_on_device(runner: Runner, device: torch.device) -> str:
+def put_data_on_device(
+    runner: Runner, device: torch.device, gets_batches: bool = False
+) -> str:
     """Let the images of a run lie on a device, where they fit.
 
     Args:
         runner (Runner): The runner, before the first step.
         device (torch.device): The device of its networks.
+        gets_batches (bool): Whether another process gives the batches to train on.
+            Defaults to False.
 
     Returns:
         str: In words for training and validation whether they do, and if not, why.
     """
     loaders = {"training": runner.train_dataloader}
     loaders["validation"] = getattr(runner, "val_dataloader", None)
-    brought = any(getattr(hook, "brings_batches", False) for hook in runner.hooks)
     words = []
     for name, loader in loaders.items():
         if not isinstance(loader, DataLoader):
@@ -36,9 +39,10 @@ def put_data_on_device(runner: Runner, device: torch.device) -> str:
         has_begun = name == "training" and hasattr(
             getattr(runner, "train_loop", None), "dataloader_iterator"
         )
-        why = _why_not(loader, device, has_begun)
-        if name == "training" and brought:
-            why = "another process has them there"
+        if name == "training" and gets_batches:
+            why = "its batches come from another process"
+        else:
+            why = _why_not(loader, device, has_begun)
         if why:
             words.append(f"off in {name}, {why}")
             continue

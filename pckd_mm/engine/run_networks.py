@@ -60,6 +60,11 @@ class RunNetworks:
         if isinstance(runner.optim_wrapper, OptimWrapperDict):
             self.wrappers = list(runner.optim_wrapper.values())
 
+    @property
+    def teacher_is_elsewhere(self) -> bool:
+        """bool: Whether another process runs the teacher, and gives the batches."""
+        return "the teacher" in self.idle
+
     def step(self) -> None:
         """A step of training without trace."""
         dry_run(self.model, self.runner.train_dataloader)

@@ -75,13 +75,13 @@ class TeacherPass:
         inputs, samples = data["inputs"], data["data_samples"]
         # Of all students, since the numbers may depend on the size of a batch.
         seen = max(student.num_views for student in self.students)
-        views = {seen: first_views(inputs, VIEWS, seen)}
+        views = first_views(inputs, VIEWS, seen)
         with contextlib.ExitStack() as stack:
             for student in self.students:
                 stack.enter_context(student.recorders)
-            self.model.run_teacher(views[seen], ragged_sizes(samples, views[seen]))
+            self.model.run_teacher(views, ragged_sizes(samples, views))
         self.model.distiller.release_records()
-        rows, kept = len(views[seen]), {}
+        rows, kept, given = len(views), {}, {}
 
         def part(taken: int, record: Tensor) -> Tensor:
             """Rows for a student, once for all that have the record in common."""
@@ -89,22 +89,22 @@ class TeacherPass:
             if key not in kept:
                 whole = taken == seen or record.ndim == 0 or len(record) != rows
                 # What a compiled teacher gave is overwritten by its next pass.
-                kept[key] = (
-                    record.clone() if whole else first_views(record, seen, taken)
-                )
+                own = record.clone() if whole else first_views(record, seen, taken)
+                kept[key] = own.contiguous()
             return kept[key]
 
+        # Channels last may be what the teacher takes; a student lays its own.
         batches = {}
         for number in wanting:
             taken, recorders = self.students[number]
-            if taken not in views:
-                views[taken] = first_views(inputs, VIEWS, taken)
+            if taken not in given:
+                given[taken] = first_views(inputs, VIEWS, taken).contiguous()
             records = apply_to(
                 records_of_calls(recorders),
                 lambda value: isinstance(value, Tensor),
                 lambda record, taken=taken: part(taken, record),
             )
-            batches[number] = ReadyBatch(views[taken], samples, records)
+            batches[number] = ReadyBatch(given[taken], samples, records)
         for student in self.students:
             for recorder in student.recorders.recorders.values():
                 recorder.reset_data_buffer()

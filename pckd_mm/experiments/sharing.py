@@ -200,7 +200,7 @@ class TeacherRun(Job):
         """Command line of the process, behind ``python``."""
         command = ["-m", "pckd_mm", "train", str(self.config_file)]
         command += ["--work-dir", str(self.folder)]
-        # It alone reads the images, for its students.
+        # It alone reads the training images, for its students.
         return command + self.settings.speed_option() + self.settings.broken_option()
 
     def outcome(self) -> Optional[str]:

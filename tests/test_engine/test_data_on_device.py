@@ -9,7 +9,6 @@ from torch.utils.data import DataLoader
 from pckd_mm.datasets import InMemoryDataset, collate_batches
 from pckd_mm.engine import data_on_device
 from pckd_mm.engine.data_on_device import put_data_on_device
-from pckd_mm.engine.hooks import SharedTeacherHook
 from pckd_mm.registry import DATASETS
 from tests.builders import image_folder
 from tests.fake_device import fake_device
@@ -42,12 +41,11 @@ def loader(images, split="train", **settings) -> DataLoader:
     )
 
 
-def runner(train, val=None, hooks=(), **loop):
+def runner(train, val=None, **loop):
     return SimpleNamespace(
         train_dataloader=train,
         val_dataloader=val,
         train_loop=SimpleNamespace(**loop),
-        hooks=hooks,
     )
 
 
@@ -70,16 +68,16 @@ def test_images_of_training_and_validation_move(images, monkeypatch):
 
 
 @pytest.mark.device
-def test_images_that_another_process_has_there_stay(images, monkeypatch):
+def test_images_that_no_batch_is_made_of_stay(images, monkeypatch):
     free(monkeypatch, 4 * NBYTES)
     train, val = loader(images), loader(images, "test")
     with fake_device():
-        words = put_data_on_device(runner(train, val, [SharedTeacherHook()]), CUDA)
+        words = put_data_on_device(runner(train, val), CUDA, gets_batches=True)
         assert train.dataset.device.type == "cpu" and train.pin_memory
         assert val.dataset.device.type == "cuda"
     assert words == (
-        "off in training, another process has them there, on in validation, 0.0 MB on "
-        "cuda"
+        "off in training, its batches come from another process, on in validation, "
+        "0.0 MB on cuda"
     )
 
 

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.utils import apply_to
 from mmpretrain.structures import DataSample
 
+from pckd_mm.engine.channels_last import _inputs_with_channels_last
 from pckd_mm.engine.shared_teacher import SharedLoader, Student, TeacherPass
 from pckd_mm.models.data_preprocessors.ready_batch import ReadyBatch
 from pckd_mm.registry import MODELS
@@ -80,6 +82,26 @@ def test_views_do_not_depend_on_who_is_there(method):
     among = shared_batches("pckd", "kd", method)[2]
     assert torch.equal(alone["inputs"], among["inputs"])
     torch.testing.assert_close(alone.records, among.records)
+
+
+def test_what_is_handed_out_lies_as_students_that_choose_nothing_take_it():
+    """The layout that the teacher takes is not safe for all of them."""
+    methods = ["pckd", "kd", "fitnet"]
+    model, seen = build(methods[0]), []
+
+    def note(module, args):
+        seen.append(args[0].is_contiguous(memory_format=torch.channels_last))
+
+    model.data_preprocessor.register_forward_hook(_inputs_with_channels_last)
+    model.teacher.to(memory_format=torch.channels_last)
+    model.teacher.backbone.register_forward_pre_hook(note)
+    students = [Student.of(build(method), model) for method in methods]
+    batches = TeacherPass(model, students).run(raw_batch(), range(len(methods)))
+    assert seen == [True]
+    for batch in batches.values():
+        tensors = [batch["inputs"], batch.clone()["inputs"]]
+        apply_to(batch.records, torch.is_tensor, tensors.append)
+        assert len(tensors) > 2 and all(part.is_contiguous() for part in tensors)
 
 
 def test_views_are_turned_and_normalised():

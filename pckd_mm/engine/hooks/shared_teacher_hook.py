@@ -24,8 +24,6 @@ class SharedTeacherHook(Hook):
     priority = 93
     # What :class:`pckd_mm.engine.run_networks.RunNetworks` calls it.
     idle_networks = ("the teacher",)
-    # For :func:`pckd_mm.engine.data_on_device.put_data_on_device`.
-    brings_batches = True
 
     def before_train(self, runner: Runner) -> None:
         """Connect.

@@ -131,7 +131,7 @@ class SpeedUpHook(Hook):
     def _put_data(self, run: RunNetworks) -> str:
         if not self.data_on_device:
             return _NOT_ASKED
-        return put_data_on_device(run.runner, run.device)
+        return put_data_on_device(run.runner, run.device, run.teacher_is_elsewhere)
 
     def _use_channels_last(self, run: RunNetworks) -> str:
         if not self.channels_last:
@@ -167,7 +167,7 @@ class SpeedUpHook(Hook):
             return _NOT_ASKED
         if not hasattr(run.model, "fold_teacher"):
             return "off, there is no teacher to fold"
-        if "the teacher" in run.idle:
+        if run.teacher_is_elsewhere:
             return "off, another process runs the teacher"
         with run.timed(["the teacher"]) as told:
             folded = run.model.fold_teacher(run.step)
