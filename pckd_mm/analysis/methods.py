@@ -1,8 +1,11 @@
 """Finished runs of methods that are compared with each other."""
 
+import os.path as osp
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Dict, List, Optional, Tuple
+
+from mmengine.config import Config
 
 from pckd_mm.utils.files import file_name
 
@@ -22,6 +25,25 @@ def format_number(value: Optional[float], form: str = ".2f") -> str:
         str: The number or '-'.
     """
     return "-" if value is None else format(value, form)
+
+
+def name_of_teacher(cfg: Config, config: str) -> str:
+    """What tells the teacher of a run from others.
+
+    Args:
+        cfg (Config): Config of the run.
+        config (str): Its path.
+
+    Returns:
+        str: The teacher's checkpoint; 'that of CONFIG' where the config brings weights
+        without one; empty of a student alone.
+    """
+    if "architecture" not in cfg.model:
+        return ""
+    checkpoint = str(cfg.model.get("teacher_ckpt") or "")
+    if not checkpoint:
+        return f"that of {config}"
+    return checkpoint if "://" in checkpoint else osp.normpath(checkpoint)
 
 
 @dataclass
@@ -45,7 +67,8 @@ class Method:
         options (list[str]): Settings of its own, beside those of its config, as on a
             command line.
         losses (dict[int, LossCurves]): Losses of each seed's run, of distillations.
-        teacher (str): Name of its teacher, or what else tells that from others.
+        teacher (str): Name of its teacher in the table; where that is not there, what
+            :func:`name_of_teacher` says. Empty of a student alone.
     """
 
     name: str

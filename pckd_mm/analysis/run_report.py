@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .inspection import Inspected, compared_with
-from .methods import Table
+from .methods import Table, name_of_teacher
 from .metric import validated_on
 from .pictures import Picture, detections_picture
 from .report import write_report
@@ -125,34 +125,42 @@ def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Inspected, List[str]]:
         for run in runs
     }
     alone = dict(networks=networks, teachers={})
-    teachers, learns_from = _teachers_of(runs, networks)
+    teachers, learns_from, notes = _teachers_of(runs, networks)
     if not teachers:
-        return inspect_networks(alone), []
+        return inspect_networks(alone), notes
     compared = compared_with(list(teachers), learns_from)
     everyone = dict(networks={**teachers, **networks}, teachers=compared)
     try:
-        return inspect_networks(everyone), []
+        return inspect_networks(everyone), notes
     except _FAULTS as error:
         who = "The teacher is" if len(teachers) == 1 else "The teachers are"
-        return inspect_networks(alone), [f"{who} left out: {_reason(error)}"]
+        note = f"{who} left out: {_reason(error)}"
+        return inspect_networks(alone), [*notes, note]
 
 
 def _teachers_of(
     runs: Sequence[TrainedRun], networks: Mapping[str, Dict[str, Any]]
-) -> Tuple[Dict[str, Dict[str, Any]], Dict[str, str]]:
-    """What is asked of the teachers by name, and from which each run learns, if any."""
+) -> Tuple[Dict[str, Dict[str, Any]], Dict[str, str], List[str]]:
+    """What is asked of the teachers by name, from which each run learns, and notes."""
+    from .answers import load_network
+
     unused = (name for name in _teacher_names() if name not in networks)
-    names: Dict[str, str] = {}  # of checkpoints
-    teachers, learns_from = {}, dict.fromkeys(networks, "")
+    names: Dict[str, str] = {}  # of those that are looked into
+    teachers, learns_from, notes = {}, {}, []
     for run in runs:
-        checkpoint = run.cfg.model.get("teacher_ckpt") if run.distils else None
-        if not checkpoint:
-            continue
-        if checkpoint not in names:
-            names[checkpoint] = name = next(unused)
-            teachers[name] = dict(networks[run.name], checkpoint=None, is_teacher=True)
-        learns_from[run.name] = names[checkpoint]
-    return teachers, learns_from
+        own = name_of_teacher(run.cfg, str(run.config))
+        if own not in names and run.distils and run.cfg.model.get("teacher_ckpt"):
+            names[own] = own
+            try:
+                load_network(run.cfg, None)
+            except _FAULTS as error:
+                notes.append(f"The teacher {own} is left out: {_reason(error)}")
+            else:
+                names[own] = next(unused)
+                entry = dict(networks[run.name], checkpoint=None, is_teacher=True)
+                teachers[names[own]] = entry
+        learns_from[run.name] = names.get(own, own)
+    return teachers, learns_from, notes
 
 
 def _teacher_names() -> Iterator[str]:

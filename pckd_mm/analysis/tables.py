@@ -20,7 +20,7 @@ class Row:
         published (float, optional): Published value; None where there is none.
         command (str): What gives this line.
         further (dict[Metric, Score]): Its values of the metrics beside the main one.
-        teacher (str): Name of its teacher, where the table has several.
+        teacher (str): What it learns from; empty where all learn from one teacher.
     """
 
     name: str

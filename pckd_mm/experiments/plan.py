@@ -106,7 +106,7 @@ class _Planner:
             config = str(config_path(of_method, group))
             changes = method_options(method, config)
             entries.append((label, method, config, seeds, command, changes))
-        labels = [entry[0] for entry in entries]
+        labels = [self._label_alone(pair), *(entry[0] for entry in entries)]
         for label, config in added.items():
             name = file_name(label)
             if label in labels:
@@ -132,8 +132,9 @@ class _Planner:
         used = dict.fromkeys(run.seed for line in lines for run in line.runs)
         seeds = request.methods.get(VANILLA) or list(used) or request.seeds
         alone = self._alone(pair, seeds)
-        _tell_apart(list(teachers.values()))
-        return PlannedTable(group, [alone, *lines], list(teachers.values()))
+        lines = [alone, *lines]
+        _tell_apart(list(teachers.values()), lines)
+        return PlannedTable(group, lines, list(teachers.values()))
 
     def _alone(self, pair: str, seeds: Sequence[int]) -> Line:
         """The student alone, trained once for all pairs that share it."""
@@ -141,8 +142,13 @@ class _Planner:
         assert config is not None  # methods_by_pair() asks for it
         stem = config.stem
         runs = self._seeds(VANILLA, str(config), seeds, Path(VANILLA, stem), stem)
-        label = f"student alone, {self.request.network(stem)}"
-        return Line(label, runs, self._command(VANILLA, pair, seeds))
+        return Line(self._label_alone(pair), runs, self._command(VANILLA, pair, seeds))
+
+    def _label_alone(self, pair: str) -> str:
+        """What the line of the student alone is called."""
+        config = student_config(self.request.dataset, pair)
+        assert config is not None  # as above
+        return f"student alone, {self.request.network(config.stem)}"
 
     def _seeds(
         self,
@@ -201,10 +207,10 @@ class _Planner:
         return shlex.join(command)
 
 
-def _tell_apart(lines: Sequence[Line]) -> None:
-    """Add the checkpoint to a name that a line before has too."""
-    names = set()
-    for line in lines:
+def _tell_apart(teachers: Sequence[Line], lines: Sequence[Line]) -> None:
+    """Add the checkpoint to a teacher's name that another line has too."""
+    names = {line.name for line in lines}
+    for line in teachers:
         if line.name in names:
             line.name += f" ({line.runs[0].checkpoint})"
         names.add(line.name)

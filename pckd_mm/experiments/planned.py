@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 from pckd_mm.analysis import (
     TOP1,
@@ -14,14 +14,12 @@ from pckd_mm.analysis import (
     validated_on,
 )
 from pckd_mm.analysis.inspection import compared_with
+from pckd_mm.analysis.methods import name_of_teacher
 
 from .inspection import Inspection
 from .job import ExperimentError, Job
 from .run import Run
 from .settings import Settings
-
-# A teacher whose weights its config says how to get, without a checkpoint.
-OF_ITS_CONFIG = "that of its config"
 
 
 @dataclass
@@ -104,27 +102,28 @@ class PlannedTable:
         by_seed = [run for seed in seeds for run in students if run.seed == seed]
         return list(dict.fromkeys([*teachers, *by_seed]))
 
-    def learns_from(self) -> Dict[str, str]:
+    def learns_from(self) -> List[str]:
         """What the students of each line learn from.
 
         Returns:
-            dict[str, str]: By names of lines that of the teacher's; where it has none
-            the checkpoint. Empty of a student alone.
+            list[str]: The name of the teacher's line; where it has none what
+            :func:`pckd_mm.analysis.methods.name_of_teacher` says.
         """
         names = {line.runs[0]: line.name for line in self.teachers}
-        found = {}
+        found = []
         for line in self.lines:
             run = line.runs[0]
-            named = run.cfg.model.get("teacher_ckpt") or OF_ITS_CONFIG
-            own = names[run.after] if run.after is not None else named
-            found[line.name] = str(own) if run.distils else ""
+            of_line = names[run.after] if run.after is not None else ""
+            found.append(of_line or name_of_teacher(run.cfg, run.config))
         return found
 
     def table(self) -> Table:
         """Read back what is finished."""
         teachers = [line.method() for line in self.teachers]
-        learns_from = self.learns_from()
-        methods = [line.method(learns_from[line.name]) for line in self.lines]
+        methods = [
+            line.method(teacher)
+            for line, teacher in zip(self.lines, self.learns_from(), strict=True)
+        ]
         inspected = self.inspection.found() if self.inspection else None
         first = self.runs()[0]
         held_out = first.settings.val_share
@@ -155,8 +154,11 @@ class PlannedTable:
                     f"{run.metric.name}; expected classifiers of images: leave "
                     "--inspect out."
                 )
-        names = [line.name for line in self.teachers]
-        teachers = compared_with(names, self.learns_from())
+        learns_from = zip(self.lines, self.learns_from(), strict=True)
+        teachers = compared_with(
+            [line.name for line in self.teachers],
+            {line.name: teacher for line, teacher in learns_from},
+        )
         inspection = Inspection(folder, settings, networks, teachers, self.name)
         return replace(self, inspection=inspection)
 

@@ -58,7 +58,7 @@ def test_a_run_and_its_teacher(root, capsys):
     assert "(losses.png)" in markdown and "(confusion.png)" in markdown
 
 
-def test_runs_with_teachers_of_their_own(root, tmp_path):
+def test_runs_with_teachers_of_their_own(root, tmp_path, capsys):
     """Both are looked into, and each student is compared with the one it had."""
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:
@@ -73,6 +73,18 @@ def test_runs_with_teachers_of_their_own(root, tmp_path):
     (table,) = json.loads((report / "report.json").read_text())["tables"]
     assert list(table["inspected"]["wrong"]) == ["teacher", "teacher 2", "one", "other"]
     assert list(table["inspected"]["likeness_to_teacher"]) == ["one", "other"]
+    # One that is gone is named, and the other one stays.
+    (tmp_path / "other.pth").unlink()
+    assert main(argv) == 0
+    assert f"The teacher {after} is left out: " in capsys.readouterr().out
+    (table,) = json.loads((report / "report.json").read_text())["tables"]
+    assert list(table["inspected"]["wrong"]) == ["teacher", "one", "other"]
+    assert list(table["inspected"]["likeness_to_teacher"]) == ["one"]
+    # Weights that a config brings are not the other run's teacher either.
+    config.write_text(config.read_text().replace(f"'{after}'", "None"))
+    assert main(argv) == 0
+    (table,) = json.loads((report / "report.json").read_text())["tables"]
+    assert list(table["inspected"]["likeness_to_teacher"]) == ["one"]
 
 
 def test_runs_side_by_side(root, tmp_path, capsys, monkeypatch):

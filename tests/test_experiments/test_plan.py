@@ -341,9 +341,13 @@ def test_each_config_has_the_teacher_that_it_names(configs):
     names = ["", " (zoo/other.pth)", " (zoo/mine.pth)"]
     names = [f"teacher, resnet56{which}" for which in names]
     assert [line.name for line in table.teachers] == names
-    assert list(table.learns_from().values()) == ["", *names]
+    assert table.learns_from() == ["", *names]
     tested = [line.runs[0] for line in table.teachers]
     assert tested == [run.after for run in taught.values()] == table.runs()[:3]
+    # Also where another line has such a name.
+    runs = {"mine": mine, "teacher, resnet56": mine}
+    (table,) = ask(methods={"kd": None}, pairs=["resnet56_resnet20"], runs=runs)
+    assert table.teachers[0].name == "teacher, resnet56 (zoo/resnet56.pth)"
     # So it is for one that is begun here, which would else be everyone's.
     begun = configs / "work_dirs/compare/teachers/cifar100_resnet56.py"
     begun.parent.mkdir(parents=True)
@@ -391,9 +395,9 @@ def test_a_teacher_is_named_once_and_there(configs):
     runs = {"mine": "configs/kd/cifar100_resnet56_resnet20.py"}
     (table,) = ask({"model.teacher_ckpt": "mine.pth"}, runs=runs)
     assert table.lines[0].runs[0].cfg.model.teacher_ckpt == "mine.pth"
-    assert table.learns_from() == {"mine": "mine.pth"}
+    assert table.learns_from() == ["mine.pth"]
     (table,) = ask(runs=runs, teacher=TEACHER)
-    assert table.learns_from() == {"mine": "teacher"}
+    assert table.learns_from() == ["teacher"]
 
 
 def test_a_teacher_that_brings_its_weights(configs):
@@ -404,7 +408,8 @@ def test_a_teacher_that_brings_its_weights(configs):
     (run,) = table.lines[1].runs
     assert table.teachers == [] and run.distils and run.after is None
     assert "teacher_ckpt" not in run.cfg.model
-    assert table.learns_from()["KD"] == "that of its config"
+    own = "that of configs/kd/cifar100_resnet56_resnet20.py"
+    assert table.learns_from() == ["", own]
     # Another one may be named.
     (configs / "mine.pth").touch()
     (table,) = ask(**request, teacher="mine.pth")
@@ -433,7 +438,7 @@ def test_a_teacher_that_is_elsewhere_is_fetched_by_each_run(configs, name):
     assert table.lines[1].runs[0].cfg.model.teacher_ckpt == name
     (table,) = ask(runs={"mine": own})
     assert table.lines[0].runs[0].cfg.model.teacher_ckpt == name
-    assert table.learns_from() == {"mine": name}
+    assert table.learns_from() == [name]
     # Even where it could be trained, but where that was begun.
     write("kd/cifar100_resnet56_resnet20", DISTILS.format(9, TEACHER, name), configs)
     request = dict(methods={"kd": None}, pairs=["resnet56_resnet20"])
@@ -529,6 +534,10 @@ def test_a_loss_that_is_misspelt_is_guessed(configs):
         (
             dict(methods=KD, pairs=PAIR, runs={"KD": "a.py"}),
             "--run KD would be a second line of that name",
+        ),
+        (
+            dict(methods=KD, pairs=PAIR, runs={"student alone, wide_8": "a.py"}),
+            "--run student alone, wide_8 would be a second line of that name",
         ),
         (dict(methods=KD, pairs=PAIR, val_share=2), "hold out is 2; expected one betw"),
     ],
