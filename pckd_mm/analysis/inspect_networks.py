@@ -3,7 +3,7 @@
 python -m pckd_mm.analysis.inspect_networks REQUEST.json FOLDER
 
 REQUEST.json is what pckd_mm.experiments.Inspection writes: the networks by name, each
-with its config and checkpoint, and the teachers that the others are compared with.
+with its config and checkpoint, and of those that are compared with a teacher which.
 """
 
 import argparse

@@ -188,9 +188,9 @@ def write_measured(path: Union[str, Path], entries: Sequence[Measurement]) -> No
 def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measurement]:
     """Add measurements.
 
-    One that has all seeds of an older one takes its place. One that has other seeds is
-    joined with it: both commands and commits are named. One whose seeds are there, with
-    the same values, adds nothing.
+    One that has all seeds of an older one takes its place. One that lacks some is
+    joined with it, and both commands and commits are named; where it has no new seed,
+    the older one stays as it is.
 
     Args:
         old (Sequence[Measurement]): What is there.
@@ -200,8 +200,8 @@ def merge(old: Sequence[Measurement], new: Sequence[Measurement]) -> List[Measur
         list[Measurement]: All of them.
 
     Raises:
-        ValueError: Where seeds that are there would be lost, or seeds of unlike runs
-            be joined.
+        ValueError: Where two that are joined are not alike in metric, precision and
+            hardware, or differ in a value of a seed.
     """
     entries = {entry.key: entry for entry in old}
     for entry in new:
@@ -227,14 +227,15 @@ def _join(before: Measurement, entry: Measurement) -> Measurement:
                 "expected the same: measure all seeds alike."
             )
     for name in BY_SEED:
-        was, found = getattr(before, name), getattr(entry, name)
-        if any(was[seed] != found[seed] for seed in set(was) & set(found)):
-            raise ValueError(
-                f"{name} of {entry.config} was measured with the seeds {sorted(was)}, "
-                f"and {sorted(found)} would take their place; expected all of the "
-                "former, or the same values: take the old entry out by hand if it no "
-                "longer counts."
-            )
+        old, new = getattr(before, name), getattr(entry, name)
+        for seed in sorted(set(old) & set(new)):
+            if old[seed] != new[seed]:
+                raise ValueError(
+                    f"{name} of {entry.config} was {old[seed]} with seed {seed}, and "
+                    f"is {new[seed]}; expected the same value, or a report with all of "
+                    f"the seeds {sorted(before.last)}, which takes the place of the "
+                    "old entry."
+                )
     if set(entry.last) <= set(before.last):
         return before
     both: Dict[str, Any] = {}

@@ -35,7 +35,7 @@ def plot_centers(
     Args:
         path (Path): The picture.
         matrices (dict[str, np.ndarray]): A matrix of shape (C, C) for each network.
-        likeness (dict[str, float]): How alike those of a network are to the teacher's,
+        likeness (dict[str, float]): How alike those of a network are to its teacher's,
             for its title; not every network need have one.
 
     Raises:

@@ -163,10 +163,11 @@ def test_report_with_a_look_into_the_networks(tmp_path):
     alt = "Correlation with those of teacher: alone 1.000, PCKD 1.000."
     assert alt in text
     # Of several teachers each student's own.
-    found = replace(inspected(), teachers={"alone": "PCKD", "PCKD": "teacher"})
+    found = replace(inspected(), teachers={"alone": "PCKD", "PCKD": "pckd"})
+    found.centers["pckd"] = found.centers["teacher"]
     write_report(tmp_path, "Title", [Table([ALONE, PCKD], [TEACHER], inspected=found)])
     text = (tmp_path / "report.md").read_text()
-    assert "those of PCKD: alone 1.000. Correlation with those of teacher: PC" in text
+    assert "those of PCKD: alone 1.000. Correlation with those of pckd: PC" in text
     page = (tmp_path / "report.html").read_text()
     assert '<td class="name">PCKD</td>' in page
     assert "that a network learns from. 1 is the same" in page

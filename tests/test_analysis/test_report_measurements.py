@@ -73,9 +73,8 @@ def test_a_report_that_does_not_say_which_runs_are_apart_is_refused(fact):
     (alone,) = from_report(dict(REPORT, tables=tables, **fact))
     assert alone.options == []
     methods = [row("kd.py", [run(1, 62.0, apart=["fast"])])]
-    (kd,) = from_report(
-        dict(REPORT, tables=[dict(teacher=None, methods=methods)], **fact)
-    )
+    tables = [dict(teachers=[], methods=methods)]
+    (kd,) = from_report(dict(REPORT, tables=tables, **fact))
     assert kd.options == ["fast"]
 
 

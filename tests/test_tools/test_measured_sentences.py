@@ -129,6 +129,12 @@ SENTENCES = {
 }
 
 
+def test_what_is_called_level_is_within_a_point():
+    for methods in (["pckd", "crd", "dkd"], ["pckd_plus", "dist"]):
+        found = [cifar(method) for method in methods]
+        assert max(found) - min(found) < 1, methods
+
+
 @pytest.mark.parametrize("name", SENTENCES)
 def test_a_sentence_has_the_measured_values(name):
     page, sentence = SENTENCES[name]
