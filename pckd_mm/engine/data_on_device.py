@@ -13,6 +13,8 @@ __all__ = ["put_data_on_device"]
 
 # Of the memory that is free before the first step, which networks need too.
 _SHARE = 0.25
+# Students of one teacher's process, which look at that memory at the same time.
+_STUDENTS = 8
 
 
 def put_data_on_device(
@@ -31,6 +33,7 @@ def put_data_on_device(
     """
     loaders = {"training": runner.train_dataloader}
     loaders["validation"] = getattr(runner, "val_dataloader", None)
+    share = _SHARE / _STUDENTS if gets_batches else _SHARE
     words = []
     for name, loader in loaders.items():
         if not isinstance(loader, DataLoader):
@@ -42,7 +45,7 @@ def put_data_on_device(
         if name == "training" and gets_batches:
             why = "its batches come from another process"
         else:
-            why = _why_not(loader, device, has_begun)
+            why = _why_not(loader, device, has_begun, share)
         if why:
             words.append(f"off in {name}, {why}")
             continue
@@ -54,7 +57,9 @@ def put_data_on_device(
     return ", ".join(words)
 
 
-def _why_not(loader: DataLoader, device: torch.device, has_begun: bool) -> str:
+def _why_not(
+    loader: DataLoader, device: torch.device, has_begun: bool, share: float
+) -> str:
     """Why the images of a data loader stay where they are; nothing if they move."""
     dataset = loader.dataset
     if not isinstance(dataset, InMemoryDataset):
@@ -64,9 +69,9 @@ def _why_not(loader: DataLoader, device: torch.device, has_begun: bool) -> str:
     if device.type != "cpu" and has_begun and loader.pin_memory:
         return "its loop of iterations pins batches (pin_memory=False lets it be)"
     needed, free = dataset.nbytes, free_memory(device)
-    if dataset.device != device and free is not None and needed > _SHARE * free:
+    if dataset.device != device and free is not None and needed > share * free:
         return (
             f"it has {needed / 1e9:.3g} GB of images for {free / 1e9:.3g} GB that are "
-            f"free on {device}, of which it may take {100 * _SHARE:.0f} %"
+            f"free on {device}, of which it may take {100 * share:.0f} %"
         )
     return ""

@@ -69,7 +69,7 @@ def test_images_of_training_and_validation_move(images, monkeypatch):
 
 @pytest.mark.device
 def test_images_that_no_batch_is_made_of_stay(images, monkeypatch):
-    free(monkeypatch, 4 * NBYTES)
+    free(monkeypatch, 4 * 8 * NBYTES)
     train, val = loader(images), loader(images, "test")
     with fake_device():
         words = put_data_on_device(runner(train, val), CUDA, gets_batches=True)
@@ -79,6 +79,11 @@ def test_images_that_no_batch_is_made_of_stay(images, monkeypatch):
         "off in training, its batches come from another process, on in validation, "
         "0.0 MB on cuda"
     )
+    # Eight students are to have room at the same time.
+    free(monkeypatch, 4 * 8 * NBYTES - 1)
+    runs = runner(train, loader(images, "test"))
+    words = put_data_on_device(runs, CUDA, gets_batches=True)
+    assert "off in validation" in words and "it may take 3 %" in words
 
 
 def test_images_that_do_not_fit_stay(images, monkeypatch):
