@@ -157,6 +157,33 @@ def test_a_report_goes_into_the_page(sandbox, capsys):
     assert "not what its sources say" in error and "seeds [0, 1]" in error
 
 
+def test_ablations_are_of_students_that_share_a_teacher(sandbox):
+    """A run of the plain config is none of them."""
+    report = sandbox / "report.json"
+    facts = dict(command="c", hardware="h", software="s", precision="p")
+    apart = ["share_teacher", "fast"]
+    finals = dict(pckd=(60, apart), pckd_wo_cc=(61.5, apart), pckd_wo_kd=(50, []))
+    methods = []
+    for method, (final, words) in finals.items():
+        config = f"configs/{method}/cifar100_resnet20_resnet8_30e.py"
+        run = dict(seed=0, final=final, date="2026-01-01", apart=words)
+        methods.append(dict(name=method, config=config, command="", runs=[run]))
+    for part in (methods[1:], methods):  # first without what others are compared with
+        tables = [dict(name="", teachers=[], methods=part)]
+        report.write_text(json.dumps(dict(tables=tables, **facts)))
+        assert write_results.main(["--add", str(report)], sandbox) == 0
+        lines = {
+            line[0]: line[1:] for line in lines_of(sandbox, "### What each part adds")
+        }
+        whole = part is methods
+        first = ["60.00", "-", "1", "-"] if whole else ["-", "-", "0", "-"]
+        assert lines["PCKD"] == first
+        gain = "+1.50" if whole else "-"
+        assert lines["without L_CC"] == ["61.50", "-", "1", gain]
+        assert lines["without L_KD"] == ["-", "-", "0", "-"]
+    assert lines_of(sandbox, "## Other runs") == []  # they are in no second table
+
+
 def test_demos_have_their_tables(sandbox):
     def row(config, *finals):
         runs = [

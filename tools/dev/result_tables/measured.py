@@ -15,6 +15,19 @@ CAPTION = (
     "which are often best ones too. A dash: not measured, or there is none."
 )
 SHORT = {"resnet20_resnet8_30e": "30 epochs"}
+# The paper's ablations, and what sets their runs apart from those of plain configs: one
+# call trains all of them.
+ABLATIONS = {
+    "pckd": "PCKD",
+    "pckd_wo_kd": "without L_KD",
+    "pckd_wo_cc": "without L_CC",
+    "pckd_wo_ca": "without L_CA",
+    "pckd_wo_fa": "without L_FA",
+    "pckd_wo_preview": "all images count in full",
+    "pckd_curriculum": "hard images are dropped",
+    "pckd_focal": "focal weights: hard images count more",
+}
+APART = ("share_teacher", "fast")
 # Which features, and the checkpoint that holds them.
 RESNET110 = "work_dirs/{}/cifar100_resnet110_resnet20/epoch_240_student.pth"
 TRANSFER = {
@@ -49,9 +62,11 @@ class MeasuredTables:
         self.entries = {e.key: e for e in sorted(entries, key=lambda e: e.key)}
         self.used: List[Measurement] = []
 
-    def find(self, config: str, name: Optional[str] = None) -> Optional[Measurement]:
-        """The measurement of a plain config, or of what options make of it."""
-        entry = self.entries.get((config, ()))
+    def find(
+        self, config: str, name: Optional[str] = None, options: Sequence[str] = ()
+    ) -> Optional[Measurement]:
+        """The measurement of a config with options, or of the name that is given."""
+        entry = self.entries.get((config, tuple(options)))
         if name is not None:
             of_config = [e for e in self.entries.values() if e.config == config]
             entry = next((e for e in of_config if e.name == name), None)
@@ -184,6 +199,32 @@ class MeasuredTables:
         """The comparison on a short schedule."""
         return f"### {length}\n\n{format_table(self.short_rows(pair, True))}"
 
+    def ablations(self, pair: str) -> str:
+        """What each part of PCKD adds, on a short schedule.
+
+        Args:
+            pair (str): Networks and schedule.
+
+        Returns:
+            str: Its table, and the command of all lines.
+        """
+        lines = [["PCKD, and what is changed", *LAST_BEST, "n", "over PCKD"]]
+        entries = {
+            method: self.find(f"configs/{method}/cifar100_{pair}.py", options=APART)
+            for method in ABLATIONS
+        }
+        whole = entries["pckd"]
+        for method, entry in entries.items():
+            gain = None
+            if entry and whole and entry is not whole:
+                gain = entry.mean - whole.mean
+            number = str(len(entry.last)) if entry else "0"
+            cells = [*last_and_best(entry), number, format_number(gain, "+.2f")]
+            lines.append([ABLATIONS[method], *cells])
+        command = f"pckd compare --methods {' '.join(ABLATIONS)} --pairs {pair}"
+        command += " --seeds 0 --amp --fast --share-teacher"
+        return f"{format_table(lines)}\n\n```sh\n{command}\n```"
+
     def imagenet(self) -> str:
         """ImageNet, published | here."""
         names = {"teacher": "teacher, resnet34", "student": "student alone, resnet18"}
@@ -287,6 +328,7 @@ class MeasuredTables:
         return {
             "caption": CAPTION,
             "short": "\n\n".join(self.short(*item) for item in SHORT.items()),
+            "ablations": self.ablations(next(iter(SHORT))),
             "demo": self.demo(*LETTERS, TOP1),
             "scenes": self.scenes(),
             "summary": self.summary(),
