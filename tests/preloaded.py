@@ -22,6 +22,7 @@ from typing import Dict, List, Optional
 
 from mmengine.hooks import Hook
 
+from pckd_mm.utils.endings import last_lines
 from tests.builders import ROOT
 from tests.forking import Asked, serve, write_shim
 
@@ -80,7 +81,7 @@ class Run:
 
     def text(self) -> str:
         """What it has printed so far."""
-        return self.log.read_text(errors="replace") if self.log.is_file() else ""
+        return printed_in(self.log) if self.log.is_file() else ""
 
 
 class Preloaded:
@@ -151,8 +152,16 @@ class Preloaded:
         with tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder) / "out", Path(folder) / "err"
             status = self.start(args, out, err).wait()
-            printed = (path.read_text(errors="replace") for path in (out, err))
+            printed = (printed_in(path) for path in (out, err))
             return subprocess.CompletedProcess(args, status, *printed)
+
+
+def printed_in(path: Path) -> str:
+    """What a process printed, without what libraries leak since it was forked."""
+    text = path.read_text(errors="replace")
+    if "nanobind: " not in text:
+        return text
+    return "".join(f"{line}\n" for line in last_lines(text, len(text)))
 
 
 @functools.cache

@@ -7,6 +7,12 @@ from typing import Any, List, Mapping
 
 __all__ = ["ending", "last_lines", "network_name", "networks_of", "trace_faults"]
 
+# What lines begin with that are behind an error and say nothing of it.
+_NO_NEWS = (
+    "Extension modules: ",
+    *("nanobind: ", " - leaked ", " - ... skipped remainder"),
+    "See https://nanobind.readthedocs.io/",
+)
 _FAULTS = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
 
 
@@ -91,7 +97,8 @@ def last_lines(log: str, number: int = 20) -> List[str]:
         number (int): How many lines. Defaults to 20.
 
     Returns:
-        list[str]: The last lines, without the long list of all modules behind a fault.
+        list[str]: The last lines, without what hides the error in front of it: the long
+        list of all modules behind a fault, and nanobind's report of what its libraries,
+        such as Triton, leak when a process ends.
     """
-    lines = log.splitlines()
-    return [x for x in lines if not x.startswith("Extension modules: ")][-number:]
+    return [x for x in log.splitlines() if not x.startswith(_NO_NEWS)][-number:]

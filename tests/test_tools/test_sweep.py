@@ -52,7 +52,9 @@ def test_how_a_trial_ends_is_told():
     told = {name: (row["result"], row["detail"]) for name, row in ended.items()}
     assert told["refused"] == ("refused", "num_views=7; expected 1, 2, 3 or 4.")
     assert told["raw"][0] == "raw"
-    assert told["raw"][1].startswith("RuntimeError: mat1 and mat2 shapes cannot be")
+    # Newer torch has the operator's name in front.
+    assert "mat1 and mat2 shapes cannot be" in told["raw"][1].split(" (")[0]
+    assert told["raw"][1].startswith("RuntimeError: ")
     assert told["raw_inside_of_ours"] == (
         "raw",
         "TypeError: object of type 'NoneType' has no len()",

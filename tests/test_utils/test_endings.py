@@ -80,6 +80,18 @@ def test_the_end_of_a_log_has_no_list_of_modules():
     assert last_lines(log, 3) == lines[2:]
 
 
+def test_the_end_of_a_log_has_no_report_of_what_libraries_leak():
+    report = [
+        "nanobind: leaked 2 types!",
+        ' - leaked type "triton._C.libtriton.ir.block"',
+        " - ... skipped remainder",
+        "nanobind: this is likely caused by a reference counting issue in the binding "
+        "code.",
+        "See https://nanobind.readthedocs.io/en/latest/refleaks.html",
+    ]
+    assert last_lines("\n".join(["why it failed", *report])) == ["why it failed"]
+
+
 def test_faults_are_traced_where_nothing_traces_them(monkeypatch):
     enabled = []
     monkeypatch.setattr(faulthandler, "enable", lambda file: enabled.append(file))
