@@ -138,17 +138,20 @@ class _Planner:
 
     def _alone(self, pair: str, seeds: Sequence[int]) -> Line:
         """The student alone, trained once for all pairs that share it."""
-        config = student_config(self.request.dataset, pair)
-        assert config is not None  # methods_by_pair() asks for it
+        config = self._student(pair)
         stem = config.stem
         runs = self._seeds(VANILLA, str(config), seeds, Path(VANILLA, stem), stem)
         return Line(self._label_alone(pair), runs, self._command(VANILLA, pair, seeds))
 
     def _label_alone(self, pair: str) -> str:
         """What the line of the student alone is called."""
+        return f"student alone, {self.request.network(self._student(pair).stem)}"
+
+    def _student(self, pair: str) -> Path:
+        """The config of the student alone."""
         config = student_config(self.request.dataset, pair)
-        assert config is not None  # as above
-        return f"student alone, {self.request.network(config.stem)}"
+        assert config is not None  # methods_by_pair() asks for it
+        return config
 
     def _seeds(
         self,

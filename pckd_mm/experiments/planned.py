@@ -113,8 +113,10 @@ class PlannedTable:
         found = []
         for line in self.lines:
             run = line.runs[0]
-            of_line = names[run.after] if run.after is not None else ""
-            found.append(of_line or name_of_teacher(run.cfg, run.config))
+            if run.after is not None:
+                found.append(names[run.after])
+            else:
+                found.append(name_of_teacher(run.cfg, run.config))
         return found
 
     def table(self) -> Table:

@@ -8,7 +8,6 @@ python tools/dev/write_results.py --add-gpu FOLDER     # first record all of gpu
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Dict, Optional, Sequence
@@ -41,10 +40,9 @@ def fill(text: str, parts: Dict[str, str]) -> str:
                 f"The page has not one {begin} and one {end}; expected both, around "
                 "the generated table."
             )
-        pattern = re.escape(begin) + ".*?" + re.escape(end)
-        block = f"{begin}\n\n{part}\n\n{end}"
-        before, _, after = re.split(f"({pattern})", text, flags=re.DOTALL)
-        text = before + block + after
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}\n\n{part}\n\n{end}{after}"
     return text
 
 
