@@ -272,8 +272,9 @@ def test_checkpointed_networks_are_timed():
     model = MODELS.build(
         dict(type="mmpretrain.ImageClassifier", backbone=backbone, neck=neck, head=head)
     )
+    # Not "eager": torch 2.15 runs checkpoints there in a way that no backward bears.
     hook = SpeedUpHook(
-        keep_memory=False, channels_last=True, compile=dict(backend="eager")
+        keep_memory=False, channels_last=True, compile=dict(backend="aot_eager")
     )
     line = before_train(model, hook)
     assert "channels_last: on in the ImageClassifier (" in line
