@@ -96,7 +96,9 @@ def distill(
     # Networks of MMDetection read their settings as attributes.
     algorithm = MODELS.build(ConfigDict(model))
     with quiet():  # MMEngine has a line for each parameter
-        if not isinstance(architecture, nn.Module):
+        if isinstance(architecture, nn.Module):
+            algorithm.student.is_init = True  # a Runner would draw its weights anew
+        else:
             # A Runner would, once, and a loop of one's own has none.
             algorithm.student.init_weights()
         algorithm.init_connectors()

@@ -204,5 +204,8 @@ def _watch_files(
 
 
 if __name__ == "__main__":
+    # torch 2.1 imports it beside its compiler, and its threads do not outlive a fork.
+    sys.modules["onnxruntime"] = None
     importlib.import_module("tests.imports")
+    del sys.modules["onnxruntime"]
     serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], _watch_files)

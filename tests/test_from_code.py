@@ -225,6 +225,7 @@ def test_a_student_that_is_built_keeps_its_weights():
     for student, same in ((built, built), (plain, network(4, seed=3))):
         state = copy.deepcopy(same.state_dict())
         model = pckd_mm.distill(student, network(8), "kd", input_shape=(3, 16, 16))
+        model.init_weights()  # as a Runner does
         kept = model.student.state_dict()
         assert kept.keys() == state.keys()
         assert all(torch.equal(kept[name], value) for name, value in state.items())

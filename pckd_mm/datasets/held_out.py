@@ -121,15 +121,16 @@ def held_out_part(
         val_dataset = dict(type="pckd_mm.held_out_part", dataset=train, part="val")
 
     Args:
-        dataset (dict | BaseDataset): The data set, or its config.
+        dataset (dict | BaseDataset): The config of the data set, or the data set, which
+            keeps its images: the part is a copy.
         part (str): ``'train'``, what is kept, or ``'val'``, what is held out.
         share (float): Share of each category that is held out. Defaults to 0.1.
         seed (int): Seed of the draw, or of the hash. Defaults to 0.
         by (str): ``'draw'`` for :func:`stratified_split`, or ``'content'`` for
             :func:`content_split`, of data sets that read files; those of boxes are held
             out by content alone. Defaults to 'draw'.
-        pipeline (Sequence[dict], optional): Steps of the data set in place of its own;
-            here tools that predict files look for them. Defaults to None.
+        pipeline (Sequence[dict], optional): Steps in place of those of the data set's
+            config; here tools that predict files look for them. Defaults to None.
         lazy_init (bool): Whether to read nothing, and leave out no image: mmdet asks
             for the meta information alone. Defaults to False.
 
@@ -138,7 +139,8 @@ def held_out_part(
 
     Raises:
         ValueError: For another part or share, for images without a label or boxes,
-            for a draw of images with boxes, and where none can be held out.
+            for a draw of images with boxes, for the pipeline of a data set that is
+            built, and where no image can be held out.
     """
     if part not in PARTS:
         raise ValueError(
@@ -147,6 +149,12 @@ def held_out_part(
     if by not in ("draw", "content"):
         raise ValueError(
             f"held_out_part found by={by!r}; expected 'draw' or 'content'."
+        )
+    is_built = not isinstance(dataset, dict)
+    if is_built and pipeline is not None:
+        raise ValueError(
+            "held_out_part found a pipeline for a data set that is built; expected one "
+            "beside a config: give the data set its pipeline when you build it."
         )
     if isinstance(dataset, dict):
         steps = {} if pipeline is None else {"pipeline": pipeline}
@@ -171,7 +179,10 @@ def held_out_part(
             f"as a share of {share}; expected two or more of a category, or a larger "
             "share."
         )
-    dataset.get_subset_(parts[PARTS.index(part)].tolist())
+    places = parts[PARTS.index(part)].tolist()
+    if is_built:  # whose owner may ask for the other part
+        return dataset.get_subset(places)
+    dataset.get_subset_(places)
     return dataset
 
 

@@ -54,6 +54,18 @@ def test_the_parts_share_no_image_and_are_all():
     assert images(part_of("val", seed=1)) != images(held)
 
 
+def test_a_data_set_that_is_built_keeps_its_images():
+    whole = LettersDataset(per_class=8, seed=3)
+    every = images(whole)
+    kept, held = (part_of(part, dataset=whole) for part in PARTS)
+    assert images(whole) == every
+    assert images(kept) == images(part_of("train"))
+    assert images(held) == images(part_of("val"))
+    message = "pipeline for a data set that is built; expected one beside a config"
+    with pytest.raises(ValueError, match=message):
+        part_of("val", dataset=whole, pipeline=[])
+
+
 @pytest.mark.parametrize("share", [0, 1, -0.5, 2])
 def test_a_share_is_between_0_and_1(share):
     with pytest.raises(ValueError, match=f"share of {share}; expected"):
