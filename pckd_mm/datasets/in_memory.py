@@ -15,7 +15,20 @@ from pckd_mm.utils.devices import send
 from pckd_mm.utils.randomness import isolated_randomness
 
 from .file_pipeline import FilePipeline
+from .image_format import inner_datasets
 from .read_once import name_of, read_once, shape_of
+
+
+def _test_mode(dataset: BaseDataset) -> bool:
+    """That of a data set, or of those in a wrapper."""
+    modes = {bool(getattr(d, "test_mode", False)) for d in inner_datasets(dataset)}
+    if len(modes) > 1:
+        raise ValueError(
+            f"InMemoryDataset found a {type(dataset).__name__} of data sets with "
+            "test_mode=True and False; expected the same in all of them: False for "
+            "training, True for testing."
+        )
+    return modes == {True}
 
 
 def _fields(names: List[str]) -> str:
@@ -51,6 +64,7 @@ class InMemoryDataset(Dataset):
     Raises:
         TypeError: For settings of the data set inside that are given to this one, and
             for a ``pipeline`` in training.
+        ValueError: For data sets in a wrapper that differ in ``test_mode``.
         ValueError: When the images are read, which ``full_init`` or the first batch
             does: for a pipeline that draws random numbers, images that are not uint8
             or differ in shape, training images of which only some have a label, no
@@ -65,7 +79,7 @@ class InMemoryDataset(Dataset):
     ) -> None:
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
-        if pipeline is not None and not getattr(dataset, "test_mode", False):
+        if pipeline is not None and not _test_mode(dataset):
             raise TypeError(
                 "InMemoryDataset found a pipeline beside a data set with test_mode="
                 "False; expected test_mode=True in that data set for testing, and the "
@@ -95,7 +109,7 @@ class InMemoryDataset(Dataset):
     @property
     def test_mode(self) -> bool:
         """bool: Whether batches have a data sample for each image."""
-        return getattr(self.dataset, "test_mode", False)
+        return _test_mode(self.dataset)
 
     def __len__(self) -> int:
         return len(self.dataset)

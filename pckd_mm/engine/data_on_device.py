@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from pckd_mm.datasets import InMemoryDataset
+from pckd_mm.engine.endless_batches import EndlessBatches
 from pckd_mm.utils.devices import free_memory
 
 __all__ = ["put_data_on_device"]
@@ -39,8 +40,11 @@ def put_data_on_device(
         if not isinstance(loader, DataLoader):
             continue
         # A loop of iterations has begun to go through its loader before.
-        has_begun = name == "training" and hasattr(
-            getattr(runner, "train_loop", None), "dataloader_iterator"
+        batches = getattr(
+            getattr(runner, "train_loop", None), "dataloader_iterator", None
+        )
+        has_begun = name == "training" and not isinstance(
+            batches, (type(None), EndlessBatches)
         )
         if name == "training" and gets_batches:
             why = "its batches come from another process"

@@ -3,12 +3,13 @@
 from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.dataset import BaseDataset
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmrazor.models import SingleTeacherDistill
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from pckd_mm.engine.loops import counts_epochs
 from pckd_mm.utils.printable import printable
 from pckd_mm.utils.wrappers import unwrap
 
@@ -152,7 +153,7 @@ def losses_of_step(outputs: Any) -> Dict[str, Tensor]:
 def place_of(runner: Runner) -> str:
     """Where in a training its runner is, in words, such as ``'iteration 3'``."""
     place = f"iteration {runner.iter + 1}"
-    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+    if counts_epochs(runner):
         place += f" (epoch {runner.epoch + 1})"
     return place
 

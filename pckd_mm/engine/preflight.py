@@ -1,17 +1,16 @@
-"""What a run needs of its data and model, checked one by one."""
+"""What a run needs of its data, checked one by one."""
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Sized, cast
 
 from mmengine.evaluator import Evaluator
-from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
 from mmpretrain.evaluation import Accuracy
-from mmrazor.models import SingleTeacherDistill
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.datasets import InMemoryDataset, collate_batches
-from pckd_mm.datasets.image_format import channel_order, pixel_transform
+from pckd_mm.datasets.image_format import (
+    inner_datasets,
+)
 from pckd_mm.datasets.labels import image_labels
 from pckd_mm.models import RotatedViewsDataPreprocessor
 
@@ -113,6 +112,26 @@ def check_same_classes(training: Dataset, validation: Dataset) -> None:
         )
 
 
+def check_any_batch(loader: DataLoader) -> None:
+    """An epoch must have a batch, or the run would end well without a step.
+
+    Args:
+        loader (DataLoader): Training images.
+
+    Raises:
+        ValueError: Where there are fewer images than a whole batch has.
+    """
+    if len(loader):
+        return
+    found = f"train_dataloader has {len(cast(Sized, loader.dataset))} images"
+    if loader.batch_size is not None:
+        found += f", batch_size={loader.batch_size} and drop_last={loader.drop_last}"
+    raise ValueError(
+        f"{found}, and so no batch to train on in each process; expected one or more: "
+        "lower batch_size, or set drop_last=False."
+    )
+
+
 def check_batch_size(images: int, batch_size: int, drop_last: bool) -> None:
     """No batch of one process may hold a single image.
 
@@ -122,15 +141,16 @@ def check_batch_size(images: int, batch_size: int, drop_last: bool) -> None:
         drop_last (bool): Whether a smaller last batch is left out.
 
     Raises:
-        ValueError: Where the preview would have nothing to compare an image with.
+        ValueError: Where there would be nothing to compare an image with.
     """
     single_last = not drop_last and images % batch_size == 1
     if batch_size == 1 or single_last:
         which = "every batch" if batch_size == 1 else "the last batch of an epoch"
         raise ValueError(
             f"With {images} images and batch_size={batch_size} {which} has one image, "
-            "which the preview cannot compare with any other; expected two or more: "
-            "change batch_size or set drop_last=True in train_dataloader."
+            "which preview, losses or connectors cannot compare with any other; "
+            "expected two or more: change batch_size or set drop_last=True in "
+            "train_dataloader."
         )
 
 
@@ -188,59 +208,11 @@ def check_in_memory(
     if training and preprocessor is not None:
         _check_whole_batches(preprocessor)
     if loader.dataset.test_mode is training:
+        inner = loader.dataset.dataset
+        where = f"{name}.dataset.dataset.test_mode={not training}"
+        if next(inner_datasets(inner)) is not inner:
+            where = f"test_mode of each data set in the {type(inner).__name__}"
         raise ValueError(
             f"{name} has an InMemoryDataset of a data set with test_mode="
-            f"{loader.dataset.test_mode}; expected {not training}: set "
-            f"{name}.dataset.dataset.test_mode={not training}."
-        )
-
-
-def check_wrapper(model: nn.Module) -> None:
-    """What distributes a distillation must leave its networks whole.
-
-    Args:
-        model (nn.Module): A runner's model.
-
-    Raises:
-        TypeError: For a distillation in FSDP, a DDP of each part, DeepSpeed or
-            ColossalAI.
-    """
-    if not is_model_wrapper(model):
-        return
-    # ColossalAI's has no module.
-    inner = getattr(model, "module", getattr(model, "model", None))
-    whole = isinstance(model, DistributedDataParallel)
-    by_parts = isinstance(model, MMSeparateDistributedDataParallel)
-    if isinstance(inner, SingleTeacherDistill) and (by_parts or not whole):
-        raise TypeError(
-            f"The {type(inner).__name__} is distributed by {type(model).__name__}, "
-            "which takes networks apart or copies them; expected "
-            "MMDistributedDataParallel, since whole features and weights of the one "
-            "student are recorded: leave out model_wrapper_cfg.type and strategy."
-        )
-
-
-def tell_channel_order(model: SingleTeacherDistill, dataset: Dataset) -> None:
-    """Tell a distillation in what order the channels of its images are read.
-
-    Args:
-        model (SingleTeacherDistill): Those that convert images for the teacher ask.
-        dataset (Dataset): The training set.
-
-    Raises:
-        ValueError: For images that are normalised already, which are converted wrongly.
-    """
-    inputs = getattr(model, "teacher_inputs", None)
-    if inputs is None:
-        return
-    order = channel_order(dataset)
-    if order is not None:
-        inputs.tell_channel_order(order)
-    found = pixel_transform(dataset) if inputs.converts else None
-    if found is not None:
-        raise ValueError(
-            f"The training pipeline has a {found}, and the teacher's images are "
-            "normalised otherwise than the student's; expected pixels of 0 to 255, "
-            "from which it is worked out: leave it out, and give mean and std of such "
-            "pixels to data_preprocessor."
+            f"{loader.dataset.test_mode}; expected {not training}: set {where}."
         )

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
 from pckd_mm.datasets import InMemoryDataset, collate_batches, read_once
+from pckd_mm.engine.preflight import check_in_memory
 from pckd_mm.registry import DATASETS
 from tests.builders import image_folder, run_config
 from tests.fake_device import fake_device
@@ -365,6 +366,24 @@ def test_names_other_faults(images, monkeypatch):
     message = "found 24 images of 3x16x16, 1.84e-05 GB, for 1.84e-05 GB of memory that"
     with pytest.raises(ValueError, match=message):
         kept(images).full_init()
+
+
+def test_the_mode_of_data_sets_in_a_wrapper(images):
+    def wrapped(*modes):
+        inside = [plain(images, test_mode=mode) for mode in modes]
+        concat = dict(type="ConcatDataset", datasets=inside)
+        return DATASETS.build(dict(type="pckd_mm.InMemoryDataset", dataset=concat))
+
+    assert wrapped(True, True).test_mode and not wrapped(False, False).test_mode
+    for modes, training in ((True, True), True), ((False, False), False):
+        data = loader(wrapped(*modes), collate="pckd_mm.collate_batches")
+        match = "expected .*: set test_mode of each data set in the ConcatDataset"
+        with pytest.raises(ValueError, match=match):
+            check_in_memory(data, "val_dataloader", training)
+        check_in_memory(data, "val_dataloader", not training)
+    mixed = wrapped(True, False)
+    with pytest.raises(ValueError, match="with test_mode=True and False; expected the"):
+        mixed.test_mode  # noqa: B018
 
 
 @pytest.mark.parametrize("test_mode", [False, True])

@@ -25,7 +25,7 @@ from mmengine.utils import digit_version
 from torch import Tensor, nn
 
 from pckd_mm.compat import prepare_cpu_processes
-from pckd_mm.engine.preflight import check_wrapper
+from pckd_mm.engine.preflight_model import check_wrapper
 from tests.builders import (
     CONFIGS,
     ROOT,

@@ -2,9 +2,10 @@
 
 import contextlib
 import glob
+import itertools
 import os
 import os.path as osp
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -20,6 +21,15 @@ from pckd_mm.utils.checkpoint import (
     student_beside,
 )
 from pckd_mm.utils.wrappers import unwrap
+
+
+def _saved(runner: Runner) -> List[str]:
+    """What CheckpointHook notes that it saved."""
+    return [
+        path
+        for name, path in runner.message_hub.runtime_info.items()
+        if name.startswith(("last_ckpt", "best_ckpt")) and isinstance(path, str)
+    ]
 
 
 @HOOKS.register_module()
@@ -48,7 +58,10 @@ class ExportStudentHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Take the students of a run that is resumed as its own."""
-        for path in glob.glob(osp.join(glob.escape(runner.work_dir), "*.pth")):
+        folders = {runner.work_dir, *map(osp.dirname, _saved(runner))}
+        for path in itertools.chain.from_iterable(
+            glob.glob(osp.join(glob.escape(folder), "*.pth")) for folder in folders
+        ):
             student = student_beside(path)
             # An older one is of what was there before the checkpoint.
             if osp.isfile(student) and osp.getmtime(student) >= osp.getmtime(path):
@@ -72,13 +85,7 @@ class ExportStudentHook(Hook):
 
     @master_only
     def _export(self, runner: Runner) -> None:
-        # CheckpointHook notes what it saved under last_ckpt and best_ckpt*.
-        saved = [
-            path
-            for name, path in runner.message_hub.runtime_info.items()
-            if name.startswith(("last_ckpt", "best_ckpt")) and isinstance(path, str)
-        ]
-        for path in saved:
+        for path in _saved(runner):
             if not osp.isfile(path) or self._exported.get(path) == osp.getmtime(path):
                 continue
             with naming_where_resume_goes_on(runner.work_dir):

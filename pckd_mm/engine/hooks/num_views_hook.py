@@ -34,10 +34,16 @@ class NumViewsHook(Hook):
     """Let the data loader crop an image as often as the model asks for views.
 
     It sets ``num_views`` of each :class:`pckd_mm.datasets.RandomResizedCropViews` whose
-    config does not say it.
+    config does not say it, and of those that MMPretrain's ``SwitchRecipeHook`` puts in.
     """
 
+    priority = "LOW"  # behind that hook
+
     def before_train(self, runner: Runner) -> None:
+        """Set the number, for whoever looks at the data before the first step."""
+        self.before_train_epoch(runner)
+
+    def before_train_epoch(self, runner: Runner) -> None:
         """Set the number, before workers are started."""
         preprocessor = unwrap(runner.model).data_preprocessor
         for crops in crops_of(runner.train_dataloader.dataset):

@@ -8,12 +8,17 @@ from mmengine.runner import Runner, ValLoop
 from mmrazor.models import SingleTeacherDistill
 
 from pckd_mm.engine.dry_run import dry_run
+from pckd_mm.engine.loops import has_ended
 from pckd_mm.engine.preflight import (
+    check_any_batch,
     check_batch_size,
     check_categories,
     check_in_memory,
     check_same_classes,
     check_top_k,
+)
+from pckd_mm.engine.preflight_model import (
+    check_stop,
     check_wrapper,
     tell_channel_order,
 )
@@ -38,10 +43,11 @@ class PreflightHook(Hook):
         check_wrapper(runner.model)
 
     def before_train(self, runner: Runner) -> None:
-        if runner.iter >= runner.max_iters:
+        if has_ended(runner):
             return  # a finished run was resumed: nothing is left to train
         model = unwrap(runner.model)
         loader = runner.train_dataloader
+        check_any_batch(loader)
         preprocessor = getattr(model, "data_preprocessor", None)
         check_in_memory(loader, "train_dataloader", True, preprocessor)
         if runner.val_loop is not None:
@@ -63,6 +69,7 @@ class PreflightHook(Hook):
                 endless = isinstance(loader.sampler, InfiniteSampler)
                 check_batch_size(images, loader.batch_size, loader.drop_last or endless)
         if distils:
+            check_stop(model, runner.hooks, runner.max_epochs)
             tell_channel_order(model, loader.dataset)
             dry_run(model, loader)
 

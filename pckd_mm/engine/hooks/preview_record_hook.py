@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from pckd_mm.engine.image_previews import ImagePreviews
+from pckd_mm.engine.loops import place_in_pass, steps_of_pass
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.wrappers import unwrap
@@ -107,19 +108,20 @@ class PreviewRecordHook(Hook):
         self._counts = self._counts + counts
         self._steps += 1
         self._images.take((data_batch or {}).get("data_samples"), weight)
-        steps = len(runner.train_dataloader)
-        if (runner.iter + 1) % steps:
+        steps = steps_of_pass(runner)
+        number, step = place_in_pass(runner, batch_idx)
+        if step + 1 < steps:
             return
         counts, recorded = self._counts, self._steps
         self._counts = self._steps = 0
         if recorded < steps:
             self._images.begin()
             return  # resumed in the middle of this pass
-        self._images.end(runner, (runner.iter + 1) // steps)
+        self._images.end(runner, number + 1)
         all_reduce(counts)
         *histogram, previewed = counts.tolist()
         record = dict(
-            epoch=(runner.iter + 1) // steps,
+            epoch=number + 1,
             threshold=model.distiller.preview.threshold(model.progress),
             share=previewed / sum(histogram),
             histogram=histogram,

@@ -1,11 +1,14 @@
 """Random numbers of a resumed run equal to those of an uninterrupted one."""
 
+from functools import partial
 from typing import Any
 
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
+from pckd_mm.engine.endless_batches import EndlessBatches
+from pckd_mm.engine.loops import counts_epochs
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.randomness import reseed
 
@@ -24,14 +27,18 @@ class ReseedHook(Hook):
     priority = "VERY_HIGH"
 
     def before_train(self, runner: Runner) -> None:
-        """Give the sampler the run's seed, which resuming may have changed."""
-        self.by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        """Give what draws batches the run's seed, which resuming may have changed."""
+        self.by_epoch = counts_epochs(runner)
         self.seed = runner.seed
         if runner._randomness_cfg.get("diff_rank_seed"):
             self.seed -= get_rank()  # MMEngine has added it
-        sampler = runner.train_dataloader.sampler
-        if hasattr(sampler, "seed"):
-            sampler.seed = self.seed
+        loader = runner.train_dataloader
+        if hasattr(loader.sampler, "seed"):
+            loader.sampler.seed = self.seed
+        if "seed" in getattr(loader.worker_init_fn, "keywords", ()):  # MMEngine's own
+            loader.worker_init_fn = partial(loader.worker_init_fn, seed=self.seed)
+        if not self.by_epoch and hasattr(runner.train_loop, "dataloader_iterator"):
+            runner.train_loop.dataloader_iterator = EndlessBatches(loader, self.seed)
 
     def before_train_epoch(self, runner: Runner) -> None:
         if self.by_epoch:

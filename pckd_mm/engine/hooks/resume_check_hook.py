@@ -4,8 +4,9 @@ from typing import List
 
 from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
+from pckd_mm.engine.loops import counts_epochs, done_and_all
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.checkpoint import require_same_tensors, without_ddp
 from pckd_mm.utils.wrappers import unwrap
@@ -117,11 +118,19 @@ def _listed(numbers: List[float]) -> str:
 
 def _other_epochs(runner: Runner, meta: dict) -> List[str]:
     epoch, done = meta.get("epoch", 0), meta.get("iter", 0)
-    if not isinstance(runner.train_loop, EpochBasedTrainLoop) or epoch < 1:
+    if not counts_epochs(runner):
         return []
     steps = len(runner.train_dataloader)
-    if epoch * steps <= done <= (epoch + 1) * steps:
+    if done == epoch * steps:
         return []
+    if epoch * steps < done <= (epoch + 1) * steps:
+        again = done - epoch * steps
+        return [
+            f"was saved in the middle of epoch {epoch + 1}, behind {again} of its "
+            f"{steps} iterations: MMEngine begins the epoch again, so that these are "
+            "trained twice. To go on exactly, save at the end of epochs, "
+            "default_hooks.checkpoint.by_epoch=True, and resume from there."
+        ]
     return [
         f"has {done} iterations in {epoch} epochs, and {epoch} epochs of this run are "
         f"{epoch * steps}: other data, batches or processes (or epochs that were begun "
@@ -142,10 +151,10 @@ def _other_average(runner: Runner, checkpoint: dict) -> List[str]:
 
 
 def _at_its_end(runner: Runner, meta: dict) -> List[str]:
-    if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        done, end, what = meta.get("epoch", 0), runner.max_epochs, "epochs"
-    else:
-        done, end, what = meta.get("iter", 0), runner.max_iters, "iterations"
+    name, what = "iter", "iterations"
+    if counts_epochs(runner):
+        name, what = "epoch", "epochs"
+    done, end = meta.get(name, 0), done_and_all(runner)[1]
     if done < end:
         return []
     return [

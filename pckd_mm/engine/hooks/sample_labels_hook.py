@@ -3,6 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.datasets.labels import image_labels
 from pckd_mm.models.losses import ContrastiveRepresentationLoss
 from pckd_mm.registry import HOOKS
@@ -22,7 +23,8 @@ class SampleLabelsHook(Hook):
 
         Raises:
             TypeError: For a data set that cannot list its labels.
-            ValueError: For one whose images do not have one label each.
+            ValueError: For one whose images do not have one label each, and for
+                several, whose images have the same places.
         """
         model = unwrap(runner.model)
         losses = [
@@ -32,12 +34,20 @@ class SampleLabelsHook(Hook):
         ]
         if not losses:
             return
-        dataset = runner.train_dataloader.dataset
+        # Images go by their ``sample_idx``, the place in what is inside of wrappers.
+        dataset, *others = inner_datasets(runner.train_dataloader.dataset)
+        if others:
+            raise ValueError(
+                f"SampleLabelsHook found {1 + len(others)} data sets to train on, each "
+                "with an image of the sample_idx 0; expected one, since the "
+                "ContrastiveRepresentationLoss remembers images by it: put their "
+                "images into one data set, or leave the loss out."
+            )
         if not hasattr(dataset, "get_gt_labels"):
             raise TypeError(
                 f"SampleLabelsHook found a {type(dataset).__name__}, which has no "
-                "get_gt_labels; expected one of MMPretrain's data sets, without a "
-                "wrapper, to know the label of every sample_idx."
+                "get_gt_labels; expected one of MMPretrain's data sets, to know the "
+                "label of every sample_idx."
             )
         labels = image_labels(dataset)
         if labels is None or any(len(each) != 1 for each in labels):

@@ -5,6 +5,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from pckd_mm.engine.loops import has_ended
 from pckd_mm.engine.shared_teacher import SharedLoader
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.handout import Taker, connections_from_parent
@@ -31,7 +32,7 @@ class SharedTeacherHook(Hook):
         Raises:
             RuntimeError: Where the run was started without the other process.
         """
-        if runner.iter >= runner.max_iters:
+        if has_ended(runner):
             return  # a finished run was resumed
         connections = connections_from_parent()
         if len(connections) != 1:

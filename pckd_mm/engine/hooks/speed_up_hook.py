@@ -18,6 +18,7 @@ from pckd_mm.engine.channels_last import (
     use_channels_last,
 )
 from pckd_mm.engine.data_on_device import put_data_on_device
+from pckd_mm.engine.loops import has_ended
 from pckd_mm.engine.run_networks import RunNetworks, slower_fused
 from pckd_mm.engine.trial import first_line
 from pckd_mm.registry import HOOKS
@@ -104,7 +105,7 @@ class SpeedUpHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Change networks and optimizer in place."""
-        if runner.iter >= runner.max_iters:
+        if has_ended(runner):
             return  # a finished run was resumed
         run = RunNetworks(runner)
         # In this order: a compiled network is not changed any more.

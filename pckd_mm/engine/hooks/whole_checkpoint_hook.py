@@ -4,13 +4,14 @@ import os.path as osp
 import re
 from collections import deque
 from pathlib import Path
-from typing import Deque, Dict, Optional, Tuple, Union
+from typing import Deque, Dict, Optional, Union
 
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.fileio import BaseStorageBackend, LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
+from pckd_mm.engine.loops import done_and_all
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.checkpoint import naming_where_resume_goes_on
 from pckd_mm.utils.files import remove_unfinished, write_whole
@@ -103,7 +104,7 @@ class WholeCheckpointHook(CheckpointHook):
         loop = runner.train_loop
         if not isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
             return False
-        place, end = _place(runner)
+        place, end = done_and_all(runner)
         loop._decide_current_val_interval()
         return (
             runner.val_loop is not None
@@ -114,7 +115,7 @@ class WholeCheckpointHook(CheckpointHook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
         """Note the validation, and save the best checkpoint."""
-        runner.message_hub.update_info(_VALIDATED, _place(runner)[0])
+        runner.message_hub.update_info(_VALIDATED, done_and_all(runner)[0])
         super().after_val_epoch(runner, metrics)
 
     def _save_checkpoint(self, runner: Runner) -> None:
@@ -207,10 +208,3 @@ def _require_same_place(runner: Runner) -> None:
             f"of all: let {runner.work_dir} be on a file system that they share, or "
             "name the checkpoint, --resume PATH."
         )
-
-
-def _place(runner: Runner) -> Tuple[int, int]:
-    """How far the training is and goes, in what its loop validates by."""
-    if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        return runner.epoch, runner.max_epochs
-    return runner.iter, runner.max_iters

@@ -4,7 +4,7 @@ import copy
 from abc import abstractmethod
 from functools import partial
 from inspect import signature
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Tuple, Union
 
 from mmengine.model import BaseModel
 from mmrazor.models.algorithms import BaseAlgorithm, SingleTeacherDistill
@@ -34,7 +34,7 @@ from .distillation_step import DistillationStep
 from .frozen_teacher import Unregistered
 from .settings import check_settings, check_teacher
 from .teachers import read_teacher
-from .trainable import require_learning
+from .trainable import layer_depth, require_learning
 
 
 class FrozenTeacherDistill(DistillationStep):
@@ -265,6 +265,10 @@ class FrozenTeacherDistill(DistillationStep):
     def num_classes(self) -> int:
         """int: Categories of the student, without a background."""
         return self._classifiers[0].categories
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> Tuple[int, int]:
+        """Layer of a parameter, and how many there are (:func:`layer_depth`)."""
+        return layer_depth(self.student, param_name.removeprefix(prefix))
 
     def init_weights(self) -> None:
         """Initialise the student and load the teacher: training begins."""

@@ -7,16 +7,12 @@ from mmpretrain.models import ClsHead, MultiLabelClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from pckd_mm.datasets.whole_batch import (
-    is_whole_batch,
-    one_each,
-    require_places,
-    samples_of,
-)
+from pckd_mm.datasets.whole_batch import one_each, require_places, samples_of
 from pckd_mm.models.data_preprocessors.defaults import with_views
 from pckd_mm.models.data_preprocessors.teacher_inputs import ragged_sizes
 from pckd_mm.models.distillers.batch_records import SAMPLE_IDX
 from pckd_mm.models.distillers.given_records import Records, give_records
+from pckd_mm.models.distillers.mappings import images_needed
 from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.find_classifier import find_classifier
 from pckd_mm.registry import MODELS
@@ -31,16 +27,9 @@ from .classifier_networks import (
 )
 from .distillation_step import Losses, weighed
 from .frozen_teacher_distill import FrozenTeacherDistill
+from .labelling import Labelling
 from .settings import check_augments
-from .targets import (
-    LabelKind,
-    SharesCheck,
-    check_losses,
-    difficulty,
-    label_kind,
-    read_targets,
-    require_labels,
-)
+from .targets import difficulty, require_labels
 from .trainable import require_trainable
 
 # Losses that heads compute from their own logits.
@@ -103,7 +92,7 @@ class MultiViewDistill(FrozenTeacherDistill):
         self.task = task
         # Records of the next batch that another process's teacher has made.
         self.given_records: Optional[Records] = None
-        self._check_shares = SharesCheck()
+        self._labels = Labelling()
         self._runs_student_loss = kwargs.get("calculate_student_loss", True)
         super().__init__(
             architecture,
@@ -117,8 +106,7 @@ class MultiViewDistill(FrozenTeacherDistill):
                 f"MultiViewDistill found task={task!r}, and neither student nor "
                 "teacher has several tasks; expected a MultiTaskHead: leave out task."
             )
-        self.label_kind = label_kind(self._student_head(), self.data_preprocessor)
-        check_losses(self.distiller, self.label_kind)
+        self._look_at_labels()
         if hasattr(self.data_preprocessor, "num_views"):  # else batches have theirs
             self.distiller.check_views(self.data_preprocessor.num_views)
         if getattr(self.data_preprocessor, "num_classes", 0) is None:
@@ -153,11 +141,30 @@ class MultiViewDistill(FrozenTeacherDistill):
         return head_of(self.student, self._classifiers[0].task)
 
     @property
+    def head(self) -> Optional[nn.Module]:
+        """nn.Module, optional: The student's, as hooks that change its loss ask."""
+        return getattr(self.student, "head", None)
+
+    @property
     def min_images(self) -> int:
-        """int: Images that a batch must have, two to compare their difficulty."""
+        """int: Images that a batch must have, two where they are compared."""
+        num_views = getattr(self.data_preprocessor, "num_views", 1)
+        of_losses = images_needed(
+            self.distiller.distill_losses,
+            self.distiller.loss_forward_mappings,
+            self.distiller.connectors,
+            num_views,
+        )
+        return max(2 if self._compares_difficulty() else 1, of_losses)
+
+    def _compares_difficulty(self) -> bool:
+        """Whether the preview compares the images of a batch of this process alone."""
         with process_scope(self.distiller.across_processes):
-            compares = self.distiller.preview is not None and process_count() == 1
-        return 2 if compares else 1
+            return self.distiller.preview is not None and process_count() == 1
+
+    def _look_at_labels(self) -> None:
+        head = self._student_head()
+        self._labels.look(head, self.data_preprocessor, self.distiller)
 
     def loss(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
@@ -176,16 +183,18 @@ class MultiViewDistill(FrozenTeacherDistill):
             ValueError: For views that are no multiple of the images, and for a single
                 image where the preview must compare images.
         """
+        self._look_at_labels()
         if isinstance(self._student_head(), MultiLabelClsHead):
-            data_samples = one_each(data_samples, self._has_one_label)
-        images = self._count(data_samples)
+            data_samples = one_each(data_samples, self._labels.is_single)
+        images = self._labels.count(data_samples)
         num_views, rest = divmod(len(batch_inputs), images)
         if rest or num_views == 0:
             raise ValueError(
                 f"MultiViewDistill found {len(batch_inputs)} inputs for {images} "
                 "images; expected the same number of views of every image."
             )
-        if images < self.min_images and not self.distillation_stopped:
+        single = images < 2 and self._compares_difficulty()
+        if single and not self.distillation_stopped:
             raise ValueError(
                 "The preview found a batch of one image; expected two or more to "
                 "compare: change batch_size, set drop_last=True in train_dataloader, "
@@ -224,28 +233,18 @@ class MultiViewDistill(FrozenTeacherDistill):
         batch = self.data_preprocessor(batch, training=True)
         return self.parse_losses(self(**batch, mode="loss"))
 
-    @property
-    def _has_one_label(self) -> bool:
-        return self.label_kind is not LabelKind.MULTI
-
-    def _count(self, data_samples: List[DataSample]) -> int:
-        """Images of a batch, of which a sample may hold one or all."""
-        whole = is_whole_batch(data_samples, self._has_one_label)
-        return len(data_samples[0].gt_label) if whole else len(data_samples)
-
     def _plain_loss(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
     ) -> Losses:
-        num_views = len(batch_inputs) // self._count(data_samples)
+        num_views = len(batch_inputs) // self._labels.count(data_samples)
         return super()._plain_loss(upright_view(batch_inputs, num_views), data_samples)
 
     def _record(
         self, batch_inputs: Tensor, data_samples: List[DataSample]
     ) -> Dict[str, Tensor]:
-        kind, head = self.label_kind, self._student_head()
-        of_task = (self._classifiers[0].task, self.num_classes)
-        targets = read_targets(data_samples, kind, *of_task)
-        self._check_shares(targets, kind)
+        kind, head = self._labels.kind, self._student_head()
+        task = self._classifiers[0].task
+        targets = self._labels.read(data_samples, task, self.num_classes)
         require_labels(targets, self.distiller, self.calculate_student_loss)
         num_views = len(batch_inputs) // targets.images
         if self.given_records is None:

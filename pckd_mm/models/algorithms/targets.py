@@ -6,7 +6,6 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
-from mmpretrain.models import MultiLabelClsHead
 from mmrazor.models.losses import DISTLoss, DKDLoss, KLDivergence
 from torch import Tensor, nn
 
@@ -18,7 +17,6 @@ from pckd_mm.utils.devices import send
 
 __all__ = [
     "LabelKind",
-    "SharesCheck",
     "Targets",
     "check_losses",
     "difficulty",
@@ -104,41 +102,6 @@ def read_targets(
     return Targets(len(labels), labels, scores)
 
 
-class SharesCheck:
-    """Refuse scores that are no shares of the classes, but several labels an image.
-
-    On a device it looks at the first batch only, since the host waits for what it sees.
-    """
-
-    def __init__(self) -> None:
-        self._has_looked = False
-
-    def __call__(self, targets: Targets, kind: LabelKind) -> None:
-        """Look at a batch.
-
-        Args:
-            targets (Targets): Its labels.
-            kind (LabelKind): What the images are labelled with.
-
-        Raises:
-            ValueError: For several labels where an image has one class.
-        """
-        scores = targets.scores
-        if kind is LabelKind.MULTI or scores is None or not len(scores):
-            return
-        if self._has_looked and scores.device.type != "cpu":
-            return
-        self._has_looked = True
-        largest = float(scores.sum(dim=1).max())
-        if largest > 1.01:  # of float16 too
-            raise ValueError(
-                f"The student found an image whose scores add up to {largest:.4g}; "
-                "expected 1, as of one class an image, which its logits' softmax is "
-                "of: for several labels an image take one of MMPretrain's heads for "
-                "them, such as MultiLabelLinearClsHead, else mend the data set."
-            )
-
-
 def _multi_hot(labels: Sequence[Tensor], classes: int) -> Tensor:
     """Which of the classes each image has, shape (B, C)."""
     images = [index for index, of_image in enumerate(labels) for _ in of_image]
@@ -147,25 +110,6 @@ def _multi_hot(labels: Sequence[Tensor], classes: int) -> Tensor:
     return places.new_zeros(len(labels), classes).index_put_(
         (rows, places), places.new_ones(())
     )
-
-
-def label_kind(head: Optional[nn.Module], data_preprocessor: nn.Module) -> LabelKind:
-    """What images are labelled with, by the head and what prepares the batch.
-
-    Args:
-        head (nn.Module, optional): The student's head.
-        data_preprocessor (nn.Module): What makes the batches.
-
-    Returns:
-        LabelKind: The kind.
-    """
-    # MMPretrain's recipes with Mixup train such a head by a softmax of soft labels.
-    softmax = getattr(getattr(head, "loss_module", None), "use_soft", False)
-    if isinstance(head, MultiLabelClsHead) and not softmax:
-        return LabelKind.MULTI
-    if getattr(data_preprocessor, "batch_augments", None) is not None:
-        return LabelKind.MIXED
-    return LabelKind.SINGLE
 
 
 def _compares_labels(distiller: PCKDDistiller, name: str, loss: nn.Module) -> bool:

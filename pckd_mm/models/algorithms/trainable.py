@@ -1,7 +1,7 @@
 """Students that can be trained: by their library, and beside their teacher."""
 
 import copy
-from typing import Sequence
+from typing import Any, Sequence, Tuple
 
 import torch
 from mmengine.model import BaseModel
@@ -10,7 +10,7 @@ from torch import nn
 
 from pckd_mm.utils.randomness import isolated_randomness
 
-__all__ = ["require_learning", "require_trainable"]
+__all__ = ["layer_depth", "require_learning", "require_trainable"]
 
 
 def require_trainable(student: BaseModel, input_shape: Sequence[int]) -> None:
@@ -75,3 +75,32 @@ def require_learning(student: nn.Module, teacher: nn.Module) -> None:
             "teacher's, which are frozen; expected two networks: give a copy as the "
             "teacher, copy.deepcopy(network)."
         )
+
+
+def layer_depth(student: BaseModel, parameter: str) -> Tuple[int, int]:
+    """How deep a parameter lies, as layer-wise decay of the learning rate asks.
+
+    That is ``mmpretrain.LearningRateDecayOptimWrapperConstructor``, for classifiers and
+    detectors whose backbone is one of MMPretrain's.
+
+    Args:
+        student (BaseModel): The student.
+        parameter (str): Name of a parameter of an algorithm: of the student, or of a
+            connector, which learns at the rate of the last layer.
+
+    Returns:
+        tuple[int, int]: Number of the layer, and of all layers.
+
+    Raises:
+        NotImplementedError: For a student whose layers are not numbered.
+    """
+    backbone: Any = getattr(student, "backbone", None)
+    if not hasattr(backbone, "get_layer_depth"):
+        raise NotImplementedError(
+            "Layer-wise decay of the learning rate found a student whose backbone, a "
+            f"{type(backbone or student).__name__}, does not number its layers; "
+            "expected one of MMPretrain's that does, such as a VisionTransformer: "
+            "leave out optim_wrapper.constructor."
+        )
+    name = parameter.removeprefix("architecture.")
+    return backbone.get_layer_depth(name, "backbone.")

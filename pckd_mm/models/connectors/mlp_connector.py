@@ -3,6 +3,7 @@
 from typing import Optional, cast
 
 import torch
+from mmengine.dist import get_world_size
 from mmrazor.models.architectures.connectors.base_connector import BaseConnector
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -63,6 +64,12 @@ class MLPConnector(BaseConnector):
             nn.ReLU(),
             nn.Linear(hidden_channels, out_channels),
         )
+
+    @property
+    def min_rows(self) -> int:
+        """int: Rows that a process must have of a training batch."""
+        of_all = isinstance(self.mlp[1], nn.SyncBatchNorm) and get_world_size() > 1
+        return 1 if self.allow_few_rows or of_all else 2
 
     def forward_train(self, feature: Tensor) -> Tensor:
         """Map features.

@@ -1,5 +1,6 @@
 """Mappings of losses: which are used, and whether what they name is there."""
 
+import math
 from inspect import Parameter, signature
 from typing import Any, Dict, Iterable, Mapping, Optional
 
@@ -11,7 +12,9 @@ from pckd_mm.models.task_modules.classifier_recorders import (
 )
 from pckd_mm.utils.nearest import nearest
 
-__all__ = ["check_mappings", "used_mappings"]
+from .batch_records import RECORDS
+
+__all__ = ["check_mappings", "images_needed", "used_mappings"]
 
 
 def used_mappings(
@@ -45,6 +48,38 @@ def used_mappings(
                     "dict(recorder='NAME', from_student=True)."
                 )
     return used
+
+
+def images_needed(
+    losses: Mapping[str, nn.Module],
+    mappings: Mapping[str, Mapping[str, dict]],
+    connectors: Mapping[str, nn.Module],
+    num_views: int,
+) -> int:
+    """Images that a batch must have for what compares rows of records.
+
+    Args:
+        losses (Mapping[str, nn.Module]): Losses, of which those that compare rows say
+            how many they need, as ``min_rows``.
+        mappings (Mapping[str, Mapping[str, dict]]): Their mappings.
+        connectors (Mapping[str, nn.Module]): Connectors, likewise.
+        num_views (int): Views, and so rows, of each image.
+
+    Returns:
+        int: Number of images, 1 or more.
+    """
+    needed = 1
+    for name, mapping in mappings.items():
+        for taken in mapping.values():
+            if taken["recorder"] in RECORDS:
+                continue
+            rows = num_views if taken.get("view") is None else 1
+            readers = [losses[name]]
+            if taken.get("connector") is not None:
+                readers.append(connectors[taken["connector"]])
+            for reader in readers:
+                needed = max(needed, math.ceil(getattr(reader, "min_rows", 1) / rows))
+    return needed
 
 
 def check_mappings(

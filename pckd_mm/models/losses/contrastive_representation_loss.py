@@ -170,7 +170,15 @@ class ContrastiveRepresentationLoss(nn.Module):
 
         Raises:
             RuntimeError: Where the labels were not handed over.
+            ValueError: For features that are not one of each image.
         """
+        if not len(s_feat) == len(t_feat) == len(sample_idx):
+            raise ValueError(
+                f"ContrastiveRepresentationLoss found {len(s_feat)} features of the "
+                f"student, {len(t_feat)} of the teacher and {len(sample_idx)} images; "
+                "expected one feature of each image: take one view of each, view=0 in "
+                "loss_forward_mappings."
+            )
         if not self._has_labels:
             raise RuntimeError(
                 "ContrastiveRepresentationLoss does not know the labels of the "

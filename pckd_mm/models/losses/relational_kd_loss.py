@@ -34,6 +34,9 @@ class DistanceRKDLoss(DistanceWiseRKD):
             False.
     """
 
+    #: int: Images that it compares, at least.
+    min_rows = 2
+
     def __init__(self, loss_weight: float = 25.0, with_l2_norm: bool = False) -> None:
         super().__init__(loss_weight, with_l2_norm)
 
@@ -66,7 +69,9 @@ class DistanceRKDLoss(DistanceWiseRKD):
         Raises:
             ValueError: For a single image, or unequal numbers of images.
         """
-        return super().forward(*_check_rows(preds_S, preds_T, 2, "DistanceRKDLoss"))
+        return super().forward(
+            *_check_rows(preds_S, preds_T, self.min_rows, "DistanceRKDLoss")
+        )
 
 
 @MODELS.register_module()

@@ -78,6 +78,27 @@ def test_what_a_killed_run_did_not_come_to_is_done_when_it_is_resumed(images, tm
         assert torch.equal(found["state_dict"][name], value), name
 
 
+def test_students_of_another_folder_go_with_their_checkpoints(images, tmp_path):
+    changes = {
+        "default_hooks.checkpoint.out_dir": str(tmp_path / "out"),
+        "default_hooks.checkpoint.max_keep_ckpts": 2,
+    }
+    runner = train(images, tmp_path / "run", **changes)
+    (folder,) = (tmp_path / "out").iterdir()
+    cfg = run_config(PCKD, images, tmp_path / "run")
+    cfg.model.teacher_ckpt = None
+    cfg.merge_from_dict(changes)
+    cfg.experiment_name = runner.experiment_name + "resumed"
+    cfg.train_cfg.max_epochs = 5
+    cfg.resume, cfg.load_from = True, str(folder / "epoch_3.pth")
+    with weights_only_loading():
+        Runner.from_cfg(cfg).train()
+    kept = [
+        f"epoch_{epoch}{which}.pth" for epoch in (4, 5) for which in ("", "_student")
+    ]
+    assert files(folder) == kept
+
+
 def test_plain_mmpretrain_gives_the_same_accuracy(images, tmp_path):
     runner = train(images, tmp_path)
     accuracy = runner.val_loop.run()["accuracy/top1"]

@@ -101,6 +101,33 @@ def test_check_batch_size(images, batch_size, drop_last, which):
         check_batch_size(images, batch_size, drop_last)
 
 
+def test_an_epoch_without_a_batch_is_refused(images, tmp_path):
+    changes = {"train_dataloader.batch_size": 100, "train_dataloader.drop_last": True}
+    match = "has 24 images, batch_size=100 and drop_last=True, and so no batch"
+    fails_before_training(pckd(images, tmp_path, **changes), ValueError, match)
+
+
+@pytest.mark.parametrize("method", ["rkd", "pckd"])
+def test_what_compares_rows_needs_two_images(images, tmp_path, method):
+    """RKD's loss, and the BatchNorm of PCKD's connector where there is no preview."""
+    cfg = run_config(f"{method}/cifar100_resnet20_resnet8_30e.py", images, tmp_path)
+    cfg.model.update(teacher_ckpt=None, num_views=1)
+    if method == "pckd":
+        cfg.model.distiller.preview = None
+        cfg.model.distiller.distill_losses.loss_cc = None
+    cfg.train_dataloader.batch_size = 23  # of 24 images
+    match = "the last batch of an epoch has one image, which preview, losses or conn"
+    fails_before_training(cfg, ValueError, match)
+
+
+def test_a_distillation_that_stops_leaves_the_student_its_loss(images, tmp_path):
+    stop = dict(type="mmrazor.StopDistillHook", stop_epoch=2)
+    cfg = pckd(images, tmp_path, **{"model.calculate_student_loss": False})
+    cfg.custom_hooks = [*cfg.get("custom_hooks", []), stop]
+    match = "stops the distillation at epoch 2 of 3, and calculate_student_loss=False"
+    fails_before_training(cfg, ValueError, match)
+
+
 def test_check_same_classes():
     def data(*classes):
         return argparse.Namespace(metainfo=dict(classes=classes))

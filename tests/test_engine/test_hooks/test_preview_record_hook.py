@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.logging import MessageHub
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
@@ -37,6 +37,7 @@ def test_one_record_for_each_pass_over_the_data(tmp_path):
     runner = SimpleNamespace(
         model=model,
         train_dataloader=range(2),
+        train_loop=None,
         work_dir=str(tmp_path),
         message_hub=MessageHub.get_instance(str(tmp_path)),
         iter=0,
@@ -55,6 +56,28 @@ def test_one_record_for_each_pass_over_the_data(tmp_path):
     assert share.current() == 0.25
 
 
+def test_an_epoch_that_is_begun_again_is_one_record(tmp_path):
+    """It goes on from more iterations than its first step has."""
+    model = Model(torch.tensor([[1.0, 0.3]]).expand(4, 2))
+    runner = SimpleNamespace(
+        model=model,
+        train_dataloader=range(2),
+        train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop),
+        work_dir=str(tmp_path),
+        message_hub=MessageHub.get_instance(str(tmp_path)),
+    )
+    hook = PreviewRecordHook(bins=4)
+    hook.before_train(runner)
+    for runner.iter, (runner.epoch, step) in enumerate(
+        [(1, 0), (1, 1), (2, 0), (2, 1)], start=3
+    ):
+        model.next_batch()
+        hook.after_train_iter(runner, step)
+    lines = (tmp_path / "preview.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [2, 3]
+    assert [sum(json.loads(line)["histogram"]) for line in lines] == [4, 4]
+
+
 @pytest.mark.parametrize("rest", ["", '{"epoch": 4, "thr', "[]\n", "\x00\n"])
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_what_is_trained_again_is_cut_off(tmp_path, rest, end):
@@ -67,6 +90,7 @@ def test_what_is_trained_again_is_cut_off(tmp_path, rest, end):
         runner = SimpleNamespace(
             model=model,
             train_dataloader=range(2),
+            train_loop=None,
             work_dir=str(tmp_path),
             message_hub=MessageHub.get_instance(str(tmp_path)),
         )

@@ -1,17 +1,23 @@
 """ReseedHook: random numbers depend on the place in the run only."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.dataset import worker_init_fn
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
+from pckd_mm.engine.endless_batches import EndlessBatches
 from pckd_mm.engine.hooks import ReseedHook
 
 
 def runner_at(loop_class, epoch=0, iteration=0, seed=5, diff_rank_seed=False):
     loop = loop_class.__new__(loop_class)
-    loader = SimpleNamespace(sampler=SimpleNamespace(seed=1))
+    loader = SimpleNamespace(
+        sampler=SimpleNamespace(seed=1),
+        worker_init_fn=partial(worker_init_fn, num_workers=2, rank=0, seed=1),
+    )
     return SimpleNamespace(
         train_loop=loop,
         train_dataloader=loader,
@@ -59,6 +65,14 @@ def test_sampler_gets_the_seed_of_the_resumed_run():
     runner = runner_at(EpochBasedTrainLoop, seed=9)
     ReseedHook().before_train(runner)
     assert runner.train_dataloader.sampler.seed == 9
+    assert runner.train_dataloader.worker_init_fn.keywords["seed"] == 9
+
+
+def test_a_loop_of_iterations_gets_batches_that_can_be_drawn_again():
+    runner = runner_at(IterBasedTrainLoop, seed=9)
+    runner.train_loop.dataloader_iterator = iter([])
+    ReseedHook().before_train(runner)
+    assert isinstance(runner.train_loop.dataloader_iterator, EndlessBatches)
 
 
 def test_samplers_agree_where_each_rank_has_a_seed_of_its_own(monkeypatch):

@@ -147,6 +147,26 @@ def test_epochs_of_another_length_are_told(tmp_path):
     assert "has 8 iterations in 2 epochs, and 2 epochs of this run are 4: other" in said
 
 
+@pytest.mark.parametrize("done", [0, 2, 4])
+def test_the_middle_of_an_epoch_is_told(tmp_path, done):
+    """From which MMEngine begins the epoch again; and its end, before it is counted."""
+    first = runner(tmp_path, epochs=1)
+    first.train()
+    first.train_loop._iter, first.train_loop._epoch = 4 + done, 1
+    first.save_checkpoint(str(tmp_path), "middle.pth")
+    checkpoint = torch.load(tmp_path / "middle.pth", weights_only=False)
+    checkpoint["meta"].update(epoch=1, iter=4 + done)
+    torch.save(checkpoint, tmp_path / "middle.pth")
+    again = runner(tmp_path, epochs=3, resume=tmp_path / "middle.pth")
+    again.train()
+    if done == 0:
+        assert not again.said
+        return
+    (said,) = again.said
+    assert f"in the middle of epoch 2, behind {done} of its 4 iterations" in said
+    assert "default_hooks.checkpoint.by_epoch=True" in said
+
+
 @pytest.mark.parametrize("before", [False, True])
 def test_averages_of_one_of_both_are_told(tmp_path, before):
     runner(tmp_path, epochs=1, ema=before).train()

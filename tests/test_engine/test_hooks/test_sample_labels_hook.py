@@ -5,6 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import (
+    BaseDataset,
+    ClassBalancedDataset,
+    ConcatDataset,
+    RepeatDataset,
+)
 from torch import nn
 
 from pckd_mm.engine.hooks import SampleLabelsHook
@@ -33,6 +39,47 @@ def test_data_set_that_cannot_list_its_labels():
     model = nn.ModuleDict(dict(loss=ContrastiveRepresentationLoss(5, 2, 3)))
     with pytest.raises(TypeError, match="SimpleNamespace, which has no get_gt_labels"):
         SampleLabelsHook().before_train(runner(model, SimpleNamespace()))
+
+
+class Labelled(BaseDataset):
+    """Images with labels; of MMPretrain's ``sample_idx`` each."""
+
+    def __init__(self, labels):
+        self.labels = labels
+        super().__init__(pipeline=[])
+
+    def load_data_list(self):
+        return [dict(gt_label=label) for label in self.labels]
+
+    def get_gt_labels(self):
+        return np.array(self.labels)
+
+    def get_cat_ids(self, index):
+        return [self.labels[index]]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda data: RepeatDataset(data, times=3),
+        lambda data: ClassBalancedDataset(data, oversample_thr=0.5),
+        lambda data: ConcatDataset([data]),
+    ],
+)
+def test_labels_go_by_the_place_in_the_data_set_inside(wrap):
+    """As sample_idx does, whatever draws images from it, and how often."""
+    dataset = wrap(Labelled([2, 0, 1, 1, 2]))
+    model = nn.ModuleDict(dict(loss=ContrastiveRepresentationLoss(5, 2, 3)))
+    SampleLabelsHook().before_train(runner(model, dataset))
+    for item in (dataset[index] for index in range(len(dataset))):
+        assert model["loss"].labels[item["sample_idx"]] == item["gt_label"]
+
+
+def test_several_data_sets_have_no_places_of_their_own():
+    dataset = ConcatDataset([Labelled([2, 0, 1]), Labelled([1, 2])])
+    model = nn.ModuleDict(dict(loss=ContrastiveRepresentationLoss(5, 2, 3)))
+    with pytest.raises(ValueError, match="2 data sets to train on.* expected one"):
+        SampleLabelsHook().before_train(runner(model, dataset))
 
 
 def test_models_without_such_a_loss_need_no_labels():

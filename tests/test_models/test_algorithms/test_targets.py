@@ -1,11 +1,16 @@
 """Labels that are one class an image, and labels that are not."""
 
+import logging
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from mmpretrain.engine import SwitchRecipeHook
 from mmpretrain.structures import DataSample, MultiTaskDataSample
 
-from pckd_mm.models.algorithms.targets import LabelKind, SharesCheck, Targets
+from pckd_mm.models.algorithms.labelling import SharesCheck
+from pckd_mm.models.algorithms.targets import LabelKind, Targets
 from pckd_mm.registry import MODELS
 from tests.builders import batch, build_pckd, classifier, pckd_config
 
@@ -97,6 +102,64 @@ def test_crd_refuses_mixed_labels():
     }
     with pytest.raises(ValueError, match="ContrastiveRepresentationLoss.* mix"):
         MODELS.build(model)
+
+
+class Switching:
+    """What MMPretrain's SwitchRecipeHook does with a runner."""
+
+    def __init__(self, model):
+        self.runner = SimpleNamespace(
+            model=model, _resume=False, epoch=1, logger=logging.getLogger()
+        )
+
+    def to(self, **recipe):
+        hook = SwitchRecipeHook([dict(action_epoch=2, **recipe)])
+        hook.before_train_epoch(self.runner)
+
+
+def test_augments_that_are_switched_on_later():
+    """As if they had been on, and refused for what they are refused for."""
+    plain = dict(
+        type="pckd_mm.RotatedViewsDataPreprocessor", num_views=1, to_onehot=True
+    )
+    model = without(mixed_config(data_preprocessor=plain), "loss_cc")
+    expected = without(mixed_config(), "loss_cc")
+    model, expected = built(model), built(expected)
+    Switching(model).to(batch_augments=MIXUP)
+    torch.manual_seed(3)
+    inputs, samples = batch(6, views=1)
+    for each in (expected, model):
+        torch.manual_seed(3)
+        data = dict(inputs=inputs, data_samples=[s.clone() for s in samples])
+        data = each.data_preprocessor(data, training=True)
+        each(**data, mode="loss")
+    weight = expected.distiller.preview_weight
+    assert torch.equal(model.distiller.preview_weight, weight)
+    Switching(model).to(batch_augments=None)
+    assert model.data_preprocessor.batch_augments is None
+
+    for settings, match in (
+        (dict(num_views=1), r"\(CategoryContrastiveLoss\) found labels that batch_aug"),
+        (dict(num_views=4), "batch_augments mix images, whose rotated views must"),
+    ):
+        model = built(mixed_config(data_preprocessor=dict(plain, **settings)))
+        Switching(model).to(batch_augments=MIXUP)
+        with pytest.raises(ValueError, match=match):
+            model(*batch(6, views=settings["num_views"]), mode="loss")
+
+
+def test_the_loss_of_the_student_is_switched():
+    model = built(pckd_config(STUDENT, TEACHER))
+    before = model(*batch(6), mode="loss")["student.loss"]
+    loss = dict(type="mmpretrain.LabelSmoothLoss", label_smooth_val=0.5)
+    Switching(model).to(loss=loss)
+    inputs, samples = batch(6)
+    found = model(inputs, samples, mode="loss")["student.loss"]
+    log = model.student(inputs[::4], mode="tensor").log_softmax(1)
+    labels = torch.cat([sample.gt_label for sample in samples])
+    expected = -(0.5 * log[range(6), labels] + 0.5 * log.mean(1)).mean()
+    torch.testing.assert_close(found, expected)
+    assert not torch.isclose(found, before)
 
 
 def test_mixed_labels_weigh_images_by_their_own_loss():

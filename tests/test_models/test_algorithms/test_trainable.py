@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
 
 from pckd_mm.registry import MODELS
 from tests.builders import batch, classifier, pckd_config
@@ -69,3 +70,46 @@ def test_a_trunk_of_both_must_be_frozen():
         MODELS.build(pckd_config(student, teacher))
     teacher.backbone.conv1.requires_grad_(False)
     MODELS.build(pckd_config(student, teacher))
+
+
+def vision_transformer():
+    backbone = dict(
+        type="mmpretrain.VisionTransformer",
+        arch=dict(embed_dims=8, num_layers=3, num_heads=2, feedforward_channels=16),
+        img_size=8,
+        patch_size=4,
+    )
+    loss = dict(type="mmpretrain.CrossEntropyLoss")
+    head = dict(num_classes=10, in_channels=8, loss=loss)
+    head["type"] = "mmpretrain.VisionTransformerClsHead"
+    return dict(type="mmpretrain.ImageClassifier", backbone=backbone, head=head)
+
+
+def decaying(model):
+    """Learning rates by name, with the rate of each layer half of the next one's."""
+    wrapper = build_optim_wrapper(
+        model,
+        dict(
+            constructor="mmpretrain.LearningRateDecayOptimWrapperConstructor",
+            paramwise_cfg=dict(layer_decay_rate=0.5),
+            optimizer=dict(type="AdamW", lr=1.0, weight_decay=0.1),
+        ),
+    )
+    return {g["param_name"]: g["lr"] for g in wrapper.optimizer.param_groups}
+
+
+def test_learning_rates_decay_by_the_layers_of_the_student():
+    algorithm = MODELS.build(
+        pckd_config(vision_transformer(), classifier(14), input_shape=(3, 8, 8))
+    )
+    alone, found = decaying(algorithm.student), decaying(algorithm)
+    assert set(alone.values()) == {1.0, 0.5, 0.25, 0.125, 0.0625}
+    connectors = {name for name in found if name.startswith("distiller.connectors")}
+    assert connectors and all(found.pop(name) == 1.0 for name in connectors)
+    assert found == {f"architecture.{name}": rate for name, rate in alone.items()}
+
+
+def test_layers_that_have_no_number():
+    model = MODELS.build(pckd_config(classifier(8), classifier(14)))
+    with pytest.raises(NotImplementedError, match="a CIFARResNet, does not number its"):
+        decaying(model)

@@ -194,6 +194,15 @@ def test_autocast_computes_in_full_precision():
     assert torch.equal(*values)
 
 
+def test_one_feature_of_each_image():
+    loss = make_loss()
+    (s_feat, t_feat), idx = make_inputs()
+    match = "found 6 features of the student, 6 of the teacher and 3 images"
+    for loss.training in (True, False):
+        with pytest.raises(ValueError, match=match):
+            loss(s_feat.repeat(2, 1), t_feat.repeat(2, 1), idx)
+
+
 def test_labels_must_be_known():
     (s, t), idx = make_inputs()
     loss = ContrastiveRepresentationLoss(SAMPLES, NEGATIVES, WIDTH)
