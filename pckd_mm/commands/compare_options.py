@@ -18,7 +18,7 @@ from pckd_mm.utils.files import file_name
 from pckd_mm.utils.options import SettingsAction
 
 from .completion import CONFIG, DIRECTORY, add_path
-from .shared import add_training_options
+from .shared import add_training_options, require_folder
 
 __all__ = ["add_arguments", "check", "parse_method"]
 
@@ -84,7 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         DIRECTORY,
         "--work-dir",
         type=Path,
-        default=WORK_DIR,
         help=f"folder of all runs and of the report [{WORK_DIR}; for a config of your "
         "own work_dirs/CONFIG]",
     )
@@ -179,6 +178,8 @@ def check(args: argparse.Namespace) -> None:
         parser.error("--seeds names a seed twice; expected different ones")
     if args.config:
         take_config(args)
+    args.work_dir = args.work_dir or WORK_DIR
+    require_folder(args.work_dir)
     if bool(args.methods) != bool(args.pairs):
         parser.error("expected --methods and --pairs together")
     if not args.methods and not args.run:
@@ -220,8 +221,16 @@ def take_config(args: argparse.Namespace) -> None:
     """
     if args.pairs:
         args.parser.error("a config and --pairs say different runs; expected one")
-    if args.work_dir == WORK_DIR:
+    more = [text for text in args.methods if not re.fullmatch(r"[\w.-]+", text)]
+    if more:
+        args.parser.error(
+            f"--methods has {more[0]}, and seeds and settings of one method are for "
+            "--pairs; expected names alone beside a config, such as kd dist, and "
+            "--seeds for all"
+        )
+    if args.work_dir is None:
         args.work_dir = WORK_DIR.parent / Path(args.config).stem
+    require_folder(args.work_dir)
     try:
         teacher, runs = derive_runs(
             args.config, args.methods or ["kd"], args.work_dir / "configs"

@@ -70,24 +70,50 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: Exit status.
     """
+    is_onnx = args.out.endswith(".onnx")
+    if not is_onnx and (args.preprocess or args.images):
+        args.parser.error("--preprocess and --images are for *.onnx")
     try:
+        _require_room(args)
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        if args.out.endswith(".onnx"):
-            print(*_write_onnx(args), sep="\n")
-        else:
-            if args.preprocess or args.images:
-                args.parser.error("--preprocess and --images are for *.onnx")
-            print(*_write_weights(args), sep="\n")
+        write = _write_onnx if is_onnx else _write_weights
+        print(*write(args), sep="\n")
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
+def _require_room(args: argparse.Namespace) -> None:
+    """Refuse to write where something else would be lost."""
+    from pckd_mm.utils.checkpoint import read_checkpoint
+
+    out = Path(args.out)
+    if out.suffix not in (".pth", ".onnx") or out.is_dir():
+        raise ValueError(
+            f"{out} is to be written; expected the name of a file that ends in .pth or "
+            ".onnx."
+        )
+    if not out.exists():
+        return
+    checkpoint = Path(args.checkpoint)
+    is_read = checkpoint.exists() and out.samefile(checkpoint)
+    if is_read or (out.suffix == ".pth" and "optimizer" in read_checkpoint(str(out))):
+        raise ValueError(
+            f"{out} is there and is a checkpoint"
+            + (" that is to be read" if is_read else " that a run can go on from")
+            + "; expected another name."
+        )
+
+
 def _write_weights(args: argparse.Namespace) -> List[str]:
     """Write weights and config; what there is to say of them."""
     from pckd_mm.deployment.network import classes_of, load_network
-    from pckd_mm.deployment.plain_config import config_beside, write_plain_config
+    from pckd_mm.deployment.plain_config import (
+        config_beside,
+        require_room_for_config,
+        write_plain_config,
+    )
     from pckd_mm.utils.checkpoint import read_checkpoint
 
     said: List[str] = []
@@ -96,14 +122,15 @@ def _write_weights(args: argparse.Namespace) -> List[str]:
         config = config or config_beside(args.checkpoint)
     except FileNotFoundError as error:
         said = [f"Without a config: {error}"]
+    beside = Path(args.out).with_suffix(".py")
     if config is not None:
+        require_room_for_config(beside)
         load_network(config, args.checkpoint)  # or says that one does not fit the other
     how_it_loads = export_student(args.checkpoint, args.out, or_network=True)
     if how_it_loads is not None:
         said.insert(0, f"{args.out}: {how_it_loads}")
     if config is None:
         return said
-    beside = Path(args.out).with_suffix(".py")
     write_plain_config(config, beside, classes_of(read_checkpoint(args.out)))
     return [*said, f"{beside} is its config."]
 

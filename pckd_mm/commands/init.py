@@ -23,6 +23,7 @@ both of one (RetinaNet, GFL, RTMDet, YOLOX):
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,6 +132,8 @@ def _write(args: argparse.Namespace) -> int:
     kind = kind_of(found)
     names = args.teacher or kind.teacher, args.student or kind.student
     out = args.out or Path(default_name(args.data, *names))
+    if out.suffix != ".py":
+        out = out.with_name(f"{out.name}.py")
     if out.exists() and not args.force:
         raise ValueError(
             f"{out} is there already; expected another name: give --out, or --force to "
@@ -138,6 +141,8 @@ def _write(args: argparse.Namespace) -> int:
         )
     _tell(found)
     _refuse_too_few(found)
+    if "val" not in found.splits:
+        _tell_held_out(found, args.val_share)
     out.parent.mkdir(parents=True, exist_ok=True)
     classes, pretrained = len(found.classes), not args.from_scratch
     teacher, student = (kind.find(name, classes, pretrained) for name in names)
@@ -163,7 +168,8 @@ def _write(args: argparse.Namespace) -> int:
         those = " for those to train on" if "val" in found.splits else ""
         first = " Remove or replace the files named above, or add --skip-broken"
         first += f"{those}, then"
-    print(f"\n{out} is written.{first or ' Next'}:\n  pckd compare {out}")
+    command = shlex.join(["pckd", "compare", str(out)])
+    print(f"\n{out} is written.{first or ' Next'}:\n  {command}")
     return 0
 
 
@@ -203,6 +209,32 @@ def _refuse_too_few(found: "Found") -> None:
             f"{len(single)} classes have one image each ({', '.join(single[:_NAMED])})"
             "; expected two or more, since some are held out to validate on: add "
             "images, remove these folders, or make a val folder."
+        )
+
+
+def _tell_held_out(found: "Found", share: float) -> None:
+    """Say what is held out to validate on, where it is not of all classes.
+
+    Raises:
+        ValueError: Where it is nothing.
+    """
+    held = found.held_out(share)
+    if held is None:
+        return
+    total = sum(held.values())
+    if not total:
+        raise ValueError(
+            f"None of the {found.images_of('train')} images would be held out to "
+            f"validate on, as a share of {share} that is met by chance; expected some: "
+            "make a val folder, add images, or give another --val-share."
+        )
+    none = [name for name, count in held.items() if not count]
+    if none:
+        names = ", ".join(none[:_NAMED]) + (", ..." if len(none) > _NAMED else "")
+        print(
+            f"Held out to validate on: {total} images, and none of {len(none)} classes "
+            f"({names}), of which the accuracy would say nothing. To choose them "
+            "yourself, make a val folder."
         )
 
 

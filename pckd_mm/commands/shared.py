@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Iterator, Optional
 from mmengine.config import Config
 
 from pckd_mm.engine.trackers import add_track_option
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.config import load_config, require_model
 from pckd_mm.utils.options import SettingsAction, add_broken_option
 from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
 
@@ -27,6 +27,7 @@ __all__ = [
     "add_shared_options",
     "add_training_options",
     "config_from",
+    "require_folder",
     "settings_from",
     "sigterm_stops",
 ]
@@ -85,14 +86,18 @@ def config_from(args: argparse.Namespace) -> Config:
         Config: The config, with a ``work_dir``.
 
     Raises:
-        SystemExit: Where there is none that can be read.
+        SystemExit: Where there is none that can be read, for settings of the command
+            line that nothing takes, and for a work dir that cannot be one.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     try:
         cfg = load_config(args.config, args.cfg_options)
+        require_model(cfg, args.config)
     except (FileNotFoundError, ImportError, ValueError) as error:
         # Another error is a module's own: its traceback says where.
         raise SystemExit(str(error)) from None
+    if args.cfg_options:
+        _refuse_in_vain(cfg, args)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -102,7 +107,36 @@ def config_from(args: argparse.Namespace) -> Config:
         root, method = osp.split(folder)
         is_of_method = osp.basename(root) == "configs"
         cfg.work_dir = osp.join("work_dirs", method if is_of_method else "", name)
+    require_folder(Path(cfg.work_dir))
     return cfg
+
+
+def require_folder(work_dir: Path) -> None:
+    """Refuse a work dir that is, or would be in, a file.
+
+    Args:
+        work_dir (Path): The work dir.
+
+    Raises:
+        SystemExit: For such a one.
+    """
+    there = next((p for p in (work_dir, *work_dir.parents) if p.exists()), None)
+    if there is not None and not there.is_dir():
+        raise SystemExit(
+            f"The work dir {work_dir} cannot be made, since {there} is a file; "
+            "expected a folder, or the name of a new one: give another --work-dir."
+        )
+
+
+def _refuse_in_vain(cfg: Config, args: argparse.Namespace) -> None:
+    from pckd_mm.experiments.buildable import options_in_vain  # takes seconds
+
+    found = options_in_vain(cfg, load_config(args.config), args.cfg_options)
+    if found:
+        words = " ".join(map(str, found))
+        raise SystemExit(
+            f"--cfg-options of {args.config} name what nothing takes: {words}"
+        )
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:

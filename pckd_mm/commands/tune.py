@@ -39,7 +39,13 @@ from pckd_mm.utils.options import (
 from pckd_mm.utils.shipped import find_config
 
 from .completion import DIRECTORY, add_path
-from .shared import add_config, add_training_options, settings_from, sigterm_stops
+from .shared import (
+    add_config,
+    add_training_options,
+    require_folder,
+    settings_from,
+    sigterm_stops,
+)
 
 WORK_DIR = Path("work_dirs/tune")
 
@@ -161,6 +167,7 @@ def _tune(args: argparse.Namespace) -> str:
     folder = args.work_dir
     if folder is None:
         folder = WORK_DIR / Path(config).parent.name / Path(config).stem
+    require_folder(folder)
     threads, per_gpu, jobs = args.threads, args.per_gpu, 1
     if args.ray is None:
         try:

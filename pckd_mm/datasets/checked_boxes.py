@@ -14,6 +14,7 @@ from .broken_files import (
     is_local,
     shortened,
 )
+from .image_checks import turned_size
 from .voc_annotations import BOX_SLACK, broken
 
 __all__ = ["CheckedBoxes"]
@@ -201,20 +202,27 @@ class CheckedBoxes(CheckedImages):
             return None
         height, width = loaded["ori_shape"]
         corners = [instance["bbox"][2:] for instance in info["instances"]]
-        if any(x >= width + BOX_SLACK or y >= height + BOX_SLACK for x, y in corners):
-            # Its size is wrong, or OpenCV turned it as its EXIF data say.
-            turned = (width, height) == (info["height"], info["width"])
+        outside = any(
+            x >= width + BOX_SLACK or y >= height + BOX_SLACK for x, y in corners
+        )
+        swapped = (width, height) == (info["height"], info["width"]) != (height, width)
+        path = info["img_path"]
+        turned = swapped and turned_size(path) is not None
+        # One without boxes is no less an image.
+        if outside or (turned and corners):
+            boxes = "a box outside of them" if outside else "boxes as it was before"
+            why = ", since its EXIF orientation turns it," if turned else ""
             raise BrokenFileError(
                 f"{self.describe_image(info)} has {width}x{height} pixels (width x "
-                f"height) and a box outside of them; expected {info['width']}x"
+                f"height){why} and {boxes}; expected {info['width']}x"
                 f"{info['height']}, the {self._size} in its annotation: put the image "
                 f"back that was annotated, or correct the {self._size} and the boxes"
                 + (
-                    "; if an EXIF orientation turns it, load it with "
-                    "color_type='color_ignore_orientation'."
+                    "; or load it as it is stored, with "
+                    "color_type='color_ignore_orientation' of LoadImageFromFile."
                     if turned
                     else "."
                 ),
-                info["img_path"],
+                path,
             )
         return loaded

@@ -1,11 +1,11 @@
 """What no decoder tells of an image file: that it is huge, or cut off."""
 
 import warnings
-from typing import Callable, TypeVar
+from typing import Callable, Optional, Tuple, TypeVar
 
 from PIL import Image
 
-__all__ = ["MOST_PIXELS", "load_whole"]
+__all__ = ["MOST_PIXELS", "load_whole", "turned_size"]
 
 _Loaded = TypeVar("_Loaded")
 # Pixels of the largest image that is decoded: a header of a few bytes can ask for any
@@ -13,6 +13,8 @@ _Loaded = TypeVar("_Loaded")
 MOST_PIXELS = 178_956_970
 # Enough to find the end of a JPEG file in, but for rare files with more behind it.
 _TAIL = 1024
+# Number of the orientation in EXIF data, and those that change width and height.
+_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
 
@@ -34,6 +36,26 @@ def load_whole(path: str, load: Callable[[], _Loaded]) -> _Loaded:
     loaded = load()
     _check_end(path)
     return loaded
+
+
+def turned_size(path: str) -> Optional[Tuple[int, int]]:
+    """Size of an image that its EXIF orientation turns by a quarter, as it is shown.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        tuple[int, int], optional: Width and height; None for other files.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                if image.getexif().get(_ORIENTATION) in _QUARTER_TURNS:
+                    return image.height, image.width
+    except Exception:  # noqa: S110  the decoder says what it is
+        pass
+    return None
 
 
 def _check_size(path: str) -> None:

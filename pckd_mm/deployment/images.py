@@ -6,6 +6,7 @@ from typing import List, Sequence, Union
 import cv2
 import torch
 from mmcv.transforms import Compose
+from mmengine.fileio import list_dir_or_file
 from torch import Tensor
 
 from pckd_mm.registry import TRANSFORMS
@@ -14,6 +15,7 @@ __all__ = [
     "ENDINGS",
     "UnreadableImageError",
     "build_steps",
+    "files_below",
     "image_files",
     "read_image",
     "read_inputs",
@@ -25,6 +27,22 @@ ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".w
 
 class UnreadableImageError(ValueError):
     """A file that is no image."""
+
+
+def files_below(folder: Path) -> List[Path]:
+    """Files in a folder and those below it, as the data sets of a training find them.
+
+    They follow links, and leave out names that begin with a dot, such as the ``._*`` of
+    macOS.
+
+    Args:
+        folder (Path): The folder.
+
+    Returns:
+        list[Path]: The files, in order.
+    """
+    names = list_dir_or_file(folder, list_dir=False, recursive=True)
+    return sorted(folder / name for name in names)
 
 
 def image_files(paths: Sequence[Union[str, Path]], most: int = 0) -> List[str]:
@@ -43,7 +61,7 @@ def image_files(paths: Sequence[Union[str, Path]], most: int = 0) -> List[str]:
     found: List[str] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS)
+            inside = [f for f in files_below(path) if f.suffix.lower() in ENDINGS]
             if not inside:
                 raise FileNotFoundError(
                     f"The folder {path} has no images; expected files named "

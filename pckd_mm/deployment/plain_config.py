@@ -13,7 +13,13 @@ from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.methods import detects
 
-__all__ = ["config_beside", "file_pipeline", "plain_config", "write_plain_config"]
+__all__ = [
+    "config_beside",
+    "file_pipeline",
+    "plain_config",
+    "require_room_for_config",
+    "write_plain_config",
+]
 
 # What a file that is written here begins with.
 _HEADER = "# The student of"
@@ -146,16 +152,27 @@ def write_plain_config(
     Raises:
         ValueError: Where another file is there.
     """
-    path = Path(out)
-    if path.is_file() and not _is_plain_config(path):
-        raise ValueError(
-            f"{out} is there and is another config; expected room for that of the "
-            "student: give the checkpoint another name."
-        )
+    require_room_for_config(Path(out))
     plain = plain_config(load_config(config), classes)
     header = f"{_HEADER} {osp.basename(str(config))} alone.\n"
     Path(out).write_text(header + plain.pretty_text, encoding="utf-8")
     return plain
+
+
+def require_room_for_config(path: Path) -> None:
+    """Refuse to write a student's config over another file.
+
+    Args:
+        path (Path): Where it is to be written.
+
+    Raises:
+        ValueError: Where another file is there.
+    """
+    if path.is_file() and not _is_plain_config(path):
+        raise ValueError(
+            f"{path} is there and is another file; expected room for the student's "
+            "config: give the student another name."
+        )
 
 
 def _is_plain_config(path: Path) -> bool:

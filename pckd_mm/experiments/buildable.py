@@ -2,6 +2,7 @@
 
 import re
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
@@ -11,13 +12,14 @@ from mmengine.registry import DefaultScope
 from pckd_mm.registry import MODELS, TASK_UTILS
 from pckd_mm.utils.printable import printable
 from pckd_mm.utils.quiet import quiet
+from pckd_mm.utils.shipped import beside_configs
 
 from .accepted import Unknown, accepted, names_of, nearest, unknown_settings
 from .configs import read_config
 from .job import ExperimentError
 from .run import Run
 
-__all__ = ["check_buildable", "faults"]
+__all__ = ["check_buildable", "check_teachers", "faults", "options_in_vain"]
 
 Part = Tuple[str, dict]
 
@@ -49,6 +51,34 @@ def check_buildable(runs: Sequence[Run]) -> None:
             lines += [f"{run} ({run.config}): {fault}" for fault in found[text]]
     if lines:
         raise ExperimentError("\n".join(lines))
+    check_teachers(runs)
+
+
+def check_teachers(runs: Sequence[Run]) -> None:
+    """Load the teachers that no run trains or tests first, and that are files here.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+
+    Raises:
+        ExperimentError: For a checkpoint that does not fit its teacher.
+    """
+    seen = set()
+    for run in runs:
+        model = run.cfg.model
+        path = beside_configs(model.get("teacher_ckpt") or "")
+        if not run.distils or run.after is not None or not Path(path).is_file():
+            continue
+        teacher = (path, str(model.get("teacher")), model.get("teacher_config"))
+        if teacher in seen:
+            continue
+        seen.add(teacher)
+        scope = run.cfg.get("default_scope")
+        with DefaultScope.overwrite_default_scope(scope), quiet():
+            try:
+                MODELS.build(deepcopy(model)).load_teacher()
+            except (RuntimeError, TypeError, ValueError) as error:
+                raise ExperimentError(f"{run} ({run.config}): {error}") from None
 
 
 def faults(
@@ -75,6 +105,32 @@ def faults(
         except Exception as error:  # whatever a class raises, the user is to be told
             return [_reason(error, cfg, new)]
     return []
+
+
+def options_in_vain(
+    cfg: Config, before: Config, options: Dict[str, Any]
+) -> List[Unknown]:
+    """Settings of a command line that nothing reads.
+
+    Those of a model are not among them: what it is built of refuses them.
+
+    Args:
+        cfg (Config): The config, with the options merged in.
+        before (Config): The config without them.
+        options (dict): What was added, by its names in the config.
+
+    Returns:
+        list[Unknown]: Each of them.
+    """
+    new = _new_names(before.to_dict(), options)
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
+        unknown = list(unknown_settings(cfg))
+    asked = [
+        each
+        for each in unknown
+        if any(f"{each.path.partition('=')[0]}.".startswith(f"{o}.") for o in options)
+    ]
+    return [*filter(None, map(_of_the_top, new)), *asked]
 
 
 def _build(cfg: Config) -> None:

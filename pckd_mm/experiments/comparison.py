@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 from pckd_mm.analysis import Picture, write_report
 from pckd_mm.utils.precision import NO_BFLOAT16
 
+from .buildable import check_teachers
 from .executor import Executor
 from .facts import made_with_together
 from .job import ExperimentError, Job
@@ -86,6 +87,7 @@ def compare(
         print(f"{done} of {len(runs)} runs are finished, in {request.work_dir}")
         return report(ended=True), {}
     with alone_in(request.work_dir):
+        check_teachers([run for run in runs if run.is_left])
         failures = _train(request, runs, work, executor, fresh, report)
         return report(ended=True), failures
 

@@ -7,7 +7,7 @@ from typing import Any, Mapping
 
 from mmengine.config import Config
 
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.config import load_config, require_model
 from pckd_mm.utils.shipped import find_config
 
 from .job import ExperimentError
@@ -26,13 +26,15 @@ def read_config(path: str, name: str) -> Config:
         Config: The config; not to be changed.
 
     Raises:
-        ExperimentError: Where there is none.
+        ExperimentError: Where there is none, or none of a training.
     """
     try:
         found = find_config(path)
-    except FileNotFoundError as error:
+        cfg = _from_file(found if "::" in found else Path(found).absolute())
+        require_model(cfg, path)
+    except (FileNotFoundError, ImportError, RuntimeError, ValueError) as error:
         raise ExperimentError(f"{name}: {error}") from None
-    return _from_file(found if "::" in found else Path(found).absolute())
+    return cfg
 
 
 def changed_config(path: str, name: str, changes: Mapping[str, Any]) -> Config:

@@ -7,7 +7,7 @@ from mmengine.config import Config, ConfigDict
 
 from pckd_mm.analysis import published
 from pckd_mm.utils.class_name import class_name
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.config import load_config, require_model
 from pckd_mm.utils.methods import (
     NetworkKind,
     load_method,
@@ -55,6 +55,7 @@ def derive_runs(
     """
     try:
         cfg = load_config(config)
+        require_model(cfg, config)
     except (FileNotFoundError, ImportError, RuntimeError, ValueError) as error:
         raise ExperimentError(str(error)) from None
     model = cfg.model

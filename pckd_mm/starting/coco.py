@@ -133,11 +133,13 @@ def _names(path: Path, content: Any) -> Counter:
     try:
         names = {each["id"]: each["name"] for each in content["categories"]}
         used = Counter(each["category_id"] for each in content["annotations"])
+        for image in content["images"]:
+            image["file_name"]
     except (KeyError, TypeError) as error:
         raise UnknownLayoutError(
             f"{path} is not laid out as COCO's annotations are ({error!r}); expected "
-            "categories with id and name, and annotations with category_id: write it "
-            "again."
+            "categories with id and name, annotations with category_id, and images "
+            "with file_name: write it again."
         ) from error
     named = {number: name for number, name in names.items() if used[number]}
     double = [name for name, n in Counter(named.values()).items() if n > 1]

@@ -11,7 +11,7 @@ import numpy as np
 
 from pckd_mm.datasets.held_out import content_split
 from pckd_mm.datasets.image_checks import load_whole
-from pckd_mm.deployment.images import ENDINGS
+from pckd_mm.deployment.images import ENDINGS, files_below
 
 from .found import SPLITS, Found, UnknownLayoutError, check_names
 
@@ -49,6 +49,22 @@ class Photos(Found):
         """Height and width that the networks see: 224, or less for small images."""
         return min(224, max(32, self.smallest // 32 * 32))
 
+    def held_out(self, share: float) -> Counter:
+        """Images of each category that are held out of the training's.
+
+        Args:
+            share (float): Share that is held out.
+
+        Returns:
+            Counter: Numbers by name.
+        """
+        labels = self.labels["train"]
+        _, places = content_split(list(labels), list(labels.values()), share)
+        held = Counter({name: 0 for name in self.classes})
+        of_images = list(labels.values())
+        held.update(self.classes[of_images[place]] for place in places)
+        return held
+
     def may_leave_one(self, batch: int, share: float) -> bool:
         """Whether the last batch of an epoch may have one image.
 
@@ -59,7 +75,7 @@ class Photos(Found):
         labels = self.labels["train"]
         images = len(labels)
         if "val" not in self.splits:
-            images = len(content_split(list(labels), list(labels.values()), share)[0])
+            images -= sum(self.held_out(share).values())
         # Broken files may be mended, removed or skipped.
         if self.broken:
             return images >= batch
@@ -93,6 +109,7 @@ def look_at_photos(root: Path) -> Photos:
     found = Photos(root, _classes(root, splits), splits)
     for split, folder in splits.items():
         _count(found, split, root / folder)
+    found.notes += _left_out(root, found)
     return found
 
 
@@ -115,6 +132,32 @@ def _splits(root: Path) -> Dict[str, str]:
         if any(name in names and _folders(root / names[name]) for name in known)
     }
     return found if "train" in found else {"train": ""}
+
+
+def _left_out(root: Path, found: Photos) -> List[str]:
+    """What is said about images outside of the folders of classes."""
+    notes = []
+    folders = [root / folder for folder in found.splits.values()]
+    for folder in dict.fromkeys([root, *folders]):
+        loose = sum(
+            entry.suffix.lower() in ENDINGS and not entry.name.startswith(".")
+            for entry in folder.iterdir()
+            if entry.is_file()
+        )
+        if loose:
+            notes.append(
+                f"{folder}: images beside the folders are left out ({loose}); move "
+                "them into the folder of their class."
+            )
+    others = [] if root in folders else [f for f in _folders(root) if f not in folders]
+    for folder in others:
+        if any(path.suffix.lower() in ENDINGS for path in files_below(folder)):
+            known = ", ".join(name for names in SPLITS.values() for name in names)
+            notes.append(
+                f"{folder}: its images are left out, since it is called none of "
+                f"{known}; rename it if they are to be used."
+            )
+    return notes
 
 
 def _folders(root: Path) -> List[Path]:
@@ -161,7 +204,7 @@ def _count(found: Photos, split: str, folder: Path) -> None:
     labels: List[str] = []
     others: Counter[str] = Counter()
     for name in found.classes:
-        there = sorted(path for path in (folder / name).rglob("*") if path.is_file())
+        there = files_below(folder / name)
         inside = [path for path in there if path.suffix.lower() in ENDINGS]
         others.update(path.suffix.lower() for path in set(there) - set(inside))
         files += inside

@@ -12,7 +12,7 @@ __all__ = ["Found", "SPLITS", "UnknownLayoutError", "check_names", "classes_with
 # What folders and files of splits are called.
 SPLITS = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
+    "val": ("val", "valid", "validation", "validate", "dev", "eval"),
     "test": ("test", "testing"),
 }
 
@@ -71,6 +71,17 @@ class Found:
     def images(self) -> int:
         """int: Images in all."""
         return sum(map(self.images_of, self.splits))
+
+    def held_out(self, share: float) -> Optional[Counter]:
+        """Images of each category that are held out of the training's.
+
+        Args:
+            share (float): Share that is held out.
+
+        Returns:
+            Counter, optional: Numbers by name; None where they are not known.
+        """
+        return None
 
     def size(self) -> int:
         """Pixels of the images that the networks see, where the user does not say."""

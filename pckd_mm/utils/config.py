@@ -14,6 +14,10 @@ from .shipped import find_config
 __all__ = ["load_config"]
 
 
+# Of what MMEngine reads.
+_ENDINGS = (".py", ".json", ".yaml", ".yml")
+
+
 def load_config(
     path: Union[str, Path], options: Optional[Dict[str, Any]] = None
 ) -> Config:
@@ -36,10 +40,14 @@ def load_config(
         FileNotFoundError: Where there is no such config.
         ImportError: Where one of the modules cannot be imported.
         RuntimeError: Where one of them raises another error, which is its cause.
-        ValueError: For ``custom_imports`` that name none, and for two bases that have
-            the same setting.
+        ValueError: For a file that is no config, ``custom_imports`` that name none,
+            and two bases that have the same setting.
     """
     found = find_config(path)
+    if "::" not in found and not found.endswith(_ENDINGS):
+        raise ValueError(
+            f"{path} is no config; expected a file that ends in {', '.join(_ENDINGS)}."
+        )
     try:
         if "::" in found:
             cfg = get_config(found)
@@ -48,10 +56,32 @@ def load_config(
     except KeyError as error:
         _refuse_settings_of_two_bases(error, path)
         raise
+    except SyntaxError as error:
+        raise ValueError(
+            f"The config {path}, or one of its bases, is no Python: {error}; expected "
+            "no such error: mend the line."
+        ) from None
     if options:
         cfg.merge_from_dict(options)
     _import_modules(cfg.get("custom_imports"), path)
     return cfg
+
+
+def require_model(cfg: Config, path: Union[str, Path]) -> None:
+    """Refuse a config of something else than a training.
+
+    Args:
+        cfg (Config): The config.
+        path (str | Path): Where it is from.
+
+    Raises:
+        ValueError: Where it has no model.
+    """
+    if not isinstance(cfg.get("model"), dict):
+        raise ValueError(
+            f"The config {path} has no model; expected one of a training, such as "
+            "pckd/cifar100_resnet56_resnet20."
+        )
 
 
 def _refuse_settings_of_two_bases(error: KeyError, path: Union[str, Path]) -> None:

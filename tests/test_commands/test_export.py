@@ -169,8 +169,31 @@ def test_a_detector(run, tmp_path, capsys):
 def test_another_config_is_not_overwritten(run, tmp_path, capsys):
     (tmp_path / "mine.py").write_text("mine = 1\n")
     assert main(["export", str(run / "epoch_6.pth"), str(tmp_path / "mine.pth")]) == 1
-    assert "mine.py is there and is another config" in capsys.readouterr().err
+    assert "mine.py is there and is another file" in capsys.readouterr().err
     assert (tmp_path / "mine.py").read_text() == "mine = 1\n"
+    assert not (tmp_path / "mine.pth").exists()
+    # Nor a script that is named in place of a checkpoint.
+    assert main(["export", str(run / "epoch_6.pth"), str(tmp_path / "mine.py")]) == 1
+    assert "mine.py is to be written; expected the name" in capsys.readouterr().err
+    assert (tmp_path / "mine.py").read_text() == "mine = 1\n"
+
+
+def test_a_checkpoint_is_not_overwritten(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    first, second = (tmp_path / "run" / f"epoch_{epoch}.pth" for epoch in (6, 7))
+    whole = torch.load(first, weights_only=False)
+    torch.save({**whole, "optimizer": {"state": {}}}, second)
+    before = [path.read_bytes() for path in (first, second)]
+    for out, reason in (
+        (first, "that is to be read"),
+        (second, "a run can go on from"),
+    ):
+        assert main(["export", str(first), str(out)]) == 1
+        assert reason in capsys.readouterr().err
+    assert [path.read_bytes() for path in (first, second)] == before
+    # A student that was exported before is written anew.
+    for _ in range(2):
+        assert main(["export", str(first), str(tmp_path / "student.pth")]) == 0
 
 
 def test_a_file_that_is_no_image_is_named(run, tmp_path, capsys):

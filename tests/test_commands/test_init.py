@@ -1,5 +1,6 @@
 """pckd init and pckd compare CONFIG, as a user calls them."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from pckd_mm.commands import main, parse
 from pckd_mm.commands.compare_options import check
 from pckd_mm.starting import networks
+from pckd_mm.starting.folders import Photos
 from pckd_mm.utils.config import load_config
 from tests.test_starting.test_folders import photos
 
@@ -120,6 +122,25 @@ def test_a_class_of_one_image_cannot_be_split(data, capsys):
     assert main(["init", "--data", "photos", "--size=32"]) == 1
     said = capsys.readouterr().err
     assert "1 classes have one image each (cow); expected two or more" in said
+
+
+def test_what_is_held_out_is_told_where_it_lacks_a_class(data, capsys, monkeypatch):
+    for held, status, said in (
+        (dict(cat=2, dog=3), 0, ""),
+        (dict(cat=2, dog=0), 0, "validate on: 2 images, and none of 1 classes (dog)"),
+        (dict(cat=0, dog=0), 1, "None of the 24 images would be held out to validate"),
+    ):
+        monkeypatch.setattr(Photos, "held_out", lambda self, share, h=held: Counter(h))
+        options = ["--size=32", "--force"]
+        assert main(["init", "--data", "photos", *options]) == status
+        printed = "".join(capsys.readouterr())
+        assert said in printed and ("validate on" in printed) == bool(said)
+
+
+def test_the_name_of_the_config_is_one_of_a_config(data, capsys):
+    assert main(["init", "--data", "photos", "--size=32", "--out", "my cfg v1.5"]) == 0
+    assert capsys.readouterr().out.endswith("  pckd compare 'my cfg v1.5.py'\n")
+    assert load_config("my cfg v1.5.py").model
 
 
 def test_the_learning_rate_rises_however_short_the_training(data):

@@ -10,8 +10,10 @@ import pytest
 pytest.importorskip("mmdet.datasets", exc_type=ImportError)
 
 from mmdet.datasets import VOCDataset
+from PIL import Image
 
 from pckd_mm.datasets.checked_voc import CheckedVOCDataset
+from pckd_mm.datasets.image_checks import turned_size
 from pckd_mm.registry import DATASETS
 from tests.builders import SHARED
 
@@ -418,9 +420,8 @@ def test_image_that_does_not_decode(tmp_path, content, message, test_mode):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_image_of_another_size(tmp_path, turned):
-    width, height = (HEIGHT, WIDTH) if turned else (WIDTH // 2, HEIGHT)
+@pytest.mark.parametrize("width, height", [(WIDTH // 2, HEIGHT), (HEIGHT, WIDTH)])
+def test_image_of_another_size(tmp_path, width, height):
     full = annotation(thing(box=(1, 1, WIDTH, HEIGHT)))
     add(tmp_path, "a", full, size=(height, width))
     with pytest.raises(ValueError) as caught:
@@ -429,7 +430,32 @@ def test_image_of_another_size(tmp_path, turned):
     assert "JPEGImages/a.jpg" in message and "Annotations/a.xml" in message
     assert f"has {width}x{height} pixels" in message
     assert f"expected {WIDTH}x{HEIGHT}, the <size>" in message
-    assert ("color_ignore_orientation" in message) == turned
+    assert "color_ignore_orientation" not in message
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
+@pytest.mark.parametrize("full", [False, True])
+def test_an_image_that_its_exif_orientation_turns(tmp_path, orientation, full):
+    """Its boxes, which are not turned, would be elsewhere, outside of it or not."""
+    box = (1, 1, WIDTH, HEIGHT) if full else (1, 1, 3, 3)
+    add(tmp_path, "a", annotation(thing(box=box)))
+    image = tmp_path / "VOC2007" / "JPEGImages" / "a.jpg"
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.open(image).copy().save(image, exif=exif)
+    if orientation not in (6, 8):
+        assert build(tmp_path)[0]["ori_shape"] == (HEIGHT, WIDTH)
+        return
+    assert turned_size(str(image)) == (HEIGHT, WIDTH)
+    with pytest.raises(ValueError) as caught:
+        build(tmp_path)[0]
+    message = str(caught.value)
+    assert f"has {HEIGHT}x{WIDTH} pixels (width x height), since its EXIF" in message
+    assert ("a box outside" in message) == full
+    # The advice.
+    steps = [dict(LOADING[0], color_type="color_ignore_orientation"), LOADING[1]]
+    assert build(tmp_path, pipeline=steps)[0]["ori_shape"] == (HEIGHT, WIDTH)
 
 
 def test_image_of_another_size_that_holds_its_boxes(tmp_path):

@@ -4,8 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from pckd_mm.experiments import ExperimentError, Run, Settings, check_buildable
+from pckd_mm.experiments.buildable import check_teachers, options_in_vain
+from pckd_mm.experiments.run import TEACHER_CKPT
+from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from tests.builders import ROOT
 
@@ -110,3 +114,44 @@ def test_who_only_plans_imports_no_networks():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
     )
     assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+def test_a_teacher_that_does_not_fit_is_told_before_anything_is_trained(tmp_path):
+    cfg = load_config(PCKD)
+    torch.manual_seed(0)
+    for who in ("teacher", "architecture"):
+        network = MODELS.build(cfg.model[who])
+        torch.save(dict(state_dict=network.state_dict()), tmp_path / f"{who}.pth")
+    fits, other = (
+        {TEACHER_CKPT: str(tmp_path / f"{x}.pth")} for x in ("teacher", "architecture")
+    )
+    check_buildable([run(PCKD, fits), run(ALONE)])
+    assert "does not fit the ImageClassifier in" in fault(PCKD, other)
+    # One that is tested first says so itself.
+    check_teachers([run(PCKD, other, after=run(ALONE))])
+
+
+@pytest.mark.parametrize(
+    "option, value, said",
+    [
+        ("max_epochs", 3, "max_epochs: nothing in a config is read by that name."),
+        ("default_hooks.checkpoint.intervall", 1, "did you mean interval?"),
+        ("train_cfg", dict(max_epoch=3), "did you mean max_epochs?"),
+        ("train_dataloader.sampler.type", "Sampler", "there is no such data sampler"),
+        ("load_from", "here.pth", None),
+        ("default_hooks.checkpoint.interval", 2, None),
+        ("model.architecture.backbone.depht", 8, None),  # its class says so
+    ],
+)
+def test_options_that_nothing_reads(option, value, said):
+    before = load_config(ALONE)
+    cfg = load_config(ALONE, {option: value})
+    found = options_in_vain(cfg, before, {option: value})
+    assert [said in str(each) for each in found] == [True] * (said is not None)
+
+
+def test_what_the_config_itself_says_in_vain_is_not_of_the_options():
+    mine = {"train_cfg.max_epoch": 3}
+    before = load_config(ALONE, mine)
+    more = {"train_cfg.max_epochs": 2}
+    assert not options_in_vain(load_config(ALONE, {**mine, **more}), before, more)

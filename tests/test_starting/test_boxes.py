@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("mmdet.datasets", exc_type=ImportError)
 
@@ -155,6 +156,24 @@ def test_layouts_of_coco(tmp_path, make, images, settings):
     assert found.notes == ["Categories without a box to train on are left out: things."]
 
 
+@pytest.mark.parametrize("annotated", ["stored", "shown"])
+def test_images_that_their_exif_orientation_turns(tmp_path, annotated):
+    """Boxes of images as they are stored are elsewhere in those that are shown."""
+    write_coco(tmp_path / "a.json", tmp_path, FILES)
+    path = tmp_path / FILES[2]
+    image = Image.open(path).copy()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(path, exif=exif)
+    if annotated == "shown":
+        content = json.loads((tmp_path / "a.json").read_text())
+        content["images"][2].update(width=image.height, height=image.width)
+        (tmp_path / "a.json").write_text(json.dumps(content))
+    broken = look_at(tmp_path).broken
+    assert len(broken) == (annotated == "stored")
+    assert all("bild 2.jpg" in each and "its EXIF" in each for each in broken)
+
+
 def test_broken_files_of_coco(tmp_path):
     content = write_coco(tmp_path / "a.json", tmp_path / "images", FILES)
     content["annotations"][0]["bbox"] = [40, 2, 30, 9]
@@ -227,6 +246,12 @@ def of_one_name(root):
     (root / "a.json").write_text(json.dumps(content))
 
 
+def without_names(root):
+    content = write_coco(root / "a.json", root, FILES)
+    del content["images"][1]["file_name"]
+    (root / "a.json").write_text(json.dumps(content))
+
+
 def nowhere(root):
     write_coco(root / "a.json", root, FILES)
     for name in FILES:
@@ -256,6 +281,7 @@ def nowhere(root):
         (unclear, "has the annotations one.json, two.json; expected one file, or one"),
         (without_train, "has annotations of test, val alone; expected those to train"),
         (of_one_name, "a.json has several categories of the name straße; expected one"),
+        (without_names, "annotations with category_id, and images with file_name"),
         (nowhere, "a.json has images that are nowhere in .*, such as bild 0.jpg; exp"),
     ],
 )

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from pckd_mm.datasets import CheckedCustomDataset
+from pckd_mm.registry import DATASETS
 from pckd_mm.starting.found import UnknownLayoutError, classes_with_few
 from pckd_mm.starting.looking import look_at
 from tests.test_datasets.test_checked_folders import DAMAGED
@@ -37,7 +39,51 @@ def test_folders_in_folders_are_of_the_class(tmp_path):
     assert look_at(tmp_path).counts["train"] == {"cat": 3, "dog": 2}
 
 
-@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "valid")])
+def test_images_are_those_that_a_training_reads(tmp_path):
+    """It follows links, and leaves out names with a dot, such as those of macOS."""
+    photos(tmp_path / "data" / "cat", 2)
+    photos(tmp_path / "data" / "dog", 2)
+    (tmp_path / "data" / "dog" / "._0.png").write_bytes(b"of macOS")
+    photos(tmp_path / "elsewhere", 3)
+    (tmp_path / "data" / "cat" / "linked").symlink_to(tmp_path / "elsewhere")
+    found = look_at(tmp_path / "data")
+    assert found.counts["train"] == {"cat": 5, "dog": 2}
+    assert not found.broken and not found.notes
+    trained = CheckedCustomDataset(data_root=str(tmp_path / "data"), data_prefix="")
+    assert {info["img_path"] for info in trained.load_data_list()} == set(
+        found.labels["train"]
+    )
+
+
+def test_images_that_no_class_has_are_told(tmp_path):
+    for split in ("train", "val", "2024"):
+        for name in ("cat", "dog"):
+            photos(tmp_path / split / name, 1)
+    photos(tmp_path / "train", 2)
+    (tmp_path / "documents").mkdir()
+    first, second = look_at(tmp_path).notes
+    assert first.startswith(f"{tmp_path / 'train'}: images beside the folders") and (
+        "(2)" in first
+    )
+    assert second.startswith(f"{tmp_path / '2024'}: its images are left out, since it")
+
+
+def test_how_many_are_held_out_is_what_the_data_set_holds_out(tmp_path):
+    for name, count in dict(cat=9, dog=5, cow=2).items():
+        photos(tmp_path / name, count, begin=len(name) * count)
+    found = look_at(tmp_path)
+    settings = dict(type="CheckedCustomDataset", data_root=str(tmp_path))
+    part = dict(type="held_out_part", part="val", share=0.3, by="content")
+    held = DATASETS.build(dict(part, dataset=dict(settings, data_prefix="")))
+    labels = [held.get_data_info(index)["gt_label"] for index in range(len(held))]
+    expected = {name: labels.count(place) for place, name in enumerate(found.classes)}
+    assert found.held_out(0.3) == expected and sum(expected.values()) > 0
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train", "val", "test"), ("Training", "valid"), ("train", "validate")],
+)
 def test_folders_of_splits(tmp_path, names):
     for split, count in zip(names, (4, 2, 1), strict=False):
         for name in ("cat", "dog"):

@@ -1,17 +1,20 @@
 """Configs of both kinds import the modules that they name."""
 
 import importlib
+import re
 import runpy
 import sys
 
 import pytest
 from mmengine.config import Config
 
+from pckd_mm.commands import main
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.config import load_config, require_model
 from pckd_mm.utils.dependencies import has_detection
 from tests.builders import CONFIGS, ROOT
 
+CONFIG = "pckd/letters_resnet20_resnet8_thin.py"
 RUNTIME = "_base_/runtime.py"
 MINE = Config.fromfile(CONFIGS / RUNTIME).default_hooks
 
@@ -163,3 +166,53 @@ def test_a_key_that_a_config_lacks_stays_its_own_error(tmp_path):
     path.write_text('model = {}["depth"]\n')
     with pytest.raises(KeyError, match="depth"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    "name, text, said",
+    [
+        (
+            "README.md",
+            "# Read",
+            r"README.md is no config; expected a file that ends in",
+        ),
+        (
+            "bad.py",
+            "model = dict(\nx =",
+            r"bad.py, or one of its bases, is no Python: ",
+        ),
+        ("data.py", "a = 1\n", "data.py has no model; expected one of a training"),
+    ],
+)
+def test_what_is_no_config_of_a_training(name, text, said, tmp_path, capsys):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=said):
+        require_model(load_config(tmp_path / name), tmp_path / name)
+    # By each command that takes one.
+    path, nowhere = str(tmp_path / name), str(tmp_path / "work")
+    (tmp_path / "a.pth").touch()
+    commands = [["train", path], ["test", path, str(tmp_path / "a.pth")]]
+    commands.append(["compare", path])
+    commands.append(["compare", f"--run=mine={path}"])
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            raise SystemExit(main([*command, f"--work-dir={nowhere}"]))
+        printed = "".join(capsys.readouterr())
+        assert re.search(said, f"{printed} {ended.value}"), command
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_work_dir_that_is_a_file(command, tmp_path):
+    (tmp_path / "file").touch()
+    for work_dir in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SystemExit, match="is a file; expected a folder"):
+            main([command, str(CONFIGS / CONFIG), f"--work-dir={work_dir}"])
+
+
+def test_settings_of_the_command_line_that_nothing_takes(tmp_path):
+    options = ["--cfg-options", "train_cfg.max_epoch=1", "topk=5"]
+    (tmp_path / "a.pth").touch()
+    for command in ("train", "test"):
+        rest = [str(tmp_path / "a.pth")] if command == "test" else []
+        with pytest.raises(SystemExit, match="max_epoch: .*did you mean max_epochs"):
+            main([command, str(CONFIGS / CONFIG), *rest, *options])

@@ -13,7 +13,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from pckd_mm.engine.loops import done_and_all
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.checkpoint import naming_where_resume_goes_on
+from pckd_mm.utils.checkpoint import naming_where_resume_goes_on, newest_checkpoint
 from pckd_mm.utils.files import remove_unfinished, write_whole
 
 _WHOLE = "pckd_mm.whole_local"
@@ -67,6 +67,8 @@ class WholeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if is_main_process():
             remove_unfinished(runner.work_dir)
+            if not runner._resume:
+                _tell_of_earlier(runner)
         if type(self.file_backend) is LocalBackend and self.file_client_args is None:
             self.backend_args = dict(backend=_WHOLE)
             self.file_backend = WholeLocalBackend()
@@ -197,6 +199,18 @@ class WholeCheckpointHook(CheckpointHook):
     def _remove(self, path: Optional[str]) -> None:
         if path is not None and is_main_process() and self.file_backend.isfile(path):
             self.file_backend.remove(path)
+
+
+def _tell_of_earlier(runner: Runner) -> None:
+    """Say that a run begins anew where another one has saved, which it writes over."""
+    earlier = newest_checkpoint(runner.work_dir)
+    if earlier is not None:
+        runner.logger.warning(
+            f"{runner.work_dir} has checkpoints of an earlier run, such as "
+            f"{osp.basename(earlier)}, and this one begins anew: it writes over those "
+            "of its names. Until it has saved one, --resume goes on from theirs. To "
+            "keep them, give another --work-dir."
+        )
 
 
 def _require_same_place(runner: Runner) -> None:

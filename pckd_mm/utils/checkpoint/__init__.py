@@ -15,6 +15,7 @@ from .resuming import (
     checkpoint_to_resume,
     find_whole_checkpoint,
     naming_where_resume_goes_on,
+    newest_checkpoint,
     require_whole,
     where_resume_goes_on,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "fitting_tensors",
     "load_exactly",
     "model_state_dict",
+    "newest_checkpoint",
     "naming_source",
     "naming_where_resume_goes_on",
     "part_of",

@@ -167,6 +167,13 @@ def checkpoint_to_resume(work_dir: str, path: str = "auto") -> Optional[str]:
     return path
 
 
+def newest_checkpoint(work_dir: str) -> Optional[str]:
+    """The newest checkpoint in a work dir, whole or not; None where there is none."""
+    with contextlib.suppress(FileNotFoundError):  # of a folder, or what it notes
+        return next(iter(_newest_first(work_dir)), None)
+    return None
+
+
 def where_resume_goes_on(work_dir: str) -> str:
     """What ``--resume`` will do, in words.
 

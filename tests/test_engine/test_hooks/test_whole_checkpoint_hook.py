@@ -284,3 +284,19 @@ def test_checkpoints_without_the_optimizer_are_said_to_be_no_beginning(tmp_path)
     assert "WARNING - Checkpoints without the optimizer (save_opt" in log.read_text()
     with pytest.raises(ValueError, match="holds no optimizer"):
         find_whole_checkpoint(str(tmp_path))
+
+
+def test_a_run_that_begins_anew_over_another_one_says_so(tmp_path):
+    def said():
+        log = max(tmp_path.glob("*/*.log"), key=os.path.getmtime)
+        return (
+            "has checkpoints of an earlier run, such as epoch_2.pth" in log.read_text()
+        )
+
+    run(tmp_path, [1, 2], epochs=2)
+    assert not said()
+    run(tmp_path, [2, 3], epochs=3, resume=True)
+    assert not said()
+    (tmp_path / "epoch_3.pth").unlink()
+    run(tmp_path, [4], epochs=1)
+    assert said()
