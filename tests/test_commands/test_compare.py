@@ -6,13 +6,16 @@ import sys
 import time
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from pckd_mm.analysis import Picture, pictures
 from pckd_mm.analysis.inspection import write_inspection
 from pckd_mm.commands import compare
 from pckd_mm.experiments import Inspection, Run, TeacherTest, comparison
+from pckd_mm.experiments.buildable import check_teachers
 from pckd_mm.experiments.request import WORK_DIR
+from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from tests.builders import ROOT
 from tests.preloaded import preloaded
@@ -150,6 +153,8 @@ def trainings(monkeypatch):
         path.write_bytes(PNG)
 
     monkeypatch.setattr(Run, "start", start)
+    # Teachers are files of a few letters here.
+    monkeypatch.setattr(comparison, "check_teachers", lambda runs: None)
     monkeypatch.setattr(pictures, "plot_curves", draw)
     monkeypatch.setattr(pictures, "plot_preview", draw)
     return started
@@ -228,6 +233,18 @@ def test_changed_settings_train_anew_and_keep_what_was_there(
     assert compare.main([*args, "optim_wrapper.optimizer.lr=0.3"]) == 0
     assert len(trainings) == 2
     assert (work / "PCKD" / "seed_0.old2").is_dir()
+
+
+def test_a_teacher_that_does_not_fit_ends_it_before_the_first_training(
+    tmp_path, trainings, monkeypatch, capsys
+):
+    monkeypatch.setattr(comparison, "check_teachers", check_teachers)
+    network = MODELS.build(load_config(ALONE).model)
+    torch.save(dict(state_dict=network.state_dict()), tmp_path / "teacher.pth")
+    own = ["--teacher", str(tmp_path / "teacher.pth"), *seeds(0)]
+    assert compare.main(command(tmp_path / "work", *own)) == 1
+    assert "does not fit the ImageClassifier in" in capsys.readouterr().err
+    assert not trainings
 
 
 def test_fresh_repeats_everything(tmp_path, trainings):

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from pckd_mm.engine.hooks import PreviewRecordHook
 from pckd_mm.engine.hooks.preview_record_hook import weight_counts
 from tests.builders import image_folder, run_config
+from tests.fake_device import skip_without_fakes
 
 
 class Model(nn.Module):
@@ -132,6 +133,7 @@ def test_counts_are_those_of_histc(bins):
 
 def test_counting_is_deterministic_and_waits_for_nothing():
     """As it would have to be on CUDA, where histc and bincount are neither."""
+    skip_without_fakes()
     with FakeTensorMode(), torch.device("cuda"):
         assert weight_counts(torch.empty(4), 20).shape == (20,)
     with TorchFunctions() as called:
