@@ -97,13 +97,18 @@ def _require_room(args: argparse.Namespace) -> None:
     if not out.exists():
         return
     checkpoint = Path(args.checkpoint)
-    is_read = checkpoint.exists() and out.samefile(checkpoint)
-    if is_read or (out.suffix == ".pth" and "optimizer" in read_checkpoint(str(out))):
-        raise ValueError(
-            f"{out} is there and is a checkpoint"
-            + (" that is to be read" if is_read else " that a run can go on from")
-            + "; expected another name."
-        )
+    reason = ""
+    if checkpoint.exists() and out.samefile(checkpoint):
+        reason = "is the checkpoint that is to be read"
+    elif out.suffix == ".pth":
+        try:
+            whole = "optimizer" in read_checkpoint(str(out))
+        except ValueError:
+            reason = "is no student that was exported before"
+        else:
+            reason = "is a checkpoint that a run can go on from" if whole else ""
+    if reason:
+        raise ValueError(f"{out} is there and {reason}; expected another name.")
 
 
 def _write_weights(args: argparse.Namespace) -> List[str]:

@@ -191,7 +191,10 @@ def test_a_checkpoint_is_not_overwritten(run, tmp_path, capsys):
         assert main(["export", str(first), str(out)]) == 1
         assert reason in capsys.readouterr().err
     assert [path.read_bytes() for path in (first, second)] == before
-    # A student that was exported before is written anew.
+    (tmp_path / "mine.pth").write_bytes(b"mine")
+    assert main(["export", str(first), str(tmp_path / "mine.pth")]) == 1
+    assert "is no student that was exported before" in capsys.readouterr().err
+    # Such a one is written anew.
     for _ in range(2):
         assert main(["export", str(first), str(tmp_path / "student.pth")]) == 0
 
