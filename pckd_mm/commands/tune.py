@@ -159,9 +159,15 @@ def _tune(args: argparse.Namespace) -> str:
         from pckd_mm.experiments.ray_cluster import RayCluster
         from pckd_mm.tuning import Tuning, find_ranges, tune
     except ImportError as error:
+        if isinstance(error, ModuleNotFoundError):
+            why = f"{error.name} is not installed: pip install 'pckd_mm[scale]'"
+        else:  # such as one that the NumPy at hand is too old for
+            cause = str(error.__cause__ or error).partition("\n")[0]
+            why = (
+                f"they cannot be imported ({cause}); expected versions that go together"
+            )
         raise ExperimentError(
-            f"A search needs Ray Tune and Optuna, and {error.name} is not installed: "
-            "pip install 'pckd_mm[scale]'"
+            f"A search needs Ray Tune and Optuna, and {why}"
         ) from None
     config = find_config(args.config)
     folder = args.work_dir

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import types
 
 import pytest
 from mmengine.config import Config
@@ -140,3 +142,16 @@ def test_a_search_where_there_is_no_test_set(tmp_path):
     again = call(2)
     assert again.returncode == 0 and "trials of" not in again.stdout
     assert again.stdout.splitlines()[-1].endswith("report.md")
+
+
+@pytest.mark.parametrize(
+    "module, reason",
+    [
+        (None, "is not installed: pip install 'pckd_mm[scale]'"),
+        (types.ModuleType("pckd_mm.tuning"), "they cannot be imported (cannot import"),
+    ],
+)
+def test_without_what_it_needs(module, reason, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pckd_mm.tuning", module)
+    assert main(["tune", PCKD]) == 1
+    assert reason in capsys.readouterr().err
