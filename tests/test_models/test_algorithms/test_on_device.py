@@ -14,7 +14,7 @@ from pckd_mm.models.losses import ContrastiveRepresentationLoss
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.fused_optimizer import restore_kernel, use_fused_kernel
 from tests.builders import CONFIGS, classifier, method, small_method
-from tests.fake_device import KINDS, fake_device, pin
+from tests.fake_device import KINDS, fake_device, pin, skip_without_fakes
 
 pytestmark = pytest.mark.device
 
@@ -183,6 +183,7 @@ def test_hooks_of_a_step_wait_for_nothing():
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
 def test_a_fused_optimizer_updates_on_the_device(kind, monkeypatch):
+    skip_without_fakes()
     taken = []  # by SGD's kernel, which torch has for numbers only
     monkeypatch.setattr(torch, "_fused_sgd_", lambda *args, **_: taken.extend(args))
     model = build("kd")
