@@ -8,9 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.datasets import InMemoryDataset, collate_batches
-from pckd_mm.datasets.image_format import (
-    inner_datasets,
-)
+from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.datasets.labels import image_labels
 from pckd_mm.models import RotatedViewsDataPreprocessor
 
