@@ -123,7 +123,7 @@ def options_in_vain(
         list[Unknown]: Each of them.
     """
     new = _new_names(before.to_dict(), options)
-    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")), quiet():
         unknown = list(unknown_settings(cfg))
     asked = [
         each

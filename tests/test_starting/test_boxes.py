@@ -169,9 +169,9 @@ def test_images_that_their_exif_orientation_turns(tmp_path, annotated):
         content = json.loads((tmp_path / "a.json").read_text())
         content["images"][2].update(width=image.height, height=image.width)
         (tmp_path / "a.json").write_text(json.dumps(content))
-    broken = look_at(tmp_path).broken
+    broken = [each for each in look_at(tmp_path).broken if "its EXIF" in each]
     assert len(broken) == (annotated == "stored")
-    assert all("bild 2.jpg" in each and "its EXIF" in each for each in broken)
+    assert all("bild 2.jpg" in each for each in broken)
 
 
 def test_broken_files_of_coco(tmp_path):

@@ -171,6 +171,7 @@ def test_a_probe_of_frozen_features():
 def test_hooks_of_a_step_wait_for_nothing():
     class Runner:
         iter, train_dataloader, model = 0, [None] * 5, build()
+        train_loop = None
 
     hooks, batch = [DeferredRuntimeInfoHook(), PreviewRecordHook()], data()
     with fake_device() as device:
