@@ -58,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--dataset",
-        default=DATASET,
-        help="what the configs' names begin with [cifar100]",
+        help=f"what the names of the configs of --pairs begin with [{DATASET}]",
     )
     parser.add_argument(
         "--run",
@@ -152,6 +151,9 @@ def check(args: argparse.Namespace) -> None:
     """
     parser = args.parser
     check_engine_options(parser, args)
+    if args.dataset is not None and not args.pairs:
+        parser.error("--dataset is for --pairs; expected both, or none of them")
+    args.dataset = args.dataset or DATASET
     try:
         check_trackers(args.track)
     except ValueError as error:

@@ -10,6 +10,9 @@ from .places import find_places
 
 __all__ = ["add_engine_options", "check_engine_options", "make_executor"]
 
+# Where the user does not say.
+_RETRIES = 3
+
 
 def add_engine_options(parser: argparse.ArgumentParser, students: bool = False) -> None:
     """Add the options that :func:`make_executor` reads.
@@ -64,19 +67,21 @@ def add_engine_options(parser: argparse.ArgumentParser, students: bool = False) 
     parser.add_argument(
         "--retries",
         type=int,
-        default=3,
         metavar="N",
         help="with --ray: how often a run goes on elsewhere when its machine is lost "
-        "[3]",
+        f"[{_RETRIES}]",
     )
 
 
 def check_engine_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace
 ) -> None:
-    """End with a message where a number cannot be."""
+    """End with a message where a number cannot be, or an option has no use."""
     least = ("jobs", "per_gpu", "gpus_per_run", "threads", "share_teacher")
     require_at_least(parser, args, {**dict.fromkeys(least, 1), "retries": 0})
+    if args.retries is not None and args.ray is None:
+        parser.error("--retries is for machines of a Ray cluster; expected --ray, too")
+    args.retries = _RETRIES if args.retries is None else args.retries
     if args.share_teacher and (args.ray is not None or args.gpus_per_run > 1):
         parser.error(
             "--share-teacher connects processes of one machine and one device; "

@@ -57,6 +57,10 @@ def test_from_a_folder_to_what_is_compared(data, tmp_path, capsys):
     for cfg in (alone, kd):
         assert cfg.train_dataloader == pckd.train_dataloader
         assert cfg.optim_wrapper == pckd.optim_wrapper
+    # A folder that is named is taken, whatever its name.
+    named = parse(["compare", f"{name}.py", "--work-dir", "work_dirs/compare"])
+    check(named)
+    assert str(named.work_dir) == "work_dirs/compare"
     # A second call writes nothing anew, so that nothing is trained anew.
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     check(parse(["compare", f"{name}.py", "--methods", "kd", "dist"]))
