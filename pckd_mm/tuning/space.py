@@ -11,6 +11,7 @@ from mmengine.config import Config
 from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.catalogue import full_name
 from pckd_mm.experiments.configs import read_config
+from pckd_mm.experiments.run import SEED
 from pckd_mm.registry import MODELS
 
 __all__ = ["LOSSES", "Range", "find_ranges"]
@@ -128,6 +129,11 @@ def _parse(text: str, config: str, cfg: Config) -> Range:
             f"--search has {text}; expected NAME=LOW..HIGH, NAME=A,B,C or {LOSSES}."
         )
     path = full_name(name, "--search", config)
+    if path == SEED:
+        raise ExperimentError(
+            f"--search has {SEED}, and all trials have one seed, so that they differ by "
+            "the settings alone; expected a setting: give that seed by --seed."
+        )
     first = _value(cfg, path)
     if first is None:
         raise ExperimentError(

@@ -92,6 +92,7 @@ def test_values_that_people_can_read():
         ("loss_kd.type=1..2", "has PreviewKLDivergence there; expected values one by"),
         ("loss_kd.taus=1..2", "does not say its value, which is the first trial's"),
         ("a.b=1..2", "does not say its value"),
+        ("randomness.seed=0..9", "expected a setting: give that seed by --seed"),
     ],
 )
 def test_what_cannot_be_searched(text, reason):
