@@ -131,8 +131,8 @@ def _parse(text: str, config: str, cfg: Config) -> Range:
     path = full_name(name, "--search", config)
     if path == SEED:
         raise ExperimentError(
-            f"--search has {SEED}, and all trials have one seed, so that they differ by "
-            "the settings alone; expected a setting: give that seed by --seed."
+            f"--search has {SEED}, and all trials have one seed, so that they differ "
+            "by the settings alone; expected a setting: give that seed by --seed."
         )
     first = _value(cfg, path)
     if first is None:
