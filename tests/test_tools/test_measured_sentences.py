@@ -89,6 +89,11 @@ SENTENCES = {
         f"{gap(cifar, 'dist', 'pckd')} behind DIST. With PCKD {cifar('pckd'):.2f}, CRD "
         f"{cifar('crd'):.2f} and DKD {cifar('dkd'):.2f} these three are level.",
     ),
+    "without L_KD, results": (
+        "docs/results.md",
+        f"PCKD without L_KD is level with it, {cifar('pckd_wo_kd'):.2f} and "
+        f"{cifar('vanilla'):.2f}: in 30 epochs",
+    ),
     "PCKD+, results": (
         "docs/results.md",
         f"[{cifar('pckd_plus'):.2f}](#30-epochs), "
