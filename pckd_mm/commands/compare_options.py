@@ -178,10 +178,12 @@ def check(args: argparse.Namespace) -> None:
         parser.error("--collect trains nothing; expected no --fresh and no --ray")
     if len(set(args.seeds)) < len(args.seeds):
         parser.error("--seeds names a seed twice; expected different ones")
+    if args.work_dir is None:
+        name = Path(args.config).stem if args.config else WORK_DIR.name
+        args.work_dir = WORK_DIR.with_name(name)
+    require_folder(args.work_dir)
     if args.config:
         take_config(args)
-    args.work_dir = args.work_dir or WORK_DIR
-    require_folder(args.work_dir)
     if bool(args.methods) != bool(args.pairs):
         parser.error("expected --methods and --pairs together")
     if not args.methods and not args.run:
@@ -215,8 +217,8 @@ def take_config(args: argparse.Namespace) -> None:
     """Make runs of the config of a distillation, and of what it is compared with.
 
     Args:
-        args (Namespace): What :func:`add_arguments` reads; its ``run``, ``teacher`` and
-            ``work_dir`` are set.
+        args (Namespace): What :func:`add_arguments` reads, with a ``work_dir``; its
+            ``run`` and ``teacher`` are set.
 
     Raises:
         SystemExit: Where that cannot be, and beside options that say other runs.
@@ -230,9 +232,6 @@ def take_config(args: argparse.Namespace) -> None:
             "--pairs; expected names alone beside a config, such as kd dist, and "
             "--seeds for all"
         )
-    if args.work_dir is None:
-        args.work_dir = WORK_DIR.parent / Path(args.config).stem
-    require_folder(args.work_dir)
     try:
         teacher, runs = derive_runs(
             args.config, args.methods or ["kd"], args.work_dir / "configs"

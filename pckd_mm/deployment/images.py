@@ -17,6 +17,7 @@ __all__ = [
     "build_steps",
     "files_below",
     "image_files",
+    "images_in",
     "read_image",
     "read_inputs",
 ]
@@ -29,7 +30,7 @@ class UnreadableImageError(ValueError):
     """A file that is no image."""
 
 
-def files_below(folder: Path) -> List[Path]:
+def files_below(folder: Path, recursive: bool = True) -> List[Path]:
     """Files in a folder and those below it, as the data sets of a training find them.
 
     They follow links, and leave out names that begin with a dot, such as the ``._*`` of
@@ -37,12 +38,19 @@ def files_below(folder: Path) -> List[Path]:
 
     Args:
         folder (Path): The folder.
+        recursive (bool): Whether to go into the folders in it. Defaults to True.
 
     Returns:
         list[Path]: The files, in order.
     """
-    names = list_dir_or_file(folder, list_dir=False, recursive=True)
+    names = list_dir_or_file(folder, list_dir=False, recursive=recursive)
     return sorted(folder / name for name in names)
+
+
+def images_in(folder: Path, recursive: bool = True) -> List[Path]:
+    """Those of :func:`files_below` whose names end as those of images do."""
+    files = files_below(folder, recursive)
+    return [path for path in files if path.suffix.lower() in ENDINGS]
 
 
 def image_files(paths: Sequence[Union[str, Path]], most: int = 0) -> List[str]:
@@ -61,7 +69,7 @@ def image_files(paths: Sequence[Union[str, Path]], most: int = 0) -> List[str]:
     found: List[str] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = [f for f in files_below(path) if f.suffix.lower() in ENDINGS]
+            inside = images_in(path)
             if not inside:
                 raise FileNotFoundError(
                     f"The folder {path} has no images; expected files named "

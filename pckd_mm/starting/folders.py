@@ -11,7 +11,7 @@ import numpy as np
 
 from pckd_mm.datasets.held_out import content_split
 from pckd_mm.datasets.image_checks import load_whole
-from pckd_mm.deployment.images import ENDINGS, files_below
+from pckd_mm.deployment.images import ENDINGS, files_below, images_in
 
 from .found import SPLITS, Found, UnknownLayoutError, check_names
 
@@ -35,6 +35,8 @@ class Photos(Found):
 
     smallest: int = 0
     labels: Dict[str, Dict[str, int]] = field(default_factory=dict)
+    # What is held out by the share: all files are read for it.
+    _held_out: Dict[float, Counter] = field(default_factory=dict, repr=False)
 
     def images_of(self, split: str) -> int:
         """Number of images of a split."""
@@ -58,12 +60,14 @@ class Photos(Found):
         Returns:
             Counter: Numbers by name.
         """
-        labels = self.labels["train"]
-        _, places = content_split(list(labels), list(labels.values()), share)
-        held = Counter({name: 0 for name in self.classes})
-        of_images = list(labels.values())
-        held.update(self.classes[of_images[place]] for place in places)
-        return held
+        if share not in self._held_out:
+            files = list(self.labels["train"])
+            labels = list(self.labels["train"].values())
+            held = Counter({name: 0 for name in self.classes})
+            _, places = content_split(files, labels, share)
+            held.update(self.classes[labels[place]] for place in places)
+            self._held_out[share] = held
+        return self._held_out[share]
 
     def may_leave_one(self, batch: int, share: float) -> bool:
         """Whether the last batch of an epoch may have one image.
@@ -72,8 +76,7 @@ class Photos(Found):
             batch (int): Images of a batch.
             share (float): Share that is held out where there is no val part.
         """
-        labels = self.labels["train"]
-        images = len(labels)
+        images = len(self.labels["train"])
         if "val" not in self.splits:
             images -= sum(self.held_out(share).values())
         # Broken files may be mended, removed or skipped.
@@ -139,19 +142,15 @@ def _left_out(root: Path, found: Photos) -> List[str]:
     notes = []
     folders = [root / folder for folder in found.splits.values()]
     for folder in dict.fromkeys([root, *folders]):
-        loose = sum(
-            entry.suffix.lower() in ENDINGS and not entry.name.startswith(".")
-            for entry in folder.iterdir()
-            if entry.is_file()
-        )
+        loose = images_in(folder, recursive=False)
         if loose:
             notes.append(
-                f"{folder}: images beside the folders are left out ({loose}); move "
-                "them into the folder of their class."
+                f"{folder}: images beside the folders are left out ({len(loose)}); "
+                "move them into the folder of their class."
             )
     others = [] if root in folders else [f for f in _folders(root) if f not in folders]
     for folder in others:
-        if any(path.suffix.lower() in ENDINGS for path in files_below(folder)):
+        if images_in(folder):
             known = ", ".join(name for names in SPLITS.values() for name in names)
             notes.append(
                 f"{folder}: its images are left out, since it is called none of "

@@ -11,8 +11,7 @@ from mmengine.utils import import_modules_from_strings
 from .printable import printable
 from .shipped import find_config
 
-__all__ = ["load_config"]
-
+__all__ = ["load_config", "require_model"]
 
 # Of what MMEngine reads.
 _ENDINGS = (".py", ".json", ".yaml", ".yml")

@@ -2,7 +2,6 @@
 
 import contextlib
 import glob
-import itertools
 import os
 import os.path as osp
 from typing import Any, Dict, List, Optional
@@ -59,9 +58,8 @@ class ExportStudentHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Take the students of a run that is resumed as its own."""
         folders = {runner.work_dir, *map(osp.dirname, _saved(runner))}
-        for path in itertools.chain.from_iterable(
-            glob.glob(osp.join(glob.escape(folder), "*.pth")) for folder in folders
-        ):
+        patterns = (osp.join(glob.escape(folder), "*.pth") for folder in folders)
+        for path in [path for pattern in patterns for path in glob.glob(pattern)]:
             student = student_beside(path)
             # An older one is of what was there before the checkpoint.
             if osp.isfile(student) and osp.getmtime(student) >= osp.getmtime(path):

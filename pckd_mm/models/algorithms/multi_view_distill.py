@@ -279,7 +279,8 @@ class MultiViewDistill(FrozenTeacherDistill):
         self, inputs: Tensor, data_samples: List[DataSample], num_views: int
     ) -> tuple:
         """The student's losses and logits on the upright views."""
-        student, head = self.student, getattr(self.student, "head", None)
+        student = self.student
+        head: Any = self.head
         self.distiller.set_deliveries_override(True)
         with self.distiller.student_recorders, self.distiller.deliveries:
             feats = None
