@@ -11,6 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 import pckd_mm  # noqa: F401
@@ -28,13 +29,19 @@ def pytest_collection_finish() -> None:
 
 
 @contextlib.contextmanager
-def _default_scope_of_its_own() -> Iterator[None]:
-    before = DefaultScope._instance_dict.copy()
+def _runs_of_its_own() -> Iterator[None]:
+    """Default scope and logger are those from before, and logs are closed."""
+    before = {kind: kind._instance_dict.copy() for kind in (DefaultScope, MMLogger)}
     try:
         yield
     finally:
-        DefaultScope._instance_dict.clear()
-        DefaultScope._instance_dict.update(before)
+        for name, logger in MMLogger._instance_dict.items():
+            if name not in before[MMLogger]:
+                for handler in logger.handlers:
+                    handler.close()
+        for kind, instances in before.items():
+            kind._instance_dict.clear()
+            kind._instance_dict.update(instances)
 
 
 # Two seconds after each pass of a loop by iterations, lest worker processes lock.
@@ -46,14 +53,15 @@ def no_wait_between_passes():
         yield
 
 
-# A runner or mmdet's init_detector sets the default scope for all that comes later.
+# A runner sets the default scope, and opens the log, for all that comes later. The
+# log's file is closed by any package that configures logging, as submitit does.
 @pytest.fixture(autouse=True, scope="module")
-def default_scope_of_a_module():
-    with _default_scope_of_its_own():
+def runs_of_a_module():
+    with _runs_of_its_own():
         yield
 
 
 @pytest.fixture(autouse=True)
-def default_scope_of_a_test():
-    with _default_scope_of_its_own():
+def runs_of_a_test():
+    with _runs_of_its_own():
         yield
