@@ -47,8 +47,12 @@ def parse_line(line: str, number: int, path: str, classes: int) -> Tuple[str, in
 
 
 def _differing(folders: Sequence[str], classes: Sequence[str]) -> str:
-    """What a set of folders has too many and too few; empty where names are others."""
-    if not set(folders) & set(classes):  # numbers of ImageNet's synsets, say
+    """What a set of folders has that is not in its classes, and the reverse.
+
+    Empty where no name is in both: then the classes are said in words of their own, as
+    those of ImageNet's folders are.
+    """
+    if not set(folders) & set(classes):
         return ""
     more, fewer = set(folders) - set(classes), set(classes) - set(folders)
     parts = [
@@ -56,7 +60,12 @@ def _differing(folders: Sequence[str], classes: Sequence[str]) -> str:
         for names, what in ((more, "is no class"), (fewer, "has no folder"))
         if names
     ]
-    return f" ({'; '.join(parts)})" if parts else ""
+    if not parts and list(folders) != list(classes):
+        place = next(i for i, name in enumerate(folders) if name != classes[i])
+        parts = [
+            f"class {place} is {classes[place]}, and folder {place} {folders[place]}"
+        ]
+    return "; ".join(parts)
 
 
 class _CheckedFolders(CheckedImages):
@@ -156,12 +165,15 @@ class _CheckedFolders(CheckedImages):
                 f"{self._name} finds no folder in {printable(root)}; expected one for "
                 "each class: set data_root and data_prefix to the folder of these."
             )
-        if self.CLASSES is not None and len(self.CLASSES) != len(folders):
+        if self.CLASSES is None:
+            return
+        differing = _differing(folders, self.CLASSES)
+        if differing or len(self.CLASSES) != len(folders):
             raise ValueError(
                 f"{printable(root)} has {len(folders)} folders and the data set "
-                f"{len(self.CLASSES)} classes; expected one for each"
-                f"{_differing(folders, self.CLASSES)}: add or remove folders, or "
-                "correct the classes of the config, as pckd init --force does."
+                f"{len(self.CLASSES)} classes{differing and f' ({differing})'}; "
+                "expected one for each, in the folders' order: add or remove folders, "
+                "or correct the classes of the config, as pckd init --force does."
             )
 
     def _check_samples(self, root: str, samples: List[Tuple[str, int]]) -> None:
@@ -218,9 +230,10 @@ class CheckedCustomDataset(_CheckedFolders, CustomDataset):
     Raises:
         FileNotFoundError: Where the folder, ``ann_file`` or an image is missing.
         ValueError: For no folder of a class, another number of them than
-            ``metainfo.classes`` has, one without images or with a name that is no
-            UTF-8; a line of ``ann_file`` without a label of a class, or that
-            contradicts another; an image that does not decode.
+            ``metainfo.classes`` has, or other names where one is in both, in another
+            order too, since folders number the labels; a folder without images or with
+            a name that is no UTF-8; a line of ``ann_file`` without a label of a class,
+            or that contradicts another; an image that does not decode.
     """
 
 

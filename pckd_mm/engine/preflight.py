@@ -1,6 +1,6 @@
 """What a run needs of its data, checked one by one."""
 
-from typing import Optional, Sequence, Sized, cast
+from typing import Optional, Sequence, Set, Sized, cast
 
 from mmengine.evaluator import Evaluator
 from mmpretrain.evaluation import Accuracy
@@ -11,6 +11,7 @@ from pckd_mm.datasets import InMemoryDataset, collate_batches
 from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.datasets.labels import image_labels
 from pckd_mm.models import RotatedViewsDataPreprocessor
+from pckd_mm.utils.printable import printable
 
 
 def check_labels(labels: Sequence[Sequence[int]], num_classes: int) -> None:
@@ -94,7 +95,8 @@ def check_same_classes(training: Dataset, validation: Dataset) -> None:
         validation (Dataset): The validation set; either may not name its classes.
 
     Raises:
-        ValueError: Where a folder lacks a class, for one, and moves the others' labels.
+        ValueError: Where a folder lacks a class, for one, and moves the others' labels,
+            or where other folders number them.
     """
     ours, theirs = (
         (getattr(dataset, "metainfo", None) or {}).get("classes")
@@ -106,8 +108,22 @@ def check_same_classes(training: Dataset, validation: Dataset) -> None:
         raise ValueError(
             f"The training set has {len(ours)} classes and the validation set "
             f"{len(theirs)}, which {found}; expected the same, since a label is a "
-            "place among them: mend them, or give both metainfo.classes."
+            "place among them: mend the data, or metainfo.classes."
         )
+    folders, others = map(_label_folders, (training, validation))
+    ours, theirs = sorted(folders - others), sorted(others - folders)
+    if folders and others and ours and theirs:
+        raise ValueError(
+            f"The training set has a folder {printable(ours[0])} and the validation "
+            f"set {printable(theirs[0])} where each lacks the other's; expected the "
+            "same folders in both, since they number the labels: rename them."
+        )
+
+
+def _label_folders(dataset: Dataset) -> Set[str]:
+    """Folders that number the labels of a data set; none of other kinds, or several."""
+    parts = list(inner_datasets(dataset))
+    return set(getattr(parts[0], "folder_to_idx", ())) if len(parts) == 1 else set()
 
 
 def check_any_batch(loader: DataLoader) -> None:

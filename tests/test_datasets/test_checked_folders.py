@@ -173,6 +173,20 @@ def test_folders(root, tmp_path):
         build(tmp_path / "empty", data_prefix="")
     with pytest.raises(ValueError, match="train has 3 folders and the data set 2 c"):
         build(root, metainfo=dict(classes=("a", "b")))
+    # Names that are no folder's say the classes in other words.
+    assert build(root, metainfo=dict(classes=tuple("abc"))).CLASSES == tuple("abc")
+    for classes, found in (
+        (
+            ("class_0", "dog", "class_2"),
+            "3 classes .class_1 is no class; dog has no folder.; expected one for each",
+        ),
+        (
+            ("class_0", "class_2", "class_1"),
+            "class 1 is class_2, and folder 1 class_1.; expected .* folders' order",
+        ),
+    ):
+        with pytest.raises(ValueError, match=found):
+            build(root, metainfo=dict(classes=classes))
     (root / "train" / "class_3").mkdir()
     (root / "train" / "class_4").mkdir()
     message = "train/class_3 has no image, as 2 of the 5 folders of classes; expected"

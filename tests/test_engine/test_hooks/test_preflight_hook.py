@@ -140,6 +140,24 @@ def test_check_same_classes():
         check_same_classes(data("cat", "dog"), data("dog", "cat"))
 
 
+def test_folders_that_number_the_labels_are_the_same():
+    """Names that are said beside them, the same for both, would hide it."""
+
+    def data(*folders):
+        places = {name: place for place, name in enumerate(folders)}
+        names = dict(classes=("tench", "hen"))
+        return argparse.Namespace(folder_to_idx=places, metainfo=names)
+
+    check_same_classes(data("n01", "n02"), data("n01", "n02"))
+    check_same_classes(data("n01", "n02"), argparse.Namespace(dataset=data("n01")))
+    held_out = argparse.Namespace(dataset=data("n01", "n03"))
+    match = "has a folder n02 and the validation set n03 .* rename them"
+    with pytest.raises(ValueError, match=match):
+        check_same_classes(data("n01", "n02"), held_out)
+    several = argparse.Namespace(datasets=[data("n01", "n02"), data("n03", "n04")])
+    check_same_classes(several, held_out)
+
+
 def test_validation_folder_without_a_class(images, tmp_path):
     copied = shutil.copytree(images, tmp_path / "images")
     shutil.rmtree(copied / "test" / "class_0")
