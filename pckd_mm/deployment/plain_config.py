@@ -11,7 +11,7 @@ from pckd_mm.models.data_preprocessors.defaults import PLAIN
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.methods import detects
+from pckd_mm.utils.methods import detects, without_method
 
 __all__ = [
     "config_beside",
@@ -97,7 +97,8 @@ def plain_config(cfg: Config, classes: Optional[Sequence[str]] = None) -> Config
         this package only where the network is one of it.
     """
     run = cfg.to_dict()
-    model = dict(run["model"].get("architecture") or run["model"])
+    distils = "architecture" in run["model"]
+    model = without_method(run["model"]) if distils else dict(run["model"])
     model.pop("pretrained", None)  # the checkpoint has all weights
     own = model.get("data_preprocessor")
     shared = run["model"].get("data_preprocessor") or run.get("data_preprocessor")

@@ -9,10 +9,11 @@ from pckd_mm.analysis import published
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config, require_model
 from pckd_mm.utils.methods import (
-    NetworkKind,
+    distilled_kind,
     load_method,
-    method_names,
+    method_of,
     with_loss,
+    without_method,
 )
 from pckd_mm.utils.shipped import beside_configs
 
@@ -27,11 +28,6 @@ _OF_DISTILLATION = (
     *("ExportStudentHook", "LossShareHook"),
     *("PreviewRecordHook", "SampleLabelsHook"),
 )
-# Algorithms of detectors.
-_ALGORITHMS = {
-    "RoIDistill": NetworkKind.TWO_STAGES,
-    "DenseDistill": NetworkKind.ONE_STAGE,
-}
 
 
 def derive_runs(
@@ -64,7 +60,11 @@ def derive_runs(
             f"{config} has no model with teacher and architecture; expected the config "
             "of a distillation, such as pckd init writes: name others by --run."
         )
-    own = _method_of(cfg)
+    own = method_of(model)
+    if own is None:
+        _tell_weight(config, model.architecture)
+    else:
+        model.architecture = without_method(model)
     runs = {ALONE: _write(folder, "student_alone", _plain(cfg, "architecture"))}
     for method in methods:
         if method == own:
@@ -108,7 +108,7 @@ def _plain(cfg: Config, who: str) -> Config:
 def _with_method(cfg: Config, method: str, config: str) -> Config:
     """The config with another method for the same networks."""
     with refusing(config):
-        base = load_method(method, _kind(cfg))
+        base = load_method(method, distilled_kind(cfg.model))
     values = cfg.to_dict()
     given = values["model"]
     model = base.model.to_dict()
@@ -123,17 +123,25 @@ def _with_method(cfg: Config, method: str, config: str) -> Config:
     return Config(values)
 
 
+def _tell_weight(config: str, student: Dict[str, Any]) -> None:
+    """Say what a student alone keeps of a method that nobody knows."""
+    loss = (student.get("head") or student).get("loss") or {}
+    weight = loss.get("loss_weight", 1.0)
+    if weight != 1:
+        print(
+            f"{config} has loss_weight={weight:g} for the student's own loss, and none "
+            "of this package's methods: all runs have that weight, the student alone "
+            "too. Was it of the method, give the others by --run.",
+            flush=True,
+        )
+
+
 def _brings_weights(network: ConfigDict) -> bool:
     """Whether a config says where all weights of a network are."""
     init = network.get("init_cfg") or []
     inits = init if isinstance(init, (list, tuple)) else [init]
     whole = any(class_name(each["type"]).startswith("Pretrained") for each in inits)
     return whole or bool(network.get("pretrained"))
-
-
-def _kind(cfg: Config) -> NetworkKind:
-    """What networks a distillation is of."""
-    return _ALGORITHMS.get(class_name(cfg.model.type), NetworkKind.CLASSIFIER)
 
 
 def _default_hooks(values: Dict[str, Any]) -> List[Any]:
@@ -144,21 +152,3 @@ def _other_hooks(values: Dict[str, Any]) -> List[Any]:
     """The hooks that are not of a distillation."""
     hooks = values.get("custom_hooks") or []
     return [hook for hook in hooks if class_name(hook["type"]) not in _OF_DISTILLATION]
-
-
-def _method_of(cfg: Config) -> Optional[str]:
-    """The method whose losses a config has, with whatever weights."""
-
-    def kinds(model: Any) -> Dict[str, str]:
-        losses = model.get("distiller", {}).get("distill_losses", {})
-        return {n: class_name(loss["type"]) for n, loss in losses.items() if loss}
-
-    wanted = kinds(cfg.model)
-    kind = _kind(cfg)
-    found = [
-        method
-        for method in method_names(kind)
-        if kinds(load_method(method, kind).model) == wanted
-    ]
-    # Of several that differ by more than their losses, the one that others vary.
-    return min(found, key=len, default=None)

@@ -2,13 +2,14 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 from mmengine.config import Config
 from torch import nn
 
 from pckd_mm.registry import MODELS
 
+from .class_name import class_name
 from .config import load_config
 from .dependencies import has_detection
 from .nearest import nearest
@@ -17,11 +18,14 @@ from .shipped import BASES, CONFIGS
 __all__ = [
     "NetworkKind",
     "detects",
+    "distilled_kind",
     "load_method",
     "method_file",
     "method_names",
+    "method_of",
     "network_kind",
     "with_loss",
+    "without_method",
 ]
 
 
@@ -67,6 +71,22 @@ def detects(network: Mapping) -> bool:
         network (Mapping): Its config.
     """
     return any(head in network for head in _HEADS)
+
+
+# Algorithms of detectors.
+_ALGORITHMS = {
+    "RoIDistill": NetworkKind.TWO_STAGES,
+    "DenseDistill": NetworkKind.ONE_STAGE,
+}
+
+
+def distilled_kind(model: Mapping) -> NetworkKind:
+    """What networks a distillation is of.
+
+    Args:
+        model (Mapping): Config of the algorithm.
+    """
+    return _ALGORITHMS.get(class_name(model["type"]), NetworkKind.CLASSIFIER)
 
 
 # What is behind the name of a method for classifiers where it is for detectors.
@@ -139,6 +159,53 @@ def with_loss(student: Dict[str, Any], changes: Mapping[str, Any]) -> Dict[str, 
     if "head" in student:
         return dict(student, head=dict(student["head"], loss=loss))
     return dict(student, loss=loss)
+
+
+def without_method(model: Mapping) -> Dict[str, Any]:
+    """The student of a distillation without the loss that the method gave it.
+
+    Args:
+        model (Mapping): Config of the algorithm.
+
+    Returns:
+        dict: ``architecture``; what else its loss has is the student's own, and stays.
+    """
+    student = dict(model["architecture"])
+    own = method_of(model)
+    changes = load_method(own, distilled_kind(model)).model if own else {}
+    given = changes.get("architecture", {}).get("head", {}).get("loss")
+    owner = student.get("head") or student
+    if not given or not owner.get("loss"):
+        return student
+    kept = {n: v for n, v in owner["loss"].items() if n == "type" or n not in given}
+    if owner is student:
+        return dict(student, loss=kept)
+    return dict(student, head=dict(owner, loss=kept))
+
+
+def method_of(model: Mapping) -> Optional[str]:
+    """The method whose losses a distillation has, with whatever weights.
+
+    Args:
+        model (Mapping): Config of the algorithm.
+
+    Returns:
+        str, optional: Its name; None where it is none of this package's.
+    """
+
+    def kinds(model: Mapping) -> Dict[str, str]:
+        losses = model.get("distiller", {}).get("distill_losses", {})
+        return {n: class_name(loss["type"]) for n, loss in losses.items() if loss}
+
+    wanted = kinds(model)
+    kind = distilled_kind(model)
+    found = [
+        method
+        for method in method_names(kind)
+        if kinds(load_method(method, kind).model) == wanted
+    ]
+    # Of several that differ by more than their losses, the one that others vary.
+    return min(found, key=len, default=None)
 
 
 def _files(kind: NetworkKind) -> Dict[str, Path]:
