@@ -7,16 +7,17 @@ from typing import Any, List, Mapping, Sequence
 
 from pckd_mm.experiments import Run, Settings
 from pckd_mm.experiments.facts import made_with_together
+from pckd_mm.experiments.run import TEACHER
 from pckd_mm.utils.files import write_whole
 
 from .report import Found, write_report
-from .trial_runs import Tuning
+from .trial_runs import Tuning, teacher_settings
 from .trials import Trial
 
 __all__ = ["WINNER", "write_outcome"]
 
 WINNER = "winner.py"
-# What it is compared with, where options change the model of the config.
+# What it is compared with, where the search changed settings of the config.
 GIVEN = "given.py"
 
 
@@ -96,11 +97,13 @@ def _run(
 def _commands(
     tuning: Tuning, winner: Run, best: Trial, settings: Settings
 ) -> List[List[str]]:
-    """What trains the winner, and compares it on held-out images and the test set."""
+    """What trains the winner, and compares it on held-out images and the test set.
+
+    Settings of the search are in the configs that are written, and in no command:
+    there they would override what was found.
+    """
     path, given = str(tuning.work_dir / WINNER), tuning.config
-    shared = [o for o in settings.option_list() if not o.startswith("model.")]
-    if len(shared) < len(settings.options):
-        # The teacher, which may be trained, is another model.
+    if settings.options:
         given = str(tuning.work_dir / GIVEN)
         text = _run(tuning, "as in the config", settings, {}).settled
         write_whole(given, text.encode())
@@ -109,7 +112,7 @@ def _commands(
     was_trained = best.job.teacher is not None and winner.teacher is None
     if was_trained or tuning.teacher:
         source = tuning.teacher or winner.cfg.model.teacher_config
-        compare += ["--teacher", str(source)]
+        compare += ["--teacher", _teacher(tuning, str(source), settings)]
     mine = ["--run", f"found={path}"]
     both = [*compare, "--run", f"as in the config={given}", *mine]
     kept = [*settings.speed_option(), *settings.broken_option()]
@@ -124,8 +127,19 @@ def _commands(
         folders["all_images"] = train
     for folder, command in folders.items():
         command += ["--work-dir", str(tuning.work_dir / folder)]
-        command += ["--cfg-options", *shared] if shared else []
     return [train, again, test]
+
+
+def _teacher(tuning: Tuning, source: str, settings: Settings) -> str:
+    """The teacher's checkpoint or config; with the settings, where there are some."""
+    own = teacher_settings(settings)
+    if source.endswith(".pth") or not own.options:
+        return source
+    run = Run(TEACHER, source, 0, tuning.work_dir / TEACHER, own)
+    path = run.folder / f"{Path(source).stem}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(str(path), run.settled.encode())
+    return str(path)
 
 
 def _block(command: Sequence[str]) -> str:

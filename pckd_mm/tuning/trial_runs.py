@@ -9,7 +9,13 @@ from pckd_mm.experiments.teachers import Teachers
 
 from .space import Range
 
-__all__ = ["TrialRuns", "Tuning", "require_teacher", "trial_runs"]
+__all__ = [
+    "TrialRuns",
+    "Tuning",
+    "require_teacher",
+    "teacher_settings",
+    "trial_runs",
+]
 
 
 @dataclass(frozen=True)
@@ -98,9 +104,17 @@ def require_teacher(tuning: Tuning) -> None:
     _teachers(tuning).require("the search", tuning.config)
 
 
+def teacher_settings(settings: Settings) -> Settings:
+    """What a teacher is trained with: it is another model than the settings are of.
+
+    Args:
+        settings (Settings): Those of the students.
+    """
+    options = settings.options.items()
+    own = {name: value for name, value in options if not name.startswith("model.")}
+    return replace(settings, options=own)
+
+
 def _teachers(tuning: Tuning) -> Teachers:
     request = Request(tuning.settings, teacher=tuning.teacher, work_dir=tuning.work_dir)
-    # The teacher is another model than that which the settings are of.
-    options = tuning.settings.options.items()
-    own = {name: value for name, value in options if not name.startswith("model.")}
-    return Teachers(request, replace(tuning.settings, options=own))
+    return Teachers(request, teacher_settings(tuning.settings))

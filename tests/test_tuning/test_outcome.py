@@ -121,6 +121,24 @@ def test_options_of_the_student_are_not_the_teachers():
             assert losses.loss_cc.loss_weight == 0.5 and run.epochs == 4
 
 
+def test_settings_of_the_search_do_not_override_what_it_found():
+    """Such as one that is searched, and that the config does not have otherwise."""
+    options = {LOSS: 2.0, "optim_wrapper.optimizer.lr": 0.3}
+    _, commands = searched(options=options)
+    train, *both = commands
+    for command in commands:
+        assert "--cfg-options" not in command
+        table = planned(command)
+        *given, (found, *_) = (line.runs for line in table.lines)
+        assert found.cfg.model.distiller.distill_losses.loss_kd.loss_weight == 4
+        for run in (found, found.after, *(runs[0] for runs in given)):
+            assert run.cfg.optim_wrapper.optimizer.lr == 0.3
+        assert all(
+            runs[0].cfg.model.distiller.distill_losses.loss_kd.loss_weight == 2
+            for runs in given
+        )
+
+
 def test_speed_and_broken_files_stay_those_of_the_search():
     config = "configs/pckd/cifar100_resnet20_resnet8_30e.py"  # of image files
     own = Path(load_config(config).model.teacher_ckpt)
