@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -202,10 +203,6 @@ class Run(Job):
         """bool: Whether there is anything to be done, by it or its teacher's run."""
         return super().is_left or (self.after is not None and self.after.is_left)
 
-    def epochs_kept(self) -> int:
-        """Epochs that need not be trained again when it is started next."""
-        return 0 if self.is_changed() else self.epochs_done()
-
     def outcome(self) -> Optional[str]:
         """The metric in percent after the last epoch, with its name."""
         curve = self.curve()
@@ -231,6 +228,13 @@ class Run(Job):
         if checkpoint is not None:
             text += f"# The teacher: {digest(checkpoint)}\n"
         return text + self.settled
+
+    def what_counts(self, text: str) -> str:
+        """A text without the teacher's path, which may be said in several ways.
+
+        Work dirs may be moved, too. A hash of the teacher is in the first lines.
+        """
+        return re.sub(r"""(teacher_ckpt=\s*)('[^']*'|"[^"]*")""", r"\1''", text)
 
     def state(self) -> str:
         """What is to be done, in words."""

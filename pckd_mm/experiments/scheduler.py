@@ -53,7 +53,7 @@ class Progress:
     def seconds_left(self) -> Optional[float]:
         """Estimate from the runs that this call started; None before there is any."""
         rates: Dict[Path, List[float]] = {}
-        done = [run.epochs_done() for run in self.runs]
+        done = [run.epochs_kept() for run in self.runs]
         for run, epochs_done in zip(self.runs, done, strict=True):
             epochs = epochs_done - run.epochs_before
             if run.process is not None and epochs > 0:
@@ -75,7 +75,7 @@ class Progress:
         if before:
             self._print(f"{line} (finished before)")
             return
-        done = sum(other.is_finished for other in self.runs)
+        done = sum(not other.is_left for other in self.runs)
         line += f", {duration(run.ended - run.started)}  [{done}/{len(self.runs)} runs"
         if done < len(self.runs):
             line += self._time_left()
@@ -91,7 +91,7 @@ class Progress:
         if not self.live:
             return
         epochs = sum(run.epochs for run in self.runs)
-        done = sum(run.epochs_done() for run in self.runs)
+        done = sum(run.epochs_kept() for run in self.runs)
         running = [
             f"{run} {run.epochs_done()}/{run.epochs}"
             for run in self.runs
@@ -145,13 +145,14 @@ class Scheduler:
         self.progress = Progress(runs, len(executor.places) * self.sharing.size)
         self.waiting = list(runs)
         self.running: Dict[Job, Place] = {}
-        self.failures: Dict[str, str] = {}
+        self.failures: Dict[Job, str] = {}
 
     def train(self) -> Dict[str, str]:
         """Train all runs; none outlives the call, however it ends.
 
         Returns:
-            dict[str, str]: The runs that failed, with the end of their logs.
+            dict[str, str]: The runs that failed, with the end of their logs. Of several
+            of one name, as teachers with one config may be, each has its folder.
         """
         if self.fresh:  # all at once, so that another call can go on from here
             for run in self.waiting:
@@ -166,7 +167,11 @@ class Scheduler:
         finally:
             self.progress.clear()
             self.executor.stop(self.running)
-        return self.failures
+        names = list(map(str, self.failures))
+        return {
+            f"{run} in {run.folder}" if names.count(name) > 1 else name: text
+            for name, (run, text) in zip(names, self.failures.items(), strict=True)
+        }
 
     def _collect(self) -> None:
         """Take note of the runs that have ended."""
@@ -175,7 +180,7 @@ class Scheduler:
             try:
                 run.finish()
             except ExperimentError as error:
-                self.failures[str(run)] = str(error)
+                self.failures[run] = str(error)
                 self.progress.failed(run)
                 continue
             if run not in self.progress.runs:
@@ -190,11 +195,11 @@ class Scheduler:
             if run not in self.waiting:
                 continue  # started with one before
             free = [p for p in self.executor.places if p not in self.running.values()]
-            failed = [need for need in run.needs if str(need) in self.failures]
+            failed = [need for need in run.needs if need in self.failures]
             if failed:
                 self.waiting.remove(run)
                 reason = f"{run} was not {run.verb}: {failed[0]} failed."
-                self.failures[str(run)] = reason
+                self.failures[run] = reason
                 continue
             if not free or not self._is_ready(run):
                 continue

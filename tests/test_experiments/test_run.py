@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -230,6 +231,20 @@ def test_a_student_is_left_while_its_teacher_is(make, tmp_path):
     # A teacher that is to be trained anew makes another student.
     teacher.config_file.write_text("changed")
     assert student.is_left and not student.is_changed()
+
+
+def test_a_teacher_that_is_said_in_another_way_is_the_same(make, tmp_path, monkeypatch):
+    """A path may be relative or not, and a work dir may be moved."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.pth").write_bytes(b"weights")
+    run = make(DISTILS, teacher=Path("own.pth"))
+    run.prepare()
+    moved = Path("it's moved.pth")
+    shutil.copy("own.pth", moved)
+    for path in (Path("own.pth").absolute(), moved):
+        assert not make(DISTILS, teacher=path).is_changed()
+    moved.write_bytes(b"others")
+    assert make(DISTILS, teacher=moved).is_changed()
 
 
 def test_a_foreign_folder_is_refused(make):

@@ -43,12 +43,20 @@ class FakeRun:
         self.folder = Path("work", name, "seed_0")
         self.log = self.folder / "output.log"
         self.stopped = None
+        self.is_changed = False
 
     def __str__(self):
         return self.name
 
     def epochs_done(self):
         return 10 * self.is_finished
+
+    def epochs_kept(self):
+        return 0 if self.is_changed else self.epochs_done()
+
+    @property
+    def is_left(self):
+        return self.is_changed or not self.is_finished
 
     @property
     def needs(self):
@@ -65,7 +73,8 @@ class FakeRun:
         self.is_finished = False
 
     def prepare(self):
-        pass
+        if self.is_changed:
+            self.is_changed = self.is_finished = False
 
     def start(self, threads, place):
         self.threads, self.place = threads, place
@@ -131,6 +140,33 @@ def test_others_go_on_when_one_fails(started, capsys):
     assert started == ["teacher", "alone"]
     log = Path("work", "teacher", "seed_0", "output.log")
     assert f"teacher: failed, see {log}; the others go on" in capsys.readouterr().out
+
+
+def test_of_two_teachers_of_one_name_one_may_fail(started):
+    """As of two checkpoints with one config."""
+    bad, good = FakeRun("teacher", fails=True), FakeRun("teacher")
+    good.folder = Path("work", "teacher_2")
+    runs = [bad, good, FakeRun("KD", good), FakeRun("PCKD", bad)]
+    assert Scheduler(runs, ONE).train() == {
+        "teacher": "why teacher failed",
+        "PCKD": "PCKD was not trained: teacher failed.",
+    }
+    assert started == ["teacher", "teacher", "KD"]
+    both = [FakeRun("teacher", fails=True), FakeRun("teacher", fails=True)]
+    both[1].folder = good.folder
+    assert list(Scheduler(both, ONE).train()) == [
+        f"teacher in {run.folder}" for run in both
+    ]
+
+
+def test_what_has_changed_is_not_done(capsys):
+    runs = [FakeRun(str(number), finished=True) for number in range(3)]
+    for run in runs[1:]:
+        run.is_changed = True
+    Scheduler(runs, ONE).train()
+    lines = capsys.readouterr().out.splitlines()
+    assert "0: top-1 70.00 (finished before)" == lines[0]
+    assert "[2/3 runs, about" in lines[1] and "[3/3 runs]" in lines[2]
 
 
 def test_a_run_that_a_signal_ended_is_told(monkeypatch, capsys):
