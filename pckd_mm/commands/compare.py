@@ -47,6 +47,7 @@ from pckd_mm.experiments import (
     check_buildable,
     compare,
     describe,
+    left_of,
     make_plan,
 )
 from pckd_mm.experiments.engine_options import make_executor
@@ -68,7 +69,7 @@ def hand_over(request: Request, args: argparse.Namespace) -> None:
 
     runs = all_runs(make_plan(request))
     slurm.check_slurm()
-    check_buildable([run for run in runs if run.is_left])
+    check_buildable(left_of(runs, args.fresh))
     parameters = slurm.job_parameters(
         args.slurm, ROOT, args.gpus_per_run, args.jobs, args.threads
     )
@@ -164,9 +165,9 @@ def compare_as_asked(
             with make_executor(args) if waits else contextlib.nullcontext() as executor:
                 if args.dry_run:
                     plan = make_plan(request)
-                    check_buildable([run for run in all_runs(plan) if run.is_left])
+                    check_buildable(left_of(all_runs(plan), args.fresh))
                     places = () if executor is None else executor.places
-                    print(describe(plan, places))
+                    print(describe(plan, places, args.fresh))
                     return 0
                 tables, failures = compare(
                     request, title, notes, command, executor, args.fresh, appendix

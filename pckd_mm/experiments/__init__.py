@@ -8,7 +8,7 @@ from .inspection import Inspection
 from .job import ExperimentError
 from .places import Place, find_places
 from .plan import make_plan
-from .planned import PlannedTable, all_jobs, all_runs
+from .planned import PlannedTable, all_jobs, all_runs, left_of
 from .request import Request
 from .run import Run
 from .scheduler import Scheduler
@@ -36,6 +36,7 @@ __all__ = [
     "compare",
     "describe",
     "find_places",
+    "left_of",
     "make_plan",
     "train_here",
 ]

@@ -7,13 +7,13 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 from pckd_mm.analysis import Picture, write_report
 from pckd_mm.utils.precision import NO_BFLOAT16
 
-from .buildable import check_teachers
+from .buildable import check_buildable
 from .executor import Executor
 from .facts import made_with_together
 from .job import ExperimentError, Job
 from .lock import alone_in
 from .plan import make_plan
-from .planned import PlannedTable, all_jobs, all_runs
+from .planned import PlannedTable, all_jobs, all_runs, left_of
 from .request import Request
 from .run import Run
 from .scheduler import Scheduler
@@ -50,7 +50,8 @@ def compare(
         runs that failed, with the end of their logs.
 
     Raises:
-        ExperimentError: Where something is missing.
+        ExperimentError: Where something is missing, or a run that is left cannot be
+            built, or says what nothing takes.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise ExperimentError(
@@ -87,7 +88,7 @@ def compare(
         print(f"{done} of {len(runs)} runs are finished, in {request.work_dir}")
         return report(ended=True), {}
     with alone_in(request.work_dir):
-        check_teachers([run for run in runs if run.is_left])
+        check_buildable(left_of(runs, fresh))
         failures = _train(request, runs, work, executor, fresh, report)
         return report(ended=True), failures
 

@@ -170,6 +170,16 @@ def all_runs(tables: Sequence[PlannedTable]) -> List[Run]:
     return list(dict.fromkeys(run for table in tables for run in table.runs()))
 
 
+def left_of(runs: Sequence[Run], fresh: bool = False) -> List[Run]:
+    """The runs that are to be trained.
+
+    Args:
+        runs (Sequence[Run]): Runs.
+        fresh (bool): Whether finished ones are repeated. Defaults to False.
+    """
+    return [run for run in runs if fresh or run.is_left]
+
+
 def all_jobs(tables: Sequence[PlannedTable]) -> List[Job]:
     """The runs of some tables, then what looks into their networks."""
     inspections = [table.inspection for table in tables if table.inspection]

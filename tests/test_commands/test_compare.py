@@ -12,7 +12,7 @@ from mmengine.config import Config
 from pckd_mm.analysis import Picture, pictures
 from pckd_mm.analysis.inspection import write_inspection
 from pckd_mm.commands import compare
-from pckd_mm.experiments import Inspection, Run, TeacherTest, comparison
+from pckd_mm.experiments import Inspection, Run, TeacherTest, buildable, comparison
 from pckd_mm.experiments.buildable import check_teachers
 from pckd_mm.experiments.request import WORK_DIR
 from pckd_mm.registry import MODELS
@@ -155,7 +155,7 @@ def trainings(monkeypatch):
 
     monkeypatch.setattr(Run, "start", start)
     # Teachers are files of a few letters here.
-    monkeypatch.setattr(comparison, "check_teachers", lambda runs: None)
+    monkeypatch.setattr(buildable, "check_teachers", lambda runs: None)
     monkeypatch.setattr(pictures, "plot_curves", draw)
     monkeypatch.setattr(pictures, "plot_preview", draw)
     return started
@@ -239,7 +239,7 @@ def test_changed_settings_train_anew_and_keep_what_was_there(
 def test_a_teacher_that_does_not_fit_ends_it_before_the_first_training(
     tmp_path, trainings, monkeypatch, capsys
 ):
-    monkeypatch.setattr(comparison, "check_teachers", check_teachers)
+    monkeypatch.setattr(buildable, "check_teachers", check_teachers)
     network = MODELS.build(load_config(ALONE).model)
     torch.save(dict(state_dict=network.state_dict()), tmp_path / "teacher.pth")
     own = ["--teacher", str(tmp_path / "teacher.pth"), *seeds(0)]
@@ -248,10 +248,29 @@ def test_a_teacher_that_does_not_fit_ends_it_before_the_first_training(
     assert not trainings
 
 
-def test_fresh_repeats_everything(tmp_path, trainings):
+def test_settings_that_nothing_reads_end_it_before_the_first_training(
+    tmp_path, trainings, capsys
+):
+    """As those of pckd train; they would stand in the table as if they did."""
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0))
+    for misspelt, meant in (
+        ("tran_cfg.max_epochs=2", "train_cfg"),
+        ("default_hooks.checkpoint.intervall=2", "interval"),
+    ):
+        assert compare.main([*args, misspelt]) == 1
+        assert f"did you mean {meant}?" in capsys.readouterr().err and not trainings
+
+
+def test_fresh_repeats_everything(tmp_path, trainings, capsys):
     args = command(tmp_path, "--teacher", ALONE, *seeds(0))
     assert compare.main(args) == 0
     trainings.clear()
+    fresh = [*args[:3], "--fresh", "--dry-run", *args[3:]]
+    assert compare.main(fresh) == 0 and not trainings
+    lines = capsys.readouterr().out.splitlines()
+    told = [line.split(",")[0] for line in lines if "removed, anew, on" in line]
+    assert told == ["teacher: removed", "student alone", "PCKD"], lines
+    assert lines[-1] == "3 runs, 0 finished"
     assert compare.main([*args[:3], "--fresh", *args[3:]]) == 0
     assert len(trainings) == 3
     assert not list(tmp_path.glob("*/*.old"))
