@@ -51,6 +51,8 @@ from pckd_mm.experiments import (
     make_plan,
 )
 from pckd_mm.experiments.engine_options import make_executor
+from pckd_mm.experiments.lock import alone_in
+from pckd_mm.utils.files import WriteError
 
 from . import parse
 from .compare_options import add_arguments, check, parse_method
@@ -74,7 +76,9 @@ def hand_over(request: Request, args: argparse.Namespace) -> None:
         args.slurm, ROOT, args.gpus_per_run, args.jobs, args.threads
     )
     folder = args.work_dir / "slurm"
-    print(*slurm.submit(runs, folder, parameters, args.threads, args.fresh), sep="\n")
+    with alone_in(args.work_dir):  # no call trains them here meanwhile
+        jobs = slurm.submit(runs, folder, parameters, args.threads, args.fresh)
+    print(*jobs, sep="\n")
     print("The same command with --collect in place of --submit makes the report.")
 
 
@@ -172,7 +176,7 @@ def compare_as_asked(
                 tables, failures = compare(
                     request, title, notes, command, executor, args.fresh, appendix
                 )
-    except ExperimentError as error:
+    except (ExperimentError, WriteError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

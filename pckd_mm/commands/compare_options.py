@@ -14,7 +14,7 @@ from pckd_mm.experiments.inspection import INSPECTION
 from pckd_mm.experiments.request import WORK_DIR
 from pckd_mm.experiments.run import TEACHER
 from pckd_mm.experiments.sharing import SHARED
-from pckd_mm.utils.files import file_name
+from pckd_mm.utils.files import WriteError, file_name
 from pckd_mm.utils.options import SettingsAction
 
 from .completion import CONFIG, DIRECTORY, add_path
@@ -167,6 +167,11 @@ def check(args: argparse.Namespace) -> None:
             "--share-teacher connects processes of one machine; expected it without "
             "--submit"
         )
+    if args.submit and args.per_gpu is not None:
+        parser.error(
+            f"--per-gpu is {args.per_gpu}, and a job of Slurm has its GPU for itself; "
+            "expected --submit without it"
+        )
     if args.slurm and not (args.submit or args.collect):
         parser.error("--slurm is for --submit slurm; expected both")
     if args.inspect and (args.submit or args.collect):
@@ -236,7 +241,7 @@ def take_config(args: argparse.Namespace) -> None:
         teacher, runs = derive_runs(
             args.config, args.methods or ["kd"], args.work_dir / "configs"
         )
-    except ExperimentError as error:
+    except (ExperimentError, WriteError) as error:
         args.parser.exit(1, f"{error}\n")
     args.teacher = args.teacher or teacher
     args.run = [*(f"{name}={path}" for name, path in runs.items()), *args.run]

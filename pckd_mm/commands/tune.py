@@ -31,6 +31,7 @@ from pckd_mm.experiments.engine_options import (
 )
 from pckd_mm.experiments.lock import alone_in
 from pckd_mm.experiments.places import find_places
+from pckd_mm.utils.files import WriteError
 from pckd_mm.utils.options import (
     SettingsAction,
     require_at_least,
@@ -143,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with sigterm_stops():
             table = _tune(args)
-    except (ExperimentError, FileNotFoundError) as error:
+    except (ExperimentError, FileNotFoundError, WriteError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -174,7 +175,7 @@ def _tune(args: argparse.Namespace) -> str:
     if folder is None:
         folder = WORK_DIR / Path(config).parent.name / Path(config).stem
     require_folder(folder)
-    threads, per_gpu, jobs = args.threads, args.per_gpu, 1
+    threads, per_gpu, jobs, at_a_time = args.threads, args.per_gpu, 1, args.jobs
     if args.ray is None:
         try:
             places, threads = find_places(
@@ -183,7 +184,7 @@ def _tune(args: argparse.Namespace) -> str:
         except ValueError as error:
             raise ExperimentError(str(error)) from None
         # Ray counts what trials take, and so has to be told of what they share.
-        jobs = len(places)
+        jobs = at_a_time = len(places)
         if places[0].device and args.gpus_per_run == 1:
             per_gpu = 1 + max(place.number for place in places)
 
@@ -199,7 +200,7 @@ def _tune(args: argparse.Namespace) -> str:
         args.seed,
         args.teacher,
         args.grace,
-        args.jobs,
+        at_a_time,
         args.retries,
     )
     command = shlex.join(["pckd", *args.argv])

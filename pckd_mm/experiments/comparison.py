@@ -5,10 +5,11 @@ import shlex
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from pckd_mm.analysis import Picture, write_report
+from pckd_mm.utils.files import WriteError
 from pckd_mm.utils.precision import NO_BFLOAT16
 
 from .buildable import check_buildable
-from .executor import Executor
+from .executor import Executor, LocalExecutor
 from .facts import made_with_together
 from .job import ExperimentError, Job
 from .lock import alone_in
@@ -52,6 +53,7 @@ def compare(
     Raises:
         ExperimentError: Where something is missing, or a run that is left cannot be
             built, or says what nothing takes.
+        WriteError: Where the report cannot be written in the end.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise ExperimentError(
@@ -83,13 +85,25 @@ def compare(
         folder = request.work_dir
         return write_report(folder, title, tables, notes, facts, renewed, more)
 
+    def renew(job: Job) -> None:
+        try:
+            report(job)
+        except WriteError as error:  # no reason to stop those that train
+            print(f"{error}; the report is written after the next run.", flush=True)
+
     if executor is None:
         done = sum(not run.is_left for run in runs)
         print(f"{done} of {len(runs)} runs are finished, in {request.work_dir}")
         return report(ended=True), {}
     with alone_in(request.work_dir):
-        check_buildable(left_of(runs, fresh))
-        failures = _train(request, runs, work, executor, fresh, report)
+        left = left_of(runs, fresh)
+        handed = [run for run in left if run.handed_over and not run.is_finished]
+        if handed:
+            from .slurm import require_ended  # its library is not needed otherwise
+
+            require_ended(handed)
+        check_buildable(left)
+        failures = _train(request, runs, work, executor, fresh, renew)
         return report(ended=True), failures
 
 
@@ -109,7 +123,8 @@ def _train(
     if share:
         at_a_time += f", up to {share} students at one pass of their teacher"
     print(f"{len(work)} runs, {at_a_time}, in {request.work_dir}", flush=True)
-    if request.settings.speed.amp is not None:
+    # Of other machines nobody knows it here.
+    if request.settings.speed.amp is not None and isinstance(executor, LocalExecutor):
         _say_where_it_stays_float32(runs)
     sharing = Sharing(share) if share else None
     return Scheduler(work, executor, fresh, report, sharing).train()

@@ -8,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 from pckd_mm.analysis import published
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config, require_model
+from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.methods import (
     distilled_kind,
     load_method,
@@ -48,6 +49,7 @@ def derive_runs(
     Raises:
         ExperimentError: For a config of something else, and for a method that is not
             there.
+        WriteError: Where they cannot be written.
     """
     try:
         cfg = load_config(config)
@@ -87,8 +89,7 @@ def _write(folder: Path, name: str, cfg: Config) -> str:
     path = folder / f"{name}.py"
     text = cfg.pretty_text
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_whole(str(path), text.encode())
     return str(path)
 
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .executor import Process
 
 
+# Says which job of Slurm does the work, in its folder.
+HANDED_OVER = "submitted.json"
+
+
 class ExperimentError(Exception):
     """What ends an experiment or one of its runs, in words for the user."""
 
@@ -109,6 +113,12 @@ class Job(ABC):
     def is_begun(self) -> bool:
         """bool: Whether anything is in its folder."""
         return self.folder.is_dir() and any(self.folder.iterdir())
+
+    @property
+    def handed_over(self) -> Optional[str]:
+        """str, optional: The job of Slurm that it was last handed over as."""
+        path = self.folder / HANDED_OVER
+        return json.loads(path.read_text())["job"] if path.is_file() else None
 
     @property
     def is_left(self) -> bool:

@@ -26,10 +26,17 @@ def alone_in(folder: Path) -> Iterator[None]:
         None: Inside, no other call is there.
 
     Raises:
-        ExperimentError: Where one is.
+        ExperimentError: Where one is, and where nothing can be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "w") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / LOCK, "w")
+    except OSError as error:
+        raise ExperimentError(
+            f"Nothing can be written into {folder} ({error.strerror}); expected a "
+            "folder of yours: give another --work-dir."
+        ) from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
 from pckd_mm.utils.endings import ending
+from pckd_mm.utils.files import WriteError
 
 from .executor import PAUSE, Executor
 from .job import ExperimentError, Job, process_of
@@ -179,7 +180,7 @@ class Scheduler:
             del self.running[run]
             try:
                 run.finish()
-            except ExperimentError as error:
+            except (ExperimentError, WriteError) as error:
                 self.failures[run] = str(error)
                 self.progress.failed(run)
                 continue

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 from pckd_mm.utils.files import write_whole
 
 from .executor import train_here
-from .job import ExperimentError
+from .job import HANDED_OVER, ExperimentError
 from .run import Run
 
 try:
@@ -17,7 +17,7 @@ try:
 except ImportError:  # the extra "scale"
     submitit = None  # type: ignore[assignment]
 
-__all__ = ["job_parameters", "submit"]
+__all__ = ["job_parameters", "require_ended", "submit"]
 
 # Minutes that a job may take, and CPUs for each GPU, unless told otherwise.
 MINUTES, CPUS = 24 * 60, 5
@@ -154,7 +154,7 @@ def submit(
     ids: Dict[Optional[Run], str] = {}
     lines: List[str] = []
     rest: Dict[Optional[Run], List[Run]] = {None: []}
-    jobs = {run: _job_of(run) for run in runs}
+    jobs = {run: run.handed_over for run in runs}
     if fresh:
         for run in [run for run in runs if jobs[run] not in queued]:
             run.forget()
@@ -182,6 +182,33 @@ def submit(
             behind = f", after job {ids[after]}" if after is not None else ""
             lines.append(f"{run}: job {job}{behind}")
     return lines
+
+
+def require_ended(runs: Sequence[Run]) -> None:
+    """Refuse to train what a job of Slurm trains, or will, in the same folder.
+
+    Args:
+        runs (Sequence[Run]): Runs that were handed over and are not finished.
+
+    Raises:
+        ExperimentError: For one whose job is queued or running, and where the queue
+            cannot be asked for.
+    """
+    try:
+        queued = _queued()
+    except ExperimentError:
+        raise ExperimentError(
+            f"{runs[0]} was handed to Slurm as job {runs[0].handed_over}, and whether "
+            "that has ended cannot be asked here; expected squeue: call it where that "
+            f"is, or remove {runs[0].folder / HANDED_OVER} if it has ended."
+        ) from None
+    for run in runs:
+        if run.handed_over in queued:
+            raise ExperimentError(
+                f"{run} is queued or running as job {run.handed_over} of Slurm; "
+                "expected to be trained in one place: --collect reports what is "
+                "finished, and scancel ends the job."
+            )
 
 
 def check_slurm() -> None:
@@ -233,10 +260,4 @@ def _queued() -> Set[str]:
 
 def _note(run: Run, job: str) -> None:
     text = json.dumps({"job": job}) + "\n"
-    write_whole(str(run.folder / "submitted.json"), text.encode())
-
-
-def _job_of(run: Run) -> Optional[str]:
-    """The job that a run was last handed over as."""
-    path = run.folder / "submitted.json"
-    return json.loads(path.read_text())["job"] if path.is_file() else None
+    write_whole(str(run.folder / HANDED_OVER), text.encode())

@@ -17,6 +17,9 @@ UNFINISHED = ".unfinished"
 class WriteError(OSError):
     """A file that could not be written, in words."""
 
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
 
 def file_name(text: str) -> str:
     """A text as the name of a file or folder, which needs no quotes anywhere."""

@@ -17,6 +17,7 @@ from pckd_mm.experiments.buildable import check_teachers
 from pckd_mm.experiments.request import WORK_DIR
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.files import WriteError
 from tests.builders import ROOT
 from tests.preloaded import preloaded
 from tests.test_analysis.finished import PNG, inspected
@@ -248,6 +249,22 @@ def test_a_teacher_that_does_not_fit_ends_it_before_the_first_training(
     assert not trainings
 
 
+def test_what_slurm_trains_is_not_trained_here(
+    tmp_path, trainings, monkeypatch, capsys
+):
+    pytest.importorskip("submitit")
+    monkeypatch.setattr("pckd_mm.experiments.slurm._queued", lambda: {"5_0"})
+    args = command(tmp_path, "--teacher", ALONE, *seeds(0))
+    note = tmp_path / "PCKD" / "seed_0" / "submitted.json"
+    note.parent.mkdir(parents=True)
+    note.parent.with_suffix(".py").write_text("as it was handed over")
+    note.write_text('{"job": "5_0"}')
+    assert compare.main(args) == 1 and not trainings
+    assert "PCKD, seed 0 is queued or running as job 5_0" in capsys.readouterr().err
+    note.write_text('{"job": "5_1"}')
+    assert compare.main(args) == 0 and len(trainings) == 3
+
+
 def test_settings_that_nothing_reads_end_it_before_the_first_training(
     tmp_path, trainings, capsys
 ):
@@ -329,6 +346,7 @@ def test_a_method_its_options_and_its_seeds():
         (["x.py", "--methods", "kd:0,1"], "--methods has kd:0,1, and seeds and sett"),
         (["--run=a=x.py", "--gpus-per-run=0"], "--gpus-per-run is 0; expected 1"),
         (["--run=a=x.py", "--submit=slurm", "--ray"], "are two ways to train"),
+        (["--run=a=x.py", "--submit=slurm", "--per-gpu=2"], "a job of Slurm has its"),
         (["--run=a=x.py", "--share-teacher=0"], "--share-teacher is 0; expected 1"),
         (["--run=a=x.py", "--share-teacher", "--ray"], "without --ray and --gpus-per"),
         (
@@ -624,6 +642,28 @@ def test_other_runs_go_on_when_one_fails(clone, trainings, capsys):
     trainings.fail = ()
     assert compare.main([*args, "--jobs=1"]) == 0
     assert trainings[4:] == [f"{name} kd, seed 0"]
+
+
+def test_a_report_that_cannot_be_renewed_stops_no_run(
+    clone, trainings, monkeypatch, capsys
+):
+    write, left = comparison.write_report, [2]
+
+    def full(*args, **settings):
+        if left[0]:
+            left[0] -= 1
+            raise WriteError(28, "report.md was not written: No space left")
+        return write(*args, **settings)
+
+    monkeypatch.setattr(comparison, "write_report", full)
+    args = ["--methods", "kd", "--pairs=resnet56_resnet20", "--seeds=0", "--jobs=1"]
+    assert compare.main(args) == 0
+    assert len(trainings) == 3 and (WORK_DIR / "report.md").is_file()
+    told = "report.md was not written: No space left; the report is written after"
+    assert capsys.readouterr().out.count(told) == 2
+    left[0] = 9
+    assert compare.main(args) == 1
+    assert capsys.readouterr().err == "report.md was not written: No space left\n"
 
 
 def test_the_report_is_renewed_after_each_run(clone, trainings, monkeypatch):

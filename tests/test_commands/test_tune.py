@@ -17,6 +17,7 @@ from tests.preloaded import preloaded
 pytest.importorskip("ray.tune")
 pytest.importorskip("optuna")
 
+import pckd_mm.tuning  # noqa: E402
 from pckd_mm.commands import main  # noqa: E402
 
 PCKD = "pckd/digits_resnet20_resnet8_thin"
@@ -72,6 +73,23 @@ def test_a_teacher_that_is_not_there_ends_it_before_the_first_trial(
     assert main(["tune", str(path), "--work-dir", str(tmp_path / "work")]) == 1
     assert "no teacher_ckpt nowhere/teacher.pth for" in capsys.readouterr().err
     assert not list(tmp_path.glob("work/trials/*"))
+
+
+def test_trials_at_a_time_are_those_of_a_comparison(tmp_path, monkeypatch, capsys):
+    """Two without a GPU, however few threads each has."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("pckd_mm.experiments.places.cores", lambda: 32)
+    found = []
+
+    def note(tuning, *_):
+        found.append(tuning.jobs)
+        return ""
+
+    monkeypatch.setattr(pckd_mm.tuning, "tune", note)
+    command = ["tune", PCKD, "--work-dir", str(tmp_path)]
+    assert main(command) == 0 and main([*command, "--jobs", "3"]) == 0
+    assert found == [2, 3]
 
 
 # Trains two students for two epochs each. In a process of its own, with which all of

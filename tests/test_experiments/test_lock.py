@@ -52,3 +52,11 @@ def test_a_file_system_without_locks_is_no_reason_to_stop(tmp_path, monkeypatch)
     with alone_in(tmp_path):
         entered = True
     assert entered
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file" / "work", tmp_path / "file"):
+        with pytest.raises(ExperimentError, match="Nothing can be written into .*file"):
+            with alone_in(folder):
+                pass

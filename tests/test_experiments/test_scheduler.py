@@ -14,6 +14,7 @@ from pckd_mm.experiments import (
     scheduler,
 )
 from pckd_mm.experiments.scheduler import Progress, duration
+from pckd_mm.utils.files import WriteError
 
 ONE = LocalExecutor([Place()])
 TWO = LocalExecutor([Place(number=0), Place(number=1)])
@@ -157,6 +158,17 @@ def test_of_two_teachers_of_one_name_one_may_fail(started):
     assert list(Scheduler(both, ONE).train()) == [
         f"teacher in {run.folder}" for run in both
     ]
+
+
+def test_a_full_disk_fails_a_run_and_no_other(started):
+    def full():
+        raise WriteError(28, "finished.json was not written: No space left")
+
+    runs = [FakeRun("KD"), FakeRun("PCKD")]
+    runs[0].finish = full
+    (why,) = Scheduler(runs, TWO).train().values()
+    assert "finished.json was not written" in why
+    assert runs[1].is_finished and not runs[1].stopped
 
 
 def test_what_has_changed_is_not_done(capsys):

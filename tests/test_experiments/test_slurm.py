@@ -218,3 +218,16 @@ def test_a_job_whose_time_is_up_is_the_same_again(runs):
     errand = slurm.Errand(threads=2)
     again = errand.checkpoint(runs[0])
     assert again.function is errand and again.args == (runs[0],)
+
+
+def test_what_a_job_trains_is_not_trained_here(cluster, runs, tmp_path, monkeypatch):
+    hand_over(runs, tmp_path)
+    slurm.require_ended(runs)  # the queue is empty again
+    (cluster / "queue").write_text("7_3\n2_1\n")
+    match = "KD, seed 1 is queued or running as job 2_1 of Slurm; .* --collect"
+    with pytest.raises(ExperimentError, match=match):
+        slurm.require_ended(runs)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    match = "teacher was handed to Slurm as job 1_0, .* remove .*submitted.json if it"
+    with pytest.raises(ExperimentError, match=match):
+        slurm.require_ended(runs)
