@@ -20,6 +20,9 @@ from pckd_mm.utils.precision import has_fast_bfloat16
 # Distributions of the maintained line whose name is not onedl- and the package's.
 _MAINTAINED = {"mmdet": "onedl-mmdetection"}
 
+# What the commits of a run are noted in, in its folder.
+COMMITS = "commits.txt"
+
 
 def cores() -> int:
     """Cores that this process may use."""
@@ -44,11 +47,38 @@ def commit(root: Path) -> Optional[str]:
     return done.stdout.strip() or None
 
 
+def note_commit(folder: Path, root: Path) -> None:
+    """Note the commit that a run is started at: that of its end may be a later one.
+
+    Args:
+        folder (Path): The run's folder.
+        root (Path): The repository.
+    """
+    at = commit(root)
+    if at is not None and at not in (noted_commits(folder) or "").split(", "):
+        with open(folder / COMMITS, "a") as file:
+            file.write(f"{at}\n")
+
+
+def noted_commits(folder: Path) -> Optional[str]:
+    """The commits that a run was started at; None where there is no note.
+
+    Args:
+        folder (Path): The run's folder.
+    """
+    path = folder / COMMITS
+    return ", ".join(path.read_text().split()) if path.is_file() else None
+
+
 @functools.lru_cache(None)
-def hardware() -> str:
-    """The GPU, or the processor and its cores where there is none."""
+def hardware(gpu: int = 0) -> str:
+    """A GPU, or the processor and its cores where there is none.
+
+    Args:
+        gpu (int): Which of those that this process sees. Defaults to 0.
+    """
     if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+        return torch.cuda.get_device_name(gpu)
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.is_file() else ""
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
@@ -108,14 +138,15 @@ def precision(cfg: Config) -> str:
 
 
 def made_with(
-    root: Path, precision: str, packages: Tuple[str, ...] = ()
+    at: Optional[str], precision: str, packages: Tuple[str, ...] = (), gpu: int = 0
 ) -> Dict[str, Any]:
     """What a run that ends now was made with.
 
     Args:
-        root (Path): The repository.
+        at (str, optional): The commit, or several of a run that was resumed.
         precision (str): What it computed in, see :func:`precision`.
         packages (tuple[str]): Libraries that :func:`software` names in addition.
+        gpu (int): Its GPU, see :func:`hardware`. Defaults to 0.
 
     Returns:
         dict: ``commit``, ``hardware``, ``software``, ``precision`` and ``date``, in
@@ -123,8 +154,8 @@ def made_with(
     """
     today = datetime.datetime.now(datetime.timezone.utc).date()
     return dict(
-        commit=commit(root),
-        hardware=hardware(),
+        commit=at,
+        hardware=hardware(gpu),
         software=software(packages),
         precision=precision,
         date=today.isoformat(),

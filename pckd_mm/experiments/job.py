@@ -79,6 +79,8 @@ class Job(ABC):
     started = 0.0
     ended = 0.0
     epochs_before = 0
+    # What its process was told of the device.
+    place: Mapping[str, str] = {}
 
     def __getstate__(self) -> Dict[str, Any]:
         """What another machine needs: not the processes of this one."""
@@ -216,7 +218,8 @@ class Job(ABC):
             sockets (Sequence[socket.socket]): What it has in common with other
                 processes.
         """
-        environment = {"OMP_NUM_THREADS": "1", **os.environ, **(place or {})}
+        self.place = dict(place or {})
+        environment = {"OMP_NUM_THREADS": "1", **os.environ, **self.place}
         handles = [end.fileno() for end in sockets]
         if handles:
             environment[SOCKETS] = ",".join(map(str, handles))

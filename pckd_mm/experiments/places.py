@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import torch
 
@@ -41,6 +41,20 @@ def visible_gpus() -> List[str]:
         return [str(index) for index in range(count)]
     # Where one is not there, CUDA leaves out those that are named behind it.
     return [name.strip() for name in named.split(",")][:count]
+
+
+def gpu_of(environment: Mapping[str, str]) -> int:
+    """Which of the GPUs that this process sees another one has, the first of several.
+
+    Args:
+        environment (Mapping): What that was told, see :class:`Place`.
+
+    Returns:
+        int: 0 where it was told nothing.
+    """
+    first = environment.get(VISIBLE, "").partition(",")[0]
+    gpus = visible_gpus()
+    return gpus.index(first) if first in gpus else 0
 
 
 def find_places(

@@ -14,9 +14,10 @@ from pckd_mm.utils.shipped import beside_configs
 
 from .configs import changed_config
 from .digest import digest
-from .facts import made_with, precision
+from .facts import made_with, note_commit, noted_commits, precision
 from .hold_out import hold_out
 from .job import ExperimentError, Job, refusing
+from .places import gpu_of
 from .settings import Settings
 from .sharing import is_shared, share_teacher
 from .trainable import (
@@ -210,6 +211,11 @@ class Run(Job):
             return None
         return f"{self.metric.name} {curve[self.epochs]:.2f}"
 
+    def begin(self) -> None:
+        """Note when it is started, how far it is, and at which commit."""
+        super().begin()
+        note_commit(self.folder, self.settings.root)
+
     def result(self) -> Dict[str, Any]:
         """What ``finished.json`` holds."""
         result = {self.metric.slug: self.curve()[self.epochs], **self.made_with()}
@@ -272,7 +278,8 @@ class Run(Job):
 
     def made_with(self) -> Dict[str, Any]:
         """What it is made with."""
-        return made_with(self.settings.root, self.precision(), self.metric.packages)
+        at, packages = noted_commits(self.folder), self.metric.packages
+        return made_with(at, self.precision(), packages, gpu_of(self.place))
 
     def what_sets_it_apart(self) -> Dict[str, List[str]]:
         """What makes it another run than one of the plain config, but for settings."""

@@ -44,6 +44,20 @@ def test_commit_is_unknown_without_a_repository_or_git(tmp_path, monkeypatch):
     assert facts.commit(tmp_path) is None
 
 
+def test_the_commits_of_a_run_are_those_it_was_started_at(repository, tmp_path):
+    """Whoever commits while it is trained changes nothing of it."""
+    root, first = repository
+    assert facts.noted_commits(tmp_path) is None
+    facts.note_commit(tmp_path, root)
+    facts.note_commit(tmp_path, root)
+    assert facts.noted_commits(tmp_path) == first
+    with open(root / "file", "a") as file:
+        file.write("more")
+    assert facts.noted_commits(tmp_path) == first
+    facts.note_commit(tmp_path, root)  # and is resumed
+    assert facts.noted_commits(tmp_path) == f"{first}, {first}-dirty"
+
+
 def test_hardware_and_software_have_names(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     facts.hardware.cache_clear()
@@ -57,9 +71,9 @@ def test_hardware_and_software_have_names(monkeypatch):
         f"{facts.software()}, pytest {pytest.__version__}"
     )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu: f"GPU {gpu}")
     facts.hardware.cache_clear()
-    assert facts.hardware() == "a GPU"
+    assert facts.hardware() == "GPU 0" and facts.hardware(2) == "GPU 2"
     facts.hardware.cache_clear()
 
 
@@ -105,7 +119,7 @@ def test_a_detector_on_a_cpu_is_in_bfloat16_in_part(gpu, monkeypatch):
 
 def test_several_runs_together(repository):
     root, commit = repository
-    note = facts.made_with(root, "float32")
+    note = facts.made_with(commit, "float32")
     assert note["commit"] == commit
     assert datetime.date.fromisoformat(note["date"])
     other = {**note, "commit": None, "precision": "float16 autocast"}

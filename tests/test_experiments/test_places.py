@@ -134,3 +134,15 @@ def test_twenty_runs_on_eight_gpus(per_gpu, machine, monkeypatch):
 
 def test_a_place_says_where_it_is():
     assert [str(place) for place in (Place(), Place("3", 1))] == ["CPU", "GPU 3"]
+
+
+def test_which_gpu_a_run_had(machine):
+    machine(3, "7,5,3")
+    assert [places.gpu_of(Place(name).environment) for name in ("7", "3", "5,3")] == [
+        0,
+        2,
+        1,
+    ]
+    assert places.gpu_of({}) == 0
+    machine(0)
+    assert places.gpu_of(Place().environment) == 0
