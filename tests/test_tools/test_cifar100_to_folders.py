@@ -56,3 +56,13 @@ def test_whole_or_not_at_all(root, monkeypatch):
     assert tool.convert(root, "train") == 3
     with pytest.raises(FileExistsError, match="train is there already"):
         tool.convert(root, "train")
+
+
+def test_goes_on_behind_a_split_that_is_there(root, monkeypatch, capsys):
+    """As where it was cut off between the two."""
+    monkeypatch.setattr("sys.argv", ["cifar100_to_folders.py", str(root)])
+    tool.convert(root, "train")
+    tool.main()
+    assert capsys.readouterr().out == f"{root / 'test'}: 3 images\n"
+    with pytest.raises(SystemExit, match="train is there already"):
+        tool.main()

@@ -100,7 +100,6 @@ def broken(devkit, name, content):
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("ImageSets/Main/test.txt", None, "no .*Main/test.txt; expected a file"),
         ("ImageSets/Main/test.txt", "a\n", "a of .*VOC2007 and 1 photos in all"),
         ("Annotations/a.xml", None, "no .*a.xml; expected an annotation"),
         ("Annotations/a.xml", "<annotation>", "a.xml is no XML"),
@@ -132,6 +131,20 @@ def test_names_what_is_wrong(devkit, tmp_path, name, content, message):
         convert(devkit, tmp_path / "out")
     for part in ("train", "test"):
         assert not (tmp_path / "out" / part).exists()
+
+
+def test_a_year_without_a_test_set_has_photos_to_train_on(devkit, tmp_path):
+    """As VOC2012, whose test set is on a server."""
+    path = devkit / "VOC2012" / "ImageSets" / "Main" / "test.txt"
+    path.unlink()
+    assert convert(devkit, tmp_path / "out") == dict(train=4, test=1)
+    assert files(tmp_path / "out" / "test") == ["dog/2007_b_0.png"]
+    with pytest.raises(FileNotFoundError, match="no .*VOC2012/.*test.txt; expected"):
+        convert(devkit, tmp_path / "named", ["2007", "2012"])
+    broken(devkit, "ImageSets/Main/test.txt", None)
+    with pytest.raises(FileNotFoundError, match="no .*VOC2007/.*test.txt; expected"):
+        convert(devkit, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_goes_on_from_a_failure(devkit, tmp_path):

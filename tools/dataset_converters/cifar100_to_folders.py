@@ -61,8 +61,11 @@ def main() -> None:
         help="folder of the data [data/cifar100]",
     )
     args = parser.parse_args()
+    splits = ("train", "test")
+    # One that is there is whole: an earlier call may have been cut off behind it.
+    left = [split for split in splits if not (args.root / split).exists()]
     try:
-        for split in ("train", "test"):
+        for split in left or splits:
             print(f"{args.root / split}: {convert(args.root, split)} images")
     except (OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from None

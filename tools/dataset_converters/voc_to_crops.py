@@ -97,6 +97,11 @@ def crop(image: np.ndarray, box: Box, path: Path) -> np.ndarray:
     return image[box.top - 1 : box.bottom, box.left - 1 : box.right]
 
 
+def split_file(year: Path, split: str) -> Path:
+    """Where the names of the photos of a split are."""
+    return year / "ImageSets" / "Main" / f"{split}.txt"
+
+
 def read_split(year: Path, split: str) -> List[str]:
     """Names of the photos of a split.
 
@@ -104,7 +109,7 @@ def read_split(year: Path, split: str) -> List[str]:
         FileNotFoundError: Where the split file is missing.
         ValueError: For a file that is no text in UTF-8.
     """
-    path = year / "ImageSets" / "Main" / f"{split}.txt"
+    path = split_file(year, split)
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no {path}; expected a file with the name of a photo a line: "
@@ -128,7 +133,8 @@ def convert(
     Args:
         devkit (Path): Folder with ``VOC2007`` and the like.
         out (Path): Folder to write.
-        years (Sequence[str]): Such as ``['2007']``. Defaults to all that are there.
+        years (Sequence[str]): Such as ``['2007']``. Defaults to all that are there;
+            one may then lack a split, as VOC2012 lacks ``test``.
         splits (Sequence[str]): Split files for training and for testing. Defaults to
             ``('trainval', 'test')``.
         with_difficult (bool): Whether to take objects marked as difficult. Defaults to
@@ -147,10 +153,11 @@ def convert(
         raise FileNotFoundError(
             f"There is no VOC2* in {devkit}; expected a devkit with VOC2007 or VOC2012."
         )
-    photos = {
-        part: [(year, stem) for year in folders for stem in read_split(year, split)]
-        for part, split in zip(("train", "test"), splits, strict=True)
-    }
+    photos = {}
+    for part, split in zip(("train", "test"), splits, strict=True):
+        having = [year for year in folders if split_file(year, split).is_file()]
+        having = folders if years else having or folders
+        photos[part] = [(y, stem) for y in having for stem in read_split(y, split)]
     shared = sorted(set(photos["train"]) & set(photos["test"]))
     if shared:
         raise ValueError(
