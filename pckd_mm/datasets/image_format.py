@@ -3,7 +3,13 @@
 import re
 from typing import Any, Iterator, Optional, Sequence, Tuple
 
-__all__ = ["channel_order", "image_size", "inner_datasets", "pixel_transform"]
+__all__ = [
+    "channel_order",
+    "held_format",
+    "image_size",
+    "inner_datasets",
+    "pixel_transform",
+]
 
 # Data sets that hold arrays instead of naming files: order of channels and size.
 _HELD = dict(
@@ -68,6 +74,19 @@ def image_size(dataset: Any) -> Optional[Tuple[int, int]]:
     return _of_all(_size(part) for part in inner_datasets(dataset))
 
 
+def held_format(dataset: Any) -> Tuple[Optional[str], Optional[Tuple[int, int]]]:
+    """What images of a data set are that holds arrays instead of naming files.
+
+    Args:
+        dataset (dict | Dataset): As for :func:`channel_order`, without a wrapper.
+
+    Returns:
+        tuple: Order of their channels, and height and width; None of other data sets.
+    """
+    known = [_HELD[name] for name in sorted(_names(dataset)) if name in _HELD]
+    return known[0] if known else (None, None)
+
+
 def pixel_transform(dataset: Any) -> Optional[str]:
     """Transform of a data set's pipeline after which pixels are not 0 to 255.
 
@@ -109,7 +128,7 @@ def inner_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def _order(dataset: Any) -> Optional[str]:
-    order, _ = _held(dataset)
+    order, _ = held_format(dataset)
     for step in _transforms(dataset):
         names = _names(step)
         if "LoadImageFromFile" in names:
@@ -127,7 +146,7 @@ def _to_pillow(names: set) -> bool:
 
 
 def _size(dataset: Any) -> Optional[Tuple[int, int]]:
-    _, size = _held(dataset)
+    _, size = held_format(dataset)
     for step in _transforms(dataset):
         names = _names(step)
         of_torchvision = _is_of_torchvision(step)
@@ -167,11 +186,6 @@ def _height_and_width(size: Any, is_swapped: bool) -> Optional[Tuple[int, int]]:
         height, width = reversed(size) if is_swapped else size
         return int(height), int(width)
     return None
-
-
-def _held(dataset: Any) -> tuple:
-    known = [_HELD[name] for name in sorted(_names(dataset)) if name in _HELD]
-    return known[0] if known else (None, None)
 
 
 def _transforms(dataset: Any) -> Iterator[Any]:

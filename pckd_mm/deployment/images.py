@@ -19,6 +19,7 @@ __all__ = [
     "image_files",
     "images_in",
     "read_image",
+    "read_input",
     "read_inputs",
 ]
 
@@ -95,9 +96,10 @@ def read_inputs(files: Sequence[str], pipeline: Sequence[dict]) -> Tensor:
 
     Raises:
         UnreadableImageError: For a file that is no image.
+        ValueError: Where no step loads a file.
     """
     steps = build_steps(pipeline)
-    return torch.stack([read_image(file, steps)["inputs"] for file in files]).float()
+    return torch.stack([read_input(file, steps) for file in files]).float()
 
 
 def build_steps(pipeline: Sequence[dict]) -> Compose:
@@ -131,3 +133,27 @@ def read_image(file: str, steps: Compose) -> dict:
         raise UnreadableImageError(
             f"{file} cannot be read as an image; expected one: leave it out."
         ) from error
+
+
+def read_input(file: str, steps: Compose) -> Tensor:
+    """The input of a network that steps make of an image file.
+
+    Args:
+        file (str): Its path.
+        steps (Compose): What :func:`build_steps` gives.
+
+    Returns:
+        Tensor: The image, shape (C, H, W).
+
+    Raises:
+        UnreadableImageError: For a file that is no image.
+        ValueError: Where no step loads a file.
+    """
+    made = read_image(file, steps)
+    if "inputs" not in made:
+        raise ValueError(
+            "The test pipeline of the config makes no input of a file; expected a step "
+            "that loads it, such as LoadImageFromFile, and PackInputs at its end: add "
+            "them to test_dataloader, and name that config by --config."
+        )
+    return made["inputs"]

@@ -2,13 +2,14 @@
 
 import os.path as osp
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
-from pckd_mm.datasets.image_format import inner_datasets
+from pckd_mm.datasets.image_format import held_format, inner_datasets
 from pckd_mm.models.data_preprocessors.defaults import PLAIN
-from pckd_mm.registry import MODELS
+from pckd_mm.registry import DATASETS, MODELS
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.methods import detects, without_method
@@ -66,13 +67,13 @@ def file_pipeline(cfg: Config) -> List[dict]:
         cfg (Config): Config of a run.
 
     Returns:
-        list[dict]: The pipeline of its test data.
+        list[dict]: The pipeline of its test data, behind steps that load a file where
+        that data has arrays.
 
     Raises:
         ValueError: Where the config has none.
     """
-    loader = cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}
-    place: Any = loader.get("dataset")
+    place = _test_dataset(cfg)
     while place is not None and "pipeline" not in place and "dataset" in place:
         place = place["dataset"]
     if place is None or "pipeline" not in place:
@@ -80,7 +81,27 @@ def file_pipeline(cfg: Config) -> List[dict]:
             f"{cfg.filename} has no test_dataloader with a pipeline; expected one, "
             "which says what a network's input is made of a file by."
         )
-    return [dict(step) for step in place["pipeline"]]
+    steps = [dict(step) for step in place["pipeline"]]
+    return [*_loading(place, steps), *steps]
+
+
+def _test_dataset(cfg: Mapping[str, Any]) -> Any:
+    """The data set of a run's test; of its validation where it has none."""
+    loader = cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}
+    return loader.get("dataset")
+
+
+def _loading(dataset: Any, steps: List[dict]) -> List[dict]:
+    """Steps that make of a file what a data set holds in its stead, as CIFAR does."""
+    order, size = held_format(dataset)
+    if size is None or any("LoadImage" in class_name(step["type"]) for step in steps):
+        return []
+    load = dict(type="LoadImageFromFile")
+    resize = dict(type="Resize", scale=tuple(reversed(size)), backend="pillow")
+    if order == "gray":
+        return [dict(load, color_type="grayscale"), resize]
+    # A file decodes to BGR.
+    return [load, resize, dict(type="NumpyToPIL", to_rgb=True), dict(type="PILToNumpy")]
 
 
 def plain_config(cfg: Config, classes: Optional[Sequence[str]] = None) -> Config:
@@ -195,7 +216,7 @@ def _plain_preprocessor(given: Optional[dict], model: dict) -> Optional[dict]:
 
 def _plain_dataset(run: dict, classes: Optional[Sequence[str]]) -> dict:
     """A detector's test data, without what this package checks of it."""
-    dataset = dict(run["test_dataloader"]["dataset"])
+    dataset = dict(_test_dataset(run))
     if class_name(dataset["type"]) == "held_out_part":
         # No data set of mmdet is a part of others' images: who tests names their own.
         kind = dataset["dataset"]["type"]
@@ -221,12 +242,19 @@ def _plain_evaluator(given: Any) -> Any:
 
 
 def _classes(cfg: Config) -> Optional[Sequence[str]]:
-    """Names of the categories that the test data's config says."""
-    for dataset in inner_datasets((cfg.get("test_dataloader") or {}).get("dataset")):
+    """Names of the categories that the test data's config says, or its class."""
+    for dataset in inner_datasets(_test_dataset(cfg) or {}):
         metainfo = dataset.get("metainfo") or {}
         classes = metainfo.get("classes") or dataset.get("classes")
         if classes is not None and not isinstance(classes, str):
             return classes
+        kind = dataset.get("type")
+        if isinstance(kind, str):
+            with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
+                kind = DATASETS.get(kind)
+        known = getattr(kind, "METAINFO", {}).get("classes")
+        if known:
+            return known
     return None
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from pckd_mm.utils.class_name import class_name
 
-from .images import UnreadableImageError, build_steps, read_image
+from .images import UnreadableImageError, build_steps, read_image, read_input
 from .onnx_export import Normalise, Scores
 
 __all__ = ["predict"]
@@ -87,7 +87,7 @@ def _classify(
         part, inputs = [], []
         for file in files[begin : begin + _BATCH]:
             try:
-                inputs.append(read_image(file, steps)["inputs"])
+                inputs.append(read_input(file, steps))
                 part.append(file)
             except UnreadableImageError as error:
                 yield file, None, error
@@ -166,7 +166,7 @@ def _draw(
         visualizer = VISUALIZERS.build(
             dict(type="mmdet.DetLocalVisualizer", name=_NAME)
         )
-        visualizer.dataset_meta = dict(classes=classes or (), palette="random")
+        visualizer.dataset_meta = dict(classes=classes, palette="random")
         visualizer.add_datasample(
             out, image, sample, draw_gt=False, pred_score_thr=least, out_file=out
         )

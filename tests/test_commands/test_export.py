@@ -157,6 +157,18 @@ def test_a_detector(run, tmp_path, capsys):
         assert found["label"] in "abcd" and 0 <= left <= right <= 60
         assert 0 <= top <= bottom <= 40
 
+    # Without names, which nothing has to say: labels are numbers.
+    torch.save(network.state_dict(), path)
+    cfg.test_dataloader.dataset = dict(
+        type="XMLDataset", pipeline=cfg.test_dataloader.dataset.pipeline
+    )
+    cfg.dump(tmp_path / "run.py")
+    (out / "photos_0.png.png").unlink()
+    assert main([*command, "--out", str(out), "--json", str(file)]) == 0
+    assert (out / "photos_0.png.png").is_file()
+    (entry,) = json.loads(file.read_text())
+    assert {type(found["label"]) for found in entry["found"]} == {int}
+
     bad = among_unreadable(run, tmp_path / "mixed")
     (out / "photos_0.png.png").unlink()
     capsys.readouterr()

@@ -3,10 +3,14 @@
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from pckd_mm.datasets.image_format import channel_order, image_size
+from pckd_mm.deployment.images import read_inputs
 from pckd_mm.deployment.plain_config import (
     config_beside,
     file_pipeline,
@@ -161,3 +165,55 @@ def test_plain_mmpretrain_reads_it(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "(1000,)" in done.stdout
+
+
+CIFAR = dict(type="CIFAR10", data_root="", split="test")
+PACK = [dict(type="PackInputs")]
+
+
+def of_classifier(dataset, split="test"):
+    model = dict(type="ImageClassifier", head=dict(type="LinearClsHead"))
+    loader = {f"{split}_dataloader": dict(dataset=dataset)}
+    return Config(dict(default_scope="mmpretrain", model=model, **loader))
+
+
+@pytest.mark.parametrize("order, kind", [("rgb", "CIFAR10"), ("gray", "MNIST")])
+def test_files_become_what_a_data_set_holds(order, kind, tmp_path):
+    """MMPretrain's own data sets of arrays load no file."""
+    size = 32 if order == "rgb" else 28
+    shape = (size, size, 3) if order == "rgb" else (size, size)
+    image = np.random.RandomState(0).randint(0, 256, shape, np.uint8)
+    file = str(tmp_path / "a.png")
+    cv2.imwrite(file, image[..., ::-1] if order == "rgb" else image)
+    pipeline = plain_config(of_classifier(dict(CIFAR, type=kind, pipeline=PACK)))
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        (found,) = read_inputs([file], pipeline.test_pipeline)
+    expected = image.transpose(2, 0, 1) if order == "rgb" else image[None]
+    np.testing.assert_array_equal(found.numpy(), expected)
+    assert channel_order(pipeline.test_dataloader.dataset) == order
+    assert image_size(pipeline.test_dataloader.dataset) == (size, size)
+
+
+def test_a_pipeline_that_loads_no_file_is_told(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    cfg = of_classifier(dict(type="MyArrays", pipeline=PACK))
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        with pytest.raises(ValueError, match="makes no input of a file; expected a st"):
+            read_inputs([str(tmp_path / "a.png")], file_pipeline(cfg))
+
+
+def test_names_are_those_of_the_data_sets_class():
+    for split in ("test", "val"):
+        plain = plain_config(of_classifier(dict(CIFAR, pipeline=PACK), split))
+        assert plain.classes[:2] == ["airplane", "automobile"]
+    named = dict(CIFAR, pipeline=PACK, metainfo=dict(classes=["a", "b"]))
+    assert plain_config(of_classifier(named)).classes == ["a", "b"]
+
+
+def test_of_a_detector_without_a_test_set():
+    pytest.importorskip("mmdet")
+    cfg = load_config("vanilla/voc_frcnn_r50")
+    cfg.pop("test_dataloader")
+    plain = plain_config(cfg)
+    assert plain.test_dataloader.dataset.type == "VOCDataset"
+    assert plain.classes[0] == "aeroplane" and len(plain.classes) == 20
