@@ -218,15 +218,13 @@ def _tell_held_out(found: "Found", share: float) -> None:
     Raises:
         ValueError: Where it is nothing.
     """
-    held = found.held_out(share)
-    if held is None:
-        return
-    total = sum(held.values())
+    total, held = found.held_out(share)
+    own = "a val folder" if found.counted == "images" else "annotations for val"
     if not total:
         raise ValueError(
             f"None of the {found.images_of('train')} images would be held out to "
             f"validate on, as a share of {share} that is met by chance; expected some: "
-            "make a val folder, add images, or give another --val-share."
+            f"make {own}, add images, or give another --val-share."
         )
     none = [name for name, count in held.items() if not count]
     if none:
@@ -234,7 +232,7 @@ def _tell_held_out(found: "Found", share: float) -> None:
         print(
             f"Held out to validate on: {total} images, and none of {len(none)} classes "
             f"({names}), of which the accuracy would say nothing. To choose them "
-            "yourself, make a val folder."
+            f"yourself, make {own}."
         )
 
 

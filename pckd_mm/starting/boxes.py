@@ -105,15 +105,19 @@ def _count(found: Boxes, split: str) -> None:
                 metainfo=dict(classes=found.classes),
                 pipeline=[LoadImageFromFile()],
                 leave_out_broken=True,
+                test_mode=split != "train",
                 **found.settings(split),
             )
         )
     found.broken += dataset.broken_files.values()
     counter = Counter({name: 0 for name in found.classes})
     sides = []
+    found.labels[split] = {}
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         sides.append(min(info["height"], info["width"]))
+        labels = {instance["bbox_label"] for instance in info["instances"]}
+        found.labels[split][info["img_path"]] = labels
         counter.update(
             found.classes[instance["bbox_label"]]
             for instance in info["instances"]

@@ -48,10 +48,14 @@ def look_at_coco(root: Path) -> Optional[COCOBoxes]:
     if not files:
         return None
     by_split = _by_split(root, files)
+    bare = [s for s, p in by_split.items() if not files[p]["annotations"]]
+    bare = [split for split in bare if split != "train"]
+    notes = [f"{by_split[s]} has no annotations, and is not used." for s in bare]
+    by_split = {s: path for s, path in by_split.items() if s not in bare}
     counts = {split: _names(path, files[path]) for split, path in by_split.items()}
     classes = list(counts["train"])
     splits = {s: _settings(root, p, s, files[p]) for s, p in by_split.items()}
-    found = COCOBoxes(root, classes, splits)
+    found = COCOBoxes(root, classes, splits, notes=notes)
     listed = {c["name"] for content in files.values() for c in content["categories"]}
     others = sorted(listed - set(classes))
     if others:

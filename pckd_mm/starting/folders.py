@@ -2,14 +2,13 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Optional
 
 import cv2
 import numpy as np
 
-from pckd_mm.datasets.held_out import content_split
 from pckd_mm.datasets.image_checks import load_whole
 from pckd_mm.deployment.images import ENDINGS, files_below, images_in
 
@@ -26,7 +25,6 @@ class Photos(Found):
         smallest (int): Pixels of the shortest side of all images. ``splits`` are
             folders in the root; ``{"train": ""}`` where the categories lie in the root
             itself.
-        labels (dict[str, dict[str, int]]): Label of each file, split by split.
     """
 
     kind: ClassVar[str] = "classifiers"
@@ -34,9 +32,6 @@ class Photos(Found):
     trouble: ClassVar[str] = "cannot be read"
 
     smallest: int = 0
-    labels: Dict[str, Dict[str, int]] = field(default_factory=dict)
-    # What is held out by the share: all files are read for it.
-    _held_out: Dict[float, Counter] = field(default_factory=dict, repr=False)
 
     def images_of(self, split: str) -> int:
         """Number of images of a split."""
@@ -51,24 +46,6 @@ class Photos(Found):
         """Height and width that the networks see: 224, or less for small images."""
         return min(224, max(32, self.smallest // 32 * 32))
 
-    def held_out(self, share: float) -> Counter:
-        """Images of each category that are held out of the training's.
-
-        Args:
-            share (float): Share that is held out.
-
-        Returns:
-            Counter: Numbers by name.
-        """
-        if share not in self._held_out:
-            files = list(self.labels["train"])
-            labels = list(self.labels["train"].values())
-            held = Counter({name: 0 for name in self.classes})
-            _, places = content_split(files, labels, share)
-            held.update(self.classes[labels[place]] for place in places)
-            self._held_out[share] = held
-        return self._held_out[share]
-
     def may_leave_one(self, batch: int, share: float) -> bool:
         """Whether the last batch of an epoch may have one image.
 
@@ -78,7 +55,7 @@ class Photos(Found):
         """
         images = len(self.labels["train"])
         if "val" not in self.splits:
-            images -= sum(self.held_out(share).values())
+            images -= self.held_out(share)[0]
         # Broken files may be mended, removed or skipped.
         if self.broken:
             return images >= batch
@@ -149,13 +126,18 @@ def _left_out(root: Path, found: Photos) -> List[str]:
                 "move them into the folder of their class."
             )
     others = [] if root in folders else [f for f in _folders(root) if f not in folders]
+    known = [name for names in SPLITS.values() for name in names]
     for folder in others:
-        if images_in(folder):
-            known = ", ".join(name for names in SPLITS.values() for name in names)
-            notes.append(
-                f"{folder}: its images are left out, since it is called none of "
-                f"{known}; rename it if they are to be used."
-            )
+        if not images_in(folder):
+            continue
+        why = f"it is called none of {', '.join(known)}; rename it"
+        if folder.name.lower() in known:
+            why = "it has no folders of classes; sort them into such"
+            if _folders(folder):
+                why = "another folder is used for the same; put them together"
+        notes.append(
+            f"{folder}: its images are left out, since {why} if they are to be used."
+        )
     return notes
 
 

@@ -3,8 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Optional, Sequence
+from typing import Any, ClassVar, Collection, Dict, List, Optional, Sequence, Tuple
 
+from pckd_mm.datasets.held_out import content_split
 from pckd_mm.utils.printable import printable
 
 __all__ = ["Found", "SPLITS", "UnknownLayoutError", "check_names", "classes_with_few"]
@@ -34,6 +35,8 @@ class Found:
             images of photos, else boxes.
         broken (list[str]): Files that are left out, with what is wrong.
         notes (list[str]): What the user should know of it, in sentences.
+        labels (dict[str, dict]): Label of each file, or all labels of what is in it,
+            split by split.
     """
 
     # What the networks are, and what is counted, in the user's words.
@@ -50,6 +53,11 @@ class Found:
     counts: Dict[str, Counter] = field(default_factory=dict)
     broken: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
+    labels: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    # What is held out by the share: all files are read for it.
+    _held_out: Dict[float, Tuple[int, Counter]] = field(
+        default_factory=dict, repr=False
+    )
 
     def images_of(self, split: str) -> int:
         """Number of images of a split.
@@ -72,16 +80,26 @@ class Found:
         """int: Images in all."""
         return sum(map(self.images_of, self.splits))
 
-    def held_out(self, share: float) -> Optional[Counter]:
-        """Images of each category that are held out of the training's.
+    def held_out(self, share: float) -> Tuple[int, Counter]:
+        """Images that are held out of the training's, as its data set does it.
 
         Args:
             share (float): Share that is held out.
 
         Returns:
-            Counter, optional: Numbers by name; None where they are not known.
+            tuple[int, Counter]: How many; how many there are of each category, by name.
         """
-        return None
+        if share not in self._held_out:
+            files, labels = zip(*self.labels["train"].items(), strict=True)
+            _, places = content_split(files, labels, share)
+            held = Counter({name: 0 for name in self.classes})
+            for place in places:
+                of_image = labels[place]
+                several = isinstance(of_image, Collection)
+                for label in of_image if several else [of_image]:
+                    held[self.classes[label]] += 1
+            self._held_out[share] = len(places), held
+        return self._held_out[share]
 
     def size(self) -> int:
         """Pixels of the images that the networks see, where the user does not say."""

@@ -134,7 +134,8 @@ def test_what_is_held_out_is_told_where_it_lacks_a_class(data, capsys, monkeypat
         (dict(cat=2, dog=0), 0, "validate on: 2 images, and none of 1 classes (dog)"),
         (dict(cat=0, dog=0), 1, "None of the 24 images would be held out to validate"),
     ):
-        monkeypatch.setattr(Photos, "held_out", lambda self, share, h=held: Counter(h))
+        found = sum(held.values()), Counter(held)
+        monkeypatch.setattr(Photos, "held_out", lambda self, share, f=found: f)
         options = ["--size=32", "--force"]
         assert main(["init", "--data", "photos", *options]) == status
         printed = "".join(capsys.readouterr())

@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections import Counter
 
 import pytest
 from PIL import Image
 
 pytest.importorskip("mmdet.datasets", exc_type=ImportError)
 
+from pckd_mm.registry import DATASETS
 from pckd_mm.starting import boxes as module
 from pckd_mm.starting.found import UnknownLayoutError, classes_with_few
 from pckd_mm.starting.looking import look_at
@@ -188,6 +190,38 @@ def test_broken_files_of_coco(tmp_path):
     for reason, message in zip(starts, found.broken, strict=True):
         assert re.search(reason, message)
     assert f"1 images in {tmp_path / 'images'} are in no annotations." in found.notes
+
+
+def test_a_test_set_without_annotations_is_not_used(tmp_path):
+    write_coco(tmp_path / "train.json", tmp_path / "train", FILES)
+    content = write_coco(tmp_path / "test.json", tmp_path / "test", FILES, begin=50)
+    content["annotations"] = []
+    (tmp_path / "test.json").write_text(json.dumps(content))
+    found = look_at(tmp_path)
+    assert list(found.splits) == ["train"]
+    assert f"{tmp_path / 'test.json'} has no annotations, and is not used." in (
+        found.notes
+    )
+
+
+@pytest.mark.parametrize("make", ["voc", "coco"])
+def test_how_many_are_held_out_is_what_the_data_set_holds_out(tmp_path, make):
+    if make == "voc":
+        write_voc(tmp_path, NAMES)
+    else:
+        write_coco(tmp_path / "a.json", tmp_path, FILES)
+    found = look_at(tmp_path)
+    images = dict(
+        type=found.dataset,
+        data_root=str(tmp_path),
+        metainfo=dict(classes=found.classes),
+        **found.settings("train"),
+    )
+    for share in (0.3, 0.6):
+        part = dict(type="held_out_part", part="val", share=share, by="content")
+        held = DATASETS.build(dict(part, dataset=images))
+        expected = Counter(dict.fromkeys(CLASSES, len(held)))  # both are in each
+        assert found.held_out(share) == (len(held), expected) and len(held) > 0
 
 
 def several_years(root):

@@ -68,6 +68,16 @@ def test_images_that_no_class_has_are_told(tmp_path):
     assert second.startswith(f"{tmp_path / '2024'}: its images are left out, since it")
 
 
+def test_folders_that_are_called_like_one_that_is_used(tmp_path):
+    for split in ("train", "training"):
+        for name in ("cat", "dog"):
+            photos(tmp_path / split / name, 2)
+    photos(tmp_path / "test", 2)  # as competitions have it
+    first, second = look_at(tmp_path).notes
+    assert "test: its images are left out, since it has no folders of classes" in first
+    assert "training: its images are left out, since another folder is used" in second
+
+
 def test_how_many_are_held_out_is_what_the_data_set_holds_out(tmp_path):
     for name, count in dict(cat=9, dog=5, cow=2).items():
         photos(tmp_path / name, count, begin=len(name) * count)
@@ -77,7 +87,7 @@ def test_how_many_are_held_out_is_what_the_data_set_holds_out(tmp_path):
     held = DATASETS.build(dict(part, dataset=dict(settings, data_prefix="")))
     labels = [held.get_data_info(index)["gt_label"] for index in range(len(held))]
     expected = {name: labels.count(place) for place, name in enumerate(found.classes)}
-    assert found.held_out(0.3) == expected and sum(expected.values()) > 0
+    assert found.held_out(0.3) == (len(held), expected) and len(held) > 0
 
 
 @pytest.mark.parametrize(
