@@ -137,7 +137,7 @@ def _order(dataset: Any) -> Optional[str]:
             order = {"color": "bgr", "grayscale": "gray"}.get(color)
         elif _get(step, "to_rgb" if _to_pillow(names) else "to_bgr", False):
             if _to_pillow(names) or not names.isdisjoint({"PILToNumpy", "ToNumpy"}):
-                order = _SWAPPED.get(order, order)
+                order = _SWAPPED.get(order or "", order)
     return order
 
 
