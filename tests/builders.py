@@ -110,7 +110,7 @@ def small_method(name: str, student: dict, teacher: dict) -> dict:
     if "input_shape" in model:
         model["input_shape"] = (3, 16, 16)
     if name == "crd":
-        model["distiller"]["distill_losses"]["loss_crd"].update(sample_n=40, neg_num=9)
+        model["distiller"]["distill_losses"]["loss_crd"].update(neg_num=9)
     return dict(model, architecture=student, teacher=teacher)
 
 

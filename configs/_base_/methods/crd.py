@@ -1,8 +1,8 @@
 # CRD (Tian et al., ICLR 2020) with its published weight, CE + 0.8 times the contrast of
-# both networks' embedded features against memories of 50,000 images: 16,384 negatives
-# of other classes, T = 0.07, momentum 0.5. MMRazor's CRDLoss ignores its loss_weight
-# and takes negatives of all classes; ours knows the labels of the training set.
-# Another training set sets sample_n, a small one neg_num too.
+# both networks' embedded features against memories of all training images: 16,384
+# negatives of other classes, or as many as there are, T = 0.07, momentum 0.5. MMRazor's
+# CRDLoss ignores its loss_weight and takes negatives of all classes; ours knows the
+# labels of the training set.
 from mmengine.config import read_base
 
 with read_base():
@@ -18,7 +18,7 @@ model.distiller.update(  # noqa: F405
     distill_losses=dict(
         loss_crd=dict(
             type="ContrastiveRepresentationLoss",
-            sample_n=50000,
+            sample_n=None,
             neg_num=16384,
             dim_out=128,
             temperature=0.07,

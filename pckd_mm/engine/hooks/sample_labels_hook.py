@@ -1,7 +1,7 @@
 """Labels of the training set for losses that draw negatives from it."""
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.datasets.labels import image_labels
@@ -18,14 +18,19 @@ class SampleLabelsHook(Hook):
     classes, of the whole training set and not only of the batch.
     """
 
-    def before_train(self, runner: Runner) -> None:
-        """Hand over the labels.
+    # Before EMAHook, which copies the model and its memories of all images.
+    priority = "ABOVE_NORMAL"
+
+    def before_run(self, runner: Runner) -> None:
+        """Hand over the labels, before a checkpoint is loaded that has them as well.
 
         Raises:
             TypeError: For a data set that cannot list its labels.
             ValueError: For one whose images do not have one label each, and for
                 several, whose images have the same places.
         """
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # of a test, where asking for the training set would read it
         model = unwrap(runner.model)
         losses = [
             module

@@ -1,7 +1,7 @@
 """Contrastive representation distillation (CRD)."""
 
 import math
-from typing import Sequence
+from typing import Any, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -93,7 +93,9 @@ class ContrastiveRepresentationLoss(nn.Module):
     :class:`pckd_mm.engine.SampleLabelsHook` does.
 
     Args:
-        sample_n (int): Images in the training set. Defaults to 50000.
+        sample_n (int, optional): Images in the training set; None for as many as there
+            are labels, where a class with fewer than ``neg_num`` images of others has
+            as many negatives as there are. Defaults to 50000.
         neg_num (int): Negatives of each image. Defaults to 16384.
         dim_out (int): Width of the features. Defaults to 128.
         temperature (float): Temperature. Defaults to 0.07.
@@ -107,7 +109,7 @@ class ContrastiveRepresentationLoss(nn.Module):
 
     def __init__(
         self,
-        sample_n: int = 50000,
+        sample_n: Optional[int] = 50000,
         neg_num: int = 16384,
         dim_out: int = 128,
         temperature: float = 0.07,
@@ -120,14 +122,28 @@ class ContrastiveRepresentationLoss(nn.Module):
         self.temperature = temperature
         self.momentum = momentum
         self.loss_weight = loss_weight
-        bound = math.sqrt(3 / dim_out)
         for who in ("s", "t"):
-            memory = torch.empty(sample_n, dim_out).uniform_(-bound, bound)
-            self.register_buffer(f"{who}_memory", memory)
+            self.register_buffer(f"{who}_memory", torch.empty(0, dim_out))
             # Below zero until the first batch has set it.
             self.register_buffer(f"{who}_constant", torch.tensor(-1.0))
-        self.register_buffer("labels", torch.full((sample_n,), -1))
+        self.register_buffer("labels", torch.empty(0, dtype=torch.long))
+        self._make_room(sample_n or 0)
         self._has_labels = False
+
+    def _make_room(self, images: int) -> None:
+        """Begin memories of so many images."""
+        for memory in (self.s_memory, self.t_memory):
+            bound = math.sqrt(3 / memory.shape[1])
+            # Whoever knows the buffer, such as a wrapper of several GPUs, keeps it.
+            memory.data = memory.new_empty(images, memory.shape[1])
+            memory.uniform_(-bound, bound)
+        self.labels.data = self.labels.new_full((images,), -1)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        stored = state_dict.get(f"{prefix}labels")
+        if self.sample_n is None and stored is not None and not len(self.labels):
+            self._make_room(len(stored))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def set_labels(self, labels: Sequence[int]) -> None:
         """Take the labels of the training set, in the order of ``sample_idx``.
@@ -136,17 +152,22 @@ class ContrastiveRepresentationLoss(nn.Module):
             labels (Sequence[int]): Labels, ``sample_n`` of them.
 
         Raises:
-            ValueError: For another number of labels, or fewer images of other classes
-                than ``neg_num``.
+            ValueError: For another number of labels than the memories have, or fewer
+                images of other classes than ``neg_num``, where ``sample_n`` is given,
+                or none.
         """
         known = torch.as_tensor(labels)
-        if len(known) != self.sample_n:
+        if self.sample_n is None and not len(self.labels):
+            self._make_room(len(known))
+        if len(known) != len(self.labels):
             raise ValueError(
-                f"ContrastiveRepresentationLoss found sample_n={self.sample_n} and a "
-                f"training set of {len(known)} images; expected the same: set the "
+                f"ContrastiveRepresentationLoss found sample_n={len(self.labels)} and "
+                f"a training set of {len(known)} images; expected the same: set the "
                 "loss's sample_n."
             )
-        others = self.sample_n - int(known.unique(return_counts=True)[1].max())
+        others = len(known) - int(known.unique(return_counts=True)[1].max())
+        if self.sample_n is None and others:
+            self.neg_num = min(self.neg_num, others)
         if others < self.neg_num:
             raise ValueError(
                 f"ContrastiveRepresentationLoss found neg_num={self.neg_num} and a "
@@ -202,13 +223,13 @@ class ContrastiveRepresentationLoss(nn.Module):
         stored = getattr(self, f"{memory}_constant")
         log_mean = logits.detach().flatten().logsumexp(0) - math.log(logits.numel())
         log_constant = torch.where(
-            stored < 0, log_mean + math.log(self.sample_n), stored.log()
+            stored < 0, log_mean + math.log(len(self.labels)), stored.log()
         )
         if self.training:
             limits = torch.finfo(stored.dtype)
             constant = log_constant.exp().clamp(limits.tiny, limits.max)
             stored.copy_(torch.where(stored < 0, constant, stored))
-        return noise_contrast(logits - log_constant, self.sample_n)
+        return noise_contrast(logits - log_constant, len(self.labels))
 
     @torch.no_grad()
     def _follow(self, memory: Tensor, feature: Tensor, sample_idx: Tensor) -> None:

@@ -11,6 +11,8 @@ from mmengine.dataset import (
     ConcatDataset,
     RepeatDataset,
 )
+from mmengine.hooks import EMAHook
+from mmengine.runner import BaseLoop, get_priority
 from torch import nn
 
 from pckd_mm.engine.hooks import SampleLabelsHook
@@ -18,9 +20,20 @@ from pckd_mm.models.losses import ContrastiveRepresentationLoss
 from pckd_mm.registry import HOOKS
 
 
-def runner(model, dataset):
+class Loop(BaseLoop):
+    """A loop that trains."""
+
+    def __init__(self):
+        pass
+
+    def run(self):
+        raise NotImplementedError
+
+
+def runner(model, dataset, loop=None):
+    loader = SimpleNamespace(dataset=dataset)
     return SimpleNamespace(
-        model=model, train_dataloader=SimpleNamespace(dataset=dataset)
+        model=model, train_dataloader=loader, _train_loop=loop or Loop()
     )
 
 
@@ -29,7 +42,7 @@ def test_labels_are_handed_over():
     model = nn.ModuleDict(dict(loss=ContrastiveRepresentationLoss(5, 2, 3)))
     hook = HOOKS.build(dict(type="pckd_mm.SampleLabelsHook"))
     dataset = SimpleNamespace(get_gt_labels=lambda: labels)
-    hook.before_train(runner(model, dataset))
+    hook.before_run(runner(model, dataset))
     assert model["loss"].labels.tolist() == labels.tolist()
     feature = nn.functional.normalize(torch.randn(2, 3))
     assert model["loss"](feature, feature, torch.tensor([0, 1])).isfinite()
@@ -38,7 +51,7 @@ def test_labels_are_handed_over():
 def test_data_set_that_cannot_list_its_labels():
     model = nn.ModuleDict(dict(loss=ContrastiveRepresentationLoss(5, 2, 3)))
     with pytest.raises(TypeError, match="SimpleNamespace, which has no get_gt_labels"):
-        SampleLabelsHook().before_train(runner(model, SimpleNamespace()))
+        SampleLabelsHook().before_run(runner(model, SimpleNamespace()))
 
 
 class Labelled(BaseDataset):
@@ -70,7 +83,7 @@ def test_labels_go_by_the_place_in_the_data_set_inside(wrap):
     """As sample_idx does, whatever draws images from it, and how often."""
     dataset = wrap(Labelled([2, 0, 1, 1, 2]))
     model = nn.ModuleDict(dict(loss=ContrastiveRepresentationLoss(5, 2, 3)))
-    SampleLabelsHook().before_train(runner(model, dataset))
+    SampleLabelsHook().before_run(runner(model, dataset))
     for item in (dataset[index] for index in range(len(dataset))):
         assert model["loss"].labels[item["sample_idx"]] == item["gt_label"]
 
@@ -79,8 +92,23 @@ def test_several_data_sets_have_no_places_of_their_own():
     dataset = ConcatDataset([Labelled([2, 0, 1]), Labelled([1, 2])])
     model = nn.ModuleDict(dict(loss=ContrastiveRepresentationLoss(5, 2, 3)))
     with pytest.raises(ValueError, match="2 data sets to train on.* expected one"):
-        SampleLabelsHook().before_train(runner(model, dataset))
+        SampleLabelsHook().before_run(runner(model, dataset))
 
 
 def test_models_without_such_a_loss_need_no_labels():
-    SampleLabelsHook().before_train(runner(nn.Linear(1, 1), SimpleNamespace()))
+    SampleLabelsHook().before_run(runner(nn.Linear(1, 1), SimpleNamespace()))
+
+
+def test_a_test_reads_no_training_set():
+    model = nn.ModuleDict(dict(loss=ContrastiveRepresentationLoss(5, 2, 3)))
+    SampleLabelsHook().before_run(runner(model, SimpleNamespace(), loop={"type": ""}))
+
+
+def test_memories_are_as_long_as_the_training_set():
+    """There when a checkpoint is loaded, and when EMAHook copies the model."""
+    loss = ContrastiveRepresentationLoss(None, 16384, 3)
+    model = nn.ModuleDict(dict(loss=loss))
+    hook = SampleLabelsHook()
+    assert get_priority(hook.priority) < get_priority(EMAHook.priority)
+    hook.before_run(runner(model, Labelled([2, 0, 1, 1, 2])))
+    assert len(loss.s_memory) == len(loss.t_memory) == 5 and loss.neg_num == 3

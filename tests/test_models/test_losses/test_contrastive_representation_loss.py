@@ -219,6 +219,45 @@ def test_labels_that_do_not_fit():
         loss.set_labels(LABELS.tolist())
 
 
+def test_as_many_images_as_there_are_labels():
+    """As with sample_n=24, and with as many negatives as the largest class leaves."""
+    torch.manual_seed(4)
+    loss = ContrastiveRepresentationLoss(None, NEGATIVES, WIDTH)
+    assert len(loss.s_memory) == 0
+    torch.manual_seed(0)
+    loss.set_labels(LABELS)
+    assert loss.neg_num == NEGATIVES
+    same = make_loss()
+    for name, value in loss.double().state_dict().items():
+        assert torch.equal(value, same.state_dict()[name]), name
+    results = []
+    for each in (loss, same):
+        (s, t), idx = make_inputs()
+        torch.manual_seed(3)
+        results.append(each(s, t, idx).detach())
+    assert torch.equal(*results)
+
+    few = ContrastiveRepresentationLoss(None, 100, WIDTH)
+    few.set_labels(LABELS)
+    assert few.neg_num == 18
+    with pytest.raises(ValueError, match="a class with 0 images of other classes"):
+        ContrastiveRepresentationLoss(None, 100, WIDTH).set_labels([1, 1, 1])
+
+
+def test_memories_of_a_checkpoint_are_taken_as_they_are():
+    """Whether labels come before it or behind it."""
+    stored = make_loss().float().state_dict()
+    for known in (True, False):
+        loss = ContrastiveRepresentationLoss(None, NEGATIVES, WIDTH)
+        if known:
+            loss.set_labels(LABELS)
+        loss.load_state_dict(stored)
+        loss.set_labels(LABELS)
+        assert torch.equal(loss.s_memory, stored["s_memory"])
+    with pytest.raises(ValueError, match="sample_n=24 and a training set of 23 images"):
+        loss.set_labels(LABELS[1:])
+
+
 def test_built_from_registry():
     cfg = dict(type="pckd_mm.ContrastiveRepresentationLoss", sample_n=9)
     loss = MODELS.build(cfg)
