@@ -15,7 +15,8 @@ def stage_modules(backbone: nn.Module) -> List[nn.Module]:
 
     Args:
         backbone (nn.Module): One that names them in ``stages`` as pckd_mm's do, or in
-            ``res_layers`` as MMPretrain's ResNets do.
+            ``res_layers`` as MMPretrain's ResNets do, or holds them in ``stages``, as
+            its ConvNeXt does.
 
     Returns:
         list[nn.Module]: The stages.
@@ -27,11 +28,14 @@ def stage_modules(backbone: nn.Module) -> List[nn.Module]:
     if not names:
         raise ValueError(
             f"StageOutputs found a {type(backbone).__name__} without stages or "
-            "res_layers; expected a backbone that names its stages: give it an "
-            "attribute stages with the names of the modules, or record each by "
-            "ModuleOutputs."
+            "res_layers; expected a backbone that names its stages, such as a ResNet: "
+            "take another one, give it an attribute stages with the names of the "
+            "modules, or record each by ModuleOutputs."
         )
-    return [backbone.get_submodule(name) for name in names]
+    return [
+        stage if isinstance(stage, nn.Module) else backbone.get_submodule(stage)
+        for stage in names
+    ]
 
 
 @TASK_UTILS.register_module()

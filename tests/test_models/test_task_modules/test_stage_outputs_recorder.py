@@ -121,6 +121,17 @@ def test_shapes_of_networks(backbone, shapes):
     assert [tuple(x.shape[1:]) for x in record] == shapes
 
 
+def test_stages_that_a_backbone_holds():
+    """As MMPretrain's ConvNeXt, which names none of them."""
+    backbone = MODELS.build(dict(type="mmpretrain.ConvNeXt", arch="atto"))
+    backbone.eval()  # which gives back nothing
+    recorder = prepared(Network(backbone))
+    with recorder:
+        backbone(torch.zeros(1, 3, 32, 32))
+    shapes = [tuple(each.shape[1:]) for each in recorder.data_buffer[0]]
+    assert shapes == [(40, 8, 8), (80, 4, 4), (160, 2, 2), (320, 1, 1)]
+
+
 def test_backbone_without_stages_is_an_error():
     with pytest.raises(ValueError, match="found a Linear without stages or res_layers"):
         prepared(Network(nn.Linear(3, 2)))
