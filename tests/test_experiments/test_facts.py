@@ -40,6 +40,8 @@ def test_commit_tells_whether_files_differ_from_it(repository):
 def test_commit_is_unknown_without_a_repository_or_git(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert facts.commit(tmp_path) is None
+    facts.note_commit(tmp_path, tmp_path)
+    assert facts.noted_commits(tmp_path) is None
     monkeypatch.setenv("PATH", "")
     assert facts.commit(tmp_path) is None
 
