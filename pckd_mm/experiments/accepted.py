@@ -62,6 +62,10 @@ _REGISTRIES = {
     "vis_backends": VISBACKENDS,
     "log_processor": LOG_PROCESSORS,
 }
+# Those that stand at the top alone: a network has a train_cfg of another kind.
+_AT_THE_TOP = ("train_cfg", "val_cfg", "test_cfg")
+# Transforms that hold those of another library, by the beginning of their names.
+_FOREIGN = "Albu"
 # What MMEngine's runner takes where a config has no type, by the place.
 _WITHOUT_TYPE = {
     "train_cfg": "EpochBasedTrainLoop",
@@ -165,14 +169,16 @@ def unknown_settings(cfg: Any) -> Iterator[Unknown]:
     """Find what a config of a run says of data, loops, hooks and optimizer in vain.
 
     Args:
-        cfg (dict): The config; its ``model`` is not looked at.
+        cfg (dict): The config; its ``model`` is not looked at, nor what the runner does
+            not read, such as variables that the config is put together from.
 
     Yields:
         Unknown: Each setting that its class does not take, and each type that is not
         registered.
     """
+    read = inspect.signature(Runner.__init__).parameters
     for name, value in cfg.items():
-        if name not in ("model", "data_preprocessor", "custom_imports"):
+        if name in read and name not in ("model", "data_preprocessor"):
             yield from _walk(value, name, _REGISTRIES.get(name))
 
 
@@ -199,7 +205,10 @@ def _walk(value: Any, path: str, registry: Optional[Registry]) -> Iterator[Unkno
             yield Unknown(f"{path}.type={kind}", why, meant)
         elif maker is not None:
             yield from _not_taken(value, path, maker, registry)
+    name = getattr(kind, "__name__", str(kind)).rpartition(".")[2]
     for key, part in value.items():
+        if key in _AT_THE_TOP or (registry is TRANSFORMS and name.startswith(_FOREIGN)):
+            continue
         contained = kind is None and registry is not None  # as by default_hooks
         below = registry if contained else _REGISTRIES.get(key)
         yield from _walk(part, f"{path}.{key}", below)

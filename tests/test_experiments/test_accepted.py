@@ -26,6 +26,7 @@ CONFIG = dict(
                         prob=0.5,
                     ),
                     dict(type="torchvision/Grayscale"),
+                    dict(type="Albumentations", transforms=[dict(type="RGBShift")]),
                 ],
             ),
         ),
@@ -51,7 +52,11 @@ CONFIG = dict(
     env_cfg=dict(cudnn_benchmark=True),
     randomness=dict(seed=0, deterministic=True),
     model=dict(anything="is not looked at"),
+    # Variables that a config is put together from.
     a_variable=dict(of="its own"),
+    detector=dict(train_cfg=dict(rpn=dict(assigner=dict(type="MaxIoUAssigner")))),
+    transforms=[dict(type="of another library")],
+    data=dict(train=dict(pipeline=[dict(type="of MMCV 1")])),
 )
 
 
