@@ -53,7 +53,10 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
 
     def values(of_row: tuple, key: str) -> str:
         of_runs = (run.get(key) for run in runs[of_row].values())
-        return ", ".join(sorted({v or report.get(key) or "unknown" for v in of_runs}))
+        found = {value or report.get(key) or "unknown" for value in of_runs}
+        if key == "commit":  # of which a run that was resumed may have several
+            found = {each for of_run in found for each in of_run.split(", ")}
+        return ", ".join(sorted(found))
 
     def measurement(key: tuple, by_seed: Dict[int, dict]) -> Measurement:
         facts: Dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import os.path as osp
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -242,20 +242,36 @@ def _plain_evaluator(given: Any) -> Any:
 
 
 def _classes(cfg: Config) -> Optional[Sequence[str]]:
-    """Names of the categories that the test data's config says, or its class."""
+    """Names of the categories that the test data's config says, or its class.
+
+    The class's where they are as many as the network tells apart: it may be one of
+    MMPretrain's for other images.
+    """
     for dataset in inner_datasets(_test_dataset(cfg) or {}):
         metainfo = dataset.get("metainfo") or {}
         classes = metainfo.get("classes") or dataset.get("classes")
-        if classes is not None and not isinstance(classes, str):
-            return classes
+        if classes is not None:
+            return None if isinstance(classes, str) else classes  # a file of them
         kind = dataset.get("type")
         if isinstance(kind, str):
             with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
                 kind = DATASETS.get(kind)
         known = getattr(kind, "METAINFO", {}).get("classes")
-        if known:
+        if known and {len(known)} == set(_categories(cfg.get("model"))):
             return known
     return None
+
+
+def _categories(value: Any) -> Iterator[int]:
+    """How many categories the heads of a network tell apart, by its config."""
+    if isinstance(value, dict):
+        if isinstance(value.get("num_classes"), int):
+            yield value["num_classes"]
+        for part in value.values():
+            yield from _categories(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _categories(part)
 
 
 def _is_of_this_package(value: Any) -> bool:

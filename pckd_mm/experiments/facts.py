@@ -1,5 +1,6 @@
 """What a run was made with: commit, hardware, software, precision."""
 
+import contextlib
 import datetime
 import functools
 import importlib.metadata
@@ -56,8 +57,9 @@ def note_commit(folder: Path, root: Path) -> None:
     """
     at = commit(root)
     if at is not None and at not in (noted_commits(folder) or "").split(", "):
-        with open(folder / COMMITS, "a") as file:
-            file.write(f"{at}\n")
+        with contextlib.suppress(OSError):  # which is no reason not to train
+            with open(folder / COMMITS, "a") as file:
+                file.write(f"{at}\n")
 
 
 def noted_commits(folder: Path) -> Optional[str]:
@@ -177,7 +179,12 @@ def made_with_together(notes: Sequence[Dict[str, Any]]) -> Dict[str, str]:
         "software": software(),
         "precision": "unknown",
     }
-    return {
-        key: ", ".join(sorted({note.get(key) or default for note in notes}))
+    found = {
+        key: {note.get(key) or default for note in notes}
         for key, default in unknown.items()
     }
+    # A run that was resumed may have several.
+    found["commit"] = {
+        each for of_run in found["commit"] for each in of_run.split(", ")
+    }
+    return {key: ", ".join(sorted(values)) for key, values in found.items()}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
 from pckd_mm.utils.endings import ending
-from pckd_mm.utils.files import WriteError
 
 from .executor import PAUSE, Executor
 from .job import ExperimentError, Job, process_of
@@ -82,10 +81,9 @@ class Progress:
             line += self._time_left()
         self._print(line + "]")
 
-    def failed(self, run: Job) -> None:
+    def failed(self, run: Job, how: str) -> None:
         """Print the line of a run that failed."""
-        how = ending(process_of(run).returncode)
-        self._print(f"{run}: {how}, see {run.log}; the others go on")
+        self._print(f"{run}: {how}; the others go on")
 
     def tick(self) -> None:
         """Renew the live line."""
@@ -180,9 +178,13 @@ class Scheduler:
             del self.running[run]
             try:
                 run.finish()
-            except (ExperimentError, WriteError) as error:
+            except ExperimentError as error:
                 self.failures[run] = str(error)
-                self.progress.failed(run)
+                how = ending(process_of(run).returncode)
+                self.progress.failed(run, f"{how}, see {run.log}")
+                continue
+            except OSError as error:
+                self._not_written(run, error)
                 continue
             if run not in self.progress.runs:
                 continue  # it served others
@@ -212,9 +214,14 @@ class Scheduler:
             if not left:
                 continue
             lead = self.sharing.lead(left)
-            if lead not in left:
-                lead.prepare()
-            self.executor.start(lead, free[0])
+            try:
+                if lead not in left:
+                    lead.prepare()
+                self.executor.start(lead, free[0])
+            except OSError as error:
+                for each in left:
+                    self._not_written(each, error)
+                continue
             # Ended first, it would fail the others.
             self.running.update(dict.fromkeys([*left, lead], free[0]))
 
@@ -226,7 +233,16 @@ class Scheduler:
     def _prepare(self, run: Job) -> bool:
         """Prepare a run that is no longer waiting; say if it is left to be trained."""
         self.waiting.remove(run)
-        run.prepare()
+        try:
+            run.prepare()
+        except OSError as error:
+            self._not_written(run, error)
+            return False
         if run.is_finished:
             self.progress.finished(run, before=True)
         return not run.is_finished
+
+    def _not_written(self, run: Job, error: OSError) -> None:
+        """Note a run whose files could not be written, as on a full disk."""
+        self.failures[run] = f"{run}: {error}"
+        self.progress.failed(run, str(error))

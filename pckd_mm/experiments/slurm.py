@@ -198,9 +198,10 @@ def require_ended(runs: Sequence[Run]) -> None:
         queued = _queued()
     except ExperimentError:
         raise ExperimentError(
-            f"{runs[0]} was handed to Slurm as job {runs[0].handed_over}, and whether "
-            "that has ended cannot be asked here; expected squeue: call it where that "
-            f"is, or remove {runs[0].folder / HANDED_OVER} if it has ended."
+            f"{runs[0]}, for one, was handed to Slurm as job {runs[0].handed_over}, "
+            "and whether that has ended cannot be asked here; expected squeue: call it "
+            f"where that is. Of runs that have ended remove {HANDED_OVER} in their "
+            f"folders, such as {runs[0].folder / HANDED_OVER}; there are {len(runs)}."
         ) from None
     for run in runs:
         if run.handed_over in queued:

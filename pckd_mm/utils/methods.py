@@ -194,7 +194,7 @@ def method_of(model: Mapping) -> Optional[str]:
     """
 
     def kinds(model: Mapping) -> Dict[str, str]:
-        losses = model.get("distiller", {}).get("distill_losses", {})
+        losses = (model.get("distiller") or {}).get("distill_losses") or {}
         return {n: class_name(loss["type"]) for n, loss in losses.items() if loss}
 
     wanted = kinds(model)

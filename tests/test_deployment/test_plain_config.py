@@ -172,7 +172,8 @@ PACK = [dict(type="PackInputs")]
 
 
 def of_classifier(dataset, split="test"):
-    model = dict(type="ImageClassifier", head=dict(type="LinearClsHead"))
+    head = dict(type="LinearClsHead", num_classes=10)
+    model = dict(type="ImageClassifier", head=head)
     loader = {f"{split}_dataloader": dict(dataset=dataset)}
     return Config(dict(default_scope="mmpretrain", model=model, **loader))
 
@@ -208,6 +209,12 @@ def test_names_are_those_of_the_data_sets_class():
         assert plain.classes[:2] == ["airplane", "automobile"]
     named = dict(CIFAR, pipeline=PACK, metainfo=dict(classes=["a", "b"]))
     assert plain_config(of_classifier(named)).classes == ["a", "b"]
+    # A file of other names, or a network for other categories.
+    named["metainfo"] = dict(classes="mine.txt")
+    assert "classes" not in plain_config(of_classifier(named))
+    other = of_classifier(dict(CIFAR, pipeline=PACK))
+    other.model.head.num_classes = 3
+    assert "classes" not in plain_config(other)
 
 
 def test_of_a_detector_without_a_test_set():

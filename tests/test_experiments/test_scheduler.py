@@ -161,14 +161,15 @@ def test_of_two_teachers_of_one_name_one_may_fail(started):
 
 
 def test_a_full_disk_fails_a_run_and_no_other(started):
-    def full():
+    def full(*_):
         raise WriteError(28, "finished.json was not written: No space left")
 
-    runs = [FakeRun("KD"), FakeRun("PCKD")]
-    runs[0].finish = full
-    (why,) = Scheduler(runs, TWO).train().values()
-    assert "finished.json was not written" in why
-    assert runs[1].is_finished and not runs[1].stopped
+    for what in ("prepare", "start", "finish"):
+        runs = [FakeRun("KD"), FakeRun("PCKD")]
+        setattr(runs[0], what, full)
+        (why,) = Scheduler(runs, TWO).train().values()
+        assert "finished.json was not written" in why
+        assert runs[1].is_finished and not runs[1].stopped
 
 
 def test_what_has_changed_is_not_done(capsys):

@@ -228,6 +228,6 @@ def test_what_a_job_trains_is_not_trained_here(cluster, runs, tmp_path, monkeypa
     with pytest.raises(ExperimentError, match=match):
         slurm.require_ended(runs)
     monkeypatch.setenv("PATH", str(tmp_path))
-    match = "teacher was handed to Slurm as job 1_0, .* remove .*submitted.json if it"
+    match = "teacher, for one, was .* as job 1_0, .* remove .*submitted.json; .* are 4"
     with pytest.raises(ExperimentError, match=match):
         slurm.require_ended(runs)

@@ -88,7 +88,8 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
             commits = {entry.key: entry.commit for entry in entries}
             entries = merge(entries, from_report(report))
             for entry in entries:
-                if JOINT not in entry.commit or entry.commit == commits.get(entry.key):
+                several = JOINT in entry.commit or ", " in entry.commit
+                if not several or entry.commit == commits.get(entry.key):
                     continue
                 print(
                     f"{entry.config} has seeds of the commits {entry.commit}: its "

@@ -106,6 +106,8 @@ class ContrastiveRepresentationLoss(nn.Module):
     labels: Tensor
     s_memory: Tensor
     t_memory: Tensor
+    s_constant: Tensor
+    t_constant: Tensor
 
     def __init__(
         self,
@@ -144,6 +146,9 @@ class ContrastiveRepresentationLoss(nn.Module):
         if self.sample_n is None and stored is not None and not len(self.labels):
             self._make_room(len(stored))
         super()._load_from_state_dict(state_dict, prefix, *args)
+        if stored is not None and len(stored) != len(self.labels):
+            for constant in (self.s_constant, self.t_constant):
+                constant.fill_(-1)  # that of other images says nothing of these
 
     def set_labels(self, labels: Sequence[int]) -> None:
         """Take the labels of the training set, in the order of ``sample_idx``.
@@ -160,13 +165,22 @@ class ContrastiveRepresentationLoss(nn.Module):
         if self.sample_n is None and not len(self.labels):
             self._make_room(len(known))
         if len(known) != len(self.labels):
+            said = f"sample_n={self.sample_n}"
+            advice = "set the loss's sample_n, or leave it None"
+            if self.sample_n is None:
+                said = f"memories of {len(self.labels)} images, as of a checkpoint,"
+                advice = "begin without that checkpoint"
             raise ValueError(
-                f"ContrastiveRepresentationLoss found sample_n={len(self.labels)} and "
-                f"a training set of {len(known)} images; expected the same: set the "
-                "loss's sample_n."
+                f"ContrastiveRepresentationLoss found {said} and a training set of "
+                f"{len(known)} images; expected the same: {advice}."
             )
         others = len(known) - int(known.unique(return_counts=True)[1].max())
-        if self.sample_n is None and others:
+        if not others:
+            raise ValueError(
+                f"ContrastiveRepresentationLoss found {len(known)} images of one "
+                "class; expected others too, to take negatives from: leave it out."
+            )
+        if self.sample_n is None:
             self.neg_num = min(self.neg_num, others)
         if others < self.neg_num:
             raise ValueError(

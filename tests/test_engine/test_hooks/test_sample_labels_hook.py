@@ -112,3 +112,17 @@ def test_memories_are_as_long_as_the_training_set():
     assert get_priority(hook.priority) < get_priority(EMAHook.priority)
     hook.before_run(runner(model, Labelled([2, 0, 1, 1, 2])))
     assert len(loss.s_memory) == len(loss.t_memory) == 5 and loss.neg_num == 3
+
+
+def test_a_checkpoint_does_not_say_the_labels():
+    """Which may have been mended since, or be of other images."""
+    loss = ContrastiveRepresentationLoss(None, 2, 3)
+    of_run = runner(nn.ModuleDict(dict(loss=loss)), Labelled([2, 0, 1, 1, 2]))
+    other = ContrastiveRepresentationLoss(5, 2, 3)
+    other.set_labels([0, 1, 2, 0, 1])
+    hook = SampleLabelsHook()
+    hook.before_run(of_run)
+    loss.load_state_dict(other.state_dict())  # as MMEngine does between the two
+    hook.before_train(of_run)
+    assert loss.labels.tolist() == [2, 0, 1, 1, 2]
+    assert torch.equal(loss.s_memory, other.s_memory)

@@ -240,7 +240,7 @@ def test_as_many_images_as_there_are_labels():
     few = ContrastiveRepresentationLoss(None, 100, WIDTH)
     few.set_labels(LABELS)
     assert few.neg_num == 18
-    with pytest.raises(ValueError, match="a class with 0 images of other classes"):
+    with pytest.raises(ValueError, match="3 images of one class; expected others too"):
         ContrastiveRepresentationLoss(None, 100, WIDTH).set_labels([1, 1, 1])
 
 
@@ -254,8 +254,20 @@ def test_memories_of_a_checkpoint_are_taken_as_they_are():
         loss.load_state_dict(stored)
         loss.set_labels(LABELS)
         assert torch.equal(loss.s_memory, stored["s_memory"])
-    with pytest.raises(ValueError, match="sample_n=24 and a training set of 23 images"):
+    with pytest.raises(ValueError, match="24 images, as of a checkpoint, and a"):
         loss.set_labels(LABELS[1:])
+
+
+def test_constants_of_other_images_are_not_taken():
+    first, (features, idx) = make_loss(), make_inputs()
+    first(*features, idx)
+    stored = first.state_dict()
+    assert stored["s_constant"] > 0
+    other = ContrastiveRepresentationLoss(None, NEGATIVES, WIDTH)
+    other.set_labels(LABELS[1:])
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        other.load_state_dict(stored)
+    assert other.s_constant == other.t_constant == -1
 
 
 def test_built_from_registry():
