@@ -134,8 +134,7 @@ def trainings(monkeypatch):
             run.log.write_text(f"why {run} failed\n")
             run.process = FakeProcess(1)
             return
-        run.epochs_before = run.epochs_done()
-        run.started = time.monotonic()
+        run.begin()
         if isinstance(run, TeacherTest):
             metrics = json.dumps({"accuracy/top1": 99.0})
             (run.folder / "metrics.json").write_text(metrics)
