@@ -112,7 +112,7 @@ def check_same_classes(training: Dataset, validation: Dataset) -> None:
         )
     folders, others = map(_label_folders, (training, validation))
     ours, theirs = sorted(folders - others), sorted(others - folders)
-    if folders and others and ours and theirs:
+    if ours and theirs:
         raise ValueError(
             f"The training set has a folder {printable(ours[0])} and the validation "
             f"set {printable(theirs[0])} where each lacks the other's; expected the "

@@ -33,6 +33,7 @@ from mmengine.registry import (
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.nearest import nearest
 
 __all__ = ["Unknown", "accepted", "names_of", "nearest", "unknown_settings"]
@@ -205,9 +206,11 @@ def _walk(value: Any, path: str, registry: Optional[Registry]) -> Iterator[Unkno
             yield Unknown(f"{path}.type={kind}", why, meant)
         elif maker is not None:
             yield from _not_taken(value, path, maker, registry)
-    name = getattr(kind, "__name__", str(kind)).rpartition(".")[2]
+    is_transform = registry is TRANSFORMS and kind is not None
+    if is_transform and class_name(kind).startswith(_FOREIGN):
+        return
     for key, part in value.items():
-        if key in _AT_THE_TOP or (registry is TRANSFORMS and name.startswith(_FOREIGN)):
+        if key in _AT_THE_TOP:
             continue
         contained = kind is None and registry is not None  # as by default_hooks
         below = registry if contained else _REGISTRIES.get(key)

@@ -66,7 +66,7 @@ def derive_runs(
     if own is None:
         _tell_weight(config, model.architecture)
     else:
-        model.architecture = without_method(model)
+        model.architecture = without_method(model, own)
     runs = {ALONE: _write(folder, "student_alone", _plain(cfg, "architecture"))}
     for method in methods:
         if method == own:

@@ -48,8 +48,8 @@ def look_at_coco(root: Path) -> Optional[COCOBoxes]:
     if not files:
         return None
     by_split = _by_split(root, files)
-    bare = [s for s, p in by_split.items() if not files[p]["annotations"]]
-    bare = [split for split in bare if split != "train"]
+    others = [split for split in by_split if split != "train"]
+    bare = [split for split in others if not files[by_split[split]]["annotations"]]
     notes = [f"{by_split[s]} has no annotations, and is not used." for s in bare]
     by_split = {s: path for s, path in by_split.items() if s not in bare}
     counts = {split: _names(path, files[path]) for split, path in by_split.items()}

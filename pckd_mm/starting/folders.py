@@ -206,7 +206,7 @@ def _count(found: Photos, split: str, folder: Path) -> None:
             found.broken.append(str(file))
             continue
         counter[label] += 1
-        found.labels[split][str(file)] = places[label]
+        found.labels[split][str(file)] = {places[label]}
         found.smallest = min(found.smallest or side, side)
     empty = [name for name, count in counter.items() if not count]
     if empty:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Collection, Dict, List, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Sequence, Set, Tuple
 
 from pckd_mm.datasets.held_out import content_split
 from pckd_mm.utils.printable import printable
@@ -35,8 +35,8 @@ class Found:
             images of photos, else boxes.
         broken (list[str]): Files that are left out, with what is wrong.
         notes (list[str]): What the user should know of it, in sentences.
-        labels (dict[str, dict]): Label of each file, or all labels of what is in it,
-            split by split.
+        labels (dict[str, dict[str, set[int]]]): Labels of what is in each file, split
+            by split.
     """
 
     # What the networks are, and what is counted, in the user's words.
@@ -53,7 +53,7 @@ class Found:
     counts: Dict[str, Counter] = field(default_factory=dict)
     broken: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
-    labels: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    labels: Dict[str, Dict[str, Set[int]]] = field(default_factory=dict)
     # What is held out by the share: all files are read for it.
     _held_out: Dict[float, Tuple[int, Counter]] = field(
         default_factory=dict, repr=False
@@ -93,11 +93,7 @@ class Found:
             files, labels = zip(*self.labels["train"].items(), strict=True)
             _, places = content_split(files, labels, share)
             held = Counter({name: 0 for name in self.classes})
-            for place in places:
-                of_image = labels[place]
-                several = isinstance(of_image, Collection)
-                for label in of_image if several else [of_image]:
-                    held[self.classes[label]] += 1
+            held.update(self.classes[each] for p in places for each in labels[p])
             self._held_out[share] = len(places), held
         return self._held_out[share]
 

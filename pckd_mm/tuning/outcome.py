@@ -137,7 +137,6 @@ def _teacher(tuning: Tuning, source: str, settings: Settings) -> str:
         return source
     run = Run(TEACHER, source, 0, tuning.work_dir / TEACHER, own)
     path = run.folder / f"{Path(source).stem}.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(str(path), run.settled.encode())
     return str(path)
 

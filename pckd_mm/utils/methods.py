@@ -156,31 +156,30 @@ def with_loss(student: Dict[str, Any], changes: Mapping[str, Any]) -> Dict[str, 
     loss = changes.get("head", {}).get("loss")
     if loss is None:
         return student
-    if "head" in student:
+    if student.get("head"):
         return dict(student, head=dict(student["head"], loss=loss))
     return dict(student, loss=loss)
 
 
-def without_method(model: Mapping) -> Dict[str, Any]:
+def without_method(model: Mapping, method: Optional[str] = None) -> Dict[str, Any]:
     """The student of a distillation without the loss that the method gave it.
 
     Args:
         model (Mapping): Config of the algorithm.
+        method (str, optional): Its method. Defaults to None, as :func:`method_of` says.
 
     Returns:
         dict: ``architecture``; what else its loss has is the student's own, and stays.
     """
     student = dict(model["architecture"])
-    own = method_of(model)
+    own = method or method_of(model)
     changes = load_method(own, distilled_kind(model)).model if own else {}
     given = changes.get("architecture", {}).get("head", {}).get("loss")
-    owner = student.get("head") or student
-    if not given or not owner.get("loss"):
+    loss = (student.get("head") or student).get("loss")
+    if not given or not loss:
         return student
-    kept = {n: v for n, v in owner["loss"].items() if n == "type" or n not in given}
-    if owner is student:
-        return dict(student, loss=kept)
-    return dict(student, head=dict(owner, loss=kept))
+    kept = {n: v for n, v in loss.items() if n == "type" or n not in given}
+    return with_loss(student, {"head": {"loss": kept}})
 
 
 def method_of(model: Mapping) -> Optional[str]:

@@ -25,19 +25,12 @@ class SampleLabelsHook(Hook):
         """Hand over the labels: memories are there when a checkpoint is loaded.
 
         Raises:
-            TypeError, ValueError: See :meth:`before_train`.
-        """
-        if isinstance(runner._train_loop, BaseLoop):  # else it is a test
-            self.before_train(runner)
-
-    def before_train(self, runner: Runner) -> None:
-        """Hand over the labels, in place of those of a checkpoint.
-
-        Raises:
             TypeError: For a data set that cannot list its labels.
             ValueError: For one whose images do not have one label each, and for
                 several, whose images have the same places.
         """
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # of a test, where asking for the training set would read it
         model = unwrap(runner.model)
         losses = [
             module

@@ -145,7 +145,10 @@ class ContrastiveRepresentationLoss(nn.Module):
         stored = state_dict.get(f"{prefix}labels")
         if self.sample_n is None and stored is not None and not len(self.labels):
             self._make_room(len(stored))
+        own = self.labels.clone()
         super()._load_from_state_dict(state_dict, prefix, *args)
+        if self._has_labels:  # which the data set says, and no checkpoint
+            self.labels.copy_(own)
         if stored is not None and len(stored) != len(self.labels):
             for constant in (self.s_constant, self.t_constant):
                 constant.fill_(-1)  # that of other images says nothing of these
