@@ -2,6 +2,8 @@
 
 from typing import Any, Dict, List, Mapping
 
+from pckd_mm.utils.commits import all_of
+
 from .measured import METRICS, VAL_SHARE, Measurement
 from .metric import AP, TOP1
 from .report import lines_of
@@ -54,8 +56,8 @@ def from_report(report: Dict[str, Any]) -> List[Measurement]:
     def values(of_row: tuple, key: str) -> str:
         of_runs = (run.get(key) for run in runs[of_row].values())
         found = {value or report.get(key) or "unknown" for value in of_runs}
-        if key == "commit":  # of which a run that was resumed may have several
-            found = {each for of_run in found for each in of_run.split(", ")}
+        if key == "commit":
+            found = all_of(found)
         return ", ".join(sorted(found))
 
     def measurement(key: tuple, by_seed: Dict[int, dict]) -> Measurement:

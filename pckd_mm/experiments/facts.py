@@ -1,13 +1,11 @@
 """What a run was made with: commit, hardware, software, precision."""
 
-import contextlib
 import datetime
 import functools
 import importlib.metadata
 import os
 import platform
 import re
-import subprocess
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple
 
@@ -16,13 +14,11 @@ from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from pckd_mm.registry import OPTIM_WRAPPERS
+from pckd_mm.utils import commits
 from pckd_mm.utils.precision import has_fast_bfloat16
 
 # Distributions of the maintained line whose name is not onedl- and the package's.
 _MAINTAINED = {"mmdet": "onedl-mmdetection"}
-
-# What the commits of a run are noted in, in its folder.
-COMMITS = "commits.txt"
 
 
 def cores() -> int:
@@ -30,46 +26,6 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def commit(root: Path) -> Optional[str]:
-    """The commit of a repository, None where git does not know.
-
-    An installed package may lie inside of the user's repository, whose commit says
-    nothing about it.
-    """
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    except OSError:
-        return None
-    return done.stdout.strip() or None
-
-
-def note_commit(folder: Path, root: Path) -> None:
-    """Note the commit that a run is started at: that of its end may be a later one.
-
-    Args:
-        folder (Path): The run's folder.
-        root (Path): The repository.
-    """
-    at = commit(root)
-    if at is not None and at not in (noted_commits(folder) or "").split(", "):
-        with contextlib.suppress(OSError):  # which is no reason not to train
-            with open(folder / COMMITS, "a") as file:
-                file.write(f"{at}\n")
-
-
-def noted_commits(folder: Path) -> Optional[str]:
-    """The commits that a run was started at; None where there is no note.
-
-    Args:
-        folder (Path): The run's folder.
-    """
-    path = folder / COMMITS
-    return ", ".join(path.read_text().split()) if path.is_file() else None
 
 
 @functools.lru_cache(None)
@@ -183,8 +139,5 @@ def made_with_together(notes: Sequence[Dict[str, Any]]) -> Dict[str, str]:
         key: {note.get(key) or default for note in notes}
         for key, default in unknown.items()
     }
-    # A run that was resumed may have several.
-    found["commit"] = {
-        each for of_run in found["commit"] for each in of_run.split(", ")
-    }
+    found["commit"] = commits.all_of(found["commit"])
     return {key: ", ".join(sorted(values)) for key, values in found.items()}

@@ -9,12 +9,13 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from pckd_mm.analysis import Metric, metric_of, read_epoch, read_metric
 from pckd_mm.utils.checkpoint import student_beside
+from pckd_mm.utils.commits import note_commit, noted_commits
 from pckd_mm.utils.endings import networks_of
 from pckd_mm.utils.shipped import beside_configs
 
 from .configs import changed_config
 from .digest import digest
-from .facts import made_with, note_commit, noted_commits, precision
+from .facts import made_with, precision
 from .hold_out import hold_out
 from .job import ExperimentError, Job, refusing
 from .places import gpu_of

@@ -297,7 +297,7 @@ def test_a_run_that_a_signal_ended_is_told_with_its_networks(make, monkeypatch):
 
 def test_threads_of_a_run(make, monkeypatch):
     started = []
-    monkeypatch.setattr("pckd_mm.experiments.facts.commit", lambda root: None)
+    monkeypatch.setattr("pckd_mm.utils.commits.commit", lambda root: None)
     monkeypatch.setattr(
         subprocess, "Popen", lambda *args, env, **more: started.append(env)
     )

@@ -12,7 +12,8 @@ from typing import Any, Callable, Dict, Iterable, List, Optional
 
 import torch
 
-from pckd_mm.experiments.facts import commit, hardware
+from pckd_mm.experiments.facts import hardware
+from pckd_mm.utils.commits import commit
 
 MIB = 2**20
 

@@ -14,6 +14,7 @@ from typing import Dict, Optional, Sequence
 
 from pckd_mm.analysis.measured import JOINT, merge, read_measured, write_measured
 from pckd_mm.analysis.report_measurements import from_report
+from pckd_mm.utils.commits import all_of
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -88,7 +89,7 @@ def main(argv: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
             commits = {entry.key: entry.commit for entry in entries}
             entries = merge(entries, from_report(report))
             for entry in entries:
-                several = JOINT in entry.commit or ", " in entry.commit
+                several = len(all_of(entry.commit.split(JOINT))) > 1
                 if not several or entry.commit == commits.get(entry.key):
                     continue
                 print(
