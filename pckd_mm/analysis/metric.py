@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 from pckd_mm.utils.class_name import class_name
+from pckd_mm.utils.config import loader_of
 from pckd_mm.utils.files import file_name
 
 
@@ -118,7 +119,7 @@ def test_loader_of(cfg: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: Where it has neither.
     """
-    loader = cfg.get("test_dataloader") or cfg.get("val_dataloader")
+    loader = loader_of(cfg, "test", "val")
     if not loader:
         raise ValueError(
             "The config has no test_dataloader; expected one, or a val_dataloader, to "

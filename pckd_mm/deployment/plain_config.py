@@ -11,7 +11,7 @@ from pckd_mm.datasets.image_format import held_format, inner_datasets
 from pckd_mm.models.data_preprocessors.defaults import PLAIN
 from pckd_mm.registry import DATASETS, MODELS
 from pckd_mm.utils.class_name import class_name
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.config import load_config, loader_of
 from pckd_mm.utils.methods import detects, without_method
 
 __all__ = [
@@ -87,8 +87,7 @@ def file_pipeline(cfg: Config) -> List[dict]:
 
 def _test_dataset(cfg: Mapping[str, Any]) -> Any:
     """The data set of a run's test; of its validation where it has none."""
-    loader = cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}
-    return loader.get("dataset")
+    return loader_of(cfg, "test", "val").get("dataset")
 
 
 def _loading(dataset: Any, steps: List[dict]) -> List[dict]:

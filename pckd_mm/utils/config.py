@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
 from mmengine.config import Config
 from mmengine.hub import get_config
@@ -11,7 +11,7 @@ from mmengine.utils import import_modules_from_strings
 from .printable import printable
 from .shipped import find_config
 
-__all__ = ["load_config", "require_model"]
+__all__ = ["load_config", "loader_of", "require_model"]
 
 # Of what MMEngine reads.
 _ENDINGS = (".py", ".json", ".yaml", ".yml")
@@ -81,6 +81,23 @@ def require_model(cfg: Config, path: Union[str, Path]) -> None:
             f"The config {path} has no model; expected one of a training, such as "
             "pckd/cifar100_resnet56_resnet20."
         )
+
+
+def loader_of(cfg: Mapping[str, Any], *splits: str) -> Mapping[str, Any]:
+    """The config of the data loader of the first of several splits that there is.
+
+    Args:
+        cfg (Mapping): Config of a run, which may have no test images of their own.
+        *splits (str): Such as "test", "val".
+
+    Returns:
+        Mapping: The data loader's config; empty where there is none with a data set.
+    """
+    for split in splits:
+        loader = cfg.get(f"{split}_dataloader")
+        if isinstance(loader, dict) and loader.get("dataset") is not None:
+            return loader
+    return {}
 
 
 def _refuse_settings_of_two_bases(error: KeyError, path: Union[str, Path]) -> None:

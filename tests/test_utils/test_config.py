@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from pckd_mm.commands import main
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.config import load_config, require_model
+from pckd_mm.utils.config import load_config, loader_of, require_model
 from pckd_mm.utils.dependencies import has_detection
 from tests.builders import CONFIGS, ROOT
 
@@ -216,3 +216,16 @@ def test_settings_of_the_command_line_that_nothing_takes(tmp_path):
         rest = [str(tmp_path / "a.pth")] if command == "test" else []
         with pytest.raises(SystemExit, match="max_epoch: .*did you mean max_epochs"):
             main([command, str(CONFIGS / CONFIG), *rest, *options])
+
+
+def test_the_loader_of_the_first_split_that_is_there():
+    tested, validated = dict(dataset=dict(type="A")), dict(dataset=dict(type="B"))
+    both = Config(dict(test_dataloader=tested, val_dataloader=validated))
+    assert loader_of(both, "test", "val") == tested
+    assert loader_of(both, "val", "test") == validated
+    none = Config(dict(test_dataloader=None, val_dataloader=validated))
+    assert loader_of(none, "test", "val") == validated
+    assert loader_of(none, "test", "train") == {}
+    # One that only says how batches are made has no images.
+    no_set = Config(dict(test_dataloader=dict(batch_size=2), val_dataloader=validated))
+    assert loader_of(no_set, "test", "val") == validated

@@ -13,7 +13,7 @@ from pckd_mm.datasets.image_format import (
     image_size,
     pixel_transform,
 )
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.config import load_config, loader_of
 from pckd_mm.utils.example_inputs import only_input_size
 from pckd_mm.utils.input_size import InputSize, as_size, known_input_size
 from pckd_mm.utils.shipped import find_config
@@ -92,7 +92,7 @@ def trained_inputs(
     """
     config, dataset = _read_if_there(config_path), None
     if config is not None:
-        dataset = _test_set(config)
+        dataset = loader_of(config, "test", "val", "train").get("dataset")
     card = network_card(network)
     # Whether what comes with the network is about the weights that it has.
     is_true = checkpoint is None and _has_weights_of_library(declared)
@@ -188,14 +188,6 @@ def _read_if_there(path: Optional[str]) -> Optional[Config]:
         )
         return None
     return load_config(path)
-
-
-def _test_set(config: Config) -> Any:
-    for name in ("test_dataloader", "val_dataloader", "train_dataloader"):
-        loader = config.get(name)
-        if isinstance(loader, dict) and loader.get("dataset") is not None:
-            return loader["dataset"]
-    return None
 
 
 def _order(dataset: Any) -> Optional[str]:
