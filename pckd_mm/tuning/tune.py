@@ -11,9 +11,9 @@ from pckd_mm.experiments import (
     Scheduler,
     check_buildable,
 )
+from pckd_mm.experiments.digest import digest
 from pckd_mm.experiments.ray_cluster import RayCluster
 from pckd_mm.experiments.scheduler import duration
-from pckd_mm.utils.shipped import find_config
 
 from .outcome import write_outcome
 from .search import search
@@ -53,7 +53,7 @@ def tune(
             f"--grace is {tuning.grace}, and a trial has {first.epochs} epochs; "
             "expected no more than that, which stops no trial."
         )
-    ledger = Ledger(tuning.work_dir / "trials", runs, _what(tuning, first))
+    ledger = Ledger(tuning.work_dir / "trials", runs, _what(tuning, first, teacher))
     left = tuning.count - sum(trial.is_over for trial in ledger.trials())
     if left > 0:
         if teacher is None and tuning.teacher is None:
@@ -93,23 +93,30 @@ def tune(
     return table
 
 
-def _what(tuning: Tuning, first: Run) -> Dict[str, Any]:
-    """What tells one search from another; it may have more trials later."""
+def _what(tuning: Tuning, first: Run, teacher: Optional[Run]) -> Dict[str, Any]:
+    """What tells one search from another; it may have more trials later.
+
+    Config, work dir and teacher may be moved: what they hold counts, not their paths.
+    """
     settings = tuning.settings
     # Left out where there is nothing, as in searches that were begun without them.
     speed = settings.speed.beside_precision()
+    checkpoint = first.cfg.model.get("teacher_ckpt")
     return dict(
         {"speed": speed} if speed else {},
-        config=find_config(tuning.config),
-        what_it_says=hashlib.sha256(first.settled.encode()).hexdigest()[:16],
+        config=_hash(first),
         search=list(map(str, tuning.ranges)),
         seed=tuning.seed,
         epochs=first.epochs,
         val_share=settings.val_share,
         precision=settings.speed.amp or "as in the config",
-        teacher=first.cfg.model.get("teacher_ckpt"),
+        teacher=_hash(teacher) if teacher else checkpoint and digest(checkpoint),
         options=settings.option_list(),
     )
+
+
+def _hash(run: Run) -> str:
+    return hashlib.sha256(run.what_counts(run.settled).encode()).hexdigest()[:16]
 
 
 def _train(teacher: Run, make_executor: Callable[[], Executor]) -> None:

@@ -17,13 +17,12 @@ from tests.builders import ROOT  # noqa: E402
 CONFIG = "configs/vanilla/cifar100_resnet8_30e.py"
 
 
-def what(config=CONFIG, **settings):
+def what(config=CONFIG, work_dir=Path("work"), teacher=None, **settings):
     ranges = find_ranges(config, ["optim_wrapper.optimizer.lr=0.01..0.5"], {})
-    tuning = Tuning(
-        config, ranges, Settings(ROOT, val_share=0.1, **settings), Path("work")
-    )
-    runs, _ = trial_runs(tuning)
-    return _what(tuning, runs(0, {"optim_wrapper.optimizer.lr": 0.1}))
+    settings = Settings(ROOT, val_share=0.1, **settings)
+    tuning = Tuning(config, ranges, settings, work_dir, teacher=teacher)
+    runs, trained = trial_runs(tuning)
+    return _what(tuning, runs(0, {"optim_wrapper.optimizer.lr": 0.1}), trained)
 
 
 def test_what_changes_the_values_makes_another_search(monkeypatch):
@@ -43,5 +42,29 @@ def test_a_search_that_skips_broken_files_is_another_one(monkeypatch):
         what("configs/vanilla/imagenet_resnet18.py", skip_broken=skips)
         for skips in (False, True)
     )
-    assert plain.pop("what_it_says") != skipping.pop("what_it_says")
+    assert plain.pop("config") != skipping.pop("config")
     assert plain == skipping
+
+
+KD = "configs/kd/cifar100_resnet20_resnet8_6e.py"
+
+
+def test_a_search_may_be_moved(monkeypatch, tmp_path):
+    """Its folder, its config, and the checkpoint of its teacher."""
+    monkeypatch.chdir(ROOT)
+    here = what(KD)
+    assert what(str(ROOT / KD), tmp_path) == here
+    held = {"a.pth": b"weights", "b.pth": b"weights", "other.pth": b"other weights"}
+    for name, weights in held.items():
+        (tmp_path / name).write_bytes(weights)
+    first, moved, other = (what(KD, teacher=str(tmp_path / name)) for name in held)
+    assert first == moved != here
+    assert {**other, "teacher": first["teacher"]} == first != other
+
+
+def test_another_training_of_the_teacher_is_another_search(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names = "cifar100_resnet20.py", "cifar100_resnet20_60e.py"
+    trained = [what(KD, teacher=f"configs/vanilla/{name}") for name in names]
+    assert trained[0].pop("teacher") != trained[1].pop("teacher")
+    assert trained[0] == trained[1]
