@@ -113,13 +113,13 @@ def _require_room(args: argparse.Namespace) -> None:
 
 def _write_weights(args: argparse.Namespace) -> List[str]:
     """Write weights and config; what there is to say of them."""
-    from pckd_mm.deployment.network import classes_of, load_network
+    from pckd_mm.deployment.network import load_network
     from pckd_mm.deployment.plain_config import (
         config_beside,
         require_room_for_config,
         write_plain_config,
     )
-    from pckd_mm.utils.checkpoint import read_checkpoint
+    from pckd_mm.utils.checkpoint import classes_of, read_checkpoint
 
     said: List[str] = []
     config = args.config

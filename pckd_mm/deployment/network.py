@@ -1,25 +1,23 @@
 """A trained network for use: built from its config, with a checkpoint's weights."""
 
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from torch import nn
 
 from pckd_mm.registry import MODELS
-from pckd_mm.utils.checkpoint import fitting_tensors, load_exactly, read_checkpoint
+from pckd_mm.utils.checkpoint import (
+    classes_of,
+    fitting_tensors,
+    load_exactly,
+    read_checkpoint,
+)
 from pckd_mm.utils.config import load_config
 
 from .plain_config import plain_config
 
-__all__ = ["classes_of", "load_network"]
-
-
-def classes_of(checkpoint: dict) -> Optional[List[str]]:
-    """Names of the categories that a checkpoint says."""
-    meta = (checkpoint.get("meta") or {}).get("dataset_meta") or {}
-    classes = meta.get("classes") or meta.get("CLASSES")
-    return None if classes is None or isinstance(classes, str) else list(classes)
+__all__ = ["load_network"]
 
 
 def load_network(

@@ -120,6 +120,32 @@ def check_same_classes(training: Dataset, validation: Dataset) -> None:
         )
 
 
+def check_teachers_classes(teachers: Sequence[str], training: Dataset) -> None:
+    """A label of the training set must be the same class to the teacher.
+
+    Args:
+        teachers (Sequence[str]): Names of the teacher's classes, by their labels.
+        training (Dataset): The training set, which may not name its classes.
+
+    Raises:
+        ValueError: For the same names in another order. Other names may be of the
+            same classes.
+    """
+    ours = (getattr(training, "metainfo", None) or {}).get("classes") or ()
+    if isinstance(ours, str) or set(ours) != set(teachers):
+        return
+    pairs = zip(ours, teachers, strict=False)
+    label = next((n for n, (one, other) in enumerate(pairs) if one != other), None)
+    if label is not None:
+        raise ValueError(
+            f"Label {label} is {printable(ours[label])} in the training set and "
+            f"{printable(teachers[label])} to the teacher, as its checkpoint says; "
+            "expected one order of classes: train the teacher on this data set, or "
+            "bring the data into its order, by metainfo.classes for images with boxes, "
+            "by names of folders that sort so for others."
+        )
+
+
 def _label_folders(dataset: Dataset) -> Set[str]:
     """Folders that number the labels of a data set; none of other kinds, or several."""
     parts = list(inner_datasets(dataset))

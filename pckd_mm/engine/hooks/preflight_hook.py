@@ -15,6 +15,7 @@ from pckd_mm.engine.preflight import (
     check_categories,
     check_in_memory,
     check_same_classes,
+    check_teachers_classes,
     check_top_k,
 )
 from pckd_mm.engine.preflight_model import (
@@ -70,6 +71,8 @@ class PreflightHook(Hook):
                 check_batch_size(images, loader.batch_size, loader.drop_last or endless)
         if distils:
             check_stop(model, runner.hooks, runner.max_epochs)
+            if getattr(model, "teacher_classes", None):
+                check_teachers_classes(model.teacher_classes, loader.dataset)
             tell_channel_order(model, loader.dataset)
             dry_run(model, loader)
 

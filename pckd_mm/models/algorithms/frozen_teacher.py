@@ -1,7 +1,16 @@
 """A teacher that is held: frozen, and no part of the module tree."""
 
 import logging
-from typing import Any, Callable, ContextManager, Generic, Optional, Tuple, TypeVar
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Generic,
+    List,
+    Optional,
+    Tuple,
+    TypeVar,
+)
 
 import torch
 from mmengine.logging import print_log
@@ -54,6 +63,8 @@ class FrozenTeacher(SingleTeacherDistill):
     _teacher_loaded: bool
     teacher_ckpt: Optional[str]
     teacher_config: Optional[str]
+    # Names of its categories, where its checkpoint says them.
+    teacher_classes: Optional[List[str]] = None
 
     @property
     def teacher(self) -> BaseModel:
@@ -110,7 +121,9 @@ class FrozenTeacher(SingleTeacherDistill):
             )
             self._teacher_loaded = True
             return
-        load_teacher(self.teacher, self.teacher_ckpt, self.teacher_config)
+        self.teacher_classes = load_teacher(
+            self.teacher, self.teacher_ckpt, self.teacher_config
+        )
         self._teacher_loaded = True
 
     def _prepare(self) -> None:

@@ -2,12 +2,17 @@
 
 import os
 import os.path as osp
-from typing import Optional
+from typing import List, Optional
 
 from mmengine.logging import print_log
 from torch import nn
 
-from pckd_mm.utils.checkpoint import fitting_tensors, load_exactly, read_checkpoint
+from pckd_mm.utils.checkpoint import (
+    classes_of,
+    fitting_tensors,
+    load_exactly,
+    read_checkpoint,
+)
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.shipped import find_config
 
@@ -55,13 +60,16 @@ def read_teacher(
 
 def load_teacher(
     teacher: nn.Module, teacher_ckpt: str, teacher_config: Optional[str]
-) -> None:
+) -> Optional[List[str]]:
     """Load weights that fit a teacher in every tensor.
 
     Args:
         teacher (nn.Module): The teacher.
         teacher_ckpt (str): A file, a URL, or a name of MMPretrain's zoo.
         teacher_config (str, optional): The config that trains it, for messages.
+
+    Returns:
+        list[str], optional: Names of its categories, where the checkpoint says them.
 
     Raises:
         FileNotFoundError: Names the config that trains the teacher.
@@ -90,3 +98,4 @@ def load_teacher(
     load_exactly(teacher, fitted.tensors, source, remedy)
     how = "; ".join(["", *fitted.notes])
     print_log(f"Loaded the teacher from {teacher_ckpt}{how}", logger="current")
+    return classes_of(checkpoint)

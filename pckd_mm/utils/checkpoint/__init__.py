@@ -10,7 +10,7 @@ from .fitting import (
 )
 from .loading import fit_on_load, naming_source
 from .names import Fitted, fit_names, part_of, plain_names, without_ddp
-from .reading import explaining_unreadable, read_checkpoint, zoo_model
+from .reading import classes_of, explaining_unreadable, read_checkpoint, zoo_model
 from .resuming import (
     checkpoint_to_resume,
     find_whole_checkpoint,
@@ -24,6 +24,7 @@ __all__ = [
     "Fitted",
     "HOW_IT_LOADS",
     "checkpoint_to_resume",
+    "classes_of",
     "explaining_unreadable",
     "export_student",
     "find_whole_checkpoint",

@@ -10,7 +10,7 @@ import os.path as osp
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, List, Optional
 from urllib.error import URLError
 
 import torch
@@ -44,6 +44,21 @@ def zoo_model(name: str) -> Optional[Any]:
         return ModelHub.get(name)
     except ValueError:  # no model of the zoo has this name
         return None
+
+
+def classes_of(checkpoint: Any) -> Optional[List[str]]:
+    """Names of the categories that a checkpoint says, in the order of its labels.
+
+    Args:
+        checkpoint (Any): What :func:`read_checkpoint` gives.
+
+    Returns:
+        list[str], optional: The names; None where it says none.
+    """
+    meta = (checkpoint.get("meta") if isinstance(checkpoint, dict) else None) or {}
+    data = meta.get("dataset_meta") or meta  # MMDetection 2 has them in meta itself
+    classes = data.get("classes") or data.get("CLASSES")
+    return None if classes is None or isinstance(classes, str) else list(classes)
 
 
 def _zoo_address(name: str) -> str:

@@ -14,8 +14,10 @@ from pckd_mm.engine.preflight import (
     check_categories,
     check_labels,
     check_same_classes,
+    check_teachers_classes,
     check_top_k,
 )
+from pckd_mm.registry import MODELS
 from tests.builders import image_folder, run_config
 
 PCKD = "pckd/cifar100_resnet20_resnet8_30e.py"
@@ -138,6 +140,34 @@ def test_check_same_classes():
         check_same_classes(data("cat", "dog"), data("dog"))
     with pytest.raises(ValueError, match="has others or another order"):
         check_same_classes(data("cat", "dog"), data("dog", "cat"))
+
+
+def test_classes_of_a_teacher_are_in_the_same_order():
+    def data(*classes):
+        return argparse.Namespace(metainfo=dict(classes=classes))
+
+    check_teachers_classes(["cat", "dog"], data("cat", "dog"))
+    check_teachers_classes(["n02123045", "n02085620"], data("cat", "dog"))
+    check_teachers_classes(["cat", "dog"], [])  # knows nothing of its classes
+    match = "Label 1 is dog in the training set and emu to the teacher"
+    with pytest.raises(ValueError, match=match):
+        check_teachers_classes(["cat", "emu", "dog"], data("cat", "dog", "emu"))
+
+
+@pytest.mark.parametrize("places", [(0, 1, 2), (1, 0, 2)])
+def test_a_teacher_of_another_order_of_classes(images, tmp_path, places):
+    cfg = pckd(images, tmp_path / "work")
+    teacher = MODELS.build(cfg.model.teacher)
+    names = [f"class_{place}" for place in places]
+    meta = dict(dataset_meta=dict(classes=names))
+    checkpoint = tmp_path / "teacher.pth"
+    torch.save(dict(state_dict=teacher.state_dict(), meta=meta), checkpoint)
+    cfg.model.teacher_ckpt = str(checkpoint)
+    if places == (0, 1, 2):
+        Runner.from_cfg(cfg).train()
+    else:
+        match = "Label 0 is class_0 in the training set and class_1 to the teacher"
+        fails_before_training(cfg, ValueError, match)
 
 
 def test_folders_that_number_the_labels_are_the_same():
