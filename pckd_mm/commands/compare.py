@@ -18,7 +18,8 @@ A distillation's config of your own, such as pckd init writes, is enough:
 
   pckd compare photos_resnet34_mobilenet_v2.py
 
-trains its teacher, its student alone, with KD, and with the config itself.
+trains its teacher, its student alone, with KD, and with the config itself. A teacher
+that is there, by --teacher or as the config's teacher_ckpt, is tested instead.
 
 Started again after an interruption, the same command goes on: runs that are finished
 are not repeated, a run that was cut off continues from its last checkpoint. A run
@@ -158,6 +159,7 @@ def compare_as_asked(
         args.dataset,
         args.work_dir,
         args.inspect,
+        args.teacher_test,
     )
 
     try:

@@ -187,6 +187,7 @@ def check(args: argparse.Namespace) -> None:
         name = Path(args.config).stem if args.config else WORK_DIR.name
         args.work_dir = WORK_DIR.with_name(name)
     require_folder(args.work_dir)
+    args.teacher_test = None
     if args.config:
         take_config(args)
     if bool(args.methods) != bool(args.pairs):
@@ -223,7 +224,7 @@ def take_config(args: argparse.Namespace) -> None:
 
     Args:
         args (Namespace): What :func:`add_arguments` reads, with a ``work_dir``; its
-            ``run`` and ``teacher`` are set.
+            ``run``, ``teacher`` and ``teacher_test`` are set.
 
     Raises:
         SystemExit: Where that cannot be, and beside options that say other runs.
@@ -238,13 +239,14 @@ def take_config(args: argparse.Namespace) -> None:
             "--seeds for all"
         )
     try:
-        teacher, runs = derive_runs(
+        derived = derive_runs(
             args.config, args.methods or ["kd"], args.work_dir / "configs"
         )
     except (ExperimentError, WriteError) as error:
         args.parser.exit(1, f"{error}\n")
-    args.teacher = args.teacher or teacher
-    args.run = [*(f"{name}={path}" for name, path in runs.items()), *args.run]
+    args.teacher = args.teacher or derived.teacher
+    args.teacher_test = derived.teacher_test
+    args.run = [*(f"{name}={path}" for name, path in derived.runs.items()), *args.run]
     args.methods = []
 
 

@@ -1,9 +1,9 @@
 """What a distillation is compared with: teacher, student alone, other methods."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 from pckd_mm.analysis import published
 from pckd_mm.utils.class_name import class_name
@@ -21,7 +21,7 @@ from pckd_mm.utils.shipped import beside_configs
 from .job import ExperimentError, refusing
 from .teachers import is_elsewhere
 
-__all__ = ["ALONE", "derive_runs"]
+__all__ = ["ALONE", "Derived", "derive_runs"]
 
 ALONE = "student alone"
 # Hooks that a distillation has, and plain training has not.
@@ -31,36 +31,48 @@ _OF_DISTILLATION = (
 )
 
 
-def derive_runs(
-    config: str, methods: Sequence[str], folder: Path
-) -> Tuple[Optional[str], Dict[str, str]]:
+class Derived(NamedTuple):
+    """What a distillation's config is compared with.
+
+    Attributes:
+        runs (dict[str, str]): Names and configs of the student alone, the methods, and
+            the config itself.
+        teacher (str, optional): A checkpoint that is there, or the config that trains
+            it; None where each run fetches it.
+        teacher_test (str): The config that tests a checkpoint of the teacher, on what
+            the students are validated on.
+    """
+
+    runs: Dict[str, str]
+    teacher: Optional[str]
+    teacher_test: str
+
+
+def derive_runs(config: str, methods: Sequence[str], folder: Path) -> Derived:
     """Write the configs that a distillation's config is compared with.
 
     Args:
-        config (str): The distillation's config, with ``teacher`` and ``architecture``.
+        config (str): The distillation's config, with ``architecture``, and ``teacher``
+            or ``teacher_config``.
         methods (Sequence[str]): Other methods, such as ``kd``.
         folder (Path): Where to write.
 
     Returns:
-        tuple[str | None, dict[str, str]]: What the teacher is, a checkpoint that is
-        there or the config that trains it, and None where each run fetches it; and
-        names and configs of the student alone, the methods, and the config itself.
+        Derived: The configs.
 
     Raises:
         ExperimentError: For a config of something else, and for a method that is not
             there.
         WriteError: Where they cannot be written.
     """
-    try:
-        cfg = load_config(config)
-        require_model(cfg, config)
-    except (FileNotFoundError, ImportError, RuntimeError, ValueError) as error:
-        raise ExperimentError(str(error)) from None
+    cfg = _read(config)
     model = cfg.model
-    if not {"teacher", "architecture"} <= model.keys():
+    source = None if "teacher" in model else model.get("teacher_config")
+    if "architecture" not in model or ("teacher" not in model and source is None):
         raise ExperimentError(
-            f"{config} has no model with teacher and architecture; expected the config "
-            "of a distillation, such as pckd init writes: name others by --run."
+            f"{config} has no model with architecture, and teacher or teacher_config; "
+            "expected the config of a distillation, such as pckd init writes: name "
+            "others by --run."
         )
     own = method_of(model)
     if own is None:
@@ -74,14 +86,28 @@ def derive_runs(
         name = published.METHODS.get(method, method)
         runs[name] = _write(folder, method, _with_method(cfg, method, config))
     runs[published.METHODS.get(own, own) if own else Path(config).stem] = config
+    teacher = _plain(cfg, "teacher") if source is None else _read(source, config)
+    test = _write(folder, "teacher_test", _tested_as_validated(teacher))
     checkpoint = beside_configs(model.get("teacher_ckpt") or "")
-    if is_elsewhere(checkpoint) or (not checkpoint and _brings_weights(model.teacher)):
-        return None, runs
+    brings_weights = not checkpoint and _brings_weights(model.get("teacher") or {})
+    if is_elsewhere(checkpoint) or brings_weights:
+        return Derived(runs, None, test)
     # What a call before this one trained from this config is that config's.
     is_own = Path(checkpoint).resolve().is_relative_to(folder.parent.resolve())
     if Path(checkpoint).is_file() and not is_own:
-        return checkpoint, runs
-    return _write(folder, "teacher", _plain(cfg, "teacher")), runs
+        return Derived(runs, checkpoint, test)
+    return Derived(runs, source or _write(folder, "teacher", teacher), test)
+
+
+def _read(config: str, asked_by: Optional[str] = None) -> Config:
+    """Read a config that has a model."""
+    try:
+        cfg = load_config(config)
+        require_model(cfg, config)
+    except (FileNotFoundError, ImportError, RuntimeError, ValueError) as error:
+        by = "" if asked_by is None else f"The teacher_config of {asked_by}: "
+        raise ExperimentError(f"{by}{error}") from None
+    return cfg
 
 
 def _write(folder: Path, name: str, cfg: Config) -> str:
@@ -103,6 +129,15 @@ def _plain(cfg: Config, who: str) -> Config:
         values["data_preprocessor"] = {**shared, **({"num_views": 1} if views else {})}
     values["model"] = values["model"][who]
     values["custom_hooks"] = _other_hooks(values)
+    return Config(values)
+
+
+def _tested_as_validated(cfg: Config) -> Config:
+    """The config with the validation as its test."""
+    values = cfg.to_dict()
+    values["test_cfg"] = {}
+    for part in ("dataloader", "evaluator"):
+        values[f"test_{part}"] = values.get(f"val_{part}")
     return Config(values)
 
 
@@ -137,7 +172,7 @@ def _tell_weight(config: str, student: Dict[str, Any]) -> None:
         )
 
 
-def _brings_weights(network: ConfigDict) -> bool:
+def _brings_weights(network: Mapping[str, Any]) -> bool:
     """Whether a config says where all weights of a network are."""
     init = network.get("init_cfg") or []
     inits = init if isinstance(init, (list, tuple)) else [init]

@@ -85,6 +85,8 @@ class _Planner:
             folder = request.work_dir / TEACHER
             run = self._run(TEACHER, self.teachers.config, 0, folder)
             teacher = Line(TEACHER, [run])
+        elif request.teacher_test is not None:
+            teacher = self.teachers.test_with(request.teacher_test)
         lines = []
         for name, config in request.runs.items():
             folder = Path(file_name(name))

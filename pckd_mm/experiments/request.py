@@ -41,6 +41,8 @@ class Request:
         dataset (str): What the configs' names begin with.
         work_dir (Path): Folder of all runs.
         inspect (bool): Whether to look into the networks of each table.
+        teacher_test (str, optional): Config to test the teacher's checkpoint with,
+            beside runs that are named one by one; None to test none.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Request:
     dataset: str = DATASET
     work_dir: Path = WORK_DIR
     inspect: bool = False
+    teacher_test: Optional[str] = None
 
     def network(self, stem: str) -> str:
         """The network that a config's name tells."""

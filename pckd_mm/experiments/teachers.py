@@ -126,6 +126,22 @@ class Teachers:
             f"teacher_config {source}; expected one of them."
         )
 
+    def test_with(self, config: str) -> Optional[Line]:
+        """The test of the checkpoint that the user named.
+
+        Args:
+            config (str): Path of the config that tests it.
+
+        Returns:
+            Line, optional: The test; None where no checkpoint was named, and where
+            images are held out, which it has seen.
+        """
+        if self.checkpoint is None or self.settings.val_share:
+            return None
+        stem = Path(config).stem
+        test = self._run(TeacherTest, config, stem, "", self.checkpoint)
+        return Line(TEACHER, [test], f"pckd test {config} {self.checkpoint}")
+
     def require(
         self, name: str, config: str, options: Optional[Mapping[str, Any]] = None
     ) -> None:

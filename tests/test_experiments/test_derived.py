@@ -2,6 +2,7 @@
 
 import pytest
 
+from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.derived import derive_runs
 from pckd_mm.utils.config import load_config
 
@@ -10,7 +11,7 @@ METHODS = ("kd", "dist", "crd", "pckd")
 
 
 def models(config, folder):
-    _, runs = derive_runs(str(config), METHODS, folder)
+    runs = derive_runs(str(config), METHODS, folder).runs
     return {name: load_config(path).model.to_dict() for name, path in runs.items()}
 
 
@@ -38,3 +39,45 @@ def test_a_method_of_ones_own_is_told_of_the_weight_that_stays(tmp_path, capsys)
     assert "has loss_weight=0.1 for the student's own loss" in capsys.readouterr().out
     models(PAIR.format("kd"), tmp_path / "others")
     assert "loss_weight" not in capsys.readouterr().out
+
+
+def test_a_teacher_that_is_there_is_tested_as_students_are_validated(tmp_path):
+    cfg = load_config(PAIR.format("kd"))
+    cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
+    cfg.model.teacher_ckpt = str(tmp_path / "teacher.pth")
+    cfg.dump(tmp_path / "mine.py")
+    (tmp_path / "teacher.pth").touch()
+    derived = derive_runs(
+        str(tmp_path / "mine.py"), ["dist"], tmp_path / "work" / "configs"
+    )
+    assert derived.teacher == str(tmp_path / "teacher.pth")
+    test = load_config(derived.teacher_test)
+    assert test.test_dataloader == cfg.val_dataloader
+    assert test.test_evaluator == cfg.val_evaluator and test.test_cfg == {}
+    assert test.model == cfg.model.teacher
+
+
+def test_a_teacher_of_another_config_is_trained_by_that(tmp_path):
+    cfg = load_config(PAIR.format("pckd"))
+    del cfg.model["teacher"]
+    cfg.model.teacher_ckpt = "work_dirs/not_there.pth"
+    cfg.dump(tmp_path / "mine.py")
+    derived = derive_runs(str(tmp_path / "mine.py"), ["kd"], tmp_path / "derived")
+    assert derived.teacher == cfg.model.teacher_config
+    assert load_config(derived.teacher_test).model.backbone.depth == 20
+    kd = load_config(derived.runs["KD"]).model
+    assert kd.teacher_config == cfg.model.teacher_config and "teacher" not in kd
+
+
+def test_a_config_without_a_teacher_is_none_of_a_distillation(tmp_path):
+    cfg = load_config(PAIR.format("kd"))
+    del cfg.model["teacher"]
+    match = "has no model with architecture, and teacher or teacher_config; expected"
+    del cfg.model["teacher_config"]
+    cfg.dump(tmp_path / "none.py")
+    with pytest.raises(ExperimentError, match=match):
+        derive_runs(str(tmp_path / "none.py"), ["kd"], tmp_path / "derived")
+    cfg.model.teacher_config = "nowhere.py"
+    cfg.dump(tmp_path / "missing.py")
+    with pytest.raises(ExperimentError, match="The teacher_config of .*missing.py: "):
+        derive_runs(str(tmp_path / "missing.py"), ["kd"], tmp_path / "derived")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from pckd_mm.experiments import (
     make_plan,
 )
 from pckd_mm.experiments.catalogue import all_methods, pairs_of, student_config
+from pckd_mm.experiments.teachers import Teachers
 from pckd_mm.utils.speed_arguments import SpeedArguments
 from tests.builders import ROOT
 
@@ -581,3 +583,18 @@ def test_foreign_folders_are_refused(configs):
     (folder / "precious.txt").touch()
     with pytest.raises(ExperimentError, match="was not made by this tool"):
         ask(methods=KD, pairs=PAIR)
+
+
+def test_a_teacher_that_was_named_is_tested_beside_single_runs(configs):
+    """Where there is a config to test it with, and it has not seen the images."""
+    (configs / "mine.pth").touch()
+    request = dict(runs={"KD": "configs/kd/cifar100_resnet56_wide_8.py"})
+    request.update(teacher="mine.pth", teacher_test=TEACHER)
+    (table,) = ask(**request)
+    ((teacher,),) = [line.runs for line in table.teachers]
+    assert isinstance(teacher, TeacherTest) and teacher.tested == Path("mine.pth")
+    assert teacher.config == TEACHER
+    (run,) = table.lines[0].runs
+    assert run.after is teacher and run.cfg.model.teacher_ckpt == "mine.pth"
+    held_out = Request(Settings(ROOT, val_share=0.1), teacher="mine.pth")
+    assert Teachers(held_out).test_with(TEACHER) is None
