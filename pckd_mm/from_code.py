@@ -84,7 +84,7 @@ def distill(
     model = cfg.model.to_dict()
     if isinstance(architecture, nn.Module) and not isinstance(architecture, BaseModel):
         # Such as one of torchvision, whose loader normalises the images.
-        model["data_preprocessor"] = {}
+        model.update(data_preprocessor={}, normalised_images=True)
     changes = model.pop("architecture", {})  # what KD sets of a student
     model.update(
         architecture=_with_loss(architecture, changes),
@@ -93,6 +93,8 @@ def distill(
         teacher_ckpt=teacher_ckpt or named.get("checkpoint"),
         **settings,
     )
+    if "data_preprocessor" in settings:
+        model.pop("normalised_images", None)  # its mean and std say how
     # Networks of MMDetection read their settings as attributes.
     algorithm = MODELS.build(ConfigDict(model))
     with quiet():  # MMEngine has a line for each parameter

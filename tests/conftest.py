@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import os
 import types
 from typing import Iterator
@@ -65,3 +66,13 @@ def runs_of_a_module():
 def runs_of_a_test():
     with _runs_of_its_own():
         yield
+
+
+@pytest.fixture
+def log(caplog):
+    """Gives the messages of MMEngine's logger so far."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield lambda: [record.getMessage() for record in caplog.records]
+    logger.removeHandler(caplog.handler)

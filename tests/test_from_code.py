@@ -166,6 +166,39 @@ def test_names_of_configs_with_a_checkpoint():
     model.load_teacher()
 
 
+def test_images_of_ones_own_loader_reach_the_teacher_as_they_are(log):
+    """A network of torch has them normalised, in a way that nobody says."""
+    student = nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 100)
+    )
+    seen = []
+    settings = [{}, dict(data_preprocessor=dict(mean=[0.0] * 3, std=[1.0] * 3))]
+    for given in settings:
+        model = pckd_mm.distill(
+            student,
+            "vanilla/cifar100_resnet20",
+            "kd",
+            teacher_ckpt="zoo/cifar100_resnet20_60e.pth",
+            input_shape=(3, 32, 32),
+            **given,
+        )
+        model.load_teacher()
+        model.teacher.register_forward_pre_hook(
+            lambda _, inputs, kwargs: seen.append((*inputs, *kwargs.values())[0]),
+            with_kwargs=True,
+        )
+        pixels = torch.randn(6, 3, 32, 32)
+        model.losses_of(pixels, torch.arange(6))
+        if not given:
+            assert torch.equal(seen.pop(), pixels)
+            said = "How the student's images are normalised is not known: "
+            assert any(message.startswith(said) for message in log())
+    # Who says mean and std of pixels has them turned into the teacher's.
+    cfg = load_config("vanilla/cifar100_resnet20").data_preprocessor
+    mean, std = (torch.tensor(cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+    torch.testing.assert_close(seen.pop(), (pixels - mean) / std)
+
+
 def constant(value):
     return dict(type="Constant", layer="Conv2d", val=value)
 

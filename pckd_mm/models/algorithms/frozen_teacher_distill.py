@@ -76,6 +76,8 @@ class FrozenTeacherDistill(DistillationStep):
         swap_teacher_channels (bool, optional): Whether the teacher was trained on the
             other order of channels, RGB or BGR, than the student is. Defaults to None,
             what the data preprocessors and data sets of both say.
+        normalised_images (bool): Whether images come normalised, as by a loader of
+            one's own, so that the teacher gets them as they are. Defaults to False.
         **kwargs: Further arguments of :class:`mmrazor.models.SingleTeacherDistill`.
 
     Raises:
@@ -104,6 +106,7 @@ class FrozenTeacherDistill(DistillationStep):
         input_shape: Optional[Sequence[int]] = None,
         teacher_input_size: Size = None,
         swap_teacher_channels: Optional[bool] = None,
+        normalised_images: bool = False,
         **kwargs: Any,
     ) -> None:
         check_settings("model", kwargs, type(self).__name__)
@@ -157,7 +160,8 @@ class FrozenTeacherDistill(DistillationStep):
         fit_on_load(self, optional=("distiller.",))
         fit_on_load(self.teacher, exact=True)
         normalisation = None
-        if data_preprocessor is not None or declared_normalisation(architecture):
+        is_said = data_preprocessor is not None or declared_normalisation(architecture)
+        if is_said and not normalised_images:
             normalisation = normalisation_of(self.data_preprocessor)
         self._teacher_inputs = Unregistered(
             TeacherInputs(

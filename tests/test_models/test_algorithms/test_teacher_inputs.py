@@ -1,12 +1,10 @@
 """The teacher of a distillation gets the images that it was trained on."""
 
 import copy
-import logging
 
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
@@ -26,15 +24,6 @@ TEACHERS = dict(
 )
 # Written as a user would: of a run, with the preprocessor beside the model.
 RUN = "data_preprocessor = {}\nmodel = {}\ntest_dataloader = dict(dataset={})\n"
-
-
-@pytest.fixture
-def log(caplog):
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield lambda: [record.getMessage() for record in caplog.records]
-    logger.removeHandler(caplog.handler)
 
 
 def images(count: int = 4, size: int = 8) -> torch.Tensor:

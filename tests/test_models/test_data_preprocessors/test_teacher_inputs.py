@@ -1,12 +1,10 @@
 """A batch of the student's as the teacher's own data preprocessor would give it."""
 
 import copy
-import logging
 
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.logging import MMLogger
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 
@@ -42,15 +40,6 @@ def pixels(size: int = 12, channels: int = 3) -> torch.Tensor:
 
 def normalised(settings: dict, images: torch.Tensor) -> torch.Tensor:
     return ClsDataPreprocessor(**settings)(dict(inputs=images))["inputs"]
-
-
-@pytest.fixture
-def log(caplog):
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield lambda: [record.getMessage() for record in caplog.records]
-    logger.removeHandler(caplog.handler)
 
 
 # --- the numbers ------------------------------------------------------------------
