@@ -2,9 +2,11 @@
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
+from mmengine.model import MMDistributedDataParallel
 
 # Ways to ask for MMEngine's own.
 _PLAIN = (None, "CheckpointHook", "mmengine.CheckpointHook", CheckpointHook)
+_DDP = (None, "MMDistributedDataParallel", MMDistributedDataParallel)
 
 
 def use_guards(cfg: Config) -> None:
@@ -13,12 +15,14 @@ def use_guards(cfg: Config) -> None:
     Configs of detectors name MMEngine's own hooks, so that plain mmdet tests them; for
     training they get :class:`pckd_mm.engine.WholeCheckpointHook`,
     :class:`pckd_mm.engine.ResumeCheckHook`, :class:`pckd_mm.engine.FitCheckpointHook`,
-    :class:`pckd_mm.engine.UnusedSettingsHook` and
+    :class:`pckd_mm.engine.UnusedSettingsHook`,
+    :class:`pckd_mm.engine.NormStatisticsHook` and
     :class:`pckd_mm.engine.NonFiniteLossHook` here. Hooks that a config names or sets
     otherwise stay as they are.
 
     Args:
-        cfg (Config): Config of a run, changed in place: its ``default_hooks``.
+        cfg (Config): Config of a run, changed in place: its ``default_hooks``, and
+            ``broadcast_buffers`` of its ``model_wrapper_cfg``.
 
     Raises:
         ValueError: For a strategy, which is FlexibleRunner's.
@@ -40,6 +44,11 @@ def use_guards(cfg: Config) -> None:
     add_hook(cfg, "fit_checkpoint", "pckd_mm.FitCheckpointHook")
     add_hook(cfg, "unused_settings", "pckd_mm.UnusedSettingsHook")
     add_hook(cfg, "num_views", "pckd_mm.NumViewsHook")
+    add_hook(cfg, "norm_statistics", "pckd_mm.NormStatisticsHook")
+    wrapper = cfg.get("model_wrapper_cfg")
+    if wrapper and wrapper.get("type") in _DDP:
+        # As MMEngine's own: torch would overwrite memories with those of one process.
+        cfg.model_wrapper_cfg = {"broadcast_buffers": False, **wrapper}
 
 
 def add_hook(cfg: Config, name: str, kind: str) -> None:

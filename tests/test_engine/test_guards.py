@@ -26,6 +26,7 @@ def test_plain_hooks_are_replaced(checkpoint):
         fit_checkpoint=dict(type="pckd_mm.FitCheckpointHook"),
         unused_settings=dict(type="pckd_mm.UnusedSettingsHook"),
         num_views=dict(type="pckd_mm.NumViewsHook"),
+        norm_statistics=dict(type="pckd_mm.NormStatisticsHook"),
     )
 
 
@@ -47,6 +48,7 @@ def test_settings_stay():
 
     nothing = dict(checkpoint=None, non_finite=None, resume_check=None)
     nothing.update(fit_checkpoint=None, unused_settings=None, num_views=None)
+    nothing.update(norm_statistics=None)
     cfg = Config(dict(default_hooks=nothing))
     use_guards(cfg)
     assert cfg.default_hooks.to_dict() == nothing
@@ -67,3 +69,21 @@ def test_every_config_ends_with_both(path):
 def test_flexible_runners_are_refused(name):
     with pytest.raises(ValueError, match=f"has {name}=.*FSDP.*: leave {name} out"):
         use_guards(Config({name: dict(type="FSDPStrategy")}))
+
+
+def test_buffers_stay_those_of_each_process():
+    """MMEngine says so of its own wrapper, and not of one that a config sets."""
+
+    def wrapper(**given):
+        cfg = Config(dict(model_wrapper_cfg=given))
+        use_guards(cfg)
+        return cfg.model_wrapper_cfg.to_dict()
+
+    static = dict(broadcast_buffers=False, static_graph=True)
+    assert wrapper(static_graph=True) == static
+    assert wrapper(broadcast_buffers=True) == dict(broadcast_buffers=True)
+    other = dict(type="MMFullyShardedDataParallel")
+    assert wrapper(**other) == other
+    cfg = Config(dict())
+    use_guards(cfg)
+    assert "model_wrapper_cfg" not in cfg

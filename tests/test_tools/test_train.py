@@ -162,6 +162,19 @@ def test_two_processes_share_the_work(tmp_path, teacher):
     # 180 images in batches of 16 in each of two processes: 6 steps.
     assert "[6/6]" in log and "[7/" not in log
     assert (tmp_path / "epoch_6_student.pth").is_file()
+    # What both validated, each a half of the images, is the network that is saved.
+    options = ["--work-dir", str(tmp_path), "--cfg-options", SMALL[4]]
+    tested = call(
+        [
+            sys.executable,
+            "tools/test.py",
+            CONFIG,
+            str(tmp_path / "epoch_6.pth"),
+            *options,
+        ]
+    )
+    trained = accuracy(done, "Epoch(val) [6]")
+    assert accuracy(tested, "Epoch(test)") == trained
 
 
 def test_test_and_export(tmp_path, teacher):

@@ -5,6 +5,7 @@ from .fit_checkpoint_hook import FitCheckpointHook
 from .live_line_hook import LiveLineHook
 from .loss_share_hook import LossShareHook
 from .non_finite_loss_hook import NonFiniteLossHook
+from .norm_statistics_hook import NormStatisticsHook
 from .num_views_hook import NumViewsHook
 from .preflight_hook import PreflightHook
 from .preview_record_hook import PreviewRecordHook
@@ -25,6 +26,7 @@ __all__ = [
     "LiveLineHook",
     "LossShareHook",
     "NonFiniteLossHook",
+    "NormStatisticsHook",
     "NumViewsHook",
     "PreflightHook",
     "PreviewRecordHook",
