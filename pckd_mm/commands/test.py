@@ -28,6 +28,7 @@ from pckd_mm.compat import (
     weights_only_loading,
 )
 from pckd_mm.engine.console import ConsoleRunner, end_of_start
+from pckd_mm.engine.guards import with_types
 from pckd_mm.utils.checkpoint import fitting_tensors, require_same_tensors
 from pckd_mm.utils.endings import trace_faults
 from pckd_mm.utils.shipped import beside_configs
@@ -122,6 +123,8 @@ def report(metrics: dict, out: Optional[str]) -> None:
 
 def test(cfg: Config) -> dict:
     """The metrics of the checkpoint that the config loads from."""
+    # Settings of hooks that training adds have no type where a config is a detector's.
+    cfg.default_hooks = with_types(cfg.get("default_hooks") or {})
     with weights_only_loading():
         runner = ConsoleRunner.from_cfg(cfg)
         end_of_start(runner.logger)

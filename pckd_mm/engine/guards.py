@@ -1,12 +1,38 @@
 """What keeps a run from losing work, for configs of MMEngine's own parts."""
 
+from typing import Any, Dict, Mapping
+
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.model import MMDistributedDataParallel
 
+__all__ = ["DEFAULT_HOOKS", "add_hook", "use_guards", "with_types"]
+
 # Ways to ask for MMEngine's own.
 _PLAIN = (None, "CheckpointHook", "mmengine.CheckpointHook", CheckpointHook)
 _DDP = (None, "MMDistributedDataParallel", MMDistributedDataParallel)
+# What every training has beside MMEngine's.
+_ADDED = {
+    "non_finite": "pckd_mm.NonFiniteLossHook",
+    "resume_check": "pckd_mm.ResumeCheckHook",
+    "fit_checkpoint": "pckd_mm.FitCheckpointHook",
+    "unused_settings": "pckd_mm.UnusedSettingsHook",
+    "num_views": "pckd_mm.NumViewsHook",
+    "norm_statistics": "pckd_mm.NormStatisticsHook",
+}
+# What a name among ``default_hooks`` stands for that has settings and no type.
+DEFAULT_HOOKS = {
+    "runtime_info": "RuntimeInfoHook",
+    "timer": "IterTimerHook",
+    "sampler_seed": "DistSamplerSeedHook",
+    "logger": "LoggerHook",
+    "param_scheduler": "ParamSchedulerHook",
+    "checkpoint": "pckd_mm.WholeCheckpointHook",
+    **_ADDED,
+    # By options of the command line.
+    "speed_up": "pckd_mm.SpeedUpHook",
+    "broken_files": "pckd_mm.BrokenFilesHook",
+}
 
 
 def use_guards(cfg: Config) -> None:
@@ -38,17 +64,33 @@ def use_guards(cfg: Config) -> None:
     checkpoint = hooks.get("checkpoint", dict(interval=1))  # MMEngine's default
     if isinstance(checkpoint, dict) and checkpoint.get("type") in _PLAIN:
         checkpoint = {**checkpoint, "type": "pckd_mm.WholeCheckpointHook"}
-    cfg.default_hooks = {**hooks, "checkpoint": checkpoint}
-    add_hook(cfg, "non_finite", "pckd_mm.NonFiniteLossHook")
-    add_hook(cfg, "resume_check", "pckd_mm.ResumeCheckHook")
-    add_hook(cfg, "fit_checkpoint", "pckd_mm.FitCheckpointHook")
-    add_hook(cfg, "unused_settings", "pckd_mm.UnusedSettingsHook")
-    add_hook(cfg, "num_views", "pckd_mm.NumViewsHook")
-    add_hook(cfg, "norm_statistics", "pckd_mm.NormStatisticsHook")
+    cfg.default_hooks = with_types({**hooks, "checkpoint": checkpoint})
+    for name, kind in _ADDED.items():
+        add_hook(cfg, name, kind)
     wrapper = cfg.get("model_wrapper_cfg")
     if wrapper and wrapper.get("type") in _DDP:
         # As MMEngine's own: torch would overwrite memories with those of one process.
         cfg.model_wrapper_cfg = {"broadcast_buffers": False, **wrapper}
+
+
+def with_types(hooks: Mapping[str, Any]) -> Dict[str, Any]:
+    """Give settings without a type that of the hook which their name stands for.
+
+    MMEngine puts them in the place of its own hook, and asks for the type.
+
+    Args:
+        hooks (Mapping): ``default_hooks`` of a config.
+
+    Returns:
+        dict: The hooks; those that :data:`DEFAULT_HOOKS` does not name stay as they
+        are.
+    """
+    return {
+        name: {"type": DEFAULT_HOOKS[name], **hook}
+        if isinstance(hook, dict) and name in DEFAULT_HOOKS
+        else hook
+        for name, hook in hooks.items()
+    }
 
 
 def add_hook(cfg: Config, name: str, kind: str) -> None:

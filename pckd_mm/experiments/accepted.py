@@ -79,12 +79,6 @@ _WITHOUT_TYPE = {
     "val_dataloader": DataLoader,
     "test_dataloader": DataLoader,
     "randomness": Runner.set_randomness,
-    "default_hooks.runtime_info": "RuntimeInfoHook",
-    "default_hooks.timer": "IterTimerHook",
-    "default_hooks.sampler_seed": "DistSamplerSeedHook",
-    "default_hooks.logger": "LoggerHook",
-    "default_hooks.param_scheduler": "ParamSchedulerHook",
-    "default_hooks.checkpoint": "CheckpointHook",
 }
 # What the runner reads beside the arguments, by the name or the registry.
 _READ = {
@@ -193,7 +187,11 @@ def _walk(value: Any, path: str, registry: Optional[Registry]) -> Iterator[Unkno
     if path == "train_cfg" and not value.get("by_epoch", True) and "type" not in value:
         kind = "IterBasedTrainLoop"
     if path == "default_hooks":
-        yield from _hooks_without_type(value)
+        # With it all of MMPretrain and MMDetection.
+        from pckd_mm.engine.guards import DEFAULT_HOOKS, with_types
+
+        value = with_types(value)
+        yield from _hooks_without_type(value, list(DEFAULT_HOOKS))
     if path == "env_cfg":
         yield from _not_among(value, path, set(_ENVIRONMENT), "the runner")
     if kind is not None:
@@ -217,11 +215,10 @@ def _walk(value: Any, path: str, registry: Optional[Registry]) -> Iterator[Unkno
         yield from _walk(part, f"{path}.{key}", below)
 
 
-def _hooks_without_type(hooks: dict) -> Iterator[Unknown]:
+def _hooks_without_type(hooks: dict, known: List[str]) -> Iterator[Unknown]:
     """Settings of hooks that are not there, and hence have no type."""
-    known = [p.partition(".")[2] for p in _WITHOUT_TYPE if p.startswith("default_hook")]
     for name, hook in hooks.items():
-        if isinstance(hook, dict) and "type" not in hook and name not in known:
+        if isinstance(hook, dict) and "type" not in hook:
             meant = nearest(name, [*known, *(n for n in hooks if n != name)])
             yield Unknown(f"default_hooks.{name}", "there is no such hook", meant)
 

@@ -18,6 +18,7 @@ from pckd_mm.utils.methods import (
 )
 from pckd_mm.utils.shipped import beside_configs
 
+from .hooks import hook_kind, hooks_of
 from .job import ExperimentError, refusing
 from .teachers import is_elsewhere
 
@@ -152,10 +153,11 @@ def _with_method(cfg: Config, method: str, config: str) -> Config:
     own = ("type", "distiller", "num_views", "architecture")
     model.update({name: v for name, v in given.items() if name not in own})
     values["model"] = dict(model, architecture=student)
-    hooks = _other_hooks(values)
-    there = {class_name(hook["type"]) for hook in (*hooks, *_default_hooks(values))}
-    hooks += [h for h in base.custom_hooks if class_name(h["type"]) not in there]
-    values["custom_hooks"] = hooks
+    values["custom_hooks"] = _other_hooks(values)
+    there = set(map(hook_kind, hooks_of(values)))
+    values["custom_hooks"] += [
+        h for h in base.custom_hooks if hook_kind(h) not in there
+    ]
     return Config(values)
 
 
@@ -180,11 +182,7 @@ def _brings_weights(network: Mapping[str, Any]) -> bool:
     return whole or bool(network.get("pretrained"))
 
 
-def _default_hooks(values: Dict[str, Any]) -> List[Any]:
-    return [hook for hook in (values.get("default_hooks") or {}).values() if hook]
-
-
 def _other_hooks(values: Dict[str, Any]) -> List[Any]:
     """The hooks that are not of a distillation."""
     hooks = values.get("custom_hooks") or []
-    return [hook for hook in hooks if class_name(hook["type"]) not in _OF_DISTILLATION]
+    return [hook for hook in hooks if hook_kind(hook) not in _OF_DISTILLATION]

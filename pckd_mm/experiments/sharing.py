@@ -12,6 +12,7 @@ from mmengine.config import Config, ConfigDict
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.handout import TEACHER_LOG
 
+from .hooks import hook_kind
 from .job import Job
 from .settings import Settings
 
@@ -88,9 +89,9 @@ def share_teacher(cfg: Config) -> None:
             "EpochBasedTrainLoop: leave --share-teacher out."
         )
     for hook in cfg.get("custom_hooks") or []:
-        if class_name(hook["type"]) not in _STUDENTS_OWN:
+        if hook_kind(hook) not in _STUDENTS_OWN:
             raise ValueError(
-                f"--share-teacher found the hook {class_name(hook['type'])}, which may "
+                f"--share-teacher found the hook {hook_kind(hook)}, which may "
                 "change or read the training images, and these come from another "
                 f"process; expected hooks among {', '.join(_STUDENTS_OWN)}: leave one "
                 "of both out."

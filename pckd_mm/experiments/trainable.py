@@ -4,9 +4,9 @@ from copy import deepcopy
 
 from mmengine.config import Config
 
-from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.speed_arguments import SpeedArguments
 
+from .hooks import hook_kind, hooks_of
 from .job import ExperimentError, refusing
 
 __all__ = ["require_last_epoch", "require_skipping", "require_speed", "with_speed"]
@@ -31,9 +31,7 @@ def require_last_epoch(config: str, cfg: Config) -> None:
             "expected validation after the last epoch, whose metric counts: lower "
             "val_begin."
         )
-    hooks = [*(cfg.get("default_hooks") or {}).values()]
-    hooks += cfg.get("custom_hooks") or []
-    if "EarlyStoppingHook" in (class_name(hook["type"]) for hook in hooks if hook):
+    if "EarlyStoppingHook" in map(hook_kind, hooks_of(cfg)):
         raise ExperimentError(
             f"{config} has the EarlyStoppingHook, which may end a run before its last "
             "epoch, whose metric counts; expected none: remove it, and lower "

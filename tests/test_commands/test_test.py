@@ -67,6 +67,18 @@ def test_any_config_tests_the_student_of_any_checkpoint(checkpoints, tmp_path):
     assert found == dict.fromkeys(found, first)
 
 
+def test_settings_of_hooks_that_training_adds(checkpoints, tmp_path):
+    """As a comparison of detectors hands them to the test of its teacher."""
+    plain = run(tmp_path / "plain", ALONE, checkpoints / "student.pth")
+    cfg = Config.fromfile(CONFIGS / ALONE)
+    cfg.default_hooks.non_finite = dict(action="skip")
+    cfg.default_hooks.broken_files = dict(most=0.3)
+    cfg.test_dataloader.dataset.dataset.indices = 90
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), "settings_alone"
+    cfg.load_from = str(checkpoints / "student.pth")
+    assert test.test(cfg) == plain
+
+
 @pytest.mark.parametrize("config", [ALONE, PCKD])
 def test_a_checkpoint_that_fits_neither(tmp_path, config):
     """The teacher's: the tensors are named, and what to do."""

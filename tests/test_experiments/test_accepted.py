@@ -5,6 +5,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from pckd_mm.engine.guards import DEFAULT_HOOKS, use_guards, with_types
+from pckd_mm.engine.skip_broken import skip_broken_files
+from pckd_mm.engine.speed_options import use_speed_up
 from pckd_mm.experiments.accepted import accepted, nearest, unknown_settings
 
 CONFIG = dict(
@@ -103,6 +106,39 @@ def test_types_and_hooks_that_are_not_there():
     assert found((name, "EMAHok")) == [(f"{name}=EMAHok", "EMAHook")]
     misspelt = ("default_hooks.checkpont.interval", 2)
     assert found(misspelt) == [("default_hooks.checkpont", "checkpoint")]
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        ("non_finite.action", "skip"),
+        ("broken_files.most", 0.3),
+        ("speed_up.keep_memory", False),
+        ("logger.interval", 5),
+    ],
+)
+def test_settings_of_hooks_that_training_adds_need_no_type(hook):
+    name, value = hook
+    assert found((f"default_hooks.{name}", value)) == []
+    name, last = name.split(".")
+    misspelt = f"default_hooks.{name}.{last}s"
+    assert found((misspelt, value)) == [(misspelt, last)]
+
+
+def test_what_training_adds_is_what_a_name_stands_for():
+    """The options of the command line name the types themselves."""
+    cfg = Config(dict(optim_wrapper={}, train_dataloader=dict(dataset=dict())))
+    cfg.train_dataloader.dataset.type = "pckd_mm.CheckedCustomDataset"
+    use_guards(cfg)
+    use_speed_up(cfg, fast=False, compile_mode=None)
+    skip_broken_files(cfg)
+    types = {name: hook.type for name, hook in cfg.default_hooks.items()}
+    assert len(types) == 9 and types.items() <= DEFAULT_HOOKS.items()
+    # Their settings alone make them, whoever reads the config; MMEngine asks for types.
+    alone = dict(non_finite=dict(action="skip"), mine=dict(a=1), timer=None)
+    assert with_types(alone) == dict(
+        alone, non_finite=dict(type="pckd_mm.NonFiniteLossHook", action="skip")
+    )
 
 
 class Base:

@@ -81,3 +81,13 @@ def test_a_config_without_a_teacher_is_none_of_a_distillation(tmp_path):
     cfg.dump(tmp_path / "missing.py")
     with pytest.raises(ExperimentError, match="The teacher_config of .*missing.py: "):
         derive_runs(str(tmp_path / "missing.py"), ["kd"], tmp_path / "derived")
+
+
+def test_settings_of_a_hook_that_training_adds_need_no_type(tmp_path):
+    cfg = load_config(PAIR.format("kd"))
+    cfg.default_hooks.broken_files = dict(most=0.3)
+    cfg.dump(tmp_path / "mine.py")
+    runs = derive_runs(str(tmp_path / "mine.py"), ["pckd"], tmp_path / "derived").runs
+    assert list(runs) == ["student alone", "PCKD", "KD"]
+    for path in runs.values():
+        assert load_config(path).default_hooks.broken_files == dict(most=0.3)
