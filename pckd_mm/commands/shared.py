@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Iterator, Optional
 from mmengine.config import Config
 
 from pckd_mm.engine.trackers import add_track_option
+from pckd_mm.utils.children import end_with_torchrun
 from pckd_mm.utils.config import load_config, require_model
 from pckd_mm.utils.options import SettingsAction, add_broken_option
 from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
@@ -90,6 +91,7 @@ def config_from(args: argparse.Namespace) -> Config:
             line that nothing takes, and for a work dir that cannot be one.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    end_with_torchrun()
     try:
         cfg = load_config(args.config, args.cfg_options)
         require_model(cfg, args.config)
