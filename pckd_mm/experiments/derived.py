@@ -25,11 +25,13 @@ from .teachers import is_elsewhere
 __all__ = ["ALONE", "Derived", "derive_runs"]
 
 ALONE = "student alone"
-# Hooks that a distillation has, and plain training has not.
-_OF_DISTILLATION = (
+# Hooks that methods bring along, and those that any distillation may have, and plain
+# training may not.
+_OF_METHODS = (
     *("ExportStudentHook", "LossShareHook"),
     *("PreviewRecordHook", "SampleLabelsHook"),
 )
+_OF_DISTILLATION = (*_OF_METHODS, "StopDistillHook")
 
 
 class Derived(NamedTuple):
@@ -129,7 +131,13 @@ def _plain(cfg: Config, who: str) -> Config:
         shared = {name: v for name, v in shared.items() if name != "num_views"}
         values["data_preprocessor"] = {**shared, **({"num_views": 1} if views else {})}
     values["model"] = values["model"][who]
-    values["custom_hooks"] = _other_hooks(values)
+    values["custom_hooks"] = _other_hooks(values, _OF_DISTILLATION)
+    if default := values.get("default_hooks"):
+        values["default_hooks"] = {
+            name: hook
+            for name, hook in default.items()
+            if not hook or hook_kind(hook) not in _OF_DISTILLATION
+        }
     return Config(values)
 
 
@@ -153,7 +161,7 @@ def _with_method(cfg: Config, method: str, config: str) -> Config:
     own = ("type", "distiller", "num_views", "architecture")
     model.update({name: v for name, v in given.items() if name not in own})
     values["model"] = dict(model, architecture=student)
-    values["custom_hooks"] = _other_hooks(values)
+    values["custom_hooks"] = _other_hooks(values, _OF_METHODS)
     there = set(map(hook_kind, hooks_of(values)))
     values["custom_hooks"] += [
         h for h in base.custom_hooks if hook_kind(h) not in there
@@ -182,7 +190,7 @@ def _brings_weights(network: Mapping[str, Any]) -> bool:
     return whole or bool(network.get("pretrained"))
 
 
-def _other_hooks(values: Dict[str, Any]) -> List[Any]:
-    """The hooks that are not of a distillation."""
+def _other_hooks(values: Dict[str, Any], kinds: Sequence[str]) -> List[Any]:
+    """The custom hooks that are of none of some classes."""
     hooks = values.get("custom_hooks") or []
-    return [hook for hook in hooks if hook_kind(hook) not in _OF_DISTILLATION]
+    return [hook for hook in hooks if hook_kind(hook) not in kinds]

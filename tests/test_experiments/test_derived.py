@@ -91,3 +91,24 @@ def test_settings_of_a_hook_that_training_adds_need_no_type(tmp_path):
     assert list(runs) == ["student alone", "PCKD", "KD"]
     for path in runs.values():
         assert load_config(path).default_hooks.broken_files == dict(most=0.3)
+
+
+def test_hooks_of_distillation_stay_out_of_plain_training(tmp_path):
+    cfg = load_config(PAIR.format("pckd"))
+    stop = dict(type="mmrazor.StopDistillHook", stop_epoch=3)
+    average = dict(type="EMAHook", momentum=0.1)
+    cfg.custom_hooks = [stop, average]
+    cfg.default_hooks.update(mine=dict(stop), timer=None)
+    cfg.default_hooks.record = dict(type="pckd_mm.PreviewRecordHook", bins=10)
+    cfg.model.teacher_ckpt = "not_there.pth"
+    del cfg.model["teacher_config"]
+    cfg.dump(tmp_path / "mine.py")
+    derived = derive_runs(str(tmp_path / "mine.py"), ["kd"], tmp_path / "derived")
+    for path in (derived.runs["student alone"], derived.teacher, derived.teacher_test):
+        plain = load_config(path)
+        assert plain.custom_hooks == [average]
+        assert cfg.default_hooks.keys() - plain.default_hooks == {"mine", "record"}
+        assert plain.default_hooks.timer is None
+    # Another method is stopped where this one is.
+    kd = load_config(derived.runs["KD"])
+    assert [stop, average] == kd.custom_hooks[:2] and kd.default_hooks.mine == stop
