@@ -5,6 +5,7 @@ from functools import reduce
 from typing import Any, Dict, List, Optional, Union
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -16,6 +17,13 @@ from pckd_mm.utils.loss_terms import GRADIENT_COSINE, GRADIENT_SHARE, STUDENT, t
 from pckd_mm.utils.wrappers import unwrap
 
 __all__ = ["LossShareHook", "terms_of"]
+
+# What torch says, in all processes, where a graph cannot be walked twice: of compiled
+# networks, of checkpointed ones (today, and before torch 2.1), and of others.
+_WALKED_ONCE = (
+    *("donated buffers", "checkpoint is incompatible with .grad()"),
+    *("Checkpointing is not compatible with .grad()", "a second time", "an extra time"),
+)
 
 
 def terms_of(losses: Dict[str, Union[Tensor, List[Tensor]]]) -> Dict[str, Tensor]:
@@ -85,6 +93,11 @@ class LossShareHook(Hook):
             try:
                 pulls = compare_gradients(terms, student, STUDENT, scale)
             except RuntimeError as error:
+                # Others go on where only this process has no memory left, say, and
+                # what they exchange meets what this one sends in the next step.
+                alone = get_world_size() == 1
+                if not alone and not any(why in str(error) for why in _WALKED_ONCE):
+                    raise
                 self._is_off = True
                 reason = str(error).splitlines()[0]
                 print_log(

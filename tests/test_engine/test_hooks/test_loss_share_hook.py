@@ -127,6 +127,24 @@ def test_a_graph_that_is_walked_once_is_told_once(monkeypatch):
     assert text.endswith("not measured: compiled with donated buffers")
 
 
+def test_an_error_of_one_process_of_several_ends_the_run(monkeypatch):
+    """The others would go on, and wait for each other in different places."""
+    model = build_pckd(classifier(8), classifier(14))
+
+    def fails(*args):
+        raise RuntimeError(reason)
+
+    monkeypatch.setattr(module, "compare_gradients", fails)
+    monkeypatch.setattr(module, "print_log", lambda text, **_: None)
+    reason = "CUDA out of memory"
+    hooked(model, LossShareHook(), 0, 2, Scalars())
+    monkeypatch.setattr(module, "get_world_size", lambda: 2)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        hooked(model, LossShareHook(), 0, 2, Scalars())
+    reason = "This backward function was compiled with non-empty donated buffers which"
+    hooked(model, LossShareHook(), 0, 2, Scalars())
+
+
 def train(folder, hooks, processes=False):
     cfg = run_config(
         "pckd/cifar100_resnet20_resnet8_30e.py", folder.parent / "data", folder
