@@ -3,7 +3,7 @@
 import re
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -97,7 +97,7 @@ def faults(
     """
     new = [] if before is None else list(_new_names(before.to_dict(), options or {}))
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope")), quiet():
-        unknown = [*filter(None, map(_of_the_top, new)), *unknown_settings(cfg)]
+        unknown = _in_vain(cfg, new)
         if unknown:
             return list(map(str, unknown))
         try:
@@ -124,13 +124,19 @@ def options_in_vain(
     """
     new = _new_names(before.to_dict(), options)
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope")), quiet():
-        unknown = list(unknown_settings(cfg))
-    asked = [
-        each
-        for each in unknown
-        if any(f"{each.path.partition('=')[0]}.".startswith(f"{o}.") for o in options)
-    ]
-    return [*filter(None, map(_of_the_top, new)), *asked]
+        unknown = _in_vain(cfg, new)
+    return [each for each in unknown if any(_overlap(each, o) for o in options)]
+
+
+def _overlap(unknown: Unknown, option: str) -> bool:
+    """Whether an option sets what nothing takes, something in it, or all around it."""
+    path, option = f"{unknown.path.partition('=')[0]}.", f"{option}."
+    return path.startswith(option) or option.startswith(path)
+
+
+def _in_vain(cfg: Config, new: Iterable[Unknown]) -> List[Unknown]:
+    """What nothing takes, of new names at the top and of all that the runner reads."""
+    return [*filter(None, map(_of_the_top, new)), *unknown_settings(cfg)]
 
 
 def _build(cfg: Config) -> None:

@@ -138,7 +138,14 @@ def test_a_teacher_that_does_not_fit_is_told_before_anything_is_trained(tmp_path
         ("default_hooks.checkpoint.intervall", 1, "did you mean interval?"),
         ("train_cfg", dict(max_epoch=3), "did you mean max_epochs?"),
         ("train_dataloader.sampler.type", "Sampler", "there is no such data sampler"),
+        ("env_cfg.dist_cgf.backend", "gloo", "dist_cgf: the runner has no such setti"),
+        ("default_hooks.checkpoints.interval", 5, "did you mean checkpoint?"),
+        ("optim_wrapper.optimzer.lr", 0.1, "did you mean optimizer?"),
+        ("log_processor.foo.bar", 5, "LogProcessor has no such setting."),
+        ("optim_wraper.optimizer.lr", 0.1, "did you mean optim_wrapper?"),
         ("load_from", "here.pth", None),
+        ("default_hooks.non_finite.action", "skip", None),
+        ("default_hooks.broken_files.most", 0.3, None),  # which --skip-broken adds
         ("default_hooks.checkpoint.interval", 2, None),
         ("model.architecture.backbone.depht", 8, None),  # its class says so
     ],
@@ -155,3 +162,7 @@ def test_what_the_config_itself_says_in_vain_is_not_of_the_options():
     before = load_config(ALONE, mine)
     more = {"train_cfg.max_epochs": 2}
     assert not options_in_vain(load_config(ALONE, {**mine, **more}), before, more)
+    # Names that begin alike lie in each other no more than others.
+    more = {"train_cfg.max_epoch_s": 2}
+    (found,) = options_in_vain(load_config(ALONE, {**mine, **more}), before, more)
+    assert found.path == "train_cfg.max_epoch_s"
