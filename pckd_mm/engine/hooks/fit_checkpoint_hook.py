@@ -3,6 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from pckd_mm.models.algorithms.classifier_networks import built_classifier
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.checkpoint import fit_on_load, naming_source, tensors_of
 from pckd_mm.utils.wrappers import unwrap
@@ -14,7 +15,8 @@ class FitCheckpointHook(Hook):
 
     A plain network takes the student of a distillation's checkpoint and names that
     differ by a prefix, as distillations do by themselves; see
-    :func:`pckd_mm.utils.checkpoint.fit_on_load`. What a run is resumed from must fit in
+    :func:`pckd_mm.utils.checkpoint.fit_on_load`. One that timm or Hugging Face has made
+    keeps the weights that it was made with. What a run is resumed from must fit in
     every tensor, for which there is :class:`ResumeCheckHook`.
     """
 
@@ -22,7 +24,10 @@ class FitCheckpointHook(Hook):
     priority = "VERY_HIGH"
 
     def before_run(self, runner: Runner) -> None:
-        fit_on_load(unwrap(runner.model))
+        model = unwrap(runner.model)
+        # MMEngine initialises weights behind this, a distillation keeps its networks'.
+        built_classifier(model)
+        fit_on_load(model)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Name the checkpoint, and take its tensors from where they stand in it.

@@ -186,3 +186,21 @@ def test_resuming_stays_exact(images, tmp_path, loaded):
     cfg.resume, cfg.load_from = True, path
     with pytest.raises(ValueError, match="to be resumed from does not fit"):
         loaded(cfg)
+
+
+def test_a_network_of_timm_keeps_the_weights_it_was_made_with(images, tmp_path, loaded):
+    """MMEngine would draw them anew, in a plain run as in a distillation."""
+    timm = pytest.importorskip("timm", reason="the extra zoo")
+    made = timm.create_model("resnet10t", num_classes=3)
+    torch.save(made.state_dict(), tmp_path / "made.pth")
+    cfg = config(PLAIN, images, tmp_path / "run")
+    cfg.model = dict(
+        type="mmpretrain.TimmClassifier",
+        model_name="resnet10t",
+        num_classes=3,
+        checkpoint_path=str(tmp_path / "made.pth"),
+        loss=dict(type="mmpretrain.CrossEntropyLoss"),
+    )
+    weights, _ = loaded(cfg)
+    for name, weight in made.named_parameters():
+        assert torch.equal(weights[f"model.{name}"], weight)
