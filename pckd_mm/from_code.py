@@ -11,7 +11,7 @@ from pckd_mm.models.classifiers import PlainClassifier
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import zoo_model
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.methods import load_method, network_kind, with_loss
+from pckd_mm.utils.methods import load_method, loss_of, network_kind, with_loss
 from pckd_mm.utils.quiet import quiet
 from pckd_mm.utils.setting_names import setting_name
 
@@ -134,11 +134,16 @@ def _with_loss(
     """A student, built or not, with the loss of its own that a method gives it."""
     if isinstance(student, dict):
         return with_loss(student, changes)
-    loss = changes.get("head", {}).get("loss")
+    loss = loss_of(changes)
     if loss is None:
         return student
     if not isinstance(student, BaseModel):
         return PlainClassifier(student, loss=loss)
-    owner = student.head if getattr(student, "head", None) is not None else student
-    owner.loss_module = MODELS.build(loss)
+    head = getattr(student, "head", None) or student
+    tasks = getattr(head, "task_heads", None)  # of a MultiTaskHead
+    for owner in [head] if tasks is None else tasks.values():
+        if hasattr(owner.loss_module, "loss_weight"):
+            owner.loss_module.loss_weight = loss["loss_weight"]
+        else:
+            owner.loss_module = MODELS.build(loss)
     return student

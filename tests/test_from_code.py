@@ -9,6 +9,7 @@ from torch import nn
 
 import pckd_mm
 from pckd_mm.models import MultiViewDistill
+from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from tests.builders import ROOT, build_pckd, classifier, detector, method, scenes
 from tests.dense import dense_detector
@@ -197,6 +198,15 @@ def test_images_of_ones_own_loader_reach_the_teacher_as_they_are(log):
     cfg = load_config("vanilla/cifar100_resnet20").data_preprocessor
     mean, std = (torch.tensor(cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
     torch.testing.assert_close(seen.pop(), (pixels - mean) / std)
+
+
+def test_a_built_student_keeps_the_kind_of_its_loss():
+    """KD weighs it, whatever it is."""
+    loss = dict(type="mmpretrain.LabelSmoothLoss", label_smooth_val=0.3)
+    student = MODELS.build(classifier(8, loss=loss))
+    model = pckd_mm.distill(student, classifier(14), "kd", input_shape=(3, 16, 16))
+    own = model.student.head.loss_module
+    assert type(own).__name__ == "LabelSmoothLoss" and own.loss_weight == 0.1
 
 
 def constant(value):

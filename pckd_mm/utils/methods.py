@@ -1,8 +1,9 @@
 """The methods of distillation that this package brings, by their names."""
 
 from enum import Enum
+from inspect import signature
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
 from mmengine.config import Config
 from torch import nn
@@ -20,6 +21,7 @@ __all__ = [
     "detects",
     "distilled_kind",
     "load_method",
+    "loss_of",
     "method_file",
     "method_names",
     "method_of",
@@ -142,7 +144,7 @@ def load_method(name: str, kind: NetworkKind = NetworkKind.CLASSIFIER) -> Config
 
 
 def with_loss(student: Dict[str, Any], changes: Mapping[str, Any]) -> Dict[str, Any]:
-    """A student's config with the loss of its own that a method gives it.
+    """A student's config with what a method sets of its own loss.
 
     Args:
         student (dict): Config of the student.
@@ -150,19 +152,22 @@ def with_loss(student: Dict[str, Any], changes: Mapping[str, Any]) -> Dict[str, 
             weighs the cross-entropy by 0.1.
 
     Returns:
-        dict: The config; of networks without a head, such as timm's, with ``loss`` at
-        the top.
+        dict: The config. A loss that is another one, or has settings, stays so, and is
+        weighed; of networks without a head, such as timm's, it is at the top.
     """
-    loss = changes.get("head", {}).get("loss")
-    if loss is None:
+    given = loss_of(changes)
+    if given is None:
         return student
-    if student.get("head"):
-        return dict(student, head=dict(student["head"], loss=loss))
-    return dict(student, loss=loss)
+    weights = {name: value for name, value in given.items() if name != "type"}
+
+    def weighed(owner: Mapping) -> Dict[str, Any]:
+        return {**given, **(owner.get("loss") or _default_loss(owner)), **weights}
+
+    return _with_losses(student, weighed)
 
 
 def without_method(model: Mapping, method: Optional[str] = None) -> Dict[str, Any]:
-    """The student of a distillation without the loss that the method gave it.
+    """The student of a distillation without what the method set of its loss.
 
     Args:
         model (Mapping): Config of the algorithm.
@@ -174,12 +179,56 @@ def without_method(model: Mapping, method: Optional[str] = None) -> Dict[str, An
     student = dict(model["architecture"])
     own = method or method_of(model)
     changes = load_method(own, distilled_kind(model)).model if own else {}
-    given = changes.get("architecture", {}).get("head", {}).get("loss")
-    loss = (student.get("head") or student).get("loss")
-    if not given or not loss:
+    given = loss_of(changes.get("architecture", {}))
+    if given is None:
         return student
-    kept = {n: v for n, v in loss.items() if n == "type" or n not in given}
-    return with_loss(student, {"head": {"loss": kept}})
+
+    def own_loss(owner: Mapping) -> Dict[str, Any]:
+        loss = owner.get("loss") or {}
+        return {n: v for n, v in loss.items() if n == "type" or n not in given}
+
+    return _with_losses(student, own_loss)
+
+
+def loss_of(changes: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    """The loss that a method gives a student.
+
+    Args:
+        changes (Mapping): ``architecture`` of the method's config.
+    """
+    return changes.get("head", {}).get("loss")
+
+
+def _with_losses(
+    owner: Mapping, change: Callable[[Mapping], Dict[str, Any]]
+) -> Dict[str, Any]:
+    """A network or head with its losses changed, where it or its parts have them."""
+    if owner.get("head"):
+        return dict(owner, head=_with_losses(owner["head"], change))
+    changed = dict(owner)
+    tasks = owner.get("task_heads")
+    if tasks:  # of a MultiTaskHead, whose own loss is that of parts without one
+
+        def of_task(head: Mapping) -> Dict[str, Any]:
+            has_ours = owner.get("loss") and not head.get("loss")
+            return dict(head) if has_ours else _with_losses(head, change)
+
+        changed["task_heads"] = {name: of_task(head) for name, head in tasks.items()}
+        if not owner.get("loss"):
+            return changed
+    loss = change(owner)
+    return dict(changed, loss=loss) if loss else changed
+
+
+def _default_loss(owner: Mapping) -> Dict[str, Any]:
+    """The loss of a head, or a network without one, whose config says none."""
+    kind: Any = owner.get("type")
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    for base in getattr(kind, "__mro__", ()):
+        found = signature(base.__init__).parameters.get("loss")
+        if found is not None and isinstance(found.default, dict):
+            return found.default
+    return {}
 
 
 def method_of(model: Mapping) -> Optional[str]:
