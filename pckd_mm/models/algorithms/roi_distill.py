@@ -14,6 +14,7 @@ from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.registry import MODELS
 
 from .detector_distill import DetectorDistill
+from .distillation_step import with_gradients_for
 from .roi_networks import (
     background_logits,
     box_heads,
@@ -184,7 +185,10 @@ class RoIDistill(DetectorDistill):
     ) -> Dict[str, Tensor]:
         with self.distiller.student_recorders:
             losses = self.student.loss(batch_inputs, data_samples)
-            self._run_what_was_left_out()
+            left_out = self._run_what_was_left_out()
+        if left_out:
+            # Their boxes and masks enter no loss, and DDP waits for a gradient.
+            losses = with_gradients_for(self.student, losses)
         self._forget_mining()
         stages = range(len(box_heads(self.student)))
         regions = {
@@ -228,25 +232,26 @@ class RoIDistill(DetectorDistill):
             if recorder.source.startswith(_BOXES) or recorder.source == CLASSIFIER:
                 del recorder.data_buffer[:-1]
 
-    def _run_what_was_left_out(self) -> None:
-        """Run stages that mmdet left without a region, on none.
+    def _run_what_was_left_out(self) -> bool:
+        """Run stages that mmdet left without a region, on none; whether there are any.
 
-        Every process has as many batches of instances then, and every parameter a
-        gradient.
+        Every process has as many batches of instances then.
         """
         roi_head = self.student.roi_head
         if not isinstance(roi_head, CascadeRoIHead):
-            return
+            return False
         records = self.distiller.student_recorders
         calls = [
             records.get_recorder(_of_stage(ROIS, stage)).data_buffer
             for stage in range(roi_head.num_stages)
         ]
         features = calls[0][0][0]
-        for stage in (stage for stage, found in enumerate(calls) if not found):
+        left_out = [stage for stage, found in enumerate(calls) if not found]
+        for stage in left_out:
             none = features[0].new_zeros(0, 5)
             context = context_of(roi_head, features)
             classify_regions(roi_head, stage, features, none, context)
+        return bool(left_out)
 
     def _hand_over(self, stage: int, rois: Tensor) -> None:
         """Give the distiller the regions of a stage."""

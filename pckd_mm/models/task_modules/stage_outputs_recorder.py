@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any, Dict, List
 
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pckd_mm.registry import TASK_UTILS
@@ -47,6 +47,9 @@ class StageOutputsRecorder(BaseRecorder):
 
     Args:
         source (str): Name of the backbone in the model. Defaults to ``'backbone'``.
+
+    Raises:
+        TypeError: In a step, for stages that give other things than feature maps.
     """
 
     def __init__(self, source: str = "backbone") -> None:
@@ -97,6 +100,16 @@ class StageOutputsRecorder(BaseRecorder):
     ) -> None:
         if not self._recording:
             return
+        if not isinstance(outputs, Tensor) or outputs.dim() != 4:
+            found = f"a {type(outputs).__name__}"
+            if isinstance(outputs, Tensor):
+                found = f"a tensor of shape {tuple(outputs.shape)}"
+            raise TypeError(
+                f"StageOutputs found {found} behind stage {index} of the "
+                f"{self.source}, a {type(module).__name__}; expected feature maps, of "
+                "shape (B, C, H, W), as the stages of a ResNet give: take another "
+                "backbone, or a method that compares no maps, such as kd or pckd."
+            )
         self._outputs[index] = outputs
         if len(self._outputs) == stages:
             self.data_buffer.append(tuple(map(self._outputs.pop, range(stages))))

@@ -146,3 +146,19 @@ def test_built_from_registry():
     recorder = TASK_UTILS.build(dict(type="pckd_mm.StageOutputsRecorder"))
     assert isinstance(recorder, StageOutputsRecorder)
     assert recorder.source == "backbone"
+
+
+@pytest.mark.parametrize(
+    "outputs, found",
+    [
+        ((torch.zeros(1, 4, 2), (2, 2)), "a tuple"),  # as of a Swin Transformer
+        (torch.zeros(1, 4, 2), r"a tensor of shape \(1, 4, 2\)"),
+    ],
+)
+def test_stages_without_feature_maps_are_an_error(outputs, found):
+    network = Network()
+    network.backbone.first.register_forward_hook(lambda *_: outputs)
+    recorder = prepared(network)
+    match = f"found {found} behind stage 0 of the backbone, a Conv2d; expected"
+    with recorder, pytest.raises(TypeError, match=match):
+        network(torch.randn(1, 3, 5, 5))
