@@ -58,13 +58,16 @@ def check_teachers(runs: Sequence[Run]) -> None:
     """Load the teachers that no run trains or tests first, and that are files here.
 
     Args:
-        runs (Sequence[Run]): The runs.
+        runs (Sequence[Run]): The runs, which are left to be trained.
 
     Raises:
-        ExperimentError: For a checkpoint that does not fit its teacher.
+        ExperimentError: For a checkpoint that does not fit its teacher, and for that of
+            a finished run where it is gone.
     """
     seen = set()
     for run in runs:
+        if run.after is not None and run.after not in runs:
+            _require_kept(run, run.after)
         model = run.cfg.model
         path = beside_configs(model.get("teacher_ckpt") or "")
         if not run.distils or run.after is not None or not Path(path).is_file():
@@ -79,6 +82,16 @@ def check_teachers(runs: Sequence[Run]) -> None:
                 MODELS.build(deepcopy(model)).load_teacher()
             except (RuntimeError, TypeError, ValueError) as error:
                 raise ExperimentError(f"{run} ({run.config}): {error}") from None
+
+
+def _require_kept(run: Run, after: Run) -> None:
+    """Refuse a run whose teacher was trained, and its checkpoint removed."""
+    if after.is_finished and not after.checkpoint.is_file():
+        raise ExperimentError(
+            f"{run} learns from {after.checkpoint}, and that file is gone; expected "
+            f"what {after} came to: bring it back, or remove {after.folder} to train "
+            "it again, and with it all its students."
+        )
 
 
 def faults(

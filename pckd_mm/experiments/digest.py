@@ -2,9 +2,15 @@
 
 import functools
 import hashlib
+import re
 from pathlib import Path
+from typing import Optional
 
 from pckd_mm.utils.shipped import beside_configs
+
+__all__ = ["digest", "teacher_line"]
+
+_TEACHER = "# The teacher: "
 
 
 def digest(path: str) -> str:
@@ -14,6 +20,22 @@ def digest(path: str) -> str:
         return path
     found = Path(path).stat()
     return _digest(path, found.st_mtime_ns, found.st_size)
+
+
+def teacher_line(checkpoint: str, before: Optional[Path] = None) -> str:
+    """The line that tells a run's teacher from others, among the first of its file.
+
+    Args:
+        checkpoint (str): The teacher's checkpoint.
+        before (Path, optional): The run's file as it was written before. Its line stays
+            where the checkpoint is gone since, whose content nobody can tell.
+    """
+    told = digest(checkpoint)
+    if before is not None and told == beside_configs(checkpoint) and before.is_file():
+        text = before.read_text(encoding="utf-8")
+        if found := re.search(f"^{_TEACHER}(.*)$", text, re.MULTILINE):
+            told = found[1]
+    return f"{_TEACHER}{told}\n"
 
 
 @functools.lru_cache(None)

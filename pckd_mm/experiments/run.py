@@ -14,7 +14,7 @@ from pckd_mm.utils.endings import networks_of
 from pckd_mm.utils.shipped import beside_configs
 
 from .configs import changed_config
-from .digest import digest
+from .digest import teacher_line
 from .facts import made_with, precision
 from .hold_out import hold_out
 from .job import ExperimentError, Job, refusing
@@ -22,8 +22,8 @@ from .places import gpu_of
 from .settings import Settings
 from .sharing import is_shared, share_teacher
 from .trainable import (
+    leave_broken_out,
     require_last_epoch,
-    require_skipping,
     require_speed,
     with_speed,
 )
@@ -104,19 +104,14 @@ class Run(Job):
                 "epochs."
             )
         if self.trains:
-            require_last_epoch(self.config, self.cfg)
+            require_last_epoch(self.config, self.cfg, teaches=self.name == TEACHER)
             require_speed(self.config, self.cfg, self.settings.speed)
         with refusing(self.config):
             self.metric = metric_of(self.cfg, self.split)
             if self.settings.val_share is not None:
                 hold_out(self.cfg, self.settings.val_share)
         if self.settings.skip_broken and "train_dataloader" in self.cfg:
-            if self.trains:
-                require_skipping(self.config, self.cfg)
-            from pckd_mm.engine.skip_broken import leave_out_of_parts
-
-            # Whoever reads the parts besides, such as a look into the networks.
-            leave_out_of_parts(self.cfg)
+            leave_broken_out(self.config, self.cfg, self.trains)
         if self.settings.share_teacher and self.distils:
             with refusing(self.config):
                 share_teacher(self.cfg)
@@ -203,7 +198,12 @@ class Run(Job):
     @property
     def is_left(self) -> bool:
         """bool: Whether there is anything to be done, by it or its teacher's run."""
-        return super().is_left or (self.after is not None and self.after.is_left)
+        return super().is_left or self.waits
+
+    @property
+    def waits(self) -> bool:
+        """bool: Whether its teacher is to be trained or tested first."""
+        return self.after is not None and self.after.is_left
 
     def outcome(self) -> Optional[str]:
         """The metric in percent after the last epoch, with its name."""
@@ -233,7 +233,8 @@ class Run(Job):
         text = f"# {', '.join(words)}\n"
         checkpoint = self.cfg.model.get("teacher_ckpt") if self.distils else None
         if checkpoint is not None:
-            text += f"# The teacher: {digest(checkpoint)}\n"
+            is_there = self.teacher is not None and not self.waits
+            text += teacher_line(checkpoint, self.config_file if is_there else None)
         return text + self.settled
 
     def what_counts(self, text: str) -> str:

@@ -163,8 +163,7 @@ def submit(
             ids[run] = job
             lines.append(f"{run}: is queued or running as job {job}")
         elif run.is_left:
-            waits = run.after is not None and run.after.is_left
-            rest.setdefault(run.after if waits else None, []).append(run)
+            rest.setdefault(run.after if run.waits else None, []).append(run)
     # Those that wait for nothing come first, teachers among them.
     for after, group in rest.items():
         if not group:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Sequence
 
 from pckd_mm.experiments import (
     Executor,
@@ -10,6 +10,7 @@ from pckd_mm.experiments import (
     Run,
     Scheduler,
     check_buildable,
+    left_of,
 )
 from pckd_mm.experiments.digest import digest
 from pckd_mm.experiments.ray_cluster import RayCluster
@@ -58,9 +59,11 @@ def tune(
     if left > 0:
         if teacher is None and tuning.teacher is None:
             require_teacher(tuning)
-        check_buildable([first] if teacher is None else [teacher, first])
-        if teacher is not None and teacher.is_left:
-            _train(teacher, make_executor)
+        first.after = teacher
+        teachers = left_of([] if teacher is None else [teacher])
+        check_buildable([*teachers, first])
+        if teachers:
+            _train(teachers, make_executor)
         cluster = make_cluster()
         print(
             f"{left} trials of {tuning.count}, {first.epochs} epochs each if they are "
@@ -119,9 +122,9 @@ def _hash(run: Run) -> str:
     return hashlib.sha256(run.what_counts(run.settled).encode()).hexdigest()[:16]
 
 
-def _train(teacher: Run, make_executor: Callable[[], Executor]) -> None:
+def _train(teachers: Sequence[Run], make_executor: Callable[[], Executor]) -> None:
     with make_executor() as executor:
-        failures = Scheduler([teacher], executor).train()
+        failures = Scheduler(teachers, executor).train()
     if failures:
         raise ExperimentError("\n\n".join(failures.values()))
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 import time
 
@@ -246,6 +247,44 @@ def test_a_teacher_that_does_not_fit_ends_it_before_the_first_training(
     assert compare.main(command(tmp_path / "work", *own)) == 1
     assert "does not fit the ImageClassifier in" in capsys.readouterr().err
     assert not trainings
+
+
+def test_a_checkpoint_of_the_teacher_may_be_removed(
+    tmp_path, trainings, monkeypatch, capsys
+):
+    monkeypatch.setattr(buildable, "check_teachers", check_teachers)
+    once, twice = (
+        command(tmp_path, "--teacher", ALONE, "--jobs=1", *seeds(*numbers))
+        for numbers in ((0,), (0, 1))
+    )
+    assert compare.main(once) == 0
+    teacher = tmp_path / "teacher" / "epoch_2.pth"
+    weights = teacher.read_text()
+    teacher.unlink()
+    trainings.clear()
+    assert compare.main(once) == 0 and not trainings
+    assert compare.main([*once[:3], "--collect", *once[3:]]) == 0
+    assert "3 of 3 runs are finished" in capsys.readouterr().out
+    # Whoever needs it is refused before anything is touched.
+    assert compare.main(twice) == 1 and not trainings
+    advice = f"PCKD, seed 1 learns from {teacher}, and that file is gone; expected what"
+    advice += f" teacher came to: bring it back, or remove {teacher.parent} to train it"
+    assert advice in capsys.readouterr().err
+    assert not (tmp_path / "student_alone" / "seed_1.py").exists()
+    teacher.write_text(weights)
+    assert compare.main(twice) == 0
+    assert trainings == ["student alone, seed 1", "PCKD, seed 1"]
+    assert not list(tmp_path.glob("**/*.old"))
+    trainings[:] = ["before"]  # so that other weights come out
+    shutil.rmtree(teacher.parent)
+    assert compare.main(twice) == 0
+    assert trainings[1:] == ["teacher", "PCKD, seed 0", "PCKD, seed 1"]
+    assert len(list(tmp_path.glob("PCKD/*.old"))) == 2
+    # All of it anew needs nothing of what was there.
+    teacher.unlink()
+    trainings.clear()
+    assert compare.main([*once[:3], "--fresh", *once[3:]]) == 0
+    assert trainings == ["teacher", "student alone, seed 0", "PCKD, seed 0"]
 
 
 def test_what_slurm_trains_is_not_trained_here(

@@ -247,6 +247,35 @@ def test_a_teacher_that_is_said_in_another_way_is_the_same(make, tmp_path, monke
     assert make(DISTILS, teacher=moved).is_changed()
 
 
+def test_a_teacher_that_is_gone_is_the_one_that_was_there(make, tmp_path):
+    weights = tmp_path / "teacher.pth"
+    weights.write_bytes(b"weights")
+    teacher = make(seed=7)
+    teacher.prepare()
+    (teacher.folder / "finished.json").write_text("{}")
+    student = make(DISTILS, teacher=weights, after=teacher)
+    student.prepare()
+    (student.folder / "finished.json").write_text("{}")
+    text = student.config_file.read_text()
+    assert hashlib.sha256(b"weights").hexdigest() in text
+    weights.unlink()
+    assert not student.is_left
+    student.prepare()
+    assert student.config_file.read_text() == text
+    weights.write_bytes(b"other weights")
+    assert student.is_changed()
+    # Whatever a teacher comes to that is trained anew, it is not known yet.
+    weights.unlink()
+    (teacher.folder / "finished.json").unlink()
+    assert student.is_changed()
+    # One that each run fetches is known by its name, and was never a file.
+    address = {"model.teacher_ckpt": "https://a.org/1.pth"}
+    fetches = make(DISTILS, options=address, seed=9)
+    fetches.prepare()
+    address["model.teacher_ckpt"] = "https://a.org/2.pth"
+    assert make(DISTILS, options=address, seed=9).is_changed()
+
+
 def test_a_foreign_folder_is_refused(make):
     run = make()
     run.folder.mkdir(parents=True)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from pckd_mm.experiments import ExperimentError, Run, Settings
 from pckd_mm.experiments.trainable import (
@@ -13,7 +15,7 @@ from pckd_mm.experiments.trainable import (
 )
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.speed_arguments import SpeedArguments
-from tests.builders import ROOT
+from tests.builders import ROOT, Point
 
 
 def config(**more):
@@ -32,6 +34,54 @@ def test_the_last_epoch_is_reached_and_validated():
         require_last_epoch(
             "c.py", config(custom_hooks=[dict(type="EarlyStoppingHook")])
         )
+
+
+@pytest.mark.parametrize(
+    "checkpoint, keeps",
+    [
+        ({}, True),  # the last epoch, whatever the interval
+        (dict(interval=3, save_last=False), True),
+        (dict(interval=2, save_begin=1, save_last=False), True),
+        (dict(interval=2, save_last=False), False),
+        (dict(interval=1, save_begin=4, save_last=False), False),
+        (dict(type="CheckpointHook", by_epoch=False, interval=100), False),
+        (dict(filename_tmpl="mine_{}.pth"), False),
+        (dict(filename_tmpl="epoch_{}.pth"), True),
+        (dict(out_dir="elsewhere"), False),
+        (None, False),
+    ],
+)
+def test_a_teacher_leaves_its_last_checkpoint(checkpoint, keeps, tmp_path):
+    """As MMEngine does in three epochs."""
+    cfg = config(default_hooks=dict(checkpoint=checkpoint))
+    require_last_epoch("c.py", cfg)
+    if keeps:
+        require_last_epoch("c.py", cfg, teaches=True)
+    else:
+        with pytest.raises(ExperimentError, match="no epoch_3.pth in the folder of th"):
+            require_last_epoch("c.py", cfg, teaches=True)
+        # Where another hook keeps it, that will do.
+        cfg.custom_hooks = [dict(type="mmengine.CheckpointHook")]
+        require_last_epoch("c.py", cfg, teaches=True)
+    hook = None
+    if checkpoint is not None:
+        hook = {"type": "CheckpointHook", **checkpoint}
+    if hook and "out_dir" in hook:
+        hook["out_dir"] = str(tmp_path / hook["out_dir"])
+    Runner(
+        Point(),
+        str(tmp_path / "run"),
+        train_dataloader=dict(
+            dataset=[{"inputs": torch.zeros(1)}],
+            batch_size=1,
+            sampler=dict(type="DefaultSampler", shuffle=False),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=3),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
+        default_hooks=dict(checkpoint=hook),
+        experiment_name=str(tmp_path),
+    ).train()
+    assert (tmp_path / "run" / "epoch_3.pth").is_file() == keeps
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("ray.tune")
 pytest.importorskip("optuna")
 
-from pckd_mm.experiments import Settings  # noqa: E402
+from pckd_mm.experiments import ExperimentError, Settings  # noqa: E402
 from pckd_mm.tuning.space import find_ranges  # noqa: E402
 from pckd_mm.tuning.trial_runs import Tuning, trial_runs  # noqa: E402
-from pckd_mm.tuning.tune import _what  # noqa: E402
+from pckd_mm.tuning.tune import _what, tune  # noqa: E402
 from pckd_mm.utils.speed_arguments import SpeedArguments  # noqa: E402
 from tests.builders import ROOT  # noqa: E402
 
@@ -68,3 +68,20 @@ def test_another_training_of_the_teacher_is_another_search(monkeypatch):
     trained = [what(KD, teacher=f"configs/vanilla/{name}") for name in names]
     assert trained[0].pop("teacher") != trained[1].pop("teacher")
     assert trained[0] == trained[1]
+
+
+def test_a_checkpoint_of_the_teacher_that_is_gone_ends_it_before_the_first_trial(
+    monkeypatch, tmp_path
+):
+    monkeypatch.chdir(ROOT)
+    source = "configs/vanilla/cifar100_resnet20.py"
+    ranges = find_ranges(KD, ["loss_kd=0.1..10"], {})
+    settings = Settings(ROOT, val_share=0.1)
+    tuning = Tuning(KD, ranges, settings, tmp_path, teacher=source)
+    runs, teacher = trial_runs(tuning)
+    teacher.prepare()
+    (teacher.folder / "finished.json").write_text("{}")
+    with pytest.raises(ExperimentError) as error:
+        tune(tuning, pytest.fail, pytest.fail, "pckd tune")
+    assert f"trial 0, seed 0 learns from {teacher.checkpoint}, and" in str(error.value)
+    assert not list(tmp_path.glob("trials/*"))
