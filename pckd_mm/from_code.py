@@ -10,7 +10,7 @@ from torch import nn
 from pckd_mm.models.classifiers import PlainClassifier
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import zoo_model
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.config import brings_weights, load_config
 from pckd_mm.utils.methods import load_method, loss_of, network_kind, with_loss
 from pckd_mm.utils.quiet import quiet
 from pckd_mm.utils.setting_names import setting_name
@@ -74,6 +74,13 @@ def distill(
     """
     architecture = _named(student, pretrained=False)["model"]
     named = _named(teacher, pretrained=teacher_ckpt is None)
+    weights = teacher_ckpt or named.get("checkpoint")
+    if isinstance(teacher, str) and not (weights or brings_weights(named["model"])):
+        raise ValueError(
+            f"The teacher {teacher} is a config without weights, from which nothing "
+            "can be learned; expected its checkpoint as teacher_ckpt: name it, or "
+            "build the teacher and load its weights."
+        )
     cfg = load_method(method, network_kind(architecture))
     for option, value in (options or {}).items():
         try:
@@ -90,7 +97,7 @@ def distill(
         architecture=_with_loss(architecture, changes),
         teacher=named["model"],
         teacher_config=named.get("config"),
-        teacher_ckpt=teacher_ckpt or named.get("checkpoint"),
+        teacher_ckpt=weights,
         **settings,
     )
     if "data_preprocessor" in settings:

@@ -324,3 +324,9 @@ def test_one_network_is_not_both():
 def test_nothing_else_is_an_attribute_of_the_package():
     with pytest.raises(AttributeError, match="no attribute 'distil'"):
         pckd_mm.distil  # noqa: B018
+
+
+def test_a_teacher_named_by_a_config_needs_its_weights():
+    match = "The teacher vanilla/cifar100_resnet20 is a config without weights"
+    with pytest.raises(ValueError, match=match):
+        pckd_mm.distill("vanilla/cifar100_resnet8", "vanilla/cifar100_resnet20")

@@ -1,13 +1,13 @@
 """What a distillation is compared with: teacher, student alone, other methods."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from mmengine.config import Config
 
 from pckd_mm.analysis import published
 from pckd_mm.utils.class_name import class_name
-from pckd_mm.utils.config import load_config, require_model
+from pckd_mm.utils.config import brings_weights, load_config, require_model
 from pckd_mm.utils.files import write_whole
 from pckd_mm.utils.methods import (
     distilled_kind,
@@ -92,8 +92,8 @@ def derive_runs(config: str, methods: Sequence[str], folder: Path) -> Derived:
     teacher = _plain(cfg, "teacher") if source is None else _read(source, config)
     test = _write(folder, "teacher_test", _tested_as_validated(teacher))
     checkpoint = beside_configs(model.get("teacher_ckpt") or "")
-    brings_weights = not checkpoint and _brings_weights(model.get("teacher") or {})
-    if is_elsewhere(checkpoint) or brings_weights:
+    is_whole = not checkpoint and brings_weights(model.get("teacher") or {})
+    if is_elsewhere(checkpoint) or is_whole:
         return Derived(runs, None, test)
     # What a call before this one trained from this config is that config's.
     is_own = Path(checkpoint).resolve().is_relative_to(folder.parent.resolve())
@@ -180,14 +180,6 @@ def _tell_weight(config: str, student: Dict[str, Any]) -> None:
             "too. Was it of the method, give the others by --run.",
             flush=True,
         )
-
-
-def _brings_weights(network: Mapping[str, Any]) -> bool:
-    """Whether a config says where all weights of a network are."""
-    init = network.get("init_cfg") or []
-    inits = init if isinstance(init, (list, tuple)) else [init]
-    whole = any(class_name(each["type"]).startswith("Pretrained") for each in inits)
-    return whole or bool(network.get("pretrained"))
 
 
 def _other_hooks(values: Dict[str, Any], kinds: Sequence[str]) -> List[Any]:

@@ -8,10 +8,11 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.utils import import_modules_from_strings
 
+from .class_name import class_name
 from .printable import printable
 from .shipped import find_config
 
-__all__ = ["load_config", "loader_of", "require_model"]
+__all__ = ["brings_weights", "load_config", "loader_of", "require_model"]
 
 # Of what MMEngine reads.
 _ENDINGS = (".py", ".json", ".yaml", ".yml")
@@ -98,6 +99,18 @@ def loader_of(cfg: Mapping[str, Any], *splits: str) -> Mapping[str, Any]:
         if isinstance(loader, dict) and loader.get("dataset") is not None:
             return loader
     return {}
+
+
+def brings_weights(network: Mapping[str, Any]) -> bool:
+    """Whether a config says where all weights of a network are.
+
+    Args:
+        network (Mapping): Config of the network.
+    """
+    init = network.get("init_cfg") or []
+    inits = init if isinstance(init, (list, tuple)) else [init]
+    whole = any(class_name(each["type"]).startswith("Pretrained") for each in inits)
+    return whole or bool(network.get("pretrained"))
 
 
 def _refuse_settings_of_two_bases(error: KeyError, path: Union[str, Path]) -> None:
