@@ -13,8 +13,7 @@ from pckd_mm.analysis.figures import new_figure
 from pckd_mm.analysis.tables import format_table
 from pckd_mm.utils.files import write_whole
 
-from .search import distributions
-from .space import Range
+from .space import Range, distributions
 from .trials import FAILED, Trial
 
 __all__ = ["Found", "importances", "write_report"]

@@ -9,12 +9,6 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from ray import tune
 from ray.tune import TuneError
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
@@ -23,11 +17,11 @@ from ray.tune.search.optuna import OptunaSearch
 from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.ray_cluster import RayCluster
 
-from .space import Range
-from .training import EPOCH, FAILED_BY, VALUE, TrialTraining
+from .space import Range, distributions
+from .training import CUT_OFF, EPOCH, FAILED_BY, VALUE, TrialTraining
 from .trials import FAILED, STOPPED, Ledger, Trial
 
-__all__ = ["distributions", "search"]
+__all__ = ["search"]
 
 # A trial goes on at a rung where it is among the best third.
 REDUCTION = 3
@@ -39,26 +33,6 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the caller's
 }
-
-
-def distributions(ranges: Sequence[Range]) -> Dict[str, BaseDistribution]:
-    """Ranges in the form of Optuna.
-
-    Args:
-        ranges (Sequence[Range]): The ranges.
-
-    Returns:
-        dict[str, BaseDistribution]: A distribution by the name of each.
-    """
-
-    def distribution(entry: Range) -> BaseDistribution:
-        if entry.choices:
-            return CategoricalDistribution(entry.choices)
-        if entry.whole:
-            return IntDistribution(int(entry.low), int(entry.high), log=entry.log)
-        return FloatDistribution(entry.low, entry.high, log=entry.log)
-
-    return {entry.name: distribution(entry) for entry in ranges}
 
 
 def _good(trials: int) -> int:
@@ -163,16 +137,18 @@ class LedgerSearch(OptunaSearch):
     ) -> None:
         """Write down how a trial ended.
 
-        One that Ray lost is neither stopped nor failed: the next call goes on with it.
+        One that Ray lost, or its machine cut off, is neither stopped nor failed: the
+        next call goes on with it.
         """
-        trial = self.trials[trial_id]
-        reason = (result or {}).get(FAILED_BY)
-        stopped = not error and reason is None and not trial.is_finished
+        trial, result = self.trials[trial_id], result or {}
+        reason, lost = result.get(FAILED_BY), error or result.get(CUT_OFF, False)
+        stopped = not lost and reason is None and not trial.is_finished
         # Optuna knows what a trial is worth that was pruned, by how far it came.
-        super().on_trial_complete(trial_id, None if stopped else result, error)
+        told = None if stopped or lost else result
+        super().on_trial_complete(trial_id, told, lost)
         if error:
             return
-        if stopped or reason:
+        if stopped or (reason and not lost):
             self.ledger.end(trial, STOPPED if stopped else FAILED)
         self.tell(trial, reason)
 

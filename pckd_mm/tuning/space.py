@@ -4,9 +4,15 @@ import inspect
 import re
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.catalogue import full_name
@@ -14,7 +20,7 @@ from pckd_mm.experiments.configs import read_config
 from pckd_mm.experiments.run import SEED
 from pckd_mm.registry import MODELS
 
-__all__ = ["LOSSES", "Range", "find_ranges"]
+__all__ = ["LOSSES", "Range", "distributions", "find_ranges"]
 
 Number = Union[int, float]
 
@@ -66,6 +72,26 @@ class Range:
         if self.choices:
             return f"{self.name}={','.join(map(str, self.choices))}"
         return f"{self.name}={self.low:g}..{self.high:g}"
+
+
+def distributions(ranges: Sequence[Range]) -> Dict[str, BaseDistribution]:
+    """Ranges in the form of Optuna.
+
+    Args:
+        ranges (Sequence[Range]): The ranges.
+
+    Returns:
+        dict[str, BaseDistribution]: A distribution by the name of each.
+    """
+
+    def distribution(entry: Range) -> BaseDistribution:
+        if entry.choices:
+            return CategoricalDistribution(entry.choices)
+        if entry.whole:
+            return IntDistribution(int(entry.low), int(entry.high), log=entry.log)
+        return FloatDistribution(entry.low, entry.high, log=entry.log)
+
+    return {entry.name: distribution(entry) for entry in ranges}
 
 
 def find_ranges(

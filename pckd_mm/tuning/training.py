@@ -1,6 +1,8 @@
 """A trial as Ray Tune trains it: a step is an epoch."""
 
+import errno
 import os
+import signal
 import time
 from typing import Any, Dict, Optional
 
@@ -12,10 +14,33 @@ from pckd_mm.experiments.job import process_of
 
 from .trials import MakeJob
 
-__all__ = ["EPOCH", "FAILED_BY", "VALUE", "TrialTraining"]
+__all__ = ["CUT_OFF", "EPOCH", "FAILED_BY", "VALUE", "TrialTraining", "was_cut_off"]
 
 # What Tune is told after each epoch.
-VALUE, EPOCH, FAILED_BY = "value", "epoch", "failed_by"
+VALUE, EPOCH, FAILED_BY, CUT_OFF = "value", "epoch", "failed_by", "cut_off"
+# Exit statuses of a training that a signal ended in order.
+_ENDED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+# What the log of one ends with that may come to its end another time.
+_FOR_NOW = (
+    *(os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)),
+    "was not written: ",  # as files.WriteError says
+    "A worker process of a data loader died",
+    " received by PID ",  # as torchrun says of a signal
+)
+
+
+def was_cut_off(status: int, log: str) -> bool:
+    """Whether a training was ended by its machine, and not by what it computes.
+
+    Args:
+        status (int): Exit status of its process, negative for a signal.
+        log (str): The end of its log.
+
+    Returns:
+        bool: True where a signal ended it, as for lack of memory, and where its files
+        could not be written.
+    """
+    return status < 0 or status in _ENDED or any(words in log for words in _FOR_NOW)
 
 
 class TrialTraining(tune.Trainable):
@@ -47,7 +72,7 @@ class TrialTraining(tune.Trainable):
         Of one that was stopped, nothing reads the checkpoints any more.
         """
         self.cleanup()
-        if not self.job.is_finished:
+        if not (self.job.is_finished or self.cut_off):
             for checkpoint in self.job.folder.glob("*.pth"):
                 checkpoint.unlink()
         self._start(new_config)
@@ -55,7 +80,7 @@ class TrialTraining(tune.Trainable):
 
     def _start(self, config: Dict[str, Any]) -> None:
         self.job = self.make_job(config["number"], config["values"])
-        self.told = 0
+        self.told, self.cut_off = 0, False
         if not self.job.is_finished:
             self.job.prepare()
             self.job.start(self.threads)
@@ -65,7 +90,8 @@ class TrialTraining(tune.Trainable):
 
         Returns:
             dict: ``value``, the metric in percent, and ``epoch``. A training that fails
-            is worth 0, and ``failed_by`` says why.
+            is worth 0, ``failed_by`` says why, and ``cut_off`` whether it may go on
+            another time.
         """
         while True:
             ended = self.job.is_finished or process_of(self.job).poll() is not None
@@ -79,14 +105,18 @@ class TrialTraining(tune.Trainable):
                 try:
                     self.job.finish()
                 except ExperimentError as error:
+                    status = process_of(self.job).returncode
+                    self.cut_off = was_cut_off(status, str(error))
                     return self._result(0.0, str(error))
             else:
                 time.sleep(PAUSE)
 
     def _result(self, value: float, failed_by: Optional[str] = None) -> Dict[str, Any]:
         done = failed_by is not None or self.told >= self.job.epochs
-        result = {VALUE: value, EPOCH: self.told, "done": done}
-        return result if failed_by is None else {**result, FAILED_BY: failed_by}
+        result: Dict[str, Any] = {VALUE: value, EPOCH: self.told, "done": done}
+        if failed_by is not None:
+            result.update({FAILED_BY: failed_by, CUT_OFF: self.cut_off})
+        return result
 
     def cleanup(self) -> None:
         """End the process of a trial that is stopped."""

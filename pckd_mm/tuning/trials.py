@@ -26,7 +26,7 @@ class Trial:
         values (dict): The values, by the names of :class:`Range`.
         job (Run): Its training.
         ended (str, optional): "stopped" early, or "failed"; None for what is finished
-            or not yet.
+            or not yet, as where its machine cut it off.
     """
 
     number: int
@@ -86,7 +86,7 @@ class Ledger:
     what: Dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        path = self._note
+        path = self.note
         before = json.loads(path.read_text()) if path.is_file() else self.what
         if before != self.what:
             names = [*before, *self.what]
@@ -98,7 +98,8 @@ class Ledger:
             )
 
     @property
-    def _note(self) -> Path:
+    def note(self) -> Path:
+        """Path: What is searched."""
         return self.folder.parent / "search.json"
 
     def trials(self) -> List[Trial]:
@@ -120,9 +121,9 @@ class Ledger:
         Returns:
             Trial: The trial.
         """
-        if not self._note.is_file():
+        if not self.note.is_file():
             text = json.dumps(self.what, indent=2) + "\n"
-            write_whole(str(self._note), text.encode())
+            write_whole(str(self.note), text.encode())
         numbers = [int(path.stem) for path in self.folder.glob("[0-9]*.json")]
         number = max(numbers, default=-1) + 1
         trial = Trial(number, dict(values), self.make_job(number, values))

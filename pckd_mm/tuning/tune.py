@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from pckd_mm.experiments import (
     Executor,
@@ -88,12 +88,31 @@ def tune(
             cluster.leave()
     trials = ledger.trials()
     table = write_outcome(tuning, trials, command)
-    if trials and all(trial.ended == FAILED for trial in trials):
-        raise ExperimentError(
-            f"All {len(trials)} trials failed; {trials[0].job.log} says why. Mend it, "
-            f"and remove {tuning.work_dir} to begin anew."
-        )
-    return table
+    return "\n\n".join([table, *_lost(ledger, trials)])
+
+
+def _lost(ledger: Ledger, trials: Sequence[Trial]) -> List[str]:
+    """What is to be done about trials that were cut off, where some were.
+
+    Raises:
+        ExperimentError: Where no trial came to anything.
+    """
+    failed = [trial for trial in trials if trial.ended == FAILED]
+    cut_off = [trial for trial in trials if not trial.is_over]
+    words = []
+    if cut_off:
+        words += [
+            f"{len(cut_off)} of {len(trials)} trials were cut off; "
+            f"{cut_off[0].job.log} says why. The same command goes on with them."
+        ]
+    if trials and len(failed) == len(trials):
+        words += [
+            f"All {len(trials)} trials failed; {failed[0].job.log} says why. Mend it, "
+            f"and remove {ledger.folder} and {ledger.note} to begin anew."
+        ]
+    if trials and len(failed) + len(cut_off) == len(trials):
+        raise ExperimentError(" ".join(words))
+    return words
 
 
 def _what(tuning: Tuning, first: Run, teacher: Optional[Run]) -> Dict[str, Any]:

@@ -20,12 +20,8 @@ pytest.importorskip("ray.tune")
 optuna = pytest.importorskip("optuna")
 
 from pckd_mm.tuning import search as module  # noqa: E402
-from pckd_mm.tuning.search import (  # noqa: E402
-    LedgerSearch,
-    StoppingLaggards,
-    distributions,
-)
-from pckd_mm.tuning.space import Range  # noqa: E402
+from pckd_mm.tuning.search import LedgerSearch, StoppingLaggards  # noqa: E402
+from pckd_mm.tuning.space import Range, distributions  # noqa: E402
 from pckd_mm.tuning.trials import Ledger  # noqa: E402
 from tests.test_tuning.test_trials import ledger, train  # noqa: E402
 
@@ -71,7 +67,7 @@ def test_the_first_trial_is_that_of_the_config(tmp_path):
 def test_how_trials_end_is_written_down_and_told_to_optuna(tmp_path):
     trials, told = ledger(tmp_path), []
     searcher = suggestions(trials, told)
-    for name in "abcd":
+    for name in "abcde":
         searcher.suggest(name)
     train(searcher.trials["a"])
     searcher.on_trial_complete("a", result(EPOCHS, 60.0))
@@ -79,19 +75,23 @@ def test_how_trials_end_is_written_down_and_told_to_optuna(tmp_path):
     searcher.on_trial_complete("b", result(1, 20.0))
     searcher.on_trial_complete("c", result(0, 0.0, failed_by="it exploded"))
     searcher.on_trial_complete("d", error=True)  # lost with its machine
+    killed = dict(failed_by="it was killed", cut_off=True)
+    searcher.on_trial_complete("e", result(2, 0.0, **killed))
     ended = [t.ended for t in trials.trials()]
-    assert ended == [None, "stopped", "failed", None]
-    assert [t.is_over for t in trials.trials()] == [True, True, True, False]
+    assert ended == [None, "stopped", "failed", None, None]
+    assert [t.is_over for t in trials.trials()] == [True] * 3 + [False] * 2
     assert [(t.number, reason) for t, reason in told] == [
         (0, None),
         (1, None),
         (2, "it exploded"),
+        (4, "it was killed"),
     ]
     study = searcher._ot_study.trials
     assert [(t.state.name, t.values) for t in study] == [
         ("COMPLETE", [60.0]),
         ("PRUNED", [20.0]),
         ("COMPLETE", [0.0]),
+        ("FAIL", None),
         ("FAIL", None),
     ]
 

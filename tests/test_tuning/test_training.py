@@ -1,13 +1,18 @@
 """A trial in the form of Ray Tune."""
 
+import errno
+import os
+import signal
+
 import pytest
 
+from pckd_mm.utils.files import WriteError, write_whole
 from tests.toy_job import EPOCHS, FIRST, maker, objective
 
 pytest.importorskip("ray.tune")
 
 from pckd_mm.tuning import training as module  # noqa: E402
-from pckd_mm.tuning.training import TrialTraining  # noqa: E402
+from pckd_mm.tuning.training import TrialTraining, was_cut_off  # noqa: E402
 
 GOOD = dict(weight=4.0, tau=4.0)
 
@@ -60,7 +65,33 @@ def test_a_trial_that_was_cut_off_goes_on(training, tmp_path):
 def test_a_training_that_fails_is_worth_nothing(training):
     (only,) = steps(training(dict(FIRST, weight=200.0)))
     assert only["value"] == 0 and only["done"]
-    assert "weights that explode" in only["failed_by"]
+    assert "weights that explode" in only["failed_by"] and not only["cut_off"]
+
+
+def test_a_training_that_its_machine_ended_keeps_what_there_is(training, tmp_path):
+    trial = training(pause=0.5)
+    assert trial.step()["epoch"] == 1
+    (tmp_path / "000" / "epoch_1.pth").touch()
+    os.kill(trial.job.process.pid, signal.SIGKILL)
+    last = steps(trial)[-1]
+    assert last["cut_off"] and "was ended by SIGKILL" in last["failed_by"]
+    # The next call goes on from there.
+    trial.reset_config(dict(number=1, values=FIRST))
+    assert (tmp_path / "000" / "epoch_1.pth").is_file() and not trial.cut_off
+    trial.cleanup()
+
+
+def test_what_may_end_otherwise_another_time(tmp_path):
+    with pytest.raises(WriteError) as error:
+        write_whole(str(tmp_path), b"there is a folder")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "epoch_1.pth")
+    torchrun = "traceback : Signal 9 (SIGKILL) received by PID 1234"
+    worker = "RuntimeError: A worker process of a data loader died (Killed), as for"
+    cut_off = [(-9, ""), (143, ""), (130, "")]
+    cut_off += [(1, str(end)) for end in (error.value, full, torchrun, worker)]
+    assert [was_cut_off(*each) for each in cut_off] == [True] * 7
+    own = ["FloatingPointError: The loss is not finite", "ValueError: depth=7", ""]
+    assert not any(was_cut_off(1, end) for end in own)
 
 
 def test_another_trial_in_the_same_place(training, tmp_path):

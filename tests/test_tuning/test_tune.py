@@ -10,9 +10,10 @@ pytest.importorskip("optuna")
 from pckd_mm.experiments import ExperimentError, Settings  # noqa: E402
 from pckd_mm.tuning.space import find_ranges  # noqa: E402
 from pckd_mm.tuning.trial_runs import Tuning, trial_runs  # noqa: E402
-from pckd_mm.tuning.tune import _what, tune  # noqa: E402
+from pckd_mm.tuning.tune import _lost, _what, tune  # noqa: E402
 from pckd_mm.utils.speed_arguments import SpeedArguments  # noqa: E402
 from tests.builders import ROOT  # noqa: E402
+from tests.test_tuning.test_trials import VALUES, ledger, train  # noqa: E402
 
 CONFIG = "configs/vanilla/cifar100_resnet8_30e.py"
 
@@ -85,3 +86,25 @@ def test_a_checkpoint_of_the_teacher_that_is_gone_ends_it_before_the_first_trial
         tune(tuning, pytest.fail, pytest.fail, "pckd tune")
     assert f"trial 0, seed 0 learns from {teacher.checkpoint}, and" in str(error.value)
     assert not list(tmp_path.glob("trials/*"))
+
+
+def test_what_is_to_be_done_about_trials_that_came_to_nothing(tmp_path):
+    """Nothing of it takes the teacher away, which is in the work dir as well."""
+    trials = ledger(tmp_path)
+    assert _lost(trials, []) == []
+    first, second, third = (trials.add(VALUES) for _ in range(3))
+    for failed in (first, second):
+        trials.end(failed, "failed")
+    goes_on = f"1 of 3 trials were cut off; {third.job.log} says why. The same command"
+    with pytest.raises(ExperimentError, match=f"^{goes_on} goes on with them.$"):
+        _lost(trials, trials.trials())
+    trials.end(third, "failed")
+    anew = f"All 3 trials failed; {first.job.log} says why. Mend it, and remove "
+    anew += f"{tmp_path / 'trials'} and {tmp_path / 'search.json'} to begin anew."
+    with pytest.raises(ExperimentError, match=f"^{anew}$"):
+        _lost(trials, trials.trials())
+    train(trials.add(VALUES))
+    assert _lost(trials, trials.trials()) == []
+    fifth = trials.add(VALUES)
+    (words,) = _lost(trials, trials.trials())
+    assert words.startswith(f"1 of 5 trials were cut off; {fifth.job.log} says why.")
