@@ -136,8 +136,12 @@ def _of_losses(cfg: Config) -> Iterator[Range]:
     distiller = cfg.model.get("distiller", {})
     for loss, settings in distiller.get("distill_losses", {}).items():
         path = f"model.distiller.distill_losses.{loss}"
-        for key, value in (settings or {}).items():  # None leaves a loss out
-            is_weight = key == "loss_weight" or key.endswith("_loss_weight")
+        if settings is None:  # which leaves a loss out
+            continue
+        # What is not written has the value of the loss's class.
+        keys = [*settings, *([] if any(map(_is_weight, settings)) else ["loss_weight"])]
+        for key in dict.fromkeys([*keys, "tau"]):
+            is_weight, value = _is_weight(key), _value(cfg, f"{path}.{key}")
             is_temperature = key == "tau" and loss == "loss_kd"
             if not (is_weight or is_temperature) or not _is_number(value) or value <= 0:
                 continue
@@ -145,6 +149,10 @@ def _of_losses(cfg: Config) -> Iterator[Range]:
             name = loss if key == "loss_weight" else f"{loss}.{key}"
             low, high = float(value) / factor, float(value) * factor
             yield Range(name, f"{path}.{key}", float(value), low, high)
+
+
+def _is_weight(key: str) -> bool:
+    return key == "loss_weight" or key.endswith("_loss_weight")
 
 
 def _parse(text: str, config: str, cfg: Config) -> Range:

@@ -27,6 +27,21 @@ def test_the_losses_around_the_values_of_the_config():
     assert all(entry.log and not entry.whole for entry in found.values())
     dist = find_ranges("configs/dist/cifar100_resnet20_resnet8_6e.py")
     assert len(dist) >= 2 and all(entry.first > 0 for entry in dist)
+    # A weight of both would be one too many.
+    names = ["loss_dist.inter_loss_weight", "loss_dist.intra_loss_weight"]
+    assert [entry.name for entry in dist] == names
+
+
+def test_losses_whose_config_says_no_weight():
+    """DKD's weight is 1, of its class; so are a weight and temperature left out."""
+    (dkd,) = find_ranges("configs/dkd/cifar100_resnet20_resnet8_30e.py")
+    assert (dkd.name, dkd.path) == ("loss_dkd", LOSS + "loss_dkd.loss_weight")
+    assert (dkd.first, dkd.low, dkd.high) == (1.0, 0.1, 10.0)
+    kd = dict(type="PreviewKLDivergence")
+    found = find_ranges(PCKD, None, {LOSS + "loss_kd": dict(_delete_=True, **kd)})
+    ranges = {entry.name: (entry.first, entry.low, entry.high) for entry in found}
+    assert ranges["loss_kd"] == (1.0, 0.1, 10.0)
+    assert ranges["loss_kd.tau"] == (4.0, 1.0, 16.0) and len(ranges) == 5
 
 
 @pytest.mark.parametrize(
