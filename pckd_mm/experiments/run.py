@@ -248,6 +248,8 @@ class Run(Job):
         """What is to be done, in words."""
         if self.folder.is_dir() and self.is_changed():
             return "changed, anew"
+        if self.waits and self.epochs_done():
+            return "anew, unless its teacher comes out the same"
         if self.is_finished:
             return f"finished, {self.outcome()}"
         done = self.epochs_done()

@@ -231,6 +231,12 @@ def test_a_student_is_left_while_its_teacher_is(make, tmp_path):
     # A teacher that is to be trained anew makes another student.
     teacher.config_file.write_text("changed")
     assert student.is_left and not student.is_changed()
+    log_epochs(student, 1, 3)
+    assert student.state() == "anew, unless its teacher comes out the same"
+    assert make(DISTILS, seed=9, after=teacher).state() == "to do"
+    teacher.prepare()
+    (teacher.folder / "finished.json").write_text("{}")
+    assert student.state() == "finished, top-1 53.00"
 
 
 def test_a_teacher_that_is_said_in_another_way_is_the_same(make, tmp_path, monkeypatch):
