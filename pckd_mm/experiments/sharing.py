@@ -12,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.handout import TEACHER_LOG
 
-from .hooks import hook_kind
+from .hooks import hook_kind, hooks_of
 from .job import Job
 from .settings import Settings
 
@@ -32,10 +32,15 @@ _OF_TEACHER = (
     *("teacher", "teacher_ckpt", "teacher_config", "teacher_input_size"),
     *("swap_teacher_channels", "teacher_module_inplace"),
 )
-# Hooks of a config that have nothing to do with the training images.
+# Hooks of a config that have nothing to do with the training images, or are the same in
+# the teacher's process.
 _STUDENTS_OWN = (
     *("EMAHook", "ExportStudentHook", "LossShareHook"),
     *("PreviewRecordHook", "SampleLabelsHook"),
+)
+_OF_ANY_RUN = (
+    *("", "CheckpointHook", "DeferredRuntimeInfoHook"),
+    *("PreflightHook", "ReseedHook", "VisualizationHook"),
 )
 # Hooks that make the teacher's process what the students' would be.
 _KEPT_HOOKS = (
@@ -55,6 +60,8 @@ def share_teacher(cfg: Config) -> None:
     Raises:
         ValueError: For one whose teacher's pass cannot be shared.
     """
+    from pckd_mm.engine.guards import DEFAULT_HOOKS  # takes seconds
+
     model = cfg.model
     kind = _kind(model)
     if kind != "MultiViewDistill":
@@ -88,13 +95,14 @@ def share_teacher(cfg: Config) -> None:
             f"--share-teacher found the training loop {loop}; expected "
             "EpochBasedTrainLoop: leave --share-teacher out."
         )
-    for hook in cfg.get("custom_hooks") or []:
-        if hook_kind(hook) not in _STUDENTS_OWN:
+    known = {*_STUDENTS_OWN, *_OF_ANY_RUN, *map(class_name, DEFAULT_HOOKS.values())}
+    for kind in map(hook_kind, hooks_of(cfg)):
+        if kind not in known:
             raise ValueError(
-                f"--share-teacher found the hook {hook_kind(hook)}, which may "
-                "change or read the training images, and these come from another "
-                f"process; expected hooks among {', '.join(_STUDENTS_OWN)}: leave one "
-                "of both out."
+                f"--share-teacher found the hook {kind}, which may change or read the "
+                "training images, and these come from another process; expected those "
+                f"of any run, and of others {', '.join(_STUDENTS_OWN)}: leave one of "
+                "both out."
             )
     hooks = dict(cfg.get("default_hooks") or {})
     hooks[HOOK] = dict(type="pckd_mm.SharedTeacherHook")

@@ -12,6 +12,7 @@ from pckd_mm.experiments import ExperimentError, Run, Scheduler, Settings, Shari
 from pckd_mm.experiments.sharing import (
     HOOK,
     TeacherRun,
+    is_shared,
     share_teacher,
     shared_part,
     teacher_config,
@@ -77,6 +78,29 @@ def test_methods_and_seeds_share_what_other_data_do_not(configs):
 def test_what_cannot_share_is_refused(configs, changes, message):
     with pytest.raises(ValueError, match=message):
         sharing(configs["kd"], **changes)
+
+
+@pytest.mark.parametrize("place", ["custom_hooks", "default_hooks"])
+def test_hooks_of_the_training_images_are_refused(configs, place):
+    switch = dict(type="mmpretrain.SwitchRecipeHook", schedule=[])
+    average = dict(type="EMAHook")
+    for hook in (average, switch):
+        hooks = [hook] if place == "custom_hooks" else {f"{place}.mine": hook}
+        changes = {place: hooks} if place == "custom_hooks" else hooks
+        if hook is average:
+            assert is_shared(sharing(configs["kd"], **changes))
+            continue
+        with pytest.raises(ValueError, match="found the hook SwitchRecipeHook, which"):
+            sharing(configs["kd"], **changes)
+
+
+def test_hooks_of_any_run_are_taken(configs):
+    """Those of MMPretrain's configs, and settings of those that training adds."""
+    hooks = dict(visualization=dict(type="VisualizationHook", enable=False))
+    hooks.update(checkpoint=dict(type="CheckpointHook", interval=1), timer=None)
+    hooks.update(broken_files=dict(most=0.3))
+    changes = {f"default_hooks.{name}": hook for name, hook in hooks.items()}
+    assert is_shared(sharing(configs["pckd"], **changes))
 
 
 def make_run(name, folder, seed=0, size=3):
