@@ -63,8 +63,11 @@ class Range:
         return self.low > 0
 
     def rounded(self, value: Any) -> Any:
-        """A value with three digits, which a person can read and write."""
-        if self.choices or self.whole:
+        """A value with three digits, which a person can read and write.
+
+        That of the config stays as it is.
+        """
+        if self.choices or self.whole or value == self.first:
             return value
         return min(max(float(f"{value:.3g}"), self.low), self.high)
 

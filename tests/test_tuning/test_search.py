@@ -62,6 +62,12 @@ def test_the_first_trial_is_that_of_the_config(tmp_path):
     second = searcher.suggest("y")
     assert second["number"] == 1 and second["values"] != FIRST
     assert [t.values for t in trials.trials()] == [FIRST, second["values"]]
+    # However many digits it has there.
+    exact = [Range("weight", "a.weight", 0.12345, 0.05, 50.0)]
+    searcher = LedgerSearch(ledger(tmp_path / "other"), exact, seed=0, tell=None)
+    assert searcher.suggest("x") == dict(number=0, values=dict(weight=0.12345))
+    drawn = searcher.suggest("y")["values"]["weight"]
+    assert drawn == float(f"{drawn:.3g}")
 
 
 def test_how_trials_end_is_written_down_and_told_to_optuna(tmp_path):
