@@ -127,7 +127,7 @@ class PlannedTable:
             for line, teacher in zip(self.lines, self.learns_from(), strict=True)
         ]
         inspected = self.inspection.found() if self.inspection else None
-        first = self.runs()[0]
+        first = self.lines[0].runs[0]  # a teacher may be tested on other images
         held_out = first.settings.val_share
         images = validated_on(first.cfg)
         return Table(

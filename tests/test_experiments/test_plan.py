@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pckd_mm.analysis import AP
+from pckd_mm.analysis.metric import VALIDATION
 from pckd_mm.experiments import (
     ExperimentError,
     Request,
@@ -598,3 +599,15 @@ def test_a_teacher_that_was_named_is_tested_beside_single_runs(configs):
     assert run.after is teacher and run.cfg.model.teacher_ckpt == "mine.pth"
     held_out = Request(Settings(ROOT, val_share=0.1), teacher="mine.pth")
     assert Teachers(held_out).test_with(TEACHER) is None
+
+
+def test_what_is_measured_on_is_said_of_the_students(configs):
+    """A teacher that is there is tested on what they are validated on."""
+    loaders = "".join(
+        f"{split}_dataloader = dict(dataset=dict(type='Any', split='{split}'))\n"
+        for split in ("val", "test")
+    )
+    config = write("mine/own", STUDENT.format(12) + loaders, configs)
+    (table,) = ask(runs={"mine": config}, teacher=TEACHER)
+    assert table.runs()[0].config == TEACHER
+    assert table.table().images == VALIDATION
