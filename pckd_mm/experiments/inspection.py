@@ -59,13 +59,30 @@ class Inspection(Job):
             name: dict(
                 config=str(run.config_file),
                 checkpoint=str(run.checkpoint),
-                sha256=digest(str(run.checkpoint)),
+                sha256=self._sha256(name, run),
                 folder=str(run.folder),
             )
             for name, run in self.networks.items()
         }
         request = dict(form=FORM, teachers=self.teachers, networks=networks)
         return json.dumps(request, indent=2) + "\n"
+
+    def _sha256(self, name: str, run: Run) -> str:
+        """The hash of a network; of one that is gone since that which it had."""
+        path, before = str(run.checkpoint), {}
+        is_gone = not run.is_left and not run.checkpoint.is_file()
+        if is_gone and self.config_file.is_file():
+            request = json.loads(self.config_file.read_text(encoding="utf-8"))
+            before = request["networks"].get(name, {})
+        return before.get("sha256") or digest(path)
+
+    def what_counts(self, text: str) -> str:
+        """A text without paths: work dirs may be moved, and hashes tell networks."""
+        request = json.loads(text)
+        for network in request["networks"].values():
+            for path in ("config", "checkpoint", "folder"):
+                network.pop(path, None)
+        return json.dumps(request)
 
     def command(self) -> List[str]:
         """Command line of the process, behind ``python``."""

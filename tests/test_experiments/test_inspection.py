@@ -34,7 +34,7 @@ def ask(tmp_path, monkeypatch):
         config.write_text(STUDENT.format(kind))
         runs = {"alone": str(config), "my own": str(config)}
         shared = dict(teacher=str(config), seeds=(3, 4), work_dir=tmp_path / "work")
-        return make_plan(Request(Settings(ROOT), runs=runs, **shared, **more))
+        return make_plan(Request(Settings(ROOT), runs=runs, **{**shared, **more}))
 
     return ask
 
@@ -88,6 +88,27 @@ def test_it_is_made_once_for_the_same_networks(ask, tmp_path, capsys):
     assert said == "inspection: its networks have changed; made anew.\n"
     assert (tmp_path / "work" / "inspection.old" / "finished.json").is_file()
     assert not table.inspection.is_finished
+
+
+def test_it_stays_where_the_work_dir_was_moved_or_a_checkpoint_removed(ask, tmp_path):
+    (table,) = ask(inspect=True)
+    finish(table.inspection)
+    for run in table.inspection.needs:
+        (run.folder / "finished.json").write_text("{}")
+    (tmp_path / "work").rename(tmp_path / "moved")
+    inspection = ask(inspect=True, work_dir=tmp_path / "moved")[0].inspection
+    assert inspection.is_finished and not inspection.is_changed()
+    inspection.prepare()  # with the paths that there are now
+    assert str(tmp_path / "work") not in inspection.config_file.read_text()
+    first, *_ = inspection.needs
+    first.checkpoint.unlink()
+    assert not inspection.is_changed()
+    first.checkpoint.write_text("others")
+    assert inspection.is_changed()
+    # Of one that is trained anew nobody knows the weights yet.
+    first.checkpoint.unlink()
+    (first.folder / "finished.json").unlink()
+    assert inspection.is_changed()
 
 
 def test_a_process_that_writes_nothing_has_failed(ask):
