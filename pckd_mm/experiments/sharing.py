@@ -45,7 +45,7 @@ _OF_ANY_RUN = (
 # Hooks that make the teacher's process what the students' would be.
 _KEPT_HOOKS = (
     *("num_views", "preflight", "reseed"),
-    *("runtime_info", "sampler_seed", "speed_up"),
+    *("runtime_info", "sampler_seed", "speed_up", "broken_files"),
 )
 # MMEngine's own, which it adds where they are not turned off.
 _NO_HOOKS = ("checkpoint", "logger", "param_scheduler", "timer")

@@ -157,6 +157,8 @@ def test_the_teachers_process_trains_nothing(tmp_path, monkeypatch):
     assert cfg.model.num_views == 4 and "val_dataloader" not in cfg
     assert cfg.default_hooks.checkpoint is None and HOOK not in cfg.default_hooks
     assert "custom_hooks" not in cfg
+    runs[0].cfg.default_hooks.broken_files = dict(most=0.3)  # it reads the images
+    assert teacher_config(runs[:1]).default_hooks.broken_files == dict(most=0.3)
     lead = Sharing(3).lead(runs)
     assert isinstance(lead, TeacherRun)
     assert lead.folder == tmp_path / "shared_teacher" / "kd_seed_4"
