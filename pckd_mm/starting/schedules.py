@@ -19,6 +19,8 @@ __all__ = [
 
 # The most images that a step of a detector has: they are large.
 _MOST_LARGE = 8
+# GPUs of a large machine: with one batch for each, an epoch of few images is one step.
+_MOST_PROCESSES = 8
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Plan:
         lr (float): Learning rate.
         recipe (Recipe): What does not depend on the number of images.
         val_share (float): Share of the images that is held out to validate on.
-        warmup (int): Steps over which the learning rate rises to that.
+        warmup (int): Epochs over which the learning rate rises to that.
     """
 
     size: int
@@ -157,7 +159,7 @@ class Plan:
     lr: float
     recipe: Recipe
     val_share: float = 0.2
-    warmup: int = 0
+    warmup: int = 1
 
 
 def plan_for(
@@ -180,7 +182,8 @@ def plan_for(
             steps.
 
     Returns:
-        Plan: The learning rate follows the batch, and rises over the first 5 %.
+        Plan: The learning rate follows the batch, and rises over the first 5 % of the
+        epochs, at least over one.
     """
     below = (batch for most, batch in recipe.batches if images < most)
     batch = next(below, recipe.largest)
@@ -189,6 +192,8 @@ def plan_for(
         epochs = round(recipe.steps * batch / max(images, 1) / 10) * 10
         epochs = min(max(epochs, fewest), most)
     lr = (recipe.lr_pretrained if pretrained else recipe.lr) * batch / recipe.base
-    # MMEngine's LinearLR of one step never leaves its start.
-    warmup = max(2, epochs * images // batch // 20)
+    # Epochs, not steps: of these each process of several has fewer. MMEngine's LinearLR
+    # of one step never leaves its start, which an epoch on a few GPUs may have.
+    least = 2 if images <= _MOST_PROCESSES * batch and epochs > 1 else 1
+    warmup = max(least, round(epochs / 20))
     return Plan(size, batch, epochs, float(f"{lr:.3g}"), recipe, val_share, warmup)

@@ -148,18 +148,27 @@ def test_the_name_of_the_config_is_one_of_a_config(data, capsys):
     assert load_config("my cfg v1.5.py").model
 
 
-def test_the_learning_rate_rises_however_short_the_training(data):
-    """Not to one twentieth for good."""
-    assert main(["init", "--data", "photos", "--size=32", "--epochs=2"]) == 0
+@pytest.mark.parametrize("steps", [1, 2, 16])  # of an epoch, by the number of GPUs
+def test_the_learning_rate_rises_however_short_the_training(data, steps):
+    """Not to one twentieth for good, and over the same share whatever the GPUs."""
+    assert main(["init", "--data", "photos", "--size=32", "--epochs=40"]) == 0
     (path,) = Path().glob("photos_*.py")
     rise = load_config(str(path)).param_scheduler[0]
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    scheduler = PARAM_SCHEDULERS.build({**rise, "optimizer": optimizer})
-    for _ in range(rise.end):
+    scheduler = PARAM_SCHEDULERS.build(
+        {**rise, "optimizer": optimizer, "epoch_length": steps}
+    )
+    rates = []
+    for _ in range(40 * steps):
+        rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(1)
+    # 5 % of 40 epochs: the first step has the lowest rate, the last of the two all of it.
+    full = 2 * steps - 1
+    assert rates[0] == pytest.approx(0.05)
+    assert all(rate < 0.999 for rate in rates[:full])
+    assert rates[full:] == pytest.approx([1] * (40 * steps - full))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +199,10 @@ def test_what_keeps_it_from_being_written(data, tmp_path, options, reason, capsy
         ),
         (["init", "--data", "photos", "--size", "0"], "--size is 0; expected 1 or mor"),
         (["compare", "x.py", "--pairs", "a_b"], "a config and --pairs say different"),
-        (["compare", "vanilla/cifar100_resnet8"], "no model with teacher and archi"),
+        (
+            ["compare", "vanilla/cifar100_resnet8"],
+            "no model with architecture, and teacher or",
+        ),
         (["compare", "nowhere.py"], "There is no config nowhere.py"),
         (
             ["compare", "pckd/letters_resnet20_resnet8_thin", "--methods", "kx"],

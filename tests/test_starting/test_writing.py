@@ -19,20 +19,32 @@ from tests.test_starting.test_folders import photos
 
 
 @pytest.mark.parametrize(
-    "images, batch, epochs",
-    [(100, 16, 200), (1000, 32, 190), (5000, 64, 80), (100000, 64, 20), (0, 16, 200)],
+    "images, batch, epochs, warmup",
+    [
+        (100, 16, 200, 10),
+        (1000, 32, 190, 10),
+        (5000, 64, 80, 4),
+        (100000, 64, 20, 1),
+        (0, 16, 200, 10),
+    ],
 )
-def test_more_images_fewer_epochs(images, batch, epochs):
+def test_more_images_fewer_epochs(images, batch, epochs, warmup):
     plan = plan_for(CLASSIFIERS, images, 96, pretrained=False)
-    assert (plan.batch, plan.epochs) == (batch, epochs)
+    assert (plan.batch, plan.epochs, plan.warmup) == (batch, epochs, warmup)
     assert plan.lr == pytest.approx(0.05 * batch / 64)
-    steps = epochs * images // batch
-    # LinearLR of one step would stay at its start.
-    assert plan.warmup == max(2, steps // 20)
     assert plan_for(CLASSIFIERS, images, 96, False, epochs=3).epochs == 3
     assert plan_for(CLASSIFIERS, images, 96, pretrained=True).lr == pytest.approx(
         plan.lr / 5
     )
+
+
+@pytest.mark.parametrize(
+    "images, epochs, warmup", [(100, 1, 1), (100, 3, 2), (129, 3, 1), (129, 60, 3)]
+)
+def test_the_warm_up_of_few_epochs(images, epochs, warmup):
+    # On eight GPUs with 16 images each 128 are an epoch of one step: nothing rises in it.
+    plan = plan_for(CLASSIFIERS, images, 96, False, epochs=epochs)
+    assert (plan.batch, plan.warmup) == (16, warmup)
 
 
 def write(root, path, monkeypatch):
