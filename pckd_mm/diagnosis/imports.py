@@ -35,7 +35,8 @@ def try_imports(names: Sequence[str]) -> Dict[str, Any]:
 
     Returns:
         dict: For each name the error as a text, '' where it was imported; for
-        ``devices`` what :mod:`pckd_mm.diagnosis.trial` found, if it could.
+        ``devices`` and ``operators`` what :mod:`pckd_mm.diagnosis.trial` found, if it
+        could.
     """
     code = (Path(__file__).parent / "trial.py").read_text(encoding="utf-8")
     command = [sys.executable, "-c", code, MARK, *names]
@@ -100,11 +101,11 @@ def _of_devices(devices: Any) -> List[Finding]:
     ]
 
 
-def _of_detectors(found: Dict[str, str], told: Set[str]) -> Finding:
+def _of_detectors(found: Dict[str, Any], told: Set[str]) -> Finding:
     """They are optional; an mmdet that cannot be used is a fault."""
     failed = [name for name in OF_DETECTORS if found.get(name, "not tried")]
     if not failed:
-        return Finding("detectors", "work: mmdet, mmcv with its operators")
+        return _of_operators(found)
     shown = "not here: " + " and ".join(
         {"mmcv.ops": "mmcv has no operators", "mmdet": "mmdet cannot be imported"}[name]
         for name in failed
@@ -118,6 +119,23 @@ def _of_detectors(found: Dict[str, str], told: Set[str]) -> Finding:
             f"({_short(found[failed[0]])}): compile mmcv==2.1.0 for the torch that is "
             "here, or pip uninstall mmdet to do without detectors."
         )
+    return Finding("detectors", shown, "", advice)
+
+
+def _of_operators(found: Dict[str, Any]) -> Finding:
+    """Operators for the CPU alone are a fault where there is a GPU."""
+    devices = found.get("devices") or {}
+    if not devices.get("gpus") or found.get("operators") != "not available":
+        return Finding("detectors", "work: mmdet, mmcv with its operators")
+    cuda = devices.get("cuda")
+    nvcc = f"nvcc of CUDA {cuda}, with" if cuda else "nvcc of the CUDA version with"
+    advice = (
+        "mmcv's operators are compiled for the CPU only, so that detectors fail on the "
+        f"GPU: compile mmcv again with FORCE_CUDA=1, which needs {nvcc} which torch "
+        "was built, or put CUDA_VISIBLE_DEVICES= in front of a command to run it on "
+        "the CPU."
+    )
+    shown = "work on the CPU only: mmcv's operators are not compiled for the GPU"
     return Finding("detectors", shown, "", advice)
 
 

@@ -30,7 +30,13 @@ def devices() -> dict:
         words = "fast on this CPU"
     else:
         words = "slow on this CPU: --amp stays in float32"
-    return dict(gpus=gpus, bfloat16=words)
+    return dict(gpus=gpus, bfloat16=words, cuda=torch.version.cuda)
+
+
+def operators() -> str:
+    """The CUDA version of mmcv's operators, as mmcv says it; '' without them."""
+    ops = sys.modules.get("mmcv.ops")
+    return "" if ops is None else ops.get_compiling_cuda_version()
 
 
 warnings.simplefilter("ignore")
@@ -41,7 +47,8 @@ for name in sys.argv[2:]:
         tell(**{name: f"{type(error).__name__}: {error}"})
     else:
         tell(**{name: ""})
-try:
-    tell(devices=devices())
-except Exception:  # an import above says why
-    tell(devices=None)
+for ask in (devices, operators):
+    try:
+        tell(**{ask.__name__: ask()})
+    except Exception:  # an import above says why
+        tell(**{ask.__name__: None})

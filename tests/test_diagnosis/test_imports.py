@@ -36,10 +36,27 @@ def test_each_import_is_tried_until_the_process_dies(modules):
     assert "works2_trial" not in found and "devices" not in found
 
 
-def checked(monkeypatch, **errors):
+@pytest.mark.parametrize(
+    "ops, told",
+    [
+        ("def get_compiling_cuda_version(): return 'not available'", "not available"),
+        ("def get_compiling_cuda_version(): return '13.0'", "13.0"),
+        ("raise ImportError('no mmcv._ext')", ""),
+        ("", None),  # of another mmcv
+    ],
+)
+def test_mmcv_is_asked_what_its_operators_are_for(tmp_path, monkeypatch, ops, told):
+    (tmp_path / "mmcv").mkdir()
+    (tmp_path / "mmcv" / "__init__.py").write_text("")
+    (tmp_path / "mmcv" / "ops.py").write_text(ops)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert try_imports(["mmcv.ops"])["operators"] == told
+
+
+def checked(monkeypatch, gpus=("A",), **errors):
     """Findings where all but some imports work."""
-    found = {**dict.fromkeys(ALL, ""), **errors}
-    found["devices"] = dict(gpus=["A"], bfloat16="of the GPU")
+    found = {**dict.fromkeys(ALL, ""), "operators": "12.8", **errors}
+    found["devices"] = dict(gpus=gpus, bfloat16="of the GPU", cuda="12.8")
     monkeypatch.setattr(imports, "try_imports", lambda names: found)
     return {finding.what: finding for finding in check_imports()}
 
@@ -90,6 +107,20 @@ def test_detectors_are_optional_unless_mmdet_is_there(monkeypatch):
     assert "mmcv has no operators" in finding.found and not finding.advice
     finding = checked(monkeypatch, **{**without, "mmdet": no_operators})["detectors"]
     assert "compile mmcv==2.1.0" in finding.advice
+
+
+def test_operators_for_the_cpu_are_a_fault_where_there_is_a_gpu(monkeypatch):
+    of_cpu = dict(operators="not available")
+    finding = checked(monkeypatch, **of_cpu)["detectors"]
+    assert finding.found.startswith("work on the CPU only")
+    assert (
+        "FORCE_CUDA=1, which needs nvcc of CUDA 12.8, with which torch was built"
+        in (finding.advice)
+    )
+    assert finding.advice.count(". ") == 0 and finding.advice.endswith("on the CPU.")
+    assert not checked(monkeypatch, gpus=(), **of_cpu)["detectors"].advice
+    missing = "ModuleNotFoundError: No module named 'mmdet'"
+    assert not checked(monkeypatch, mmdet=missing, **of_cpu)["detectors"].advice
 
 
 def test_what_was_not_tried_is_no_fault_of_its_own(monkeypatch):
