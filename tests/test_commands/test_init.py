@@ -164,7 +164,7 @@ def test_the_learning_rate_rises_however_short_the_training(data, steps):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    # 5 % of 40 epochs: the first step has the lowest rate, the last of the two all of it.
+    # 5 % of 40 epochs are two. Their last step has all of the rate.
     full = 2 * steps - 1
     assert rates[0] == pytest.approx(0.05)
     assert all(rate < 0.999 for rate in rates[:full])

@@ -42,7 +42,7 @@ def test_more_images_fewer_epochs(images, batch, epochs, warmup):
     "images, epochs, warmup", [(100, 1, 1), (100, 3, 2), (129, 3, 1), (129, 60, 3)]
 )
 def test_the_warm_up_of_few_epochs(images, epochs, warmup):
-    # On eight GPUs with 16 images each 128 are an epoch of one step: nothing rises in it.
+    # On eight GPUs 128 are an epoch of one step, in which nothing rises.
     plan = plan_for(CLASSIFIERS, images, 96, False, epochs=epochs)
     assert (plan.batch, plan.warmup) == (16, warmup)
 
