@@ -6,8 +6,9 @@
 
 student.pth has the weights alone; student.py beside it is its config, with the data
 preprocessor, the steps from an image file to the network's input, and the names of the
-categories. Plain MMPretrain and MMDetection read both. Training writes such weights
-too, beside each checkpoint.
+categories. Plain MMPretrain and MMDetection read both, where the network is one of
+theirs; one of this package, such as CIFARResNet, needs pckd_mm. Training writes such
+weights too, beside each checkpoint.
 
 student.onnx takes any number of images and gives scores. With --preprocess it
 normalises them itself. It is compared with torch in ONNX Runtime, on the images that

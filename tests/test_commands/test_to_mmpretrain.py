@@ -226,7 +226,7 @@ def test_wrong_config(config, words, tmp_path, monkeypatch, capsys):
 
 def commands_of_the_docs():
     text = (ROOT / "docs" / "teachers.md").read_text()
-    return re.findall(r"^python (tools/model_converters/to_mm.*)$", text, re.MULTILINE)
+    return re.findall(r"^pckd convert (to_mmpretrain .*)$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", commands_of_the_docs())
