@@ -26,8 +26,10 @@ from tests.preloaded import preloaded
 PAIR = "digits_resnet20_resnet8_thin.py"
 
 
-class KilledOnce(Hook):
+class VisualizationHook(Hook):
     """Ends the process in its second epoch, as the system does for lack of memory.
+
+    By its name it is one of any run: others may change the training images.
 
     Args:
         marker (str): A file that says that this was done.
@@ -58,9 +60,8 @@ def configs(tmp_path_factory):
         found[method] = folder / f"{method}.py"
         if method == "pckd":
             marker = str(folder / "killed")
-            # Custom hooks may change the training images, and are refused.
-            hook = dict(type=f"{__name__}.KilledOnce", marker=marker)
-            cfg.default_hooks.killed_once = hook
+            hook = dict(type=f"{__name__}.VisualizationHook", marker=marker)
+            cfg.default_hooks.visualization = hook
         found[method].write_text(cfg.pretty_text)
     return found
 
