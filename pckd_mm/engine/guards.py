@@ -64,9 +64,8 @@ def use_guards(cfg: Config) -> None:
     checkpoint = hooks.get("checkpoint", dict(interval=1))  # MMEngine's default
     if isinstance(checkpoint, dict) and checkpoint.get("type") in _PLAIN:
         checkpoint = {**checkpoint, "type": "pckd_mm.WholeCheckpointHook"}
-    cfg.default_hooks = with_types({**hooks, "checkpoint": checkpoint})
-    for name, kind in _ADDED.items():
-        add_hook(cfg, name, kind)
+    added: Dict[str, Any] = {name: {} for name in _ADDED if name not in hooks}
+    cfg.default_hooks = with_types({**hooks, "checkpoint": checkpoint, **added})
     wrapper = cfg.get("model_wrapper_cfg")
     if wrapper and wrapper.get("type") in _DDP:
         # As MMEngine's own: torch would overwrite memories with those of one process.
