@@ -91,7 +91,9 @@ def distill(
     model = cfg.model.to_dict()
     if isinstance(architecture, nn.Module) and not isinstance(architecture, BaseModel):
         # Such as one of torchvision, whose loader normalises the images.
-        model.update(data_preprocessor={}, normalised_images=True)
+        # Settings say how, where they have mean and std.
+        is_unsaid = "data_preprocessor" not in settings
+        model.update(data_preprocessor={}, normalised_images=is_unsaid)
     changes = model.pop("architecture", {})  # what KD sets of a student
     model.update(
         architecture=_with_loss(architecture, changes),
@@ -100,8 +102,6 @@ def distill(
         teacher_ckpt=weights,
         **settings,
     )
-    if "data_preprocessor" in settings:
-        model.pop("normalised_images", None)  # its mean and std say how
     # Networks of MMDetection read their settings as attributes.
     algorithm = MODELS.build(ConfigDict(model))
     with quiet():  # MMEngine has a line for each parameter

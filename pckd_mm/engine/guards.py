@@ -92,16 +92,13 @@ def with_types(hooks: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def add_hook(cfg: Config, name: str, kind: str) -> None:
+def add_hook(cfg: Config, name: str) -> None:
     """Add a hook to a config, with the settings of it that are there without a type.
 
     Args:
         cfg (Config): Config of a run, changed in place: its ``default_hooks``.
-        name (str): What it is called there; set to None it stays away.
-        kind (str): Its type.
+        name (str): What it is called there, one of :data:`DEFAULT_HOOKS`; set to None
+            it stays away.
     """
     hooks = dict(cfg.get("default_hooks") or {})
-    settings = hooks.get(name, {})
-    if isinstance(settings, dict):
-        hooks[name] = {"type": kind, **settings}
-    cfg.default_hooks = hooks
+    cfg.default_hooks = {**hooks, **with_types({name: hooks.get(name, {})})}

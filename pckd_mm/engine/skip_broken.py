@@ -77,7 +77,7 @@ def skip_broken_files(cfg: Config) -> None:
     for dataset in datasets:
         dataset.skip_broken = True
     leave_out_of_parts(cfg)
-    add_hook(cfg, "broken_files", "pckd_mm.BrokenFilesHook")
+    add_hook(cfg, "broken_files")
 
 
 def leave_out_of_parts(cfg: Config) -> None:

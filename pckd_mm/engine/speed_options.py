@@ -95,7 +95,7 @@ def use_speed_up(
         options.update(compile=dict(mode=compile_mode))
     if data_on_device:
         options.update(data_on_device=True)
-    add_hook(cfg, "speed_up", "pckd_mm.SpeedUpHook")
+    add_hook(cfg, "speed_up")
     if not options:
         return
     if cfg.default_hooks.speed_up is None:
