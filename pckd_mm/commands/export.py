@@ -163,6 +163,7 @@ def _write_onnx(args: argparse.Namespace) -> List[str]:
         export_onnx,
     )
     from pckd_mm.deployment.plain_config import config_beside
+    from pckd_mm.models.data_preprocessors.normalisation import normalisation_of
 
     config = args.config or config_beside(args.checkpoint)
     network, plain, classes = load_network(config, args.checkpoint)
@@ -174,13 +175,17 @@ def _write_onnx(args: argparse.Namespace) -> List[str]:
         )
     images, whence = _inputs(args, network, plain)
     order = channel_order(plain.test_dataloader.dataset)
-    normalise = Normalise(network.data_preprocessor)
-    if args.preprocess and order == "bgr":  # users have RGB
-        images, order = images.flip(1), "rgb"
-        normalise = Normalise(network.data_preprocessor, reversed_channels=True)
-    scores = Scores(network, normalise if args.preprocess else None).eval()
+    normalised = network.data_preprocessor(dict(inputs=images))["inputs"]
+    normalise = None
     if not args.preprocess:
-        images = normalise(images)
+        images = normalised
+    else:
+        is_reversed = order == "bgr"  # users have RGB
+        if is_reversed:
+            images, order = images.flip(1), "rgb"
+        normalise = Normalise(normalisation_of(network.data_preprocessor), is_reversed)
+        _require_the_same(normalise(images), normalised, network.data_preprocessor)
+    scores = Scores(network, normalise).eval()
     how = export_onnx(scores, images, args.out)
     size = " x ".join(map(str, images.shape[1:]))
     given = "as data_preprocessor gives them"
@@ -201,6 +206,18 @@ def _write_onnx(args: argparse.Namespace) -> List[str]:
         f"ONNX Runtime's scores of {len(images)} {whence} differ from torch's by at "
         f"most {difference:.1e}, those of one alone too.",
     ]
+
+
+def _require_the_same(found: Tensor, expected: Tensor, preprocessor: nn.Module) -> None:
+    """Refuse a data preprocessor of which the ONNX file would have but a part."""
+    if found.shape == expected.shape and found.allclose(expected, atol=1e-4):
+        return
+    raise RuntimeError(
+        f"The {type(preprocessor).__name__} of the student does more to images than "
+        "mean, std and the order of channels, which is what --preprocess writes; "
+        "expected one that does no more: leave --preprocess out, and give the file "
+        "images as that data preprocessor gives them."
+    )
 
 
 def _inputs(

@@ -10,6 +10,9 @@ import torch
 from mmpretrain.models import MultiLabelClsHead
 from torch import Tensor, nn
 
+from pckd_mm.models.data_preprocessors.normalisation import Normalisation
+from pckd_mm.utils.printable import first_line
+
 __all__ = [
     "INPUT",
     "OUTPUT",
@@ -26,34 +29,35 @@ _OPSET = 18
 
 
 class Normalise(nn.Module):
-    """What a data preprocessor does to images of one size.
+    """Normalise images of one size.
 
     Args:
-        preprocessor (nn.Module, optional): The data preprocessor. Defaults to None, for
-            images that are normalised already.
+        normalisation (Normalisation, optional): How. Defaults to None, which leaves
+            them as they are.
         reversed_channels (bool): Whether the images have the other order of channels
             than those that it is made for. Defaults to False.
     """
 
-    mean: Optional[Tensor]
-    std: Optional[Tensor]
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
-        preprocessor: Optional[nn.Module] = None,
+        normalisation: Optional[Normalisation] = None,
         reversed_channels: bool = False,
     ) -> None:
         super().__init__()
-        to_rgb = bool(getattr(preprocessor, "to_rgb", False))
-        self.swaps = to_rgb != reversed_channels
-        self.register_buffer("mean", getattr(preprocessor, "mean", None))
-        self.register_buffer("std", getattr(preprocessor, "std", None))
+        how = normalisation or Normalisation()
+        self.swaps = (how.order is not None) != reversed_channels
+        self.is_identity = (how.mean, how.std) == ((0.0,), (1.0,))
+        self.register_buffer("mean", torch.tensor(how.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(how.std).view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images, of the shape of the images, (N, C, H, W)."""
         if self.swaps and images.shape[1] == 3:
             images = images[:, [2, 1, 0]]
-        if self.mean is None or self.std is None:
+        if self.is_identity:
             return images
         return (images - self.mean) / self.std
 
@@ -111,10 +115,7 @@ def export_onnx(network: Scores, images: Tensor, out: Union[str, Path]) -> str:
             compare_onnx(network, images, out)
             return name
         except Exception as error:  # of whatever the network is made of
-            first = str(error).strip().splitlines()
-            reasons.append(
-                f"{name}: {type(error).__name__}, {(first or [''])[0][:200]}"
-            )
+            reasons.append(f"{name}: {first_line(error, 200)}")
             Path(out).unlink(missing_ok=True)
     raise RuntimeError(
         f"torch cannot write {type(network.network).__name__} as ONNX "

@@ -1,6 +1,7 @@
 """The config of a student alone, without anything of its training."""
 
 import os.path as osp
+from inspect import signature
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
@@ -24,8 +25,6 @@ __all__ = [
 
 # What a file that is written here begins with.
 _HEADER = "# The student of"
-# What a ClsDataPreprocessor takes of one that makes views.
-_KEPT = ("mean", "std", "to_rgb", "to_onehot", "num_classes", "pad_size_divisor")
 
 
 def config_beside(checkpoint: Union[str, Path]) -> str:
@@ -209,7 +208,9 @@ def _plain_preprocessor(given: Optional[dict], model: dict) -> Optional[dict]:
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     if kind is None or not kind.__module__.startswith("pckd_mm."):
         return dict(given)
-    kept = {name: given[name] for name in _KEPT if name in given}
+    # Of one that makes views; mixing of images is for a training alone.
+    taken = signature(MODELS.get(PLAIN)).parameters.keys() - {"batch_augments"}
+    kept = {name: value for name, value in given.items() if name in taken}
     return dict(type=PLAIN, **kept)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from pckd_mm.utils.class_name import class_name
 
 from .images import UnreadableImageError, build_steps, read_image, read_input
-from .onnx_export import Normalise, Scores
+from .onnx_export import Scores
 
 __all__ = ["predict"]
 
@@ -82,7 +82,7 @@ def _classify(
     from mmpretrain.structures import DataSample
 
     steps = build_steps(plain.test_pipeline)
-    scores = Scores(network, Normalise(network.data_preprocessor)).eval()
+    scores = Scores(network).eval()
     for begin in range(0, len(files), _BATCH):
         part, inputs = [], []
         for file in files[begin : begin + _BATCH]:
@@ -94,7 +94,8 @@ def _classify(
         if not part:
             continue
         with torch.no_grad():
-            rows = scores(torch.stack(inputs).float())
+            data = network.data_preprocessor(dict(inputs=torch.stack(inputs)))
+            rows = scores(data["inputs"].float())
         for file, row in zip(part, rows, strict=True):
             values, labels = row.topk(min(most, len(row)))
             pairs = zip(labels.tolist(), values.tolist(), strict=True)

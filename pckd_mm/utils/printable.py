@@ -1,6 +1,6 @@
 """Texts of unknown origin in messages and logs."""
 
-__all__ = ["printable"]
+__all__ = ["first_line", "printable"]
 
 
 def printable(text: str, most: int = 5000) -> str:
@@ -16,3 +16,14 @@ def printable(text: str, most: int = 5000) -> str:
         for char in text[:most]
     )
     return shown if len(text) <= most else f"{shown}..."
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """An error's kind and the first line of its message, fit for a sentence.
+
+    Args:
+        error (BaseException): Of whatever library, with a message or without.
+        most (int): Characters to take. Defaults to 300.
+    """
+    lines = str(error).strip().splitlines()
+    return printable(": ".join([type(error).__name__, *lines[:1]]), most)

@@ -71,6 +71,63 @@ def test_weights_with_a_config(run, tmp_path, capsys):
     assert json.loads(facts["classes"]) == CLASSES
 
 
+@pytest.fixture
+def otherwise_prepared(run, tmp_path):
+    """The run, by another data preprocessor than OpenMMLab's classifiers have."""
+
+    def prepare(**settings):
+        cfg = load_config(NAME)
+        cfg.model.data_preprocessor = settings
+        cfg.dump(tmp_path / "run.py")
+        shutil.copy(run / "epoch_6.pth", tmp_path)
+        return str(tmp_path / "epoch_6.pth")
+
+    return prepare
+
+
+def test_images_are_those_of_the_students_data_preprocessor(
+    otherwise_prepared, run, tmp_path
+):
+    checkpoint = otherwise_prepared(
+        type="pckd_mm.RotatedViewsDataPreprocessor",
+        num_views=4,
+        mean=[120.0, 60.0, 30.0],
+        std=[60.0, 30.0, 90.0],
+        to_rgb=True,
+        pad_size_divisor=40,
+        pad_value=2,
+    )
+    photo, out = run / "photos" / "1.png", tmp_path / "found.json"
+    assert main(["predict", checkpoint, str(photo), "--json", str(out)]) == 0
+    (found,) = json.loads(out.read_text())
+    network = MODELS.build(load_config(NAME).model.architecture).eval()
+    state = torch.load(checkpoint)["state_dict"]
+    network.load_state_dict({k.split(".", 1)[1]: v for k, v in state.items()})
+    image = cv2.imread(str(photo))[..., ::-1].astype(np.float32)  # RGB
+    image = (image - [120, 60, 30]) / [60, 30, 90]
+    inputs = torch.full((1, 3, 40, 40), 2.0)
+    inputs[0, :, :32, :32] = torch.from_numpy(image.transpose(2, 0, 1))
+    scores = network(inputs, mode="tensor").softmax(1)[0]
+    assert found["found"][0]["label"] == CLASSES[int(scores.argmax())]
+    assert found["found"][0]["score"] == pytest.approx(float(scores.max()), rel=1e-4)
+
+
+def test_what_preprocess_cannot_write_is_refused(otherwise_prepared, tmp_path, capsys):
+    pytest.importorskip("onnxscript")
+    checkpoint = otherwise_prepared(
+        type="mmpretrain.ClsDataPreprocessor",
+        mean=[120.0],
+        std=[60.0],
+        pad_size_divisor=40,
+    )
+    out = str(tmp_path / "student.onnx")
+    assert main(["export", checkpoint, out, "--preprocess"]) == 1
+    said = capsys.readouterr().err
+    assert "ClsDataPreprocessor of the student does more to images than" in said
+    assert main(["export", checkpoint, out]) == 0  # as the message advises
+    assert "images: float32, N x 3 x 40 x 40" in capsys.readouterr().out
+
+
 def test_into_the_folder_of_the_run(run, tmp_path, capsys):
     """As often as one likes; the run's checkpoints are still found to be its own."""
     folder = shutil.copytree(run, tmp_path / "run")

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.model import ImgDataPreprocessor
 from torch import nn
 
+from pckd_mm.models.data_preprocessors.normalisation import normalisation_of
 from pckd_mm.registry import MODELS
 from tests.builders import classifier
 
@@ -43,13 +45,30 @@ def pixels(count, seed=0):
 def test_images_are_normalised_as_the_data_preprocessor_does(network):
     images = pixels(4)
     data = network.data_preprocessor(dict(inputs=images))
-    assert torch.allclose(Normalise(network.data_preprocessor)(images), data["inputs"])
-    other = Normalise(network.data_preprocessor, reversed_channels=True)
+    assert torch.allclose(
+        Normalise(normalisation_of(network.data_preprocessor))(images), data["inputs"]
+    )
+    other = Normalise(
+        normalisation_of(network.data_preprocessor), reversed_channels=True
+    )
     assert torch.allclose(other(images.flip(1)), data["inputs"])
     by_hand = (images.flip(1) - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[
         :, None, None
     ]
     assert torch.allclose(data["inputs"], by_hand)
+
+
+def test_other_preprocessors_swap_channels_by_other_names():
+    preprocessor = ImgDataPreprocessor(
+        mean=[1.0, 2.0, 3.0], std=[1.0, 2.0, 4.0], bgr_to_rgb=True
+    )
+    normalise = Normalise(normalisation_of(preprocessor))
+    image = torch.tensor([0.0, 4.0, 9.0]).view(1, 3, 1, 1)
+    # (9 - 1) / 1, (4 - 2) / 2, (0 - 3) / 4
+    assert normalise(image).flatten().tolist() == [8.0, 1.0, -0.75]
+    gray = Normalise(normalisation_of(ImgDataPreprocessor(mean=[2.0], std=[4.0])))
+    assert gray(torch.full((1, 1, 1, 1), 4.0)).item() == 0.5
+    assert Normalise()(image) is image
 
 
 @pytest.mark.parametrize("how", ["torch.export", "tracing"])
@@ -62,14 +81,19 @@ def test_any_number_of_images(network, tmp_path, how, monkeypatch):
         monkeypatch.setattr(onnx_export, "_by_export", fail)
     elif "dynamo" not in onnx_export._options(torch.onnx.export):
         pytest.skip("this torch writes ONNX by tracing alone")
-    scores = Scores(network, Normalise(network.data_preprocessor)).eval()
+    scores = Scores(
+        network, Normalise(normalisation_of(network.data_preprocessor))
+    ).eval()
     path = tmp_path / "student.onnx"
     assert export_onnx(scores, pixels(3), path) == how
     session = onnxruntime.InferenceSession(str(path))
     for count in (1, 7):
         images = pixels(count, seed=count)
         (found,) = session.run(["scores"], {"images": images.numpy()})
-        logits = network(Normalise(network.data_preprocessor)(images), mode="tensor")
+        logits = network(
+            Normalise(normalisation_of(network.data_preprocessor))(images),
+            mode="tensor",
+        )
         expected = F.softmax(logits, 1).detach().numpy()
         assert np.abs(found - expected).max() < 1e-4
         assert compare_onnx(scores, images, path) < 1e-4
