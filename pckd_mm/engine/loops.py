@@ -5,6 +5,7 @@ from typing import Tuple
 
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "done_and_all",
     "has_ended",
     "place_in_pass",
+    "saves_now",
     "steps_of_pass",
 ]
 
@@ -52,6 +54,15 @@ def steps_of_pass(runner: Runner) -> int:
         # Whose length is that of the whole set, in each process.
         steps = math.ceil(steps / get_world_size())
     return steps
+
+
+def saves_now(runner: Runner) -> bool:
+    """Whether a checkpoint that iterations decide on is due after this very step."""
+    return runner.iter + 1 == runner.max_iters or any(
+        hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+        for hook in runner.hooks
+        if isinstance(hook, CheckpointHook) and not hook.by_epoch
+    )
 
 
 def place_in_pass(runner: Runner, batch_idx: int) -> Tuple[int, int]:

@@ -4,12 +4,13 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmrazor.models import SingleTeacherDistill
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from pckd_mm.engine.loops import saves_now
 from pckd_mm.engine.non_finite import (
     advice,
     describe_images,
@@ -162,7 +163,7 @@ class NonFiniteLossHook(Hook):
         step = self._note(runner, data_batch, outputs, logits)
         before, self._pending = self._pending, step
         self._stop_if_bad(before)
-        if step is not None and (step.event is None or self._saves(runner)):
+        if step is not None and (step.event is None or saves_now(runner)):
             self._flush()
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -193,15 +194,6 @@ class NonFiniteLossHook(Hook):
                     "go on from the one before with a lower learning rate or clipped "
                     "gradients (optim_wrapper.clip_grad)."
                 )
-
-    def _saves(self, runner: Runner) -> bool:
-        """Whether a checkpoint is due after this very step."""
-        return self.is_last_train_iter(runner) or any(
-            not hook.by_epoch
-            and self.every_n_train_iters(runner, hook.interval, hook.save_begin)
-            for hook in runner.hooks
-            if isinstance(hook, CheckpointHook)
-        )
 
     @staticmethod
     def _note(

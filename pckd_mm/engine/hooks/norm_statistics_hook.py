@@ -3,12 +3,12 @@
 from typing import Any, List, Optional
 
 from mmengine.dist import all_reduce_params, get_world_size
-from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from pckd_mm.engine.loops import counts_epochs
+from pckd_mm.engine.loops import counts_epochs, saves_now
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.wrappers import unwrap
 
@@ -42,19 +42,9 @@ class NormStatisticsHook(Hook):
         outputs: Optional[dict] = None,
     ) -> None:
         if get_world_size() > 1 and not counts_epochs(runner):
-            if self._counts_now(runner):
+            validates = self.every_n_train_iters(runner, runner.train_loop.val_interval)
+            if validates or saves_now(runner):
                 self._share(runner)
-
-    def _counts_now(self, runner: Runner) -> bool:
-        """Whether a step is followed by a validation or a checkpoint."""
-        intervals = [runner.train_loop.val_interval]
-        intervals += [
-            hook.interval
-            for hook in runner.hooks
-            if isinstance(hook, CheckpointHook) and not hook.by_epoch
-        ]
-        is_due = any(self.every_n_train_iters(runner, every) for every in intervals)
-        return is_due or self.is_last_train_iter(runner)
 
     def _share(self, runner: Runner) -> None:
         if get_world_size() == 1:

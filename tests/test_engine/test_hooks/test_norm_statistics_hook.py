@@ -56,10 +56,13 @@ def _epoch(rank):
 
 def _iterations(rank):
     saves = CheckpointHook(interval=4, by_epoch=False)
+    late = CheckpointHook(interval=30, by_epoch=False, save_begin=13)
     by_epoch = CheckpointHook(interval=1)
-    for step, counts in ((0, False), (3, True), (8, False), (9, True), (99, True)):
+    # The late one saves at 43, 73, ... and not at 30, 60, ..., as its interval alone.
+    steps = {0: False, 3: True, 8: False, 9: True, 42: True, 44: False, 99: True}
+    for step, counts in steps.items():
         model = network(rank)
-        runner = runner_of(model, IterBasedTrainLoop, [saves, by_epoch], step)
+        runner = runner_of(model, IterBasedTrainLoop, [saves, late, by_epoch], step)
         NormStatisticsHook().after_train_iter(runner, step)
         assert (statistics(model[0])[0] == 3.5) == counts, step
 
