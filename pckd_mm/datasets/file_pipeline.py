@@ -12,7 +12,7 @@ from mmpretrain.datasets import remove_transform
 from torch import Tensor
 
 from pckd_mm.registry import TRANSFORMS
-from pckd_mm.utils.printable import printable
+from pckd_mm.utils.printable import first_line, printable
 
 # Height, width and channels of an image that is no data set's, to try a pipeline on.
 _TRIED = (40, 56, 3)
@@ -58,7 +58,7 @@ class FilePipeline:
             made = self._steps(dict(img=decoded, img_shape=size, ori_shape=size))
             made = made["inputs"]
         except Exception as error:  # of whatever the steps are
-            return f"fails with {type(error).__name__}: {printable(str(error), 300)}"
+            return f"fails with {first_line(error)}"
         if made.shape != image.shape:
             return f"makes inputs of {_shape(made)}"
         if path is not None and not torch.equal(made.float(), image.float()):

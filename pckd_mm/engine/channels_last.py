@@ -13,9 +13,9 @@ from pckd_mm.engine.trial import (
     FASTER,
     Trial,
     compared,
-    first_line,
     is_slower,
     seconds_of_each,
+    try_out,
 )
 
 __all__ = [
@@ -84,15 +84,6 @@ def _inputs_with_channels_last(module: nn.Module, args: tuple, data: Any) -> Any
     return data
 
 
-def _failure(passes: Callable[[], float]) -> str:
-    """How passes fail, in words; nothing where they do not."""
-    try:
-        passes()
-    except Exception as error:  # whatever a network of others does not bear
-        return first_line(error)
-    return ""
-
-
 @dataclass
 class Candidate:
     """A network that may get the layout.
@@ -141,8 +132,8 @@ class Candidate:
         if on_cpu and unsafe is not None:
             return False, f"it has {unsafe}, which is not safe on a CPU"
         decides = on_cpu and wanted == AUTO
-        if failure := _failure(with_layout):
-            if alone := _failure(plain):  # not the layout's
+        if failure := try_out(with_layout)[1]:
+            if alone := try_out(plain)[1]:  # not the layout's
                 on = earlier is True if decides else True
                 return on, f"its passes cannot be tried ({alone})"
             return False, f"its passes fail in that layout ({failure})"
@@ -207,15 +198,13 @@ def use_channels_last(
         handle = model.data_preprocessor.register_forward_hook(
             _inputs_with_channels_last
         )
-    try:
-        if any(on for on, _ in choices.values()):
-            step()
-    except Exception as error:
+    is_laid = any(on for on, _ in choices.values())
+    if is_laid and (failure := try_out(step)[1]):
         if handle is not None:
             handle.remove()
         for take_back in laid:
             take_back()
-        reason = f"a step fails in that layout ({first_line(error)})"
+        reason = f"a step fails in that layout ({failure})"
         choices = {name: (False, reason) for name in candidates}
     words = []
     for name, (on, why) in choices.items():

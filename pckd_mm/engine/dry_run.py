@@ -25,10 +25,12 @@ def dry_run(model: BaseModel, loader: DataLoader) -> None:
     dataset: BaseDataset = loader.dataset
     mode = model.training
     model.eval()
-    with isolated_randomness(), torch.no_grad():
-        batch = loader.collate_fn(_items(dataset, [0, len(dataset) - 1]))
-        model(**model.data_preprocessor(batch, True), mode="loss")
-    model.train(mode)
+    try:
+        with isolated_randomness(), torch.no_grad():
+            batch = loader.collate_fn(_items(dataset, [0, len(dataset) - 1]))
+            model(**model.data_preprocessor(batch, True), mode="loss")
+    finally:
+        model.train(mode)
 
 
 def _items(dataset: Dataset, indices: List[int]) -> Any:

@@ -17,10 +17,10 @@ from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.engine.trial import (
     Trial,
     compared,
-    first_line,
     is_slower,
     seconds_of_each,
     training_inputs,
+    try_out,
     update,
 )
 from pckd_mm.utils.fused_optimizer import restore_kernel
@@ -107,12 +107,13 @@ class RunNetworks:
         passes, told = self._passes(names)
         before = seconds_of_each(_forms(passes))
         yield told
-        try:
-            after = seconds_of_each(_forms(passes))
-        except Exception as error:  # a step of training will tell
-            told.update(dict.fromkeys(passes, _not_timed(error)))
-        else:
-            told.update({name: _slower(after[name], before[name]) for name in passes})
+        after, failure = try_out(partial(seconds_of_each, _forms(passes)))
+        for name in passes:
+            told[name] = (
+                _not_timed(failure)
+                if after is None
+                else _slower(after[name], before[name])
+            )
 
     def slower_than_float32(self) -> str:
         """Which networks are slower in the precision of a step than in float32.
@@ -127,8 +128,13 @@ class RunNetworks:
         for name, (trial, inputs) in passes.items():
             plain = trial.within(contextlib.nullcontext)
             forms = _forms({"with": (trial, inputs), "without": (plain, inputs)})
-            times = seconds_of_each(forms)
-            told[name] = _slower(times["with"], times["without"])
+            # In float32 a batch takes more memory than the step will.
+            times, failure = try_out(partial(seconds_of_each, forms))
+            told[name] = (
+                _not_timed(failure)
+                if times is None
+                else _slower(times["with"], times["without"])
+            )
         words = [f"{text} in {name}" for name, text in told.items() if text]
         return "".join(words)
 
@@ -140,16 +146,13 @@ class RunNetworks:
         trials = {name: t for name, t in self.trials().items() if name in names}
         if not trials:
             return {}, told
-        try:
-            inputs = self.inputs(trials)
-        except Exception as error:  # of a network that trains, but not two images
-            return {}, {**told, **dict.fromkeys(trials, _not_timed(error))}
+        inputs, failure = try_out(partial(self.inputs, trials))
+        if inputs is None:  # of a network that trains, but not two images
+            return {}, {**told, **dict.fromkeys(trials, _not_timed(failure))}
         passes = {}
         for name in inputs:
-            try:
-                trials[name].seconds(inputs[name])
-            except Exception as error:  # a step of training will tell
-                told[name] = _not_timed(error)
+            if failure := try_out(partial(trials[name].seconds, inputs[name]))[1]:
+                told[name] = _not_timed(failure)
             else:
                 passes[name] = trials[name], inputs[name]
         return passes, told
@@ -161,8 +164,9 @@ def _forms(passes: Dict[str, Passes]) -> Dict[str, Callable[[], float]]:
     }
 
 
-def _not_timed(error: Exception) -> str:
-    return f" (not timed: its passes fail, {first_line(error)})"
+def _not_timed(failure: str, what: str = "its passes fail") -> str:
+    """A step of training will tell more of it."""
+    return f" (not timed: {what}, {failure})"
 
 
 def _slower(with_it: float, without: float, what: str = "a pass") -> str:
@@ -180,12 +184,15 @@ def slower_fused(optimizer: Optimizer) -> str:
     Returns:
         str: In words as of :meth:`RunNetworks.timed`.
     """
-    try:
+
+    def updates() -> Dict[str, float]:
         fused, plain = copy.deepcopy(optimizer), copy.deepcopy(optimizer)
         restore_kernel(plain)
-        times = seconds_of_each(
+        return seconds_of_each(
             {"with": lambda: update(fused), "without": lambda: update(plain)}
         )
-    except Exception as error:  # as for lack of memory; a step will tell
-        return f" (not timed: an update fails, {first_line(error)})"
+
+    times, failure = try_out(updates)
+    if times is None:  # as for lack of memory
+        return _not_timed(failure, "an update fails")
     return _slower(times["with"], times["without"], "an update")

@@ -2,10 +2,20 @@
 
 import contextlib
 import time
-from typing import Callable, ContextManager, Dict, Iterator, List, Tuple
+from typing import (
+    Callable,
+    ContextManager,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Tuple,
+    TypeVar,
+)
 
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -14,16 +24,17 @@ from torch.utils.data import DataLoader
 
 from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.utils.compilation import begin_step
+from pckd_mm.utils.printable import first_line
 from pckd_mm.utils.randomness import isolated_randomness
 
 __all__ = [
     "FASTER",
     "Trial",
     "compared",
-    "first_line",
     "is_slower",
     "seconds_of_each",
     "training_inputs",
+    "try_out",
     "update",
 ]
 
@@ -33,6 +44,10 @@ ROUNDS = 3
 # to be more than nothing.
 FASTER, SLOWER, NOTHING = 0.95, 1.05, 5e-4
 clock = time.perf_counter
+# What one process may meet and others not.
+_OF_ONE_PROCESS = (torch.cuda.OutOfMemoryError, MemoryError)
+
+T = TypeVar("T")
 
 
 def _now(device: torch.device) -> float:
@@ -42,10 +57,29 @@ def _now(device: torch.device) -> float:
     return clock()
 
 
-def first_line(error: Exception) -> str:
-    """An error's kind and the first line of its message."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+def try_out(passes: Callable[[], T]) -> Tuple[Optional[T], str]:
+    """Run what may fail, in all processes at once.
+
+    Args:
+        passes (Callable): What is tried.
+
+    Returns:
+        tuple: What it gives, and an empty text; or None, and why it fails in this
+        process, or else in another one, in one line.
+
+    Raises:
+        torch.cuda.OutOfMemoryError: Where there are several processes. The others may
+            have memory left, and would wait for this one.
+    """
+    result, reason = None, ""
+    try:
+        result = passes()
+    except Exception as error:  # of whatever a network is made of
+        if get_world_size() > 1 and isinstance(error, _OF_ONE_PROCESS):
+            raise
+        reason = first_line(error)
+    reasons = [each for each in (reason, *all_gather_object(reason)) if each]
+    return (None, reasons[0]) if reasons else (result, "")
 
 
 def is_slower(with_it: float, without: float) -> bool:

@@ -7,6 +7,8 @@ import signal
 import socket
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
+from pckd_mm.utils.printable import first_line
+
 from .facts import cores
 from .job import ExperimentError
 from .places import visible_gpus
@@ -191,7 +193,7 @@ def _connect(address: str) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         where = "on this machine" if address == "auto" else f"at {address}"
         raise ExperimentError(
-            f"There is no Ray cluster {where} ({str(error).splitlines()[0]}); expected "
+            f"There is no Ray cluster {where} ({first_line(error)}); expected "
             "one: start it by ray start --head, and by ray start --address=ADDRESS on "
             "each further machine."
         ) from None

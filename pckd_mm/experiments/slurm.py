@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 
 from pckd_mm.utils.files import write_whole
+from pckd_mm.utils.printable import printable
 
 from .executor import train_here
 from .job import HANDED_OVER, ExperimentError
@@ -236,8 +237,9 @@ def _hand_over(
         executor.update_parameters(**parameters)
         jobs = executor.map_array(Errand(threads), runs)
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ExperimentError(
-            f"Slurm did not take the jobs ({str(error).strip().splitlines()[-1]}); "
+            f"Slurm did not take the jobs ({printable(lines[-1])}); "
             "expected to be called where sbatch and srun are, and --slurm KEY=VALUE "
             "with what your cluster asks for, such as partition=gpu."
         ) from None

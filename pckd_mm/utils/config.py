@@ -9,7 +9,7 @@ from mmengine.hub import get_config
 from mmengine.utils import import_modules_from_strings
 
 from .class_name import class_name
-from .printable import printable
+from .printable import first_line
 from .shipped import find_config
 
 __all__ = ["brings_weights", "load_config", "loader_of", "require_model"]
@@ -147,10 +147,10 @@ def _import_modules(named: Any, path: Union[str, Path]) -> None:
                 "PYTHONPATH to the folder that they are in."
             ) from error
         except Exception as error:  # the module's own
-            reason = printable(f"{type(error).__name__}: {error}", 300)
             raise RuntimeError(
                 f"{name}, of the custom_imports of {path}, fails while it is imported "
-                f"({reason}); expected one that can be imported: mend what raises that."
+                f"({first_line(error)}); expected one that can be imported: "
+                "mend what raises that."
             ) from error
 
 

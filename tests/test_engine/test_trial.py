@@ -13,16 +13,18 @@ from torch.utils.data import DataLoader
 
 from pckd_mm.engine import trial
 from pckd_mm.engine.channels_last import Candidate, use_channels_last
+from pckd_mm.engine.dry_run import dry_run
 from pckd_mm.engine.trial import (
     Trial,
     is_slower,
     seconds_of_each,
     training_inputs,
+    try_out,
 )
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.compilation import compile_network
-from tests.builders import build_pckd, classifier
-from tests.test_engine.test_hooks.test_speed_up_hook import WIDE, loader
+from tests.builders import build_pckd, classifier, in_processes
+from tests.test_engine.test_hooks.test_speed_up_hook import WIDE, loader, pair
 
 
 def state_of(network: nn.Module) -> tuple:
@@ -101,6 +103,38 @@ def test_gradients_are_put_back_where_passes_fail():
     with pytest.raises(TypeError):
         Trial(network, True, contextlib.nullcontext).seconds(torch.randn(2, 2))
     assert network.weight.grad is kept
+
+
+def _fails_in_the_second(rank):
+    def passes(kind=RuntimeError):
+        if rank == 1:
+            raise kind("of the second\nonly")
+        return 7
+
+    assert try_out(passes) == (None, "RuntimeError: of the second")
+    assert try_out(lambda: 7 + rank) == (7 + rank, "")  # all are at the same place
+    if rank == 1:  # which would wait for the other one within the passes
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            try_out(lambda: passes(torch.cuda.OutOfMemoryError))
+
+
+def test_all_processes_hear_of_a_failure(tmp_path):
+    in_processes(2, _fails_in_the_second, tmp_path)
+
+
+def test_a_process_alone_goes_on_without_memory():
+    def passes():
+        raise torch.cuda.OutOfMemoryError("full\nof it")
+
+    assert try_out(passes) == (None, "OutOfMemoryError: full")
+
+
+def test_a_dry_run_that_fails_leaves_the_mode():
+    model = pair()
+    model.register_forward_pre_hook(lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        dry_run(model.train(), loader())
+    assert model.training
 
 
 def test_ddp_gets_no_gradients_of_a_trial():

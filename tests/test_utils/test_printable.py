@@ -2,7 +2,7 @@
 
 import pytest
 
-from pckd_mm.utils.printable import printable
+from pckd_mm.utils.printable import first_line, printable
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,21 @@ from pckd_mm.utils.printable import printable
 def test_what_cannot_be_printed(text, expected):
     assert printable(text) == expected
     assert printable(text).encode().isascii() == expected.isascii()
+
+
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (ValueError("a\nb"), "ValueError: a"),
+        (OSError("\n  no\x00 room\n"), "OSError: no\\x00 room"),
+        (KeyError("img"), "KeyError: 'img'"),
+        (RuntimeError(), "RuntimeError"),
+        (RuntimeError("\n"), "RuntimeError"),
+    ],
+)
+def test_an_error_in_one_line(error, expected):
+    assert first_line(error) == expected
+    assert first_line(error, 9) == expected[:9] + "..."
 
 
 def test_long_texts_are_cut():

@@ -22,7 +22,7 @@ from pckd_mm.utils.conversion import (
     published_state_dict,
 )
 from pckd_mm.utils.options import SettingsAction
-from pckd_mm.utils.printable import printable
+from pckd_mm.utils.printable import first_line
 from pckd_mm.utils.shipped import find_config
 from pckd_mm.utils.zoo_names import (
     convert_state_dict,
@@ -49,10 +49,10 @@ def build(path: str, options: dict) -> nn.Module:
     try:
         return build_classifier(load_config(path, options).model)
     except Exception as error:  # a config may name and hand over anything
-        reason = printable(str(error) or type(error).__name__, 300)
         raise ValueError(
-            f"The network of the config {path} cannot be built ({reason}); expected "
-            "that of an ImageClassifier: see to its model and to --cfg-options."
+            f"The network of the config {path} cannot be built ({first_line(error)}); "
+            "expected that of an ImageClassifier: see to its model and to "
+            "--cfg-options."
         ) from error
 
 

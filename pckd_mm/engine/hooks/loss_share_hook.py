@@ -14,6 +14,7 @@ from torch import Tensor
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.gradients import compare_gradients
 from pckd_mm.utils.loss_terms import GRADIENT_COSINE, GRADIENT_SHARE, STUDENT, term_of
+from pckd_mm.utils.printable import first_line
 from pckd_mm.utils.wrappers import unwrap
 
 __all__ = ["LossShareHook", "terms_of"]
@@ -99,9 +100,9 @@ class LossShareHook(Hook):
                 if not alone and not any(why in str(error) for why in _WALKED_ONCE):
                     raise
                 self._is_off = True
-                reason = str(error).splitlines()[0]
                 print_log(
-                    f"The losses' shares in the gradient are not measured: {reason}",
+                    "The losses' shares in the gradient are not measured: "
+                    f"{first_line(error)}",
                     logger="current",
                 )
                 return

@@ -1,5 +1,6 @@
 """The same networks, faster."""
 
+from functools import partial
 from typing import Any, Union
 
 import torch
@@ -20,7 +21,7 @@ from pckd_mm.engine.channels_last import (
 from pckd_mm.engine.data_on_device import put_data_on_device
 from pckd_mm.engine.loops import has_ended
 from pckd_mm.engine.run_networks import RunNetworks, slower_fused
-from pckd_mm.engine.trial import first_line
+from pckd_mm.engine.trial import try_out
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.compilation import begin_step, compile_network
 from pckd_mm.utils.cpu_memory import keep_freed_memory
@@ -142,10 +143,9 @@ class SpeedUpHook(Hook):
             return "off, it is for classifiers"
         distiller = getattr(run.model, "distiller", None)
         beside = [distiller] if isinstance(distiller, nn.Module) else []
-        try:
-            inputs = run.inputs(trials)
-        except Exception as error:  # of a network that trains, but not two images
-            return f"off, two images alone fail ({first_line(error)})"
+        inputs, failure = try_out(partial(run.inputs, trials))
+        if inputs is None:  # of a network that trains, but not two images
+            return f"off, two images alone fail ({failure})"
         candidates = {}
         for name, trial in trials.items():
             candidates[name] = Candidate(trial, inputs.get(name), trial.of_ddp, beside)

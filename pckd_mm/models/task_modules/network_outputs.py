@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pckd_mm.utils.example_inputs import example_inputs
+from pckd_mm.utils.printable import first_line
 
 from .classifier import read_logits
 
@@ -49,9 +50,8 @@ def first_run(
         try:
             return inputs, calls.run(inputs)
         except Exception as error:  # whatever a network says to a size it cannot take
-            reason = str(error).splitlines()[0] if str(error) else ""
             size = " x ".join(map(str, inputs.shape[1:]))
-            tried.append(f"{size} ({type(error).__name__}: {reason[:120]})")
+            tried.append(f"{size} ({first_line(error, 120)})")
     remedy = "set the model's input_shape=(channels, height, width)"
     if who == "teacher":
         remedy += ", and teacher_input_size where the teacher's have another size"

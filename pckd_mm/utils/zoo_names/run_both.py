@@ -7,7 +7,7 @@ from torch import nn
 
 from pckd_mm.utils.checkpoint import load_exactly
 from pckd_mm.utils.conversion import Tensors, with_counters
-from pckd_mm.utils.printable import printable
+from pckd_mm.utils.printable import first_line
 
 from .convert import find_family, none_of_ours, other_kinds
 
@@ -41,13 +41,9 @@ def _build(network: str, classes: int) -> nn.Module:
         ) from error
     except Exception as error:  # each network raises what it likes
         raise ValueError(
-            f"{library} cannot build {name} ({_reason(error)}); expected the name of "
-            "the checkpoint's network there."
+            f"{library} cannot build {name} ({first_line(error)}); expected the name "
+            "of the checkpoint's network there."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return printable(str(error) or type(error).__name__, 300)
 
 
 def _load(
@@ -99,8 +95,8 @@ def require_same_logits(
         except (AssertionError, RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{network} does not run on the config's images of {height} x {width} "
-                f"({_reason(error)}); expected the config of a network for images of "
-                "the same size: give that --config."
+                f"({first_line(error)}); expected the config of a network for images "
+                "of the same size: give that --config."
             ) from error
     difference = (found - expected).abs().max().item()
     largest = expected.abs().max().item()

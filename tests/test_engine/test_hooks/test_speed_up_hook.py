@@ -237,6 +237,28 @@ def test_the_log_says_what_else_is_slower(monkeypatch):
     assert "slower" not in begin(folded=0.9, fused=0.9, bfloat16=0.9)
 
 
+def test_no_room_for_float32_does_not_end_a_run(monkeypatch):
+    fast = "pckd_mm.engine.bfloat16_optim_wrapper.has_fast_bfloat16"
+    monkeypatch.setattr(fast, lambda: True)
+    takes(monkeypatch, plain=0.2, channels_last=0.2)
+    seconds = Trial.seconds
+
+    def needs_room(self, inputs):
+        with self.context():
+            if not torch.is_autocast_enabled("cpu"):
+                raise torch.cuda.OutOfMemoryError("tried to allocate")
+        return seconds(self, inputs)
+
+    monkeypatch.setattr(Trial, "seconds", needs_room)
+    model = MODELS.build(classifier(8, width=WIDE))
+    wrapper = BFloat16OptimWrapper(optimizer=torch.optim.SGD(model.parameters(), 0.1))
+    line = before_train(model, SpeedUpHook(keep_memory=False), wrapper)
+    assert (
+        "precision: bfloat16 (not timed: its passes fail, OutOfMemoryError: tried to "
+        "allocate) in the ImageClassifier, by BFloat16OptimWrapper"
+    ) in line
+
+
 @needs_fused
 def test_updates_are_tried_on_copies(monkeypatch):
     model = MODELS.build(classifier(8, width=WIDE))
