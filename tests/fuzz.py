@@ -304,8 +304,7 @@ def make_readers(folder: Path, canary: str) -> Dict[str, Reader]:
     from pckd_mm.registry import MODELS
     from pckd_mm.utils import zoo_names
     from pckd_mm.utils.checkpoint import (
-        fitting_tensors,
-        load_exactly,
+        load_fitting,
         read_checkpoint,
         require_whole,
     )
@@ -333,9 +332,7 @@ def make_readers(folder: Path, canary: str) -> Dict[str, Reader]:
     state = {"meta": {"epoch": 3}, "state_dict": network.state_dict()}
 
     def fit(path):
-        content, source = read_checkpoint(str(path)), str(path)
-        fitted = fitting_tensors(content, network.state_dict(), source)
-        load_exactly(network, fitted.tensors, source)
+        load_fitting(network, read_checkpoint(str(path)), str(path))
 
     path = saved("zip.pth", state)
     add("checkpoint", path, with_canary(mutate_archive), lambda p=path: fit(p))

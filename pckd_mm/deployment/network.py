@@ -9,8 +9,7 @@ from torch import nn
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import (
     classes_of,
-    fitting_tensors,
-    load_exactly,
+    load_fitting,
     read_checkpoint,
 )
 from pckd_mm.utils.config import load_config
@@ -42,7 +41,5 @@ def load_network(
     cfg = config if isinstance(config, Config) else load_config(config)
     plain = plain_config(cfg, classes_of(content))
     network = MODELS.build(plain.model)
-    source = f"The checkpoint {checkpoint}"
-    state, _ = fitting_tensors(content, network.state_dict(), source)
-    load_exactly(network, state, source)
+    load_fitting(network, content, f"The checkpoint {checkpoint}")
     return network.eval(), plain, plain.get("classes")

@@ -163,34 +163,37 @@ def test_damaged_checkpoints_are_refused_by_name(resnet8, tmp_path, capsys):
     del missing["layer2.0.downsample.0.weight"], missing["fc.bias"]
     message = refusal(missing, tmp_path, capsys)
     assert (
-        "in 2 tensors: fc.bias is missing; layer2.0.downsample.0.weight is missing."
+        "in 2 tensors: fc.bias is missing; layer2.0.downsample.0.weight is missing;"
         in message
     )
 
     renamed = dict(resnet8)
     renamed["linear.weight"] = renamed.pop("fc.weight")
     message = refusal(renamed, tmp_path, capsys)
-    assert "in 2 tensors: fc.weight is missing; linear.weight is unknown." in message
+    assert (
+        "in 2 tensors: fc.weight is missing; linear.weight is unknown; expected"
+        in message
+    )
 
     for name in ("extra.weight", "head.fc.weight", "backbone.conv1.weight"):
         message = refusal({**resnet8, name: torch.ones(1)}, tmp_path, capsys)
-        assert f"in 1 tensors: {name} is unknown." in message
+        assert f"in 1 tensors: {name} is unknown; expected" in message
 
     message = refusal({**resnet8, "fc.bias": torch.ones(10)}, tmp_path, capsys)
-    assert "in 1 tensors: fc.bias is (10,) instead of (100,)." in message
+    assert "in 1 tensors: fc.bias is (10,) instead of (100,); expected" in message
 
     message = refusal({**resnet8, "fc.bias": [0.0] * 100}, tmp_path, capsys)
     assert "fc.bias is list instead of (100,)" in message
 
     # Taking the prefix away would leave two tensors of one name.
     message = refusal({**resnet8, "module.fc.bias": torch.ones(100)}, tmp_path, capsys)
-    assert "in 1 tensors: module.fc.bias is unknown." in message
+    assert "in 1 tensors: module.fc.bias is unknown; expected" in message
 
 
 def test_another_network_is_refused(resnet8, tmp_path, capsys):
     message = refusal({"model": resnet8}, tmp_path, capsys, "resnet20")
     assert "does not fit the resnet20 of the benchmark in 72 tensors" in message
-    assert "layer1.1.bn1.bias is missing" in message and "more. Expected" in message
+    assert "layer1.1.bn1.bias is missing" in message and "more; expected" in message
     assert "--arch" in message
     message = refusal({"model": resnet8}, tmp_path, capsys, "wrn_16_1")
     assert "block1.layer.0.bn1.bias is missing" in message

@@ -17,6 +17,7 @@ from pckd_mm.utils.checkpoint import (
     export_student,
     find_whole_checkpoint,
     load_exactly,
+    load_fitting,
     model_state_dict,
     naming_where_resume_goes_on,
     plain_names,
@@ -71,6 +72,28 @@ def test_load_exactly_names_what_is_not_a_tensor():
         load_exactly(layer, {"weight": "w", "bias": torch.zeros(3)}, "file")
     with pytest.raises(ValueError, match=r"bias is ndarray instead of \(3,\)"):
         load_exactly(layer, {"weight": torch.zeros(3, 2), "bias": np.zeros(3)}, "file")
+
+
+def test_counters_of_norm_layers_may_be_absent():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    trained = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    trained(torch.randn(4, 2))
+    counter = "1.num_batches_tracked"
+    weights = dict(trained.state_dict())  # a plain one, as a converter writes it
+    del weights[counter]
+    assert load_fitting(network, {"model": weights}, "x.pth") == [
+        "taken from model in the file"
+    ]
+    for name, tensor in weights.items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+    assert network[1].num_batches_tracked == 0
+    assert counter not in weights  # what was given is as it was
+    load_exactly(network, trained.state_dict(), "x.pth")
+    assert network[1].num_batches_tracked == 1
+    del weights["1.running_var"]
+    with pytest.raises(ValueError, match="1 tensors: 1.running_var is missing"):
+        load_exactly(network, weights, "x.pth")
 
 
 def test_long_lists_are_cut():

@@ -95,22 +95,22 @@ def test_either_of_two_kinds_of_one_name():
 @pytest.mark.parametrize(
     ("rename", "words"),
     [
-        (lambda s: s.pop("fc.bias"), "in 1 tensors: head.fc.bias is missing."),
+        (lambda s: s.pop("fc.bias"), "in 1 tensors: head.fc.bias is missing; expected"),
         (
             lambda s: s.update(extra=torch.ones(2)),
-            "in 1 tensors: extra is unknown.",
+            "in 1 tensors: extra is unknown; expected",
         ),
         (
             lambda s: s.update(auxiliary=s.pop("bn1.weight")),
-            "in 2 tensors: auxiliary is unknown; backbone.bn1.weight is missing.",
+            "in 2 tensors: auxiliary is unknown; backbone.bn1.weight is missing;",
         ),
         (
             lambda s: s.update({"bn1.bias": torch.ones(3)}),
-            r"in 1 tensors: backbone.bn1.bias is (3,) instead of (64,).",
+            r"in 1 tensors: backbone.bn1.bias is (3,) instead of (64,); expected",
         ),
         (
             lambda s: s.update({"fc.bias": [0.0] * CLASSES}),
-            "in 1 tensors: head.fc.bias is list instead of (7,).",
+            "in 1 tensors: head.fc.bias is list instead of (7,); expected",
         ),
         (
             lambda s: s.update({"head.fc.bias": s.pop("fc.bias")}),
@@ -140,7 +140,7 @@ def test_other_number_of_classes_of_a_vgg():
 
 def test_other_size_of_images():
     case = TORCHVISION["vit"]
-    words = r"pos_embed is \(1, 17, 16\) instead of \(1, 26, 16\)\. .*: give --cfg-o"
+    words = r"pos_embed is \(1, 17, 16\) instead of \(1, 26, 16\); .*: give --cfg-o"
     with pytest.raises(ValueError, match=words + r".*\.img_size=32, and set"):
         conversions.converted(case, img_size=40)
     conversions.converted(case, img_size=32)

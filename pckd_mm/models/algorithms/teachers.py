@@ -9,8 +9,7 @@ from torch import nn
 
 from pckd_mm.utils.checkpoint import (
     classes_of,
-    fitting_tensors,
-    load_exactly,
+    load_fitting,
     read_checkpoint,
 )
 from pckd_mm.utils.config import load_config
@@ -94,8 +93,7 @@ def load_teacher(
         # Of other data, such as COCO, it has other categories, for one.
         remedy += f", or train it: pckd train {teacher_config}"
     source = f"teacher_ckpt {teacher_ckpt}"
-    fitted = fitting_tensors(checkpoint, teacher.state_dict(), source)
-    load_exactly(teacher, fitted.tensors, source, remedy)
-    how = "; ".join(["", *fitted.notes])
+    notes = load_fitting(teacher, checkpoint, source, remedy)
+    how = "; ".join(["", *notes])
     print_log(f"Loaded the teacher from {teacher_ckpt}{how}", logger="current")
     return classes_of(checkpoint)

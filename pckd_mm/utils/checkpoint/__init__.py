@@ -4,6 +4,7 @@ from .exporting import HOW_IT_LOADS, export_student, student_beside
 from .fitting import (
     fitting_tensors,
     load_exactly,
+    load_fitting,
     model_state_dict,
     require_same_tensors,
     tensors_of,
@@ -32,6 +33,7 @@ __all__ = [
     "fit_on_load",
     "fitting_tensors",
     "load_exactly",
+    "load_fitting",
     "model_state_dict",
     "newest_checkpoint",
     "naming_source",

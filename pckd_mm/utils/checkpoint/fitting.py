@@ -1,11 +1,11 @@
 """Fitting the tensors of a checkpoint to a network."""
 
-from typing import Any, Dict, Iterable, Mapping
+from typing import Any, Collection, Dict, Iterable, List, Mapping
 
 from torch import Tensor, nn
 
 from ..printable import printable
-from .names import STUDENT, Fitted, fit_names, form_of, part_of, plain_names
+from .names import COUNTER, STUDENT, Fitted, fit_names, form_of, part_of, plain_names
 
 # Where files keep their tensors: MMEngine's name first, averages of weights last, for
 # files that hold nothing else.
@@ -20,7 +20,7 @@ STATE_DICTS = (
     "state_dict_ema",
 )
 # What to do about a checkpoint that does not fit.
-_REMEDY = "change the checkpoint or the network's config"
+REMEDY = "change the checkpoint or the network's config"
 
 
 def tensors_of(checkpoint: Dict[str, Any], source: str = "The checkpoint") -> Fitted:
@@ -103,7 +103,7 @@ def require_same_tensors(
     expected: Dict[str, Tensor],
     source: str,
     network: str,
-    remedy: str = _REMEDY,
+    remedy: str = REMEDY,
 ) -> None:
     """Refuse a state dict that differs in a name or shape from the expected one.
 
@@ -124,11 +124,24 @@ def require_same_tensors(
         if found != wanted:
             problems.append(f"{name} is {found} instead of {wanted}")
     if problems:
-        raise ValueError(
-            f"{source} does not fit the {network} in {len(problems)} tensors: "
-            f"{listed(problems)}. Expected the checkpoint of this very network: "
-            f"{remedy}."
-        )
+        raise misfit(problems, source, network, remedy)
+
+
+def misfit(
+    problems: Collection[str], source: str, network: str, remedy: str = REMEDY
+) -> ValueError:
+    """The refusal of tensors that had to fit.
+
+    Args:
+        problems (Collection[str]): What is wrong with each that does not, in words.
+        source (str): Name of the tensors' origin.
+        network (str): Name of the network.
+        remedy (str): What to do.
+    """
+    return ValueError(
+        f"{source} does not fit the {network} in {len(problems)} tensors: "
+        f"{listed(problems)}; expected the checkpoint of this very network: {remedy}."
+    )
 
 
 def listed(problems: Iterable[str]) -> str:
@@ -142,9 +155,12 @@ def load_exactly(
     module: nn.Module,
     state: Dict[str, Tensor],
     source: str,
-    remedy: str = _REMEDY,
+    remedy: str = REMEDY,
 ) -> None:
     """Load a state dict that fits in every tensor, or none of it.
+
+    Counters of norm layers (``num_batches_tracked``), which old versions of torch and
+    other libraries do not write, may be absent, as torch has it too, and stay.
 
     Args:
         module (nn.Module): The network.
@@ -155,6 +171,33 @@ def load_exactly(
     Raises:
         ValueError: Lists the tensors that are missing, of another shape, or unknown.
     """
-    network = type(module).__name__
-    require_same_tensors(state, module.state_dict(), source, network, remedy)
+    own = module.state_dict()
+    counters = {k: v for k, v in own.items() if k.split(".")[-1] == COUNTER}
+    state = {**counters, **state}
+    require_same_tensors(state, own, source, type(module).__name__, remedy)
     module.load_state_dict(state)
+
+
+def load_fitting(
+    network: nn.Module,
+    checkpoint: Dict[str, Any],
+    source: str,
+    remedy: str = REMEDY,
+) -> List[str]:
+    """Load the tensors of one plain network in a checkpoint, all or none of them.
+
+    Args:
+        network (nn.Module): The network.
+        checkpoint (dict[str, Any]): A state dict, or what holds one.
+        source (str): Name of the checkpoint, for the message.
+        remedy (str): What to do, for the message.
+
+    Returns:
+        list[str]: What :func:`fitting_tensors` notes.
+
+    Raises:
+        ValueError: As of :func:`fitting_tensors` and :func:`load_exactly`.
+    """
+    fitted = fitting_tensors(checkpoint, network.state_dict(), source)
+    load_exactly(network, fitted.tensors, source, remedy)
+    return fitted.notes

@@ -13,7 +13,7 @@ from mmengine.model import PretrainedInit
 from torch import nn
 from torch.nn.modules.module import _IncompatibleKeys
 
-from .fitting import fitting_tensors, listed
+from .fitting import REMEDY, fitting_tensors, listed, misfit
 from .names import COUNTER
 
 # What a fitting network keeps of itself, as attributes, since copies (EMAHook's) keep
@@ -119,20 +119,15 @@ def _report(module: nn.Module, incompatible: _IncompatibleKeys) -> None:
 
     problems = _problems(incompatible.missing_keys, errors)
     unknown = [f"{name} is unknown" for name in incompatible.unexpected_keys]
-    remedy = "change the checkpoint or the network's config"
     if settings["exact"] and (problems or unknown):
-        every = [*problems.values(), *unknown]
-        raise ValueError(
-            f"{source} does not fit the {who} in {len(every)} tensors: "
-            f"{listed(every)}; expected the checkpoint of this very network: {remedy}."
-        )
+        raise misfit([*problems.values(), *unknown], source, who)
     weights, what, allowed = _body(module, settings["optional"])
     lacking = [problems[name] for name in weights if name in problems]
     if len(lacking) > allowed:
         raise ValueError(
             f"{source} does not fit the {who}: of the {len(weights)} weights of its "
             f"{what} {len(lacking)} are not in it, {listed(lacking)}; expected a "
-            f"checkpoint of this network, or of one that differs in its head: {remedy}."
+            f"checkpoint of this network, or of one that differs in its head: {REMEDY}."
         )
     if problems or unknown:
         kept = [
