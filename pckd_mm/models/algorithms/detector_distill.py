@@ -13,14 +13,9 @@ from pckd_mm.models.data_preprocessors.trained_inputs import SAME
 from pckd_mm.models.losses import PreviewKLDivergence
 
 from .frozen_teacher_distill import FrozenTeacherDistill
+from .targets import is_of_softmax
 
 __all__ = ["DetectorDistill"]
-
-# Losses of a softmax, whatever the scores are. MMRazor's are among them.
-_OF_SOFTMAX = (
-    *("KLDivergence", "DecoupledKDLoss", "DKDLoss"),
-    *("DISTRelationLoss", "DISTLoss"),
-)
 
 
 class DetectorDistill(FrozenTeacherDistill):
@@ -86,7 +81,7 @@ class DetectorDistill(FrozenTeacherDistill):
                     f"detectors score by {scores}; expected the same of both: set "
                     f"distill_losses.{name}.use_sigmoid={is_sigmoid}."
                 )
-            if is_sigmoid and type(loss).__name__ in _OF_SOFTMAX:
+            if is_sigmoid and is_of_softmax(loss):
                 raise ValueError(
                     f"The loss {name} ({type(loss).__name__}) compares a softmax, and "
                     "the detectors score by a sigmoid for each category; expected "

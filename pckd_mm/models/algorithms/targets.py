@@ -20,6 +20,7 @@ __all__ = [
     "Targets",
     "check_losses",
     "difficulty",
+    "is_of_softmax",
     "read_targets",
 ]
 
@@ -121,7 +122,8 @@ def _compares_labels(distiller: PCKDDistiller, name: str, loss: nn.Module) -> bo
     )
 
 
-def _is_of_softmax(loss: nn.Module) -> bool:
+def is_of_softmax(loss: nn.Module) -> bool:
+    """Whether a loss takes a softmax of the scores, whatever they are."""
     if isinstance(loss, PreviewKLDivergence):
         return not loss.use_sigmoid
     return isinstance(loss, (KLDivergence, DISTLoss, DKDLoss))
@@ -148,7 +150,7 @@ def check_losses(distiller: PCKDDistiller, kind: LabelKind) -> None:
                 "one class an image, by which it compares images: "
                 f"{leave_out}{instead}."
             )
-        if kind is LabelKind.MULTI and _is_of_softmax(loss):
+        if kind is LabelKind.MULTI and is_of_softmax(loss):
             instead = ""
             if isinstance(loss, PreviewKLDivergence):
                 instead = f", or set distill_losses.{name}.use_sigmoid=True"

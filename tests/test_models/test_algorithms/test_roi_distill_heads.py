@@ -7,6 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from pckd_mm.models.losses import DISTRelationLoss
 from pckd_mm.registry import MODELS
 from tests import reference
 from tests.builders import detector
@@ -23,6 +24,10 @@ from tests.test_models.test_algorithms.test_roi_distill import (
     total,
 )
 from tests.test_models.test_algorithms.test_roi_distill_cascade import cascade
+
+
+class MyDISTLoss(DISTRelationLoss):
+    """A loss of one's own, under another name."""
 
 
 def check_terms(losses: dict, plain: dict) -> None:
@@ -287,7 +292,9 @@ class TestErrors:
         with pytest.raises(TypeError, match=words):
             build(student, detector(12, loss_cls=SIGMOID))
 
-    @pytest.mark.parametrize("loss", ["pckd_mm.DISTRelationLoss", "mmrazor.DKDLoss"])
+    @pytest.mark.parametrize(
+        "loss", ["pckd_mm.DISTRelationLoss", "mmrazor.DKDLoss", MyDISTLoss]
+    )
     def test_a_loss_of_softmaxes_for_sigmoids(self, loss):
         distiller = method_of_sigmoids()
         distiller.distill_losses.loss_more = dict(type=loss)
@@ -295,7 +302,7 @@ class TestErrors:
             name: dict(recorder="logits", from_student=name == "preds_S")
             for name in ("preds_S", "preds_T")
         }
-        if "DIST" in loss:
+        if "DIST" in str(loss):
             logits = dict(zip(("logits_S", "logits_T"), logits.values(), strict=True))
         else:
             logits["gt_labels"] = dict(recorder="labels", from_student=True)
