@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from pckd_mm.engine.trackers import check_trackers
 from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.catalogue import DATASET
 from pckd_mm.experiments.derived import derive_runs
@@ -16,6 +15,7 @@ from pckd_mm.experiments.run import TEACHER
 from pckd_mm.experiments.sharing import SHARED
 from pckd_mm.utils.files import WriteError, file_name
 from pckd_mm.utils.options import SettingsAction
+from pckd_mm.utils.trackers import check_trackers
 
 from .completion import CONFIG, DIRECTORY, add_path
 from .shared import add_training_options, require_folder

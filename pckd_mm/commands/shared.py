@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Iterator, Optional
 
 from mmengine.config import Config
 
-from pckd_mm.engine.trackers import add_track_option
 from pckd_mm.utils.children import end_with_torchrun
 from pckd_mm.utils.config import load_config, require_model
 from pckd_mm.utils.options import SettingsAction, add_broken_option
 from pckd_mm.utils.speed_arguments import SpeedArguments, add_speed_arguments
+from pckd_mm.utils.trackers import add_track_option
 
 from .completion import CONFIG, add_path
 

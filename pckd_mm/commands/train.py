@@ -34,10 +34,10 @@ from pckd_mm.engine.interruptions import (
 )
 from pckd_mm.engine.skip_broken import skip_broken_files
 from pckd_mm.engine.speed_options import use_speed_options
-from pckd_mm.engine.trackers import use_trackers
 from pckd_mm.utils.checkpoint import checkpoint_to_resume
 from pckd_mm.utils.endings import networks_of, trace_faults
 from pckd_mm.utils.speed_arguments import SpeedArguments
+from pckd_mm.utils.trackers import use_trackers
 
 from .completion import DIRECTORY, add_path
 from .shared import (

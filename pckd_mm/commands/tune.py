@@ -22,7 +22,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from pckd_mm.engine.trackers import check_trackers
 from pckd_mm.experiments import ExperimentError
 from pckd_mm.experiments.engine_options import (
     add_engine_options,
@@ -38,6 +37,7 @@ from pckd_mm.utils.options import (
     require_share,
 )
 from pckd_mm.utils.shipped import find_config
+from pckd_mm.utils.trackers import check_trackers
 
 from .completion import DIRECTORY, add_path
 from .shared import (

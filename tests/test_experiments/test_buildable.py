@@ -104,9 +104,10 @@ def test_a_variable_of_a_config_is_no_fault(tmp_path):
 
 
 def test_who_only_plans_imports_no_networks():
-    """Each worker of a Ray cluster waits for it."""
+    """Each worker of a Ray cluster waits for it, and who asks a command for help."""
     code = (
         "import sys, pckd_mm.experiments, pckd_mm.tuning\n"
+        "import pckd_mm.commands.compare, pckd_mm.commands.tune\n"
         "print([x for x in ('mmpretrain', 'mmdet', 'mmrazor.models') if x in "
         "sys.modules])"
     )

@@ -10,12 +10,12 @@ from mmengine.config import Config
 from mmengine.registry import VISUALIZERS, init_default_scope
 from mmengine.visualization import TensorboardVisBackend
 
-from pckd_mm.engine import trackers
-from pckd_mm.engine.trackers import names_of_run, use_trackers
 from pckd_mm.engine.vis_backends import as_number
 from pckd_mm.experiments.run import Run
 from pckd_mm.experiments.settings import Settings
+from pckd_mm.utils import trackers
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.trackers import names_of_run, use_trackers
 from tests.builders import ROOT
 from tests.preloaded import preloaded
 
