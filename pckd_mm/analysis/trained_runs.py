@@ -1,25 +1,22 @@
 """Runs of a training as their folders have them."""
 
 import os.path as osp
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence
 
 from mmengine.config import Config
 
+from pckd_mm.utils.checkpoint import newest_checkpoint
 from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import load_config
-from pckd_mm.utils.methods import detects
+from pckd_mm.utils.methods import run_detects
 
 from .curves import read_losses, read_metric, read_preview, validation_keys
 from .methods import Method
 from .metric import Metric, metric_of
 
 __all__ = ["TrainedRun", "find_runs"]
-
-# What MMEngine calls its checkpoints, and not the students beside them.
-_CHECKPOINT = re.compile(r"(?:epoch|iter)_(\d+)\.pth")
 
 
 @dataclass
@@ -59,8 +56,7 @@ class TrainedRun:
     @property
     def detects(self) -> bool:
         """bool: Whether its network is a detector."""
-        model = self.cfg.model.get("architecture") or self.cfg.model
-        return detects(model)
+        return run_detects(self.cfg)
 
     def method(self) -> Method:
         """Read back what its log has."""
@@ -142,18 +138,8 @@ def _config_of(path: Path, folder: Path) -> Path:
 
 def _checkpoint_of(path: Path) -> Optional[Path]:
     """The last checkpoint, also where the folder was moved."""
-    named = path / "last_checkpoint"
-    if named.is_file():
-        last = Path(named.read_text().strip())
-        for place in (path / last.name, last):
-            if place.is_file():
-                return place
-    found = {
-        int(match[1]): file
-        for file in path.glob("*.pth")
-        if (match := _CHECKPOINT.fullmatch(file.name))
-    }
-    return found[max(found)] if found else None
+    found = newest_checkpoint(str(path))
+    return Path(found) if found and "://" not in found else None
 
 
 def _metric_of(cfg: Config, path: Path) -> Metric:

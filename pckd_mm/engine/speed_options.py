@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from pckd_mm.engine.channels_last import AUTO
 from pckd_mm.engine.guards import add_hook
+from pckd_mm.utils.methods import run_detects
 from pckd_mm.utils.precision import AMP_OPTIONS, autocast_dtype
 from pckd_mm.utils.speed_arguments import SpeedArguments
 
@@ -49,8 +50,7 @@ def use_mixed_precision(cfg: Config, wanted: str = "auto") -> None:
             "would change; expected one, such as optim_wrapper=dict(type='OptimWrapper"
             "', optimizer=dict(type='SGD', lr=0.1))."
         )
-    is_detector = cfg.get("default_scope") == "mmdet"
-    if autocast_dtype(is_detector) == torch.float16:
+    if autocast_dtype(run_detects(cfg)) == torch.float16:
         cfg.optim_wrapper.pop("force", None)
         cfg.optim_wrapper.type = "pckd_mm.SkipStepAmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
@@ -83,7 +83,7 @@ def use_speed_up(
         ValueError: For a detector that would be compiled, and for options beside a
             ``speed_up`` of None, which turns the hook off.
     """
-    if compile_mode is not None and cfg.get("default_scope") == "mmdet":
+    if compile_mode is not None and run_detects(cfg):
         raise ValueError(
             "--compile found a detector, whose images have many sizes, each of which "
             "would be compiled for; expected a classifier: leave --compile out."

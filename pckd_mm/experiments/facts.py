@@ -15,6 +15,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from pckd_mm.registry import OPTIM_WRAPPERS
 from pckd_mm.utils import commits
+from pckd_mm.utils.methods import run_detects
 from pckd_mm.utils.precision import has_fast_bfloat16
 
 # Distributions of the maintained line whose name is not onedl- and the package's.
@@ -85,7 +86,7 @@ def precision(cfg: Config) -> str:
         on_gpu = torch.cuda.is_available()
         if not (on_gpu or has_fast_bfloat16() or wrapper.get("force")):
             return "float32"
-        is_part = cfg.get("default_scope") == "mmdet" and not on_gpu
+        is_part = run_detects(cfg) and not on_gpu
         return f"bfloat16 autocast{' of features' if is_part else ''}"
     if issubclass(kind, AmpOptimWrapper):
         dtype = wrapper.get("dtype") or "float16"
@@ -127,17 +128,12 @@ def made_with_together(notes: Sequence[Dict[str, Any]]) -> Dict[str, str]:
         notes (Sequence[dict]): :func:`made_with` of each run.
 
     Returns:
-        dict[str, str]: The different values of all but the date, sorted.
+        dict[str, str]: The different values of all but the date, sorted; "unknown" of
+        a run whose note does not say it.
     """
-    unknown = {
-        "commit": "unknown",
-        "hardware": hardware(),
-        "software": software(),
-        "precision": "unknown",
-    }
     found = {
-        key: {note.get(key) or default for note in notes}
-        for key, default in unknown.items()
+        key: {note.get(key) or "unknown" for note in notes}
+        for key in ("commit", "hardware", "software", "precision")
     }
     found["commit"] = commits.all_of(found["commit"])
     return {key: ", ".join(sorted(values)) for key, values in found.items()}

@@ -26,6 +26,7 @@ __all__ = [
     "method_names",
     "method_of",
     "network_kind",
+    "run_detects",
     "with_loss",
     "without_method",
 ]
@@ -73,6 +74,18 @@ def detects(network: Mapping) -> bool:
         network (Mapping): Its config.
     """
     return any(head in network for head in _HEADS)
+
+
+def run_detects(cfg: Mapping) -> bool:
+    """Whether a run trains a detector, alone or from a teacher.
+
+    Args:
+        cfg (Mapping): Config of the run. Its scope tells it too, since a detector may
+            stand in what trains it, or in another file.
+    """
+    model = cfg.get("model") or {}
+    is_of_mmdet = cfg.get("default_scope") == "mmdet"
+    return is_of_mmdet or detects(model.get("architecture") or model)
 
 
 # Algorithms of detectors.

@@ -2,7 +2,12 @@
 
 import pytest
 
-from pckd_mm.utils.methods import load_method, with_loss, without_method
+from pckd_mm.utils.methods import (
+    load_method,
+    run_detects,
+    with_loss,
+    without_method,
+)
 
 SMOOTH = dict(type="LabelSmoothLoss", label_smooth_val=0.1)
 # Students with a head, without a loss of their own, and without a head.
@@ -33,6 +38,20 @@ def test_a_head_has_the_loss_of_its_class_where_it_says_none():
     student = dict(type="ImageClassifier", head=head)
     loss = distilled(student)["architecture"]["head"]["loss"]
     assert loss == dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=0.1)
+
+
+@pytest.mark.parametrize(
+    "cfg, expected",
+    [
+        (dict(default_scope="mmdet", model=dict(type="SemiBaseDetector")), True),
+        (dict(default_scope="mmpretrain", model=dict(type="A", roi_head={})), True),
+        (dict(model=dict(type="A", architecture=dict(bbox_head={}))), True),
+        (dict(default_scope="mmpretrain", model=dict(head={})), False),
+        ({}, False),
+    ],
+)
+def test_which_runs_are_of_detectors(cfg, expected):
+    assert run_detects(cfg) is expected
 
 
 def test_each_task_has_its_own_loss():
