@@ -11,7 +11,7 @@ from mmpretrain.apis import get_model
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from pckd_mm.datasets.image_format import channel_order, inner_datasets
+from pckd_mm.datasets.image_format import channel_order
 from pckd_mm.models.algorithms import MultiViewDistill
 from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.classifier_recorders import (
@@ -19,7 +19,8 @@ from pckd_mm.models.task_modules.classifier_recorders import (
     category_centers,
 )
 from pckd_mm.models.task_modules.find_classifier import find_classifier
-from pckd_mm.utils.checkpoint import fitting_tensors, load_exactly, read_checkpoint
+from pckd_mm.utils.checkpoint import load_fitting, read_checkpoint
+from pckd_mm.utils.nested_datasets import inner_datasets
 
 __all__ = [
     "Answers",
@@ -106,11 +107,8 @@ def load_network(cfg: Config, checkpoint: Optional[str]) -> Network:
     model = get_model(cfg, device=get_device())
     if checkpoint is None:
         return TeacherOf(model)
-    network = network_of(model)
-    source = f"The checkpoint {checkpoint}"
-    loaded = read_checkpoint(checkpoint)
-    state, _ = fitting_tensors(loaded, network.state_dict(), source)
-    load_exactly(network, state, source)
+    content = read_checkpoint(checkpoint)
+    load_fitting(network_of(model), content, f"The checkpoint {checkpoint}")
     return model
 
 

@@ -21,15 +21,16 @@ from mmengine.runner import Runner
 from mmpretrain.evaluation import ConfusionMatrix
 from torch import Tensor
 
-from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.datasets.thumbnails import thumbnail
 from pckd_mm.engine.image_previews import PREVIEW_IMAGES
 from pckd_mm.registry import DATASETS
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.nested_datasets import inner_datasets
+from pckd_mm.utils.printable import first_line
 
 from .answers import Answers, Network, answers_of, answers_on, load_network
 from .feature_map import FeatureMap, categories_to_show, map_features
-from .inspection import ConfusedPair, Inspected, write_inspection
+from .inspection import FAULTS, ConfusedPair, Inspected, write_inspection
 from .metric import test_loader_of
 from .previewed import What, category_names, look_back
 
@@ -40,7 +41,7 @@ THUMBNAILS = 12
 _POINTS = 500
 
 
-def inspect_networks(request: Dict[str, Any]) -> Inspected:
+def inspect_networks(request: Dict[str, Any]) -> Tuple[Inspected, Dict[str, str]]:
     """Test networks on one test set, and look up what was previewed.
 
     Args:
@@ -49,31 +50,37 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
             the config names; and ``teachers``, of names of students that of a teacher.
 
     Returns:
-        Inspected: What was found.
+        tuple[Inspected, dict[str, str]]: What was found; and of each network that
+        cannot be tested the reason, as where its weights or its data are not there.
 
     Raises:
-        ValueError: Where images have not one label each, or the networks' test sets are
-            not the same.
+        ValueError: Where the networks' test sets are not the same, or none can be
+            tested.
     """
     entries, compared = request["networks"], request["teachers"]
     configs = {name: load_config(entry["config"]) for name, entry in entries.items()}
     folders = {n: Path(entry["folder"]) for n, entry in entries.items()}
     recorded = [n for n, folder in folders.items() if _is_recorded(entries[n], folder)]
+    most = max(1, THUMBNAILS // max(1, len(recorded)))
     loaders: Dict[str, Any] = {}
-    answers, became = {}, {}
+    answers: Dict[str, Answers] = {}
+    became: Dict[str, Tuple[int, What]] = {}
+    left_out: Dict[str, str] = {}
     for name, cfg in configs.items():
-        tested = test_loader_of(cfg)
-        key = Config(dict(loader=tested)).pretty_text
-        if key not in loaders:
-            with _scope_of(cfg):
-                loaders[key] = Runner.build_dataloader(tested, seed=0)
-        entry = entries[name]
-        network = load_network(cfg, entry["checkpoint"])
-        answers[name] = answers_of(network, loaders[key], name)
-        if name in recorded:
-            images = answers[name].dataset
-            most = max(1, THUMBNAILS // len(recorded))
-            became[name] = _became(cfg, network, folders[name], images, most)
+        try:
+            loader = _loader_of(cfg, loaders)
+            network = load_network(cfg, entries[name]["checkpoint"])
+            found = answers_of(network, loader, name)
+            if name in recorded:
+                images = found.dataset
+                became[name] = _became(cfg, network, folders[name], images, most)
+        except FAULTS as error:
+            left_out[name] = first_line(error, kind=isinstance(error, KeyError))
+        else:
+            answers[name] = found
+    if not answers:
+        raise ValueError(" ".join(dict.fromkeys(left_out.values())))
+    compared = {n: t for n, t in compared.items() if n in answers and t in answers}
     first = next(iter(answers.values()))
     for name, result in answers.items():
         if not result.labels.equal(first.labels):
@@ -86,7 +93,7 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
     teachers = set(compared.values())
     pairs = confused_pairs(answers, matrices, teachers)
     total = len(next(iter(matrices.values())))
-    return Inspected(
+    inspected = Inspected(
         list(answers),
         compared,
         len(first.labels),
@@ -101,6 +108,17 @@ def inspect_networks(request: Dict[str, Any]) -> Inspected:
         _maps(answers, most_confused(matrices, teachers)),
         {n: t.centers.numpy() for n, t in answers.items() if t.centers is not None},
     )
+    return inspected, left_out
+
+
+def _loader_of(cfg: Config, loaders: Dict[str, Any]) -> Any:
+    """The test data, built once of each kind."""
+    tested = test_loader_of(cfg)
+    key = Config(dict(loader=tested)).pretty_text
+    if key not in loaders:
+        with _scope_of(cfg):
+            loaders[key] = Runner.build_dataloader(tested, seed=0)
+    return loaders[key]
 
 
 def _is_recorded(entry: Dict[str, Any], folder: Path) -> bool:
@@ -241,7 +259,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     args = parser.parse_args()
     request = json.loads(args.request.read_text(encoding="utf-8"))
-    write_inspection(args.folder, inspect_networks(request))
+    inspected, left_out = inspect_networks(request)
+    if left_out:
+        raise ValueError("; ".join(f"{n}: {why}" for n, why in left_out.items()))
+    write_inspection(args.folder, inspected)
 
 
 if __name__ == "__main__":

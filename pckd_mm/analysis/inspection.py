@@ -12,6 +12,7 @@ from pckd_mm.utils.files import write_whole
 from .feature_map import FeatureMap
 
 __all__ = [
+    "FAULTS",
     "ConfusedPair",
     "Inspected",
     "PreviewedImage",
@@ -21,6 +22,8 @@ __all__ = [
     "write_inspection",
 ]
 
+# What keeps a network from being run: data or weights that are not there, most often.
+FAULTS = (ImportError, KeyError, OSError, RuntimeError, ValueError)
 RESULT = "inspection.json"
 # Of the file; one of another form is made again.
 FORM = 3

@@ -2,9 +2,11 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from .inspection import Inspected, compared_with
+from pckd_mm.utils.printable import first_line
+
+from .inspection import FAULTS, Inspected, compared_with
 from .methods import Table, name_of_teacher
 from .metric import validated_on
 from .pictures import Picture, detections_picture
@@ -14,8 +16,6 @@ from .trained_runs import TrainedRun
 __all__ = ["report_runs"]
 
 DETECTIONS = "detections.png"
-# What keeps a network from being run: data or weights that are not there, most often.
-_FAULTS = (AttributeError, ImportError, KeyError, OSError, RuntimeError, ValueError)
 # Boxes of a lower score are not drawn.
 THRESHOLD = 0.3
 
@@ -93,30 +93,27 @@ def _look(
     ]
     if not trained:
         return None, [], said
-    try:
-        if trained[0].detects:
-            file = f"detections_{number + 1}.png" if number else DETECTIONS
-            return None, _detections(trained, folder / file, images), said
+    if not trained[0].detects:
         inspected, notes = _inspect(trained)
         return inspected, [], [*said, *notes]
-    except _FAULTS as error:
-        names = ", ".join(run.name for run in trained)
-        return (
-            None,
-            [],
-            [*said, f"The networks of {names} are not looked into: {_reason(error)}"],
-        )
+    file = f"detections_{number + 1}.png" if number else DETECTIONS
+    try:
+        return None, _detections(trained, folder / file, images), said
+    except FAULTS as error:
+        return None, [], [*said, _not_looked_into(trained, error)]
 
 
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _not_looked_into(runs: Sequence[TrainedRun], error: Exception) -> str:
+    names = ", ".join(run.name for run in runs)
+    reason = first_line(error, kind=isinstance(error, KeyError))
+    return f"The networks of {names} are not looked into: {reason}"
 
 
-def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Inspected, List[str]]:
-    """A look into classifiers and their teachers."""
+def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Optional[Inspected], List[str]]:
+    """A look into classifiers and their teachers, and who is left out of it."""
     from .inspect_networks import inspect_networks
 
-    networks = {
+    networks: Dict[str, Dict[str, Any]] = {
         run.name: dict(
             config=str(run.config),
             checkpoint=str(run.checkpoint),
@@ -124,43 +121,31 @@ def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Inspected, List[str]]:
         )
         for run in runs
     }
-    alone = dict(networks=networks, teachers={})
-    teachers, learns_from, notes = _teachers_of(runs, networks)
-    if not teachers:
-        return inspect_networks(alone), notes
-    compared = compared_with(list(teachers), learns_from)
-    everyone = dict(networks={**teachers, **networks}, teachers=compared)
-    try:
-        return inspect_networks(everyone), notes
-    except _FAULTS as error:
-        who = "The teacher is" if len(teachers) == 1 else "The teachers are"
-        note = f"{who} left out: {_reason(error)}"
-        return inspect_networks(alone), [*notes, note]
-
-
-def _teachers_of(
-    runs: Sequence[TrainedRun], networks: Mapping[str, Dict[str, Any]]
-) -> Tuple[Dict[str, Dict[str, Any]], Dict[str, str], List[str]]:
-    """What is asked of the teachers by name, from which each run learns, and notes."""
-    from .answers import load_network
-
     unused = (name for name in _teacher_names() if name not in networks)
-    names: Dict[str, str] = {}  # of those that are looked into
-    teachers, learns_from, notes = {}, {}, []
+    teachers: Dict[str, Dict[str, Any]] = {}
+    names: Dict[str, str] = {}  # of teachers, by their weights
+    learns_from = {}
     for run in runs:
         own = name_of_teacher(run.cfg, str(run.config))
         if own not in names and run.distils and run.cfg.model.get("teacher_ckpt"):
-            names[own] = own
-            try:
-                load_network(run.cfg, None)
-            except _FAULTS as error:
-                notes.append(f"The teacher {own} is left out: {_reason(error)}")
-            else:
-                names[own] = next(unused)
-                entry = dict(networks[run.name], checkpoint=None, is_teacher=True)
-                teachers[names[own]] = entry
+            names[own] = next(unused)
+            teachers[names[own]] = dict(
+                networks[run.name], checkpoint=None, is_teacher=True
+            )
         learns_from[run.name] = names.get(own, own)
-    return teachers, learns_from, notes
+    compared = compared_with(list(teachers), learns_from)
+    everyone = dict(networks={**teachers, **networks}, teachers=compared)
+    try:
+        inspected, left_out = inspect_networks(everyone)
+    except FAULTS as error:
+        return None, [_not_looked_into(runs, error)]
+    by_name = {name: own for own, name in names.items()}
+    return inspected, [
+        f"The teacher {by_name[name]} is left out: {reason}"
+        if name in by_name
+        else f"The network of {name} is not looked into: {reason}"
+        for name, reason in left_out.items()
+    ]
 
 
 def _teacher_names() -> Iterator[str]:

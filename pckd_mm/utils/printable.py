@@ -18,12 +18,15 @@ def printable(text: str, most: int = 5000) -> str:
     return shown if len(text) <= most else f"{shown}..."
 
 
-def first_line(error: BaseException, most: int = 300) -> str:
+def first_line(error: BaseException, most: int = 300, kind: bool = True) -> str:
     """An error's kind and the first line of its message, fit for a sentence.
 
     Args:
         error (BaseException): Of whatever library, with a message or without.
         most (int): Characters to take. Defaults to 300.
+        kind (bool): Whether to name the kind also where there is a message. Defaults to
+            True.
     """
-    lines = str(error).strip().splitlines()
-    return printable(": ".join([type(error).__name__, *lines[:1]]), most)
+    lines = str(error).strip().splitlines()[:1]
+    words = [type(error).__name__, *lines] if kind or not lines else lines
+    return printable(": ".join(words), most)

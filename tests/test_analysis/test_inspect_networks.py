@@ -1,5 +1,6 @@
 """Tests of trained classifiers for the report, and what was previewed."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -110,7 +111,9 @@ def trained(tmp_path_factory):
 
 
 def test_networks_of_runs(trained):
-    found = inspect_networks(dict(networks=trained, teachers={"pckd": "vanilla"}))
+    request = dict(networks=trained, teachers={"pckd": "vanilla"})
+    found, left_out = inspect_networks(request)
+    assert left_out == {}
     assert found.networks == ["vanilla", "pckd"] and found.test_images == 24
     # The classifiers' own weights.
     for name, entry in trained.items():
@@ -185,7 +188,8 @@ def test_the_teacher_that_a_config_names(trained, tmp_path):
     teacher = dict(entry, checkpoint=None, is_teacher=True)
     student = dict(entry, checkpoint=trained["pckd"]["checkpoint"])
     networks = dict(teacher=teacher, student=student)
-    found = inspect_networks(dict(networks=networks, teachers={"student": "teacher"}))
+    request = dict(networks=networks, teachers={"student": "teacher"})
+    found, _ = inspect_networks(request)
     weight = algorithm.teacher.head.fc.weight
     assert np.array_equal(found.centers["teacher"], weight.detach().numpy())
     assert list(found.likeness_to_teacher()) == ["student"]
@@ -198,6 +202,26 @@ def test_the_teacher_that_a_config_names(trained, tmp_path):
     logits = teacher.head.fc(teacher.extract_feat(torch.stack(images).float())[-1])
     labels = torch.arange(24) // 8
     assert found.wrong["teacher"] == int((logits.argmax(1) != labels).sum())
+
+
+def test_a_network_that_cannot_be_tested_is_left_out_alone(
+    trained, tmp_path, monkeypatch
+):
+    gone = dict(trained["vanilla"], checkpoint=str(tmp_path / "gone.pth"))
+    networks = dict(gone=gone, pckd=trained["pckd"], vanilla=trained["vanilla"])
+    compared = {"pckd": "gone", "vanilla": "pckd"}
+    found, left_out = inspect_networks(dict(networks=networks, teachers=compared))
+    assert found.networks == ["pckd", "vanilla"]
+    assert found.teachers == {"vanilla": "pckd"}
+    assert list(left_out) == ["gone"] and str(tmp_path / "gone.pth") in left_out["gone"]
+    with pytest.raises(ValueError, match="gone.pth"):
+        inspect_networks(dict(networks=dict(gone=gone), teachers={}))
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps(dict(networks=networks, teachers={})))
+    argv = ["inspect_networks", str(request), str(tmp_path / "found")]
+    monkeypatch.setattr("sys.argv", argv)
+    with pytest.raises(ValueError, match="gone: .*gone.pth"):  # pckd compare says it
+        module.main()
 
 
 def test_other_test_images_are_refused(trained, tmp_path):

@@ -32,6 +32,7 @@ def test_what_cannot_be_printed(text, expected):
 def test_an_error_in_one_line(error, expected):
     assert first_line(error) == expected
     assert first_line(error, 9) == expected[:9] + "..."
+    assert first_line(error, kind=False) == expected.rpartition(": ")[2]
 
 
 def test_long_texts_are_cut():
