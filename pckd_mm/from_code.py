@@ -10,7 +10,7 @@ from torch import nn
 from pckd_mm.models.classifiers import PlainClassifier
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import zoo_model
-from pckd_mm.utils.config import brings_weights, load_config
+from pckd_mm.utils.config import brings_weights, load_config, model_of
 from pckd_mm.utils.methods import load_method, loss_of, network_kind, with_loss
 from pckd_mm.utils.quiet import quiet
 from pckd_mm.utils.setting_names import setting_name
@@ -129,10 +129,7 @@ def _named(network: Network, pretrained: bool) -> Dict[str, Any]:
     else:
         cfg = load_config(network)
         found["config"] = network
-    model = cfg.model.to_dict()
-    if cfg.get("data_preprocessor"):
-        model.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
-    return dict(found, model=model)
+    return dict(found, model=model_of(cfg).to_dict())
 
 
 def _with_loss(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
-from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import loader_of
 from pckd_mm.utils.files import file_name
+from pckd_mm.utils.nested_datasets import is_held_out
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def validated_on(cfg: Mapping[str, Any]) -> str:
         str: The test set, or images of their own to validate on.
     """
     val, test = (cfg.get(f"{split}_dataloader") or {} for split in ("val", "test"))
-    if class_name((val.get("dataset") or {}).get("type")) == "held_out_part":
+    if is_held_out(val.get("dataset") or {}):
         return HELD_OUT
     same = not test or val.get("dataset") == test.get("dataset")
     return TEST_SET if same else VALIDATION

@@ -3,11 +3,12 @@
 import re
 from typing import Any, Iterator, Optional, Sequence, Tuple
 
+from pckd_mm.utils.nested_datasets import inner_datasets
+
 __all__ = [
     "channel_order",
     "held_format",
     "image_size",
-    "inner_datasets",
     "pixel_transform",
 ]
 
@@ -107,24 +108,6 @@ def pixel_transform(dataset: Any) -> Optional[str]:
                     if name in names:
                         return f"torchvision/{name}"
     return None
-
-
-def inner_datasets(dataset: Any) -> Iterator[Any]:
-    """The data sets inside of wrappers.
-
-    Args:
-        dataset (dict | Dataset): As for :func:`channel_order`.
-
-    Yields:
-        dict | Dataset: Each of them; the data set itself where it is no wrapper.
-    """
-    if _get(dataset, "datasets") is not None:
-        for part in _get(dataset, "datasets"):
-            yield from inner_datasets(part)
-    elif _get(dataset, "dataset") is not None:
-        yield from inner_datasets(_get(dataset, "dataset"))
-    else:
-        yield dataset
 
 
 def _order(dataset: Any) -> Optional[str]:

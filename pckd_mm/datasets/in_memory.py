@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 
 from pckd_mm.registry import DATASETS
 from pckd_mm.utils.devices import send
+from pckd_mm.utils.nested_datasets import inner_datasets
 from pckd_mm.utils.randomness import isolated_randomness
 
 from .file_pipeline import FilePipeline
-from .image_format import inner_datasets
 from .read_once import name_of, read_once, shape_of
 
 

@@ -8,12 +8,13 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from pckd_mm.datasets.image_format import held_format, inner_datasets
+from pckd_mm.datasets.image_format import held_format
 from pckd_mm.models.data_preprocessors.defaults import PLAIN
 from pckd_mm.registry import DATASETS, MODELS
 from pckd_mm.utils.class_name import class_name
-from pckd_mm.utils.config import load_config, loader_of
+from pckd_mm.utils.config import load_config, loader_of, model_of
 from pckd_mm.utils.methods import detects, without_method
+from pckd_mm.utils.nested_datasets import inner_datasets, is_held_out, nested_datasets
 
 __all__ = [
     "config_beside",
@@ -72,10 +73,9 @@ def file_pipeline(cfg: Config) -> List[dict]:
     Raises:
         ValueError: Where the config has none.
     """
-    place = _test_dataset(cfg)
-    while place is not None and "pipeline" not in place and "dataset" in place:
-        place = place["dataset"]
-    if place is None or "pipeline" not in place:
+    nested = nested_datasets(_test_dataset(cfg) or {})
+    place = next((each for each in nested if "pipeline" in each), None)
+    if place is None:
         raise ValueError(
             f"{cfg.filename} has no test_dataloader with a pipeline; expected one, "
             "which says what a network's input is made of a file by."
@@ -115,12 +115,11 @@ def plain_config(cfg: Config, classes: Optional[Sequence[str]] = None) -> Config
         ``test_dataloader`` with it, and ``classes`` where they are known. It imports
         this package only where the network is one of it.
     """
-    run = cfg.to_dict()
-    distils = "architecture" in run["model"]
-    model = without_method(run["model"]) if distils else dict(run["model"])
+    run, trained = cfg.to_dict(), model_of(cfg).to_dict()
+    model = without_method(trained) if "architecture" in trained else dict(trained)
     model.pop("pretrained", None)  # the checkpoint has all weights
     own = model.get("data_preprocessor")
-    shared = run["model"].get("data_preprocessor") or run.get("data_preprocessor")
+    shared = trained.get("data_preprocessor")
     model["data_preprocessor"] = _plain_preprocessor(shared or own, model)
     pipeline = file_pipeline(cfg)
     dataset: Dict[str, Any] = dict(type="CustomDataset", data_root="", test_mode=True)
@@ -217,7 +216,7 @@ def _plain_preprocessor(given: Optional[dict], model: dict) -> Optional[dict]:
 def _plain_dataset(run: dict, classes: Optional[Sequence[str]]) -> dict:
     """A detector's test data, without what this package checks of it."""
     dataset = dict(_test_dataset(run))
-    if class_name(dataset["type"]) == "held_out_part":
+    if is_held_out(dataset):
         # No data set of mmdet is a part of others' images: who tests names their own.
         kind = dataset["dataset"]["type"]
         dataset = dict(type=kind, data_root="", ann_file="", test_mode=True)

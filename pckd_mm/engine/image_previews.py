@@ -11,9 +11,9 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor
 
-from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.datasets.whole_batch import places_of
 from pckd_mm.utils.files import write_whole
+from pckd_mm.utils.nested_datasets import inner_datasets
 
 __all__ = ["PREVIEW_IMAGES", "ImagePreviews"]
 

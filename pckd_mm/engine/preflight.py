@@ -8,9 +8,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from pckd_mm.datasets import InMemoryDataset, collate_batches
-from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.datasets.labels import image_labels
 from pckd_mm.models import RotatedViewsDataPreprocessor
+from pckd_mm.utils.nested_datasets import inner_datasets, nested_datasets, parts_of
 from pckd_mm.utils.printable import printable
 
 
@@ -226,8 +226,8 @@ def check_in_memory(
     Raises:
         ValueError: For an ``InMemoryDataset`` whose settings do not go together.
     """
-    inner = getattr(loader.dataset, "dataset", None)
-    if isinstance(inner, InMemoryDataset):
+    within = (each for d in parts_of(loader.dataset) for each in nested_datasets(d))
+    if any(isinstance(each, InMemoryDataset) for each in within):
         outer = type(loader.dataset).__name__
         raise ValueError(
             f"{name} has a {outer} of an InMemoryDataset, which then gives no whole "

@@ -3,10 +3,9 @@
 import contextlib
 import copy
 from functools import partial
-from typing import Callable, Collection, Dict, Iterator, List, Set, Tuple
+from typing import Callable, Collection, Dict, Iterator, Set, Tuple
 
 from mmengine.model import BaseModel, is_model_wrapper
-from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmpretrain.models import BaseClassifier
 from mmrazor.models import SingleTeacherDistill
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pckd_mm.engine.dry_run import dry_run
+from pckd_mm.engine.optim_wrappers import optim_wrappers
 from pckd_mm.engine.trial import (
     Trial,
     compared,
@@ -56,9 +56,7 @@ class RunNetworks:
             self.idle.update(getattr(part, "idle_networks", ()))
         self.device = next(self.model.parameters()).device
         self.on_cpu = self.device.type == "cpu"
-        self.wrappers: List[OptimWrapper] = [runner.optim_wrapper]
-        if isinstance(runner.optim_wrapper, OptimWrapperDict):
-            self.wrappers = list(runner.optim_wrapper.values())
+        self.wrappers = optim_wrappers(runner)
 
     @property
     def teacher_is_elsewhere(self) -> bool:

@@ -2,18 +2,21 @@
 
 import math
 import os.path as osp
-from typing import Any, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook
-from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from pckd_mm.engine.loops import counts_epochs
+from pckd_mm.engine.optim_wrappers import number_type, optim_wrappers
 from pckd_mm.utils.endings import network_name
+from pckd_mm.utils.nested_datasets import inner_datasets
 from pckd_mm.utils.wrappers import unwrap
 from pckd_mm.version import __version__
 
@@ -109,12 +112,6 @@ def _networks(runner: Runner) -> Iterator[Tuple[str, str]]:
         yield "Distiller", f"{_parameters(distiller)}, in training alone"
 
 
-def _inmost(dataset: Any) -> Any:
-    while getattr(dataset, "dataset", None) is not None:
-        dataset = dataset.dataset
-    return dataset
-
-
 def _images(loader: Any) -> str:
     if not isinstance(loader, DataLoader):
         return "?"
@@ -122,14 +119,18 @@ def _images(loader: Any) -> str:
     return f"{len(dataset)}"
 
 
+def _place(dataset: Any) -> str:
+    root = getattr(dataset, "data_root", None)
+    return type(dataset).__name__ + (f" in {root}" if root else "")
+
+
 def _data(runner: Runner) -> Iterator[Tuple[str, str]]:
     loader = runner.train_dataloader
     dataset = getattr(loader, "dataset", None)
-    inmost = _inmost(dataset)
-    meta = getattr(dataset, "metainfo", None) or getattr(inmost, "metainfo", None) or {}
-    words = type(inmost).__name__
-    if getattr(inmost, "data_root", None):
-        words += f" in {inmost.data_root}"
+    parts = list(inner_datasets(dataset))
+    metas = (getattr(each, "metainfo", None) for each in (dataset, *parts))
+    meta: Dict[str, Any] = next(filter(None, metas), {})
+    words = ", ".join(dict.fromkeys(map(_place, parts)))
     if isinstance(meta.get("classes"), (list, tuple)):
         words += f", {len(meta['classes'])} classes"
     words += f"; {_images(loader)} images to train on"
@@ -143,7 +144,7 @@ def _schedule(runner: Runner) -> str:
     batch = getattr(loader, "batch_size", None)
     if batch is None and isinstance(runner.cfg.get("train_dataloader"), dict):
         batch = runner.cfg.train_dataloader.get("batch_size")
-    if not isinstance(loop, IterBasedTrainLoop) and hasattr(loader, "__len__"):
+    if counts_epochs(runner) and hasattr(loader, "__len__"):
         epochs = f"{loop.max_epochs} epoch{'s' * (loop.max_epochs > 1)}"
         words = f"{epochs} of {len(loader)} steps"
     else:
@@ -154,15 +155,9 @@ def _schedule(runner: Runner) -> str:
     return words
 
 
-def _wrappers(runner: Runner) -> List[OptimWrapper]:
-    wrapper = runner.optim_wrapper
-    several = isinstance(wrapper, OptimWrapperDict)
-    return list(wrapper.values()) if several else [wrapper]
-
-
 def _optimizer(runner: Runner) -> str:
     words = []
-    for wrapper in _wrappers(runner):
+    for wrapper in optim_wrappers(runner):
         if isinstance(wrapper, OptimWrapper):
             group = wrapper.param_groups[0]
             rate = group.get("initial_lr", group["lr"])
@@ -177,8 +172,6 @@ def _optimizer(runner: Runner) -> str:
 
 
 def _device(runner: Runner) -> str:
-    from pckd_mm.engine.hooks.speed_up_hook import number_type  # which imports hooks
-
     device = next(unwrap(runner.model).parameters()).device
     if device.type == "cuda":
         words = torch.cuda.get_device_name(device)
@@ -187,7 +180,7 @@ def _device(runner: Runner) -> str:
         words = f"{device.type.upper()}, {threads} thread{'s' * (threads > 1)}"
     types = [
         number_type(wrapper, device)
-        for wrapper in _wrappers(runner)
+        for wrapper in optim_wrappers(runner)
         if isinstance(wrapper, OptimWrapper)
     ]
     return ", ".join([words, *dict.fromkeys(types)])

@@ -1,13 +1,17 @@
 """What --skip-broken makes of a config."""
 
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator
 
 from mmengine.config import Config, ConfigDict
 
 from pckd_mm.datasets import CheckedImages
 from pckd_mm.engine.guards import add_hook
 from pckd_mm.registry import DATASETS
-from pckd_mm.utils.class_name import class_name
+from pckd_mm.utils.nested_datasets import (
+    inner_datasets,
+    is_held_out,
+    nested_datasets,
+)
 
 __all__ = ["leave_out_of_parts", "skip_broken_files"]
 
@@ -18,28 +22,10 @@ _OF_THE_PART = (
 )
 
 
-def _inner(dataset: ConfigDict) -> List[ConfigDict]:
-    """The data sets directly within a wrapper such as ``RepeatDataset``."""
-    one = [dataset["dataset"]] if "dataset" in dataset else []
-    return dataset.get("datasets", one)
-
-
-def _innermost(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """The data sets within wrappers."""
-    inner = _inner(dataset)
-    if not inner:
-        yield dataset
-    for each in inner:
-        yield from _innermost(each)
-
-
 def _held_out(dataset: ConfigDict) -> Iterator[ConfigDict]:
     """The data sets within wrappers, of which a part is taken."""
-    if class_name(dataset.get("type")) == "held_out_part":
-        yield from _innermost(dataset)
-        return
-    for each in _inner(dataset):
-        yield from _held_out(each)
+    for each in filter(is_held_out, nested_datasets(dataset)):
+        yield from inner_datasets(each)
 
 
 def _files_of(dataset: ConfigDict) -> Dict[str, Any]:
@@ -61,7 +47,7 @@ def skip_broken_files(cfg: Config) -> None:
     Raises:
         ValueError: For a data set that cannot skip files.
     """
-    datasets = list(_innermost(cfg.train_dataloader.dataset))
+    datasets = list(inner_datasets(cfg.train_dataloader.dataset))
     for dataset in datasets:
         kind = dataset.type
         if isinstance(kind, str):

@@ -10,7 +10,7 @@ from pckd_mm.engine.hooks.num_views_hook import crops_of
 from pckd_mm.engine.shared_teacher import VIEWS, Student, TeacherPass
 from pckd_mm.models import MultiViewDistill
 from pckd_mm.registry import LOOPS, MODELS
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.config import load_config, model_of
 from pckd_mm.utils.handout import Handout, connections_from_parent
 from pckd_mm.utils.randomness import reseed
 
@@ -98,7 +98,4 @@ def build_algorithm(path: str) -> MultiViewDistill:
     Returns:
         MultiViewDistill: The algorithm, without the teacher's weights.
     """
-    cfg = load_config(path)
-    if cfg.get("data_preprocessor") is not None:
-        cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
-    return MODELS.build(cfg.model)
+    return MODELS.build(model_of(load_config(path)))

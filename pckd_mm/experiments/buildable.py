@@ -10,6 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
 from pckd_mm.registry import MODELS, TASK_UTILS
+from pckd_mm.utils.config import model_of
 from pckd_mm.utils.printable import printable
 from pckd_mm.utils.quiet import quiet
 from pckd_mm.utils.shipped import beside_configs
@@ -79,7 +80,7 @@ def check_teachers(runs: Sequence[Run]) -> None:
         scope = run.cfg.get("default_scope")
         with DefaultScope.overwrite_default_scope(scope), quiet():
             try:
-                MODELS.build(deepcopy(model)).load_teacher()
+                MODELS.build(model_of(run.cfg)).load_teacher()
             except (RuntimeError, TypeError, ValueError) as error:
                 raise ExperimentError(f"{run} ({run.config}): {error}") from None
 
@@ -154,11 +155,8 @@ def _in_vain(cfg: Config, new: Iterable[Unknown]) -> List[Unknown]:
 
 def _build(cfg: Config) -> None:
     """Build what is trained, and what trains it, as MMEngine's runner does."""
-    cfg = deepcopy(cfg)
-    if cfg.get("data_preprocessor") is not None:
-        cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
-    model = MODELS.build(cfg.model)
-    wrapper = cfg.get("optim_wrapper") or {}
+    model = MODELS.build(model_of(cfg))
+    wrapper = deepcopy(cfg.get("optim_wrapper") or {})
     if "optimizer" in wrapper:
         # Wrappers of mixed precision are for the device that a run is trained on.
         parts = ("optimizer", "constructor", "paramwise_cfg")

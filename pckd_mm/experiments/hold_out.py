@@ -6,6 +6,7 @@ from typing import Any, List, Sequence, Tuple
 from mmengine.config import Config, ConfigDict
 
 from pckd_mm.utils.class_name import class_name
+from pckd_mm.utils.nested_datasets import is_held_out
 
 HELD_OUT = "pckd_mm.held_out_part"
 # A change of the draw would change what all comparisons so far were made on.
@@ -50,7 +51,7 @@ def hold_out(cfg: Config, share: float, seed: int = SEED) -> None:
     val, val_owner = _innermost(cfg, "val_dataloader")
     held = deepcopy(train)
     # Of a part that is held out already, the images are read inside of it.
-    inner = held.dataset if _is_held_out(held) else held
+    inner = held.dataset if is_held_out(held) else held
     inner.test_mode = True
     if "pipeline" in val:
         held.pipeline = val.pipeline
@@ -64,10 +65,6 @@ def hold_out(cfg: Config, share: float, seed: int = SEED) -> None:
     val_owner.dataset = ConfigDict(dataset=held, part="val", **shared)
     cfg.test_dataloader = deepcopy(cfg.val_dataloader)
     cfg.test_evaluator = deepcopy(cfg.val_evaluator)
-
-
-def _is_held_out(dataset: ConfigDict) -> bool:
-    return class_name(dataset.get("type")) == class_name(HELD_OUT)
 
 
 def _evaluators(cfg: Config) -> List[ConfigDict]:
@@ -92,7 +89,7 @@ def _compare_with_instances(
 def _innermost(cfg: Config, loader: str) -> Tuple[ConfigDict, ConfigDict]:
     """The data set that reads the images, and what it is the ``dataset`` of."""
     owner: Any = cfg[loader]
-    while "dataset" in owner.dataset and not _is_held_out(owner.dataset):
+    while "dataset" in owner.dataset and not is_held_out(owner.dataset):
         owner = owner.dataset
     if "datasets" in owner.dataset:
         raise ValueError(

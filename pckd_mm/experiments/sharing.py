@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence, cast
 from mmengine.config import Config, ConfigDict
 
 from pckd_mm.utils.class_name import class_name
+from pckd_mm.utils.config import model_of
 from pckd_mm.utils.handout import TEACHER_LOG
 
 from .hooks import hook_kind, hooks_of
@@ -114,9 +115,9 @@ def _kind(part: Mapping) -> str:
 
 
 def _preprocessor(cfg: Config) -> Mapping:
-    model = cfg.model
+    model = model_of(cfg)
     own = model.architecture.get("data_preprocessor")  # where there is no other
-    return model.get("data_preprocessor") or cfg.get("data_preprocessor") or own or {}
+    return model.get("data_preprocessor") or own or {}
 
 
 def is_shared(cfg: Config) -> bool:

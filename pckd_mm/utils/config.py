@@ -1,10 +1,11 @@
 """Reading of configs, with the modules that they name."""
 
+import copy
 import re
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Union
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from mmengine.utils import import_modules_from_strings
 
@@ -12,7 +13,7 @@ from .class_name import class_name
 from .printable import first_line
 from .shipped import find_config
 
-__all__ = ["brings_weights", "load_config", "loader_of", "require_model"]
+__all__ = ["brings_weights", "load_config", "loader_of", "model_of", "require_model"]
 
 # Of what MMEngine reads.
 _ENDINGS = (".py", ".json", ".yaml", ".yml")
@@ -82,6 +83,22 @@ def require_model(cfg: Config, path: Union[str, Path]) -> None:
             f"The config {path} has no model; expected one of a training, such as "
             "pckd/cifar100_resnet56_resnet20."
         )
+
+
+def model_of(cfg: Config) -> ConfigDict:
+    """What a run trains, as MMEngine's runner builds it.
+
+    Args:
+        cfg (Config): Config of the run.
+
+    Returns:
+        ConfigDict: A copy of its ``model``, with the run's ``data_preprocessor`` where
+        it says none of its own.
+    """
+    model = copy.deepcopy(cfg.model)
+    if cfg.get("data_preprocessor") is not None:
+        model.setdefault("data_preprocessor", copy.deepcopy(cfg.data_preprocessor))
+    return model
 
 
 def loader_of(cfg: Mapping[str, Any], *splits: str) -> Mapping[str, Any]:

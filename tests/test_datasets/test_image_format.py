@@ -11,7 +11,6 @@ from mmpretrain.registry import DATASETS as MMPRETRAIN_DATASETS
 from pckd_mm.datasets.image_format import (
     channel_order,
     image_size,
-    inner_datasets,
     pixel_transform,
 )
 from pckd_mm.registry import DATASETS
@@ -270,11 +269,3 @@ def test_size_of_arrays_that_are_resized():
     assert cifar(compose, dict(type="PackInputs")) == (224, 224)
     assert cifar(dict(type="MyTransform")) is None
     assert cifar(dict(type="RandomCrop", crop_size=32, padding=4)) == (32, 32)
-
-
-def test_data_sets_inside_of_wrappers():
-    inside = [dict(type="One"), dict(type="Two")]
-    both = dict(type="ConcatDataset", datasets=inside)
-    wrapped = dict(type="RepeatDataset", times=2, dataset=both)
-    assert list(inner_datasets(wrapped)) == inside
-    assert list(inner_datasets(inside[0])) == inside[:1]

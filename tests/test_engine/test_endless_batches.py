@@ -57,6 +57,21 @@ def test_whoever_goes_on_gets_the_same(sampler, workers):
     assert taken(EndlessBatches(loader(sampler, workers), seed=6), 6) != whole
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_ranks_draw_differently_and_shuffle_alike(sampler, workers, monkeypatch):
+    def order_and_numbers():
+        found = taken(EndlessBatches(loader(sampler, workers), seed=5), 6)
+        return [batch[0] for batch in found], {n for batch in found for n in batch[1]}
+
+    order, numbers = order_and_numbers()
+    where = "pckd_mm.engine.endless_batches.get_rank"
+    monkeypatch.setattr(where, lambda: 1)
+    other_order, other_numbers = order_and_numbers()
+    assert other_order == order
+    assert not numbers & other_numbers
+
+
 def test_each_pass_is_shuffled_anew():
     batches = EndlessBatches(loader(DefaultSampler), seed=5)
     first, second = (

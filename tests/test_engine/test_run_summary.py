@@ -1,11 +1,16 @@
 """What a run is about to do, in words."""
 
+import copy
+
 import pytest
 import torch
+from mmengine.dataset import ConcatDataset
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from pckd_mm.engine.run_summary import count, summarize
+from pckd_mm.utils.nested_datasets import inner_datasets
 from tests.builders import image_folder, run_config
 
 LOOKS = ["tensorboard --logdir here", "wandb sync there"]
@@ -67,6 +72,19 @@ def test_a_distillation(built):
     assert found["Curves"] == "wandb sync there"
     # Of several trackers each has a line.
     assert "tensorboard --logdir here" in summarize(runner, LOOKS)
+
+
+def test_several_data_sets_are_all_named(built):
+    runner = built()
+    one = next(inner_datasets(runner.train_dataloader.dataset))
+    other = copy.deepcopy(one)
+    other.data_root = "elsewhere"
+    loader = DataLoader(ConcatDataset([one, one, other]))
+    runner.train_loop.dataloader = loader
+    kind, root = type(one).__name__, one.data_root
+    assert rows(runner)["Data"].startswith(
+        f"{kind} in {root}, {kind} in elsewhere, 3 classes; 72 images to train on"
+    )
 
 
 def test_a_run_of_steps_without_validation(built):

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from pckd_mm.commands import main
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.config import load_config, loader_of, require_model
+from pckd_mm.utils.config import load_config, loader_of, model_of, require_model
 from pckd_mm.utils.dependencies import has_detection
 from tests.builders import CONFIGS, ROOT
 
@@ -43,6 +43,28 @@ def write_config(folder, lazy: bool, imports: str):
         base += "    from .base import *\n"
     path.write_text(f"{base}custom_imports = {imports}\n")
     return path
+
+
+@pytest.mark.parametrize(
+    "own, of_run, expected",
+    [
+        (None, dict(mean=[1.0]), dict(mean=[1.0])),
+        (dict(mean=[2.0]), dict(mean=[1.0]), dict(mean=[2.0])),
+        (dict(), dict(mean=[1.0]), dict()),  # which takes pixels as they are
+        (None, None, None),
+    ],
+)
+def test_a_run_has_the_data_preprocessor_that_a_runner_gives_it(own, of_run, expected):
+    cfg = Config(dict(model=dict(type="A")))
+    if own is not None:
+        cfg.model.data_preprocessor = own
+    if of_run is not None:
+        cfg.data_preprocessor = of_run
+    before = cfg.to_dict()
+    model = model_of(cfg)
+    assert model.get("data_preprocessor") == expected
+    model.data_preprocessor = dict(mean=[9.0])
+    assert cfg.to_dict() == before
 
 
 @pytest.mark.parametrize("lazy", [False, True])

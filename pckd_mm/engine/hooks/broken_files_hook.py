@@ -1,30 +1,20 @@
 """The broken files that training goes on without."""
 
 import os.path as osp
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, List, Optional
 
 from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
 
 from pckd_mm.datasets import CheckedImages
 from pckd_mm.registry import HOOKS
 from pckd_mm.utils.files import write_whole
+from pckd_mm.utils.nested_datasets import inner_datasets
 from pckd_mm.utils.printable import printable
 
 # Files that are named in the log one by one.
 _NAMED = 20
-
-
-def _innermost(dataset: Dataset) -> Iterator[Dataset]:
-    """The data sets within wrappers such as ``RepeatDataset``."""
-    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
-    if inner == [None]:
-        yield dataset
-        return
-    for each in inner:
-        yield from _innermost(each)
 
 
 @HOOKS.register_module()
@@ -63,7 +53,7 @@ class BrokenFilesHook(Hook):
         Raises:
             ValueError: Where too many files are broken.
         """
-        sets = _innermost(runner.train_dataloader.dataset)
+        sets = inner_datasets(runner.train_dataloader.dataset)
         self._sets = [each for each in sets if isinstance(each, CheckedImages)]
         # Of a part of a data set, the broken files of all of it were left out.
         self._images = sum(each.examined or len(each) for each in self._sets)

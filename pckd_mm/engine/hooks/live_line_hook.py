@@ -8,12 +8,13 @@ from typing import Any, Dict, List, Optional, TextIO, Tuple
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
 from pckd_mm.engine.console import console_handlers, filters_of
+from pckd_mm.engine.loops import counts_epochs
 from pckd_mm.registry import HOOKS
 
 _BAR = 20  # columns
@@ -131,12 +132,12 @@ class LiveLineHook(Hook):
         if not self._is_due():
             return
         self._loss = self._total_loss(runner, outputs or {})
-        if isinstance(runner.train_loop, IterBasedTrainLoop):
-            self._draw("step", runner.iter + 1, runner.max_iters, self._facts(runner))
-        else:
+        if counts_epochs(runner):
             epoch = f"epoch {runner.epoch + 1}/{runner.max_epochs}"
             steps = len(runner.train_dataloader)
             self._draw(epoch, batch_idx + 1, steps, self._facts(runner))
+        else:
+            self._draw("step", runner.iter + 1, runner.max_iters, self._facts(runner))
 
     def after_val_iter(
         self,

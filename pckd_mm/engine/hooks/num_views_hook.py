@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 
 from pckd_mm.datasets import RandomResizedCropViews
 from pckd_mm.registry import HOOKS
+from pckd_mm.utils.nested_datasets import nested_datasets
 from pckd_mm.utils.wrappers import unwrap
 
 
@@ -20,13 +21,10 @@ def crops_of(dataset: Dataset) -> Iterator[RandomResizedCropViews]:
     Yields:
         RandomResizedCropViews: Each of them.
     """
-    for transform in getattr(getattr(dataset, "pipeline", None), "transforms", []):
-        if isinstance(transform, RandomResizedCropViews):
-            yield transform
-    for name in ("dataset", "datasets"):
-        inner = getattr(dataset, name, [])
-        for each in inner if isinstance(inner, (list, tuple)) else [inner]:
-            yield from crops_of(each)
+    for each in nested_datasets(dataset):
+        for transform in getattr(getattr(each, "pipeline", None), "transforms", []):
+            if isinstance(transform, RandomResizedCropViews):
+                yield transform
 
 
 @HOOKS.register_module()

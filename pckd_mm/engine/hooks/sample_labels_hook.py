@@ -3,10 +3,10 @@
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from pckd_mm.datasets.image_format import inner_datasets
 from pckd_mm.datasets.labels import image_labels
 from pckd_mm.models.losses import ContrastiveRepresentationLoss
 from pckd_mm.registry import HOOKS
+from pckd_mm.utils.nested_datasets import inner_datasets
 from pckd_mm.utils.wrappers import unwrap
 
 

@@ -3,15 +3,12 @@
 from functools import partial
 from typing import Any, Union
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.models import BaseClassifier
 from torch import nn
 
-from pckd_mm.engine.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from pckd_mm.engine.channels_last import (
     AUTO,
     Candidate,
@@ -20,6 +17,7 @@ from pckd_mm.engine.channels_last import (
 )
 from pckd_mm.engine.data_on_device import put_data_on_device
 from pckd_mm.engine.loops import has_ended
+from pckd_mm.engine.optim_wrappers import number_type
 from pckd_mm.engine.run_networks import RunNetworks, slower_fused
 from pckd_mm.engine.trial import try_out
 from pckd_mm.registry import HOOKS
@@ -30,15 +28,6 @@ from pckd_mm.utils.fused_optimizer import restore_kernel, use_fused_kernel
 _NOT_ASKED = "off, not asked for"
 # In a checkpoint: by network, whether a measurement chose channels last.
 _CHOSEN = "channels_last"
-
-
-def number_type(wrapper: OptimWrapper, device: torch.device) -> str:
-    """What an optimizer wrapper lets a step compute in, in words."""
-    if isinstance(wrapper, BFloat16OptimWrapper):
-        return wrapper.precision(device.type)
-    if isinstance(wrapper, AmpOptimWrapper):
-        return str(wrapper.cast_dtype or torch.float16).removeprefix("torch.")
-    return "float32"
 
 
 @HOOKS.register_module()

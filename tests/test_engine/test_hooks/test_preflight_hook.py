@@ -217,6 +217,9 @@ def test_in_memory_data_inside_of_another_set(images, tmp_path):
     cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=2, dataset=dataset)
     match = "a RepeatDataset of an InMemoryDataset, .*; expected it outside"
     fails_before_training(cfg, ValueError, match)
+    both = dict(type="ConcatDataset", datasets=[dataset, dataset])
+    cfg.train_dataloader.dataset.dataset = both
+    fails_before_training(cfg, ValueError, match)
 
 
 def test_in_memory_training_in_the_mode_of_tests(images, tmp_path):

@@ -48,10 +48,17 @@ def test_other_epochs_and_seeds_draw_others(change):
     assert draw(runner_at(EpochBasedTrainLoop, **change)) != first
 
 
-def test_ranks_draw_differently(monkeypatch):
-    first = draw(runner_at(EpochBasedTrainLoop))
+@pytest.mark.parametrize(
+    "loop, event",
+    [
+        (EpochBasedTrainLoop, "before_train_epoch"),
+        (IterBasedTrainLoop, "before_train_iter"),
+    ],
+)
+def test_ranks_draw_differently(loop, event, monkeypatch):
+    first = draw(runner_at(loop), event)
     monkeypatch.setattr("pckd_mm.engine.hooks.reseed_hook.get_rank", lambda: 1)
-    assert draw(runner_at(EpochBasedTrainLoop)) != first
+    assert draw(runner_at(loop), event) != first
 
 
 def test_iteration_based_loops_reseed_every_iteration():

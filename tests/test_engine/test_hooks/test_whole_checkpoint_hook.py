@@ -37,14 +37,17 @@ class Given(BaseMetric):
         return {"top1": value, "mAP": -value}
 
 
-def run(work_dir, values, epochs=3, resume=False, by_epoch=True, **settings):
+def run(
+    work_dir, values, epochs=3, resume=False, by_epoch=True, val_interval=1, **settings
+):
     """Train as far as it goes."""
     loader = dict(
         dataset=[{"inputs": torch.zeros(1)}] * 2,
         batch_size=1,
         sampler=dict(type="DefaultSampler", shuffle=False),
     )
-    loop, training = dict(by_epoch=True, max_epochs=epochs), loader
+    loop = dict(by_epoch=True, max_epochs=epochs, val_interval=val_interval)
+    training = loader
     if not by_epoch:
         loop = dict(by_epoch=False, max_iters=2 * epochs, val_interval=2)
         training = dict(loader, sampler=dict(type="InfiniteSampler", shuffle=False))
@@ -132,6 +135,14 @@ def test_a_validation_that_was_cut_off_is_made_up_for(tmp_path, by_epoch):
     # The best checkpoint was noted in the other one, and so the validation was.
     run(tmp_path, values, resume=True, **best)
     assert values == [8]
+
+
+def test_the_last_validation_is_made_up_for_whatever_the_interval(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, [5, None], val_interval=2)  # of epochs 2 and 3
+    values = [6, 7]
+    run(tmp_path, values, resume=True, val_interval=2)
+    assert values == [7]
 
 
 def test_a_validation_between_two_epochs_is_made_up_for(tmp_path):
