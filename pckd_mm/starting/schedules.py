@@ -68,7 +68,8 @@ CLASSIFIERS = Recipe(
     optimizer=dict(type="SGD", momentum=0.9, weight_decay=5e-4, nesterov=True),
     max_norm=5.0,
 )
-# mmdet's own for 16 images. Images of detectors are large: 4 fit into most GPUs.
+# Rate and weight decay are mmdet's for 16 images, and the clipping is that of its FCOS.
+# Images of detectors are large: 4 fit into most GPUs.
 DETECTORS = Recipe(
     steps=6000,
     epochs=(12, 100),

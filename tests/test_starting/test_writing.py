@@ -97,6 +97,26 @@ def test_a_part_is_held_out_where_there_is_no_val(tmp_path, monkeypatch):
     assert model.teacher_ckpt == "work_dirs/mine/teacher/epoch_200.pth"
 
 
+def test_how_the_student_is_trained(tmp_path, monkeypatch):
+    """As the CRD benchmark has it, but by Nesterov's momentum and with clipping."""
+    for name in ("cat", "dog"):
+        photos(tmp_path / "photos" / name, 20)
+    cfg = write(tmp_path / "photos", tmp_path / "mine.py", monkeypatch)
+    optimizer = dict(type="SGD", lr=0.05 * 16 / 64, momentum=0.9, weight_decay=5e-4)
+    assert cfg.optim_wrapper == dict(
+        type="pckd_mm.SkipStepOptimWrapper",
+        optimizer=dict(optimizer, nesterov=True),
+        clip_grad=dict(max_norm=5),
+    )
+    assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 16
+    # A rise over a twentieth of the epochs, then a cosine.
+    assert cfg.train_cfg.max_epochs == 200
+    rise, fall = cfg.param_scheduler
+    steps = dict(by_epoch=True, begin=0, end=10, convert_to_iter_based=True)
+    assert rise == dict(type="LinearLR", start_factor=0.05, **steps)
+    assert fall == dict(type="CosineAnnealingLR", by_epoch=True, T_max=200)
+
+
 def is_held_out(path) -> bool:
     digest = blake2b(path.read_bytes(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < 0.2 * 2**64

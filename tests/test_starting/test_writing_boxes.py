@@ -148,6 +148,13 @@ def test_a_detector_is_trained_by_its_own_recipe(tmp_path, name, lr, like):
     assert average.momentum == dict(voc_rtmdet_s=2e-4, voc_yolox_s=1e-4)[like]
 
 
+def test_a_detector_without_a_recipe_is_trained_by_mmdets(tmp_path):
+    found = begin(tmp_path, voc).optim_wrapper
+    rate = 0.02 * 4 / 16  # Faster R-CNN's is for 16 images
+    assert found.optimizer == dict(type="SGD", lr=rate, momentum=0.9, weight_decay=1e-4)
+    assert found.clip_grad == dict(max_norm=35)  # as FCOS has it
+
+
 def test_a_recipe_with_an_average_trains(tmp_path):
     model = dense_detector("rtmdet", 8)
     wrapper = dict(optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05))
