@@ -8,8 +8,7 @@ from typing import List, Optional, Sequence
 from mmengine.config import Config
 
 from pckd_mm.utils.checkpoint import newest_checkpoint
-from pckd_mm.utils.class_name import class_name
-from pckd_mm.utils.config import load_config
+from pckd_mm.utils.config import load_config, loop_name
 from pckd_mm.utils.methods import run_detects
 
 from .curves import read_losses, read_metric, read_preview, validation_keys
@@ -47,11 +46,8 @@ class TrainedRun:
     @property
     def step(self) -> str:
         """str: What its training counts: epochs, or iterations."""
-        loop = self.cfg.get("train_cfg") or {}
-        by_epoch = loop.get(
-            "by_epoch", class_name(loop.get("type")) != "IterBasedTrainLoop"
-        )
-        return "epoch" if by_epoch else "iteration"
+        loop = loop_name(self.cfg.get("train_cfg") or {})
+        return "iteration" if loop == "IterBasedTrainLoop" else "epoch"
 
     @property
     def detects(self) -> bool:

@@ -34,6 +34,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from pckd_mm.utils.class_name import class_name
+from pckd_mm.utils.config import loop_name
 from pckd_mm.utils.nearest import nearest
 
 __all__ = ["Unknown", "accepted", "names_of", "nearest", "unknown_settings"]
@@ -184,8 +185,8 @@ def _walk(value: Any, path: str, registry: Optional[Registry]) -> Iterator[Unkno
     if not isinstance(value, dict):
         return
     kind = value.get("type", _WITHOUT_TYPE.get(path))
-    if path == "train_cfg" and not value.get("by_epoch", True) and "type" not in value:
-        kind = "IterBasedTrainLoop"
+    if path == "train_cfg" and "type" not in value:
+        kind = loop_name(value)
     if path == "default_hooks":
         # With it all of MMPretrain and MMDetection.
         from pckd_mm.engine.guards import DEFAULT_HOOKS, with_types

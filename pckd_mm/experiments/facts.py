@@ -79,9 +79,8 @@ def precision(cfg: Config) -> str:
     from pckd_mm.engine import BFloat16OptimWrapper  # with it all of MMPretrain
 
     wrapper = cfg.get("optim_wrapper") or {}
-    kind = wrapper.get("type") or OptimWrapper
-    if isinstance(kind, str):
-        kind = OPTIM_WRAPPERS.get(kind) or OptimWrapper  # none: building it will tell
+    # Building it tells where there is none of the name.
+    kind = OPTIM_WRAPPERS.class_of(wrapper.get("type")) or OptimWrapper
     if issubclass(kind, BFloat16OptimWrapper):
         on_gpu = torch.cuda.is_available()
         if not (on_gpu or has_fast_bfloat16() or wrapper.get("force")):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence, cast
 from mmengine.config import Config, ConfigDict
 
 from pckd_mm.utils.class_name import class_name
-from pckd_mm.utils.config import model_of
+from pckd_mm.utils.config import loop_name, model_of
 from pckd_mm.utils.handout import TEACHER_LOG
 
 from .hooks import hook_kind, hooks_of
@@ -90,7 +90,7 @@ def share_teacher(cfg: Config) -> None:
             "--share-teacher found distill_deliveries, which a student and its teacher "
             "exchange in a step; expected none: leave one of both out."
         )
-    loop = class_name(cfg.train_cfg.get("type", "EpochBasedTrainLoop"))
+    loop = loop_name(cfg.train_cfg)
     if loop != "EpochBasedTrainLoop":
         raise ValueError(
             f"--share-teacher found the training loop {loop}; expected "

@@ -13,7 +13,14 @@ from .class_name import class_name
 from .printable import first_line
 from .shipped import find_config
 
-__all__ = ["brings_weights", "load_config", "loader_of", "model_of", "require_model"]
+__all__ = [
+    "brings_weights",
+    "load_config",
+    "loader_of",
+    "loop_name",
+    "model_of",
+    "require_model",
+]
 
 # Of what MMEngine reads.
 _ENDINGS = (".py", ".json", ".yaml", ".yml")
@@ -99,6 +106,21 @@ def model_of(cfg: Config) -> ConfigDict:
     if cfg.get("data_preprocessor") is not None:
         model.setdefault("data_preprocessor", copy.deepcopy(cfg.data_preprocessor))
     return model
+
+
+def loop_name(train_cfg: Mapping[str, Any]) -> str:
+    """The class of a training's loop, as MMEngine's runner chooses it.
+
+    Args:
+        train_cfg (Mapping): Config of the loop, by ``type`` or by ``by_epoch``.
+
+    Returns:
+        str: Its name without scope, such as ``IterBasedTrainLoop``.
+    """
+    if "type" in train_cfg:
+        return class_name(train_cfg["type"])
+    by_epoch = train_cfg.get("by_epoch", True)
+    return "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop"
 
 
 def loader_of(cfg: Mapping[str, Any], *splits: str) -> Mapping[str, Any]:

@@ -73,6 +73,7 @@ def test_methods_and_seeds_share_what_other_data_do_not(configs):
         ({"model.architecture.train_cfg": dict(a=1)}, "images that are mixed"),
         ({"model.distiller.distill_deliveries": dict(a=1)}, "distill_deliveries, whi"),
         ({"train_cfg.type": "IterBasedTrainLoop"}, "the training loop IterBased"),
+        ({"train_cfg.by_epoch": False}, "the training loop IterBased"),
     ],
 )
 def test_what_cannot_share_is_refused(configs, changes, message):

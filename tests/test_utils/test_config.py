@@ -7,10 +7,17 @@ import sys
 
 import pytest
 from mmengine.config import Config
+from mmengine.runner import IterBasedTrainLoop
 
 from pckd_mm.commands import main
 from pckd_mm.registry import HOOKS
-from pckd_mm.utils.config import load_config, loader_of, model_of, require_model
+from pckd_mm.utils.config import (
+    load_config,
+    loader_of,
+    loop_name,
+    model_of,
+    require_model,
+)
 from pckd_mm.utils.dependencies import has_detection
 from tests.builders import CONFIGS, ROOT
 
@@ -43,6 +50,23 @@ def write_config(folder, lazy: bool, imports: str):
         base += "    from .base import *\n"
     path.write_text(f"{base}custom_imports = {imports}\n")
     return path
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        (dict(by_epoch=True, max_epochs=2), "EpochBasedTrainLoop"),
+        (dict(by_epoch=False, max_iters=2), "IterBasedTrainLoop"),
+        (dict(type=IterBasedTrainLoop, max_iters=2), "IterBasedTrainLoop"),
+        (
+            dict(type="mmengine.EpochBasedTrainLoop", by_epoch=False),
+            "EpochBasedTrainLoop",
+        ),
+        (dict(type="mine.MyLoop"), "MyLoop"),
+    ],
+)
+def test_the_loop_is_the_one_that_a_runner_takes(settings, expected):
+    assert loop_name(settings) == expected
 
 
 @pytest.mark.parametrize(
