@@ -11,7 +11,7 @@ from mmpretrain.apis import get_model
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from pckd_mm.datasets.image_format import channel_order
+from pckd_mm.engine.preflight_model import tell_channel_order
 from pckd_mm.models.algorithms import MultiViewDistill
 from pckd_mm.models.task_modules.classifier import Classifier
 from pckd_mm.models.task_modules.classifier_recorders import (
@@ -70,23 +70,13 @@ class TeacherOf:
         algorithm.load_teacher()
         self.architecture = algorithm.teacher
         self.data_preprocessor = algorithm.data_preprocessor
-        self._inputs = algorithm.teacher_inputs
-
-    def tell_images(self, dataset: BaseDataset) -> None:
-        """Say whose images come, as a training does before its first step.
-
-        Args:
-            dataset (BaseDataset): The images; they may not say their order of channels.
-        """
-        order = channel_order(dataset)
-        if order is not None:
-            self._inputs.tell_channel_order(order)
+        self.teacher_inputs = algorithm.teacher_inputs
 
     @torch.no_grad()
     def test_step(self, batch: Any) -> List[DataSample]:
         """Predict a batch, see :class:`mmengine.model.BaseModel`."""
         data = self.data_preprocessor(batch, False)
-        inputs = self._inputs(data["inputs"], None)
+        inputs = self.teacher_inputs(data["inputs"], None)
         return self.architecture(inputs, data["data_samples"], mode="predict")
 
 
@@ -137,7 +127,7 @@ def answers_of(model: Network, loader: Any, name: str) -> Answers:
     network, classifier, recorder = network_of(model), None, None
     chosen = _Chosen()
     if isinstance(model, TeacherOf):
-        model.tell_images(loader.dataset)
+        tell_channel_order(model, loader.dataset)
     for batch in loader:
         if classifier is None:
             shape = model.data_preprocessor(batch, False)["inputs"].shape[1:]

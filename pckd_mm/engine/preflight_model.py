@@ -1,6 +1,6 @@
 """What a run needs of its model, checked one by one."""
 
-from typing import Sequence
+from typing import Any, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import MMSeparateDistributedDataParallel, is_model_wrapper
@@ -63,12 +63,13 @@ def check_wrapper(model: nn.Module) -> None:
         )
 
 
-def tell_channel_order(model: SingleTeacherDistill, dataset: Dataset) -> None:
+def tell_channel_order(model: Any, dataset: Dataset) -> None:
     """Tell a distillation in what order the channels of its images are read.
 
     Args:
-        model (SingleTeacherDistill): Those that convert images for the teacher ask.
-        dataset (Dataset): The training set.
+        model (BaseModel | TeacherOf): Where it has ``teacher_inputs``, which convert
+            images for the teacher, they are told.
+        dataset (Dataset): The images, which may not say it.
 
     Raises:
         ValueError: For images that are normalised already, which are converted wrongly.
@@ -82,7 +83,7 @@ def tell_channel_order(model: SingleTeacherDistill, dataset: Dataset) -> None:
     found = pixel_transform(dataset) if inputs.converts else None
     if found is not None:
         raise ValueError(
-            f"The training pipeline has a {found}, and the teacher's images are "
+            f"The images' pipeline has a {found}, and the teacher's images are "
             "normalised otherwise than the student's; expected pixels of 0 to 255, "
             "from which it is worked out: leave it out, and give mean and std of such "
             "pixels to data_preprocessor."

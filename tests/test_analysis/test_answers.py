@@ -7,6 +7,7 @@ import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
 
 from pckd_mm.analysis.answers import TeacherOf
+from pckd_mm.engine.preflight_model import tell_channel_order
 from pckd_mm.models.data_preprocessors import TeacherInputs
 from pckd_mm.models.data_preprocessors.normalisation import Normalisation
 from pckd_mm.models.data_preprocessors.trained_inputs import TrainedInputs
@@ -28,8 +29,11 @@ def test_a_teacher_is_told_the_order_of_channels_that_images_have():
     batch = dict(inputs=images)
     with pytest.raises(ValueError, match="whether both see RGB or BGR depends"):
         teacher.test_step(batch)
-    teacher.tell_images(dict(type="Mine"))  # says nothing of it
+    tell_channel_order(teacher, dict(type="Mine"))  # says nothing of it
     with pytest.raises(ValueError, match="whether both see RGB or BGR depends"):
         teacher.test_step(batch)
-    teacher.tell_images(dict(type="CIFAR100", pipeline=[]))  # which is RGB
+    tell_channel_order(teacher, dict(type="CIFAR100", pipeline=[]))  # which is RGB
     torch.testing.assert_close(teacher.test_step(batch), images / 2)
+    normalised = dict(type="CIFAR100", pipeline=[dict(type="Normalize")])
+    with pytest.raises(ValueError, match="pipeline has a Normalize, and the teacher's"):
+        tell_channel_order(teacher, normalised)
