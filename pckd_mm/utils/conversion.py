@@ -16,6 +16,7 @@ from pckd_mm.utils.checkpoint import (
     read_checkpoint,
     tensors_of,
 )
+from pckd_mm.utils.files import save_whole
 
 __all__ = [
     "Tensors",
@@ -109,11 +110,4 @@ def convert_checkpoint(
         )
     converted = convert(read_checkpoint(path), f"The checkpoint {path}")
     meta["converted_from"] = os.path.basename(path)
-    # Renamed when it is whole.
-    partial = f"{out}.{os.getpid()}.tmp"
-    try:
-        torch.save(dict(meta=meta, state_dict=converted), partial)
-        os.replace(partial, out)
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)
+    save_whole(out, dict(meta=meta, state_dict=converted))

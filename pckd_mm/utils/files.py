@@ -2,13 +2,14 @@
 
 import contextlib
 import glob
+import io
 import os
 import os.path as osp
 import re
 import shutil
-from typing import List
+from typing import Any, Dict, List
 
-__all__ = ["WriteError", "file_name", "remove_unfinished", "write_whole"]
+__all__ = ["WriteError", "file_name", "remove_unfinished", "save_whole", "write_whole"]
 
 # What the name of a file ends with while it is written.
 UNFINISHED = ".unfinished"
@@ -58,6 +59,23 @@ def write_whole(path: str, content: bytes) -> None:
             ) from error
         raise
     _sync(folder)
+
+
+def save_whole(path: str, content: Dict[str, Any]) -> None:
+    """Write what torch saves, as :func:`write_whole` does.
+
+    Args:
+        path (str): The file.
+        content (dict): What :func:`torch.save` takes.
+
+    Raises:
+        WriteError: As of :func:`write_whole`.
+    """
+    import torch  # what writes texts alone does without
+
+    with io.BytesIO() as file:
+        torch.save(content, file)
+        write_whole(path, file.getvalue())
 
 
 def _reason(error: OSError, folder: str, size: int) -> str:

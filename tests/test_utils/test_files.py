@@ -6,8 +6,14 @@ import resource
 import signal
 
 import pytest
+import torch
 
-from pckd_mm.utils.files import WriteError, remove_unfinished, write_whole
+from pckd_mm.utils.files import (
+    WriteError,
+    remove_unfinished,
+    save_whole,
+    write_whole,
+)
 
 
 def test_a_file_is_written_and_replaced(tmp_path):
@@ -16,6 +22,13 @@ def test_a_file_is_written_and_replaced(tmp_path):
     write_whole(str(path), b"second")
     assert path.read_bytes() == b"second"
     assert os.listdir(path.parent) == ["a.pth"]
+
+
+def test_what_torch_saves(tmp_path):
+    path = tmp_path / "a.pth"
+    save_whole(str(path), dict(state_dict=dict(weight=torch.arange(3))))
+    assert torch.load(path)["state_dict"]["weight"].tolist() == [0, 1, 2]
+    assert os.listdir(tmp_path) == ["a.pth"]
 
 
 def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):

@@ -1,12 +1,11 @@
 """Students alone, out of the checkpoints of distillations."""
 
-import io
 import os.path as osp
 from typing import Optional
 
 import torch
 
-from ..files import write_whole
+from ..files import save_whole
 from .fitting import model_state_dict
 from .names import STUDENT, part_of, plain_names
 from .reading import read_checkpoint
@@ -62,9 +61,7 @@ def export_student(
             f"distillation run, with tensors named {STUDENT}*{other}"
         )
     meta = _plain_meta(content.get("meta") or {})
-    with io.BytesIO() as file:
-        torch.save({"meta": meta, "state_dict": student}, file)
-        write_whole(out, file.getvalue())
+    save_whole(out, {"meta": meta, "state_dict": student})
     return meta.get(HOW_IT_LOADS)
 
 
