@@ -125,6 +125,18 @@ class NeighbourlyRegistry(Registry):
                 return found and found.get(key)
         return super().get(key)
 
+    def class_of(self, kind: Any) -> Any:
+        """What a config's ``type`` stands for.
+
+        Args:
+            kind (type | Callable | str, optional): A class or function, or its name.
+
+        Returns:
+            type | Callable | None: The class or function; None where no registry knows
+            the name.
+        """
+        return self.get(kind) if isinstance(kind, str) else kind
+
     def build(self, cfg: Union[dict, list], *args: Any, **kwargs: Any) -> Any:
         """Build what a config describes.
 

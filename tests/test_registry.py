@@ -157,6 +157,15 @@ def test_names_that_nobody_knows_are_mmengines_error():
         MODELS.build(dict(depth=20))
 
 
+def test_what_a_type_stands_for():
+    kind = MODELS.get("PCKDDistiller")
+    assert kind.__name__ == "PCKDDistiller"
+    for given in (kind, "PCKDDistiller", "pckd_mm.PCKDDistiller"):
+        assert MODELS.class_of(given) is kind
+    assert MODELS.class_of("NoSuchNetwork") is None
+    assert MODELS.class_of(None) is None
+
+
 def test_a_row_of_models():
     names = ("GlobalAveragePooling", "pckd_mm.HintLoss")
     row = MODELS.build([dict(type=name) for name in names])

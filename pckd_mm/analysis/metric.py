@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
+from pckd_mm.utils.class_name import class_name
 from pckd_mm.utils.config import loader_of
 from pckd_mm.utils.files import file_name
 from pckd_mm.utils.nested_datasets import is_held_out
@@ -147,10 +148,7 @@ def metric_of(cfg: Mapping[str, Any], split: str = "val") -> Metric:
     found = cfg.get(key) or []
     for evaluator in [found] if isinstance(found, Mapping) else found:
         settings = dict(evaluator)
-        kind = settings.pop("type", "")
-        # A name with or without its scope, or a class.
-        full: Any = getattr(kind, "__name__", kind)
-        name = full.rpartition(".")[2]
+        name = class_name(settings.pop("type", ""))
         if name == "Accuracy" and _gives_top1(**settings):
             return TOP1
         if name == "VOCMetric" and _gives_map50(**settings):

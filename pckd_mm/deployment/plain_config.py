@@ -203,8 +203,7 @@ def _plain_preprocessor(given: Optional[dict], model: dict) -> Optional[dict]:
     """What normalises images, without the views of the training."""
     if given is None:
         return None
-    kind = given.get("type")
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    kind = MODELS.class_of(given.get("type"))
     if kind is None or not kind.__module__.startswith("pckd_mm."):
         return dict(given)
     # Of one that makes views; mixing of images is for a training alone.
@@ -251,10 +250,8 @@ def _classes(cfg: Config) -> Optional[Sequence[str]]:
         classes = metainfo.get("classes") or dataset.get("classes")
         if classes is not None:
             return None if isinstance(classes, str) else classes  # a file of them
-        kind = dataset.get("type")
-        if isinstance(kind, str):
-            with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
-                kind = DATASETS.get(kind)
+        with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
+            kind = DATASETS.class_of(dataset.get("type"))
         known = getattr(kind, "METAINFO", {}).get("classes")
         if known and {len(known)} == set(_categories(cfg.get("model"))):
             return known
@@ -276,9 +273,7 @@ def _categories(value: Any) -> Iterator[int]:
 def _is_of_this_package(value: Any) -> bool:
     """Whether anything in a model's config is made by this package."""
     if isinstance(value, dict):
-        kind = value.get("type")
-        found = MODELS.get(kind) if isinstance(kind, str) else kind
-        module = getattr(found, "__module__", "")
+        module = getattr(MODELS.class_of(value.get("type")), "__module__", "")
         if module.startswith("pckd_mm."):
             return True
         return any(map(_is_of_this_package, value.values()))

@@ -49,9 +49,7 @@ def skip_broken_files(cfg: Config) -> None:
     """
     datasets = list(inner_datasets(cfg.train_dataloader.dataset))
     for dataset in datasets:
-        kind = dataset.type
-        if isinstance(kind, str):
-            kind = DATASETS.get(kind)
+        kind = DATASETS.class_of(dataset.type)
         if not (isinstance(kind, type) and issubclass(kind, CheckedImages)):
             raise ValueError(
                 f"--skip-broken found the data set {dataset.type} in train_dataloader, "

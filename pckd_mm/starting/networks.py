@@ -99,8 +99,7 @@ def _let_train(head: Dict[str, Any]) -> None:
 
     A loss that does not take these, as for mixed images, becomes the cross-entropy.
     """
-    kind: Any = head["type"]
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    kind = MODELS.class_of(head["type"])
     if not isinstance(kind, type):
         return  # who builds it says so
     if "distillation" in inspect.signature(kind).parameters:

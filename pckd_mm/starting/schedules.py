@@ -7,6 +7,8 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 
+from pckd_mm.utils.class_name import class_name
+
 __all__ = [
     "CLASSIFIERS",
     "DETECTORS",
@@ -114,7 +116,7 @@ def recipe_of(cfg: Optional[Config], otherwise: Recipe) -> Recipe:
         base=_images_of_rate(cfg, of_gpu),
         optimizer=optimizer,
         paramwise=_plain(wrapper.get("paramwise_cfg")),
-        average=next((hook for hook in hooks if hook.get("type") == "EMAHook"), None),
+        average=next((hook for hook in hooks if _is_average(hook)), None),
     )
 
 
@@ -128,6 +130,10 @@ def _hooks(cfg: Config) -> Iterator[Dict[str, Any]]:
     default = cfg.get("default_hooks") or {}
     every = (*default.values(), *(cfg.get("custom_hooks") or ()))
     return (_plain(hook) for hook in every if hook)
+
+
+def _is_average(hook: Mapping[str, Any]) -> bool:
+    return class_name(hook.get("type")) == "EMAHook"
 
 
 def _images_of_rate(cfg: Config, of_gpu: int) -> int:

@@ -249,8 +249,7 @@ def _value(cfg: Config, path: str) -> Any:
         return None
     if last in place:
         return place[last]
-    kind = place.get("type")
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    kind = MODELS.class_of(place.get("type"))
     if kind is None:
         return None
     taken = inspect.signature(kind).parameters.get(last)

@@ -5,6 +5,8 @@ import signal
 import sys
 from typing import Any, List, Mapping
 
+from .class_name import class_name
+
 __all__ = ["ending", "last_lines", "network_name", "networks_of", "trace_faults"]
 
 # What lines begin with that are behind an error and say nothing of it.
@@ -51,9 +53,7 @@ def network_name(network: Any) -> str:
     if not isinstance(network, Mapping):
         return type(network).__name__
     of = network.get("backbone") or network
-    kind = of.get("type", "network")
-    kind = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
-    kind = kind.rpartition(".")[2]
+    kind = class_name(of.get("type", "network"))
     for key in ("depth", "arch", "model_name", "model"):
         if isinstance(of.get(key), (int, str)):
             return f"{kind} ({key} {of[key]})"

@@ -55,8 +55,7 @@ def network_kind(network: Union[dict, nn.Module]) -> NetworkKind:
 
     kind: Any = type(network)
     if isinstance(network, dict):
-        kind = network.get("type")
-        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+        kind = MODELS.class_of(network.get("type"))
     if not (isinstance(kind, type) and issubclass(kind, BaseDetector)):
         return NetworkKind.CLASSIFIER
     is_of_two = issubclass(kind, TwoStageDetector)
@@ -235,8 +234,7 @@ def _with_losses(
 
 def _default_loss(owner: Mapping) -> Dict[str, Any]:
     """The loss of a head, or a network without one, whose config says none."""
-    kind: Any = owner.get("type")
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    kind = MODELS.class_of(owner.get("type"))
     for base in getattr(kind, "__mro__", ()):
         found = signature(base.__init__).parameters.get("loss")
         if found is not None and isinstance(found.default, dict):

@@ -2,6 +2,7 @@
 
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from torch.optim import SGD
 
 from pckd_mm.starting.schedules import DETECTORS, plan_for, recipe_of
@@ -43,8 +44,9 @@ def test_a_config_without_data_and_hooks():
     assert (recipe.base, recipe.largest, recipe.average) == (4, 4, None)
 
 
-def test_what_a_config_has_beside_its_optimizer():
-    average = dict(type="EMAHook", momentum=0.1)
+@pytest.mark.parametrize("kind", ["EMAHook", "mmengine.EMAHook", EMAHook])
+def test_what_a_config_has_beside_its_optimizer(kind):
+    average = dict(type=kind, momentum=0.1)
     wrapper = dict(
         optimizer=dict(ADAM, lr=1, _scope_="mmdet"),
         paramwise_cfg=dict(norm_decay_mult=0, _scope_="mmdet"),

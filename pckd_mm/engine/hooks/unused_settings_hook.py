@@ -1,6 +1,5 @@
 """What a run's config says to no effect."""
 
-import difflib
 from typing import Iterable, List, Tuple
 
 from mmengine.hooks import Hook
@@ -8,6 +7,7 @@ from mmengine.runner import Runner
 
 from pckd_mm.models.algorithms.settings import NAMED, USED, check_settings
 from pckd_mm.registry import HOOKS
+from pckd_mm.utils.nearest import nearest_names
 
 # Read by MMEngine beside the arguments of its runner.
 READ = (
@@ -35,7 +35,7 @@ def misspelt(names: Iterable[str]) -> List[Tuple[str, str]]:
     found = []
     for name in names:
         if name not in known and name not in NAMED[""]:
-            like = difflib.get_close_matches(name, known, 1, cutoff=0.85)
+            like = nearest_names(name, known, 1, alike=0.85)
             found += [(name, other) for other in like]
     return found
 

@@ -60,9 +60,7 @@ def _complete(cfg: dict, num_views: Optional[int]) -> dict:
         cfg = {**default, **cfg}
     if num_views is None:
         return dict(cfg)
-    kind = cfg["type"]
-    if isinstance(kind, str):
-        kind = MODELS.get(kind)
+    kind = MODELS.class_of(cfg["type"])
     if kind is None or _takes_views(kind):
         return dict(cfg, num_views=num_views)
     if several:

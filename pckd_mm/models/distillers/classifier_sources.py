@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional
 from mmengine.logging import print_log
 
 from pckd_mm.models.task_modules.classifier import Classifier
+from pckd_mm.utils.class_name import class_name
 
 __all__ = [
     "compared_by",
@@ -255,8 +256,7 @@ def compared_by(distiller: dict, classifier: Classifier) -> List[str]:
 
 
 def _type_name(cfg: Optional[dict]) -> str:
-    kind = (cfg or {}).get("type")
-    return getattr(kind, "__name__", str(kind)).rpartition(".")[2]
+    return class_name((cfg or {}).get("type"))
 
 
 def _is_type(cfg: Optional[dict], *names: str) -> bool:

@@ -1,6 +1,5 @@
 """Recorders, hooked to the network that they listen to."""
 
-import difflib
 import weakref
 from typing import Dict, List, Sequence
 
@@ -11,6 +10,8 @@ from mmrazor.models.task_modules.recorder import (
 )
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
+
+from pckd_mm.utils.nearest import nearest_names
 
 
 class HookedRecorders:
@@ -73,7 +74,7 @@ class HookedRecorders:
             return [model]
         known = dict(model.named_modules() if is_module else model.named_parameters())
         if recorder.source not in known:
-            near = difflib.get_close_matches(recorder.source, known, n=3)
+            near = nearest_names(recorder.source, known)
             kind = "module" if is_module else "parameter"
             hint = f" such as {', '.join(near)}" if near else ""
             raise ValueError(
