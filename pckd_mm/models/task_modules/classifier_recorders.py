@@ -3,18 +3,17 @@
 Where it is one, MMRazor's recorders of its inputs, outputs and parameters do.
 """
 
-from functools import partial
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from pckd_mm.registry import TASK_UTILS
 
 from .classifier import Classifier, ClassifierLayer
+from .joined_recorder import JoinedRecorder
 
 __all__ = [
     "ClassifierBiasRecorder",
@@ -23,10 +22,6 @@ __all__ = [
     "ClassifierLogitsRecorder",
     "category_centers",
 ]
-
-
-# A tensor, or a tuple of one as MMRazor records inputs.
-Joined = Union[Tensor, Tuple[Tensor]]
 
 
 class _ClassifierRecorder(BaseRecorder):
@@ -53,81 +48,39 @@ class _ClassifierRecorder(BaseRecorder):
         return [model.get_submodule(layer.name) for layer in self.layers]
 
 
-class _CallRecorder(_ClassifierRecorder):
-    """Keep a value of each layer's call, and join them when all were called."""
-
-    def __init__(self, source: str, layers: Sequence[ClassifierLayer]) -> None:
-        super().__init__(source, layers)
-        self._recording = False
-        self._values: Dict[int, Tensor] = {}
-        self._handles: List[RemovableHandle] = []
-
-    def value(self, layer: ClassifierLayer, inputs: Tensor, output: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def join(self, values: List[Tensor]) -> Joined:
-        raise NotImplementedError
-
-    def prepare_from_model(self, model: nn.Module) -> None:
-        """Hook the layers, in place of those that were hooked before.
-
-        Args:
-            model (nn.Module): The model.
-        """
-        for handle in self._handles:
-            handle.remove()
-        self._handles = [
-            module.register_forward_hook(partial(self._record, index))
-            for index, module in enumerate(self.modules(model))
-        ]
-
-    def _record(
-        self, index: int, module: nn.Module, inputs: tuple, output: Tensor
-    ) -> None:
-        if not self._recording:
-            return
-        feature, output = inputs[0].flatten(1), output.flatten(1)
-        self._values[index] = self.value(self.layers[index], feature, output)
-        if len(self._values) == len(self.layers):
-            values = [self._values.pop(place) for place in range(len(self.layers))]
-            self.data_buffer.append(self.join(values))
-
-    def __enter__(self) -> None:
-        """Begin to record."""
-        super().__enter__()
-        self._values.clear()
-        self._recording = True
-
-    def __exit__(self, *raised: Any) -> None:
-        """End the record."""
-        super().__exit__(*raised)
-        self._values.clear()
-        self._recording = False
-
-
 @TASK_UTILS.register_module()
-class ClassifierFeatureRecorder(_CallRecorder):
+class ClassifierFeatureRecorder(_ClassifierRecorder, JoinedRecorder):
     """Record the feature in front of a classifier, as a tuple of one.
 
     It has shape (N, D): the inputs of all its layers beside each other, brought to
     length 1 where the layer compares directions.
     """
 
-    def value(self, layer: ClassifierLayer, inputs: Tensor, output: Tensor) -> Tensor:
-        return F.normalize(inputs) if layer.cosine else inputs
+    def value(
+        self, index: int, module: nn.Module, inputs: tuple, output: Tensor
+    ) -> Tensor:
+        """The input of a layer."""
+        feature = inputs[0].flatten(1)
+        return F.normalize(feature) if self.layers[index].cosine else feature
 
-    def join(self, values: List[Tensor]) -> Joined:
+    def join(self, values: List[Tensor]) -> Tuple[Tensor]:
+        """All of them beside each other."""
         return (torch.cat(values, dim=1),)
 
 
 @TASK_UTILS.register_module()
-class ClassifierLogitsRecorder(_CallRecorder):
+class ClassifierLogitsRecorder(_ClassifierRecorder, JoinedRecorder):
     """Record the logits, shape (N, C): the sum of all layers' outputs."""
 
-    def value(self, layer: ClassifierLayer, inputs: Tensor, output: Tensor) -> Tensor:
-        return output if layer.factor == 1 else layer.factor * output
+    def value(
+        self, index: int, module: nn.Module, inputs: tuple, output: Tensor
+    ) -> Tensor:
+        """A layer's part of the logits."""
+        logits, factor = output.flatten(1), self.layers[index].factor
+        return logits if factor == 1 else factor * logits
 
-    def join(self, values: List[Tensor]) -> Joined:
+    def join(self, values: List[Tensor]) -> Tensor:
+        """Their sum."""
         return torch.stack(values).sum(dim=0) if len(values) > 1 else values[0]
 
 

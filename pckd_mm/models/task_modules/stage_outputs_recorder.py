@@ -1,13 +1,12 @@
 """Features of all stages of a backbone, whatever the network calls them."""
 
-from functools import partial
-from typing import Any, Dict, List
+from typing import Any, List, Tuple
 
-from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from pckd_mm.registry import TASK_UTILS
+
+from .joined_recorder import JoinedRecorder
 
 
 def stage_modules(backbone: nn.Module) -> List[nn.Module]:
@@ -39,7 +38,7 @@ def stage_modules(backbone: nn.Module) -> List[nn.Module]:
 
 
 @TASK_UTILS.register_module()
-class StageOutputsRecorder(BaseRecorder):
+class StageOutputsRecorder(JoinedRecorder):
     """Record the outputs of a backbone's stages, one tuple for each forward pass.
 
     ``dict(recorder="stages", data_idx=1, ...)`` is the second stage then, in every
@@ -54,9 +53,6 @@ class StageOutputsRecorder(BaseRecorder):
 
     def __init__(self, source: str = "backbone") -> None:
         super().__init__(source)
-        self._recording = False
-        self._outputs: Dict[int, Any] = {}
-        self._handles: List[RemovableHandle] = []
 
     def modules(self, model: nn.Module) -> List[nn.Module]:
         """The modules that it hooks in a model.
@@ -81,47 +77,22 @@ class StageOutputsRecorder(BaseRecorder):
             ) from None
         return stage_modules(backbone)
 
-    def prepare_from_model(self, model: nn.Module) -> None:
-        """Hook the stages, in place of those that were hooked before.
-
-        Args:
-            model (nn.Module): The model.
-        """
-        for handle in self._handles:
-            handle.remove()
-        stages = self.modules(model)
-        self._handles = [
-            stage.register_forward_hook(partial(self._record, index, len(stages)))
-            for index, stage in enumerate(stages)
-        ]
-
-    def _record(
-        self, index: int, stages: int, module: nn.Module, inputs: tuple, outputs: Any
-    ) -> None:
-        if not self._recording:
-            return
-        if not isinstance(outputs, Tensor) or outputs.dim() != 4:
-            found = f"a {type(outputs).__name__}"
-            if isinstance(outputs, Tensor):
-                found = f"a tensor of shape {tuple(outputs.shape)}"
+    def value(
+        self, index: int, module: nn.Module, inputs: tuple, output: Any
+    ) -> Tensor:
+        """The maps behind a stage."""
+        if not isinstance(output, Tensor) or output.dim() != 4:
+            found = f"a {type(output).__name__}"
+            if isinstance(output, Tensor):
+                found = f"a tensor of shape {tuple(output.shape)}"
             raise TypeError(
                 f"StageOutputs found {found} behind stage {index} of the "
                 f"{self.source}, a {type(module).__name__}; expected feature maps, of "
                 "shape (B, C, H, W), as the stages of a ResNet give: take another "
                 "backbone, or a method that compares no maps, such as kd or pckd."
             )
-        self._outputs[index] = outputs
-        if len(self._outputs) == stages:
-            self.data_buffer.append(tuple(map(self._outputs.pop, range(stages))))
+        return output
 
-    def __enter__(self) -> None:
-        """Begin to record."""
-        super().__enter__()
-        self._outputs.clear()
-        self._recording = True
-
-    def __exit__(self, *raised: Any) -> None:
-        """End the record."""
-        super().__exit__(*raised)
-        self._outputs.clear()
-        self._recording = False
+    def join(self, values: List[Tensor]) -> Tuple[Tensor, ...]:
+        """The maps behind all stages."""
+        return tuple(values)
