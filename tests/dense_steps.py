@@ -182,8 +182,13 @@ def assigned_labels(assigned: list, boxes: list) -> torch.Tensor:
     return torch.stack(rows)
 
 
-def instances(labels: torch.Tensor, maps: list, anchors: int) -> list:
-    """(image, level, y, x, anchor) of foreground, then background, by plain loops."""
+def instances(
+    labels: torch.Tensor, maps: list, anchors: int, logits: int = CLASSES
+) -> list:
+    """(image, level, y, x, anchor) of foreground, then background, by plain loops.
+
+    Of more logits than classes the last is the background's, beside a softmax.
+    """
     foreground, background, at = [], [], 0
     for level, (_, output) in enumerate(maps):
         _, _, height, width = output.shape
@@ -196,8 +201,11 @@ def instances(labels: torch.Tensor, maps: list, anchors: int) -> list:
                         if 0 <= label < CLASSES:
                             foreground.append((place, label))
                         elif label == CLASSES:
-                            logits = logits_at(maps, place)
-                            background.append((float(logits.max()), place))
+                            scores = logits_at(maps, place, logits)
+                            if logits > CLASSES:
+                                powers = scores.double().exp()
+                                scores = (powers / powers.sum())[:CLASSES]
+                            background.append((float(scores.max()), place))
                     at += 1
     assert at == labels.shape[1]
     chosen = sorted(background, reverse=True)[: len(foreground)]
@@ -206,10 +214,10 @@ def instances(labels: torch.Tensor, maps: list, anchors: int) -> list:
     return [*foreground, *((place, CLASSES) for place in hardest)]
 
 
-def logits_at(maps: list, place: tuple) -> torch.Tensor:
+def logits_at(maps: list, place: tuple, logits: int = CLASSES) -> torch.Tensor:
     """From the raw map: channel a * C + c."""
     image, level, y, x, anchor = place
-    return maps[level][1][image, anchor * CLASSES : (anchor + 1) * CLASSES, y, x]
+    return maps[level][1][image, anchor * logits : (anchor + 1) * logits, y, x]
 
 
 def patch_at(inputs: list, place: tuple, kernel: int) -> torch.Tensor:

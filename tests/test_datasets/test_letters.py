@@ -98,11 +98,39 @@ def test_images_and_labels(split):
     total = SPLITS[split][1]
     labels = dataset.get_gt_labels()
     assert len(dataset) == total
-    assert np.bincount(labels).tolist() == [total // 92] * 92
+    # Round after round all letters.
+    assert (labels.reshape(-1, 92) == np.arange(92)).all() and total % 92 == 0
     info = dataset.get_data_info(0)
     assert info["img"].dtype == np.uint8 and info["img"].shape == (16, 16, 1)
     assert dataset.test_mode is (split != "train")
     assert f"{split}, {total // 92} of each letter, seed 0" in repr(dataset)
+
+
+def mean_letters(split: str) -> np.ndarray:
+    """Each label's mean over the split's styles, without noise, (letters, H, W)."""
+    still = dict(per_class=SPLITS[split][0], noise=0, turn=0, shift=0)
+    dataset = LettersDataset(split=split, **still)
+    labels = dataset.get_gt_labels()
+    images = pixels(split, **still)[..., 0]
+    return np.stack([images[labels == label].mean(0) for label in range(92)])
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_label_is_the_same_letter_in_every_split(split):
+    alike = normalised(mean_letters(split)) @ normalised(mean_letters("train")).T
+    # Bold and italic change a letter or two more than they differ.
+    assert (alike.argmax(1) == np.arange(92)).sum() >= 90
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_names_are_those_of_the_letters(split):
+    """In each style an L is heaviest below its middle, and a T above."""
+    still = dict(per_class=SPLITS[split][0], noise=0, turn=0, shift=0)
+    ink = pixels(split, **still).reshape(-1, 92, 16, 16) - 64.0
+    below = ink.sum(3) @ (np.arange(16) - 7.5) / ink.sum((2, 3))
+    names = LettersDataset.METAINFO["classes"]
+    assert below[:, names.index("L")].min() > 0.5
+    assert below[:, names.index("T")].max() < -0.5
 
 
 def test_same_pixels_in_another_process():

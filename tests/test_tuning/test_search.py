@@ -207,6 +207,16 @@ def test_thirty_trials_come_within_a_tenth_of_the_optimum():
     assert min(found) >= 0.85 * OPTIMUM
 
 
+def test_it_searches_for_the_highest_value(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.Trial, "is_finished", True)
+    searcher, found = suggestions(ledger(tmp_path), []), []
+    for name in map(str, range(30)):
+        found.append(objective(searcher.suggest(name)["values"]))
+        searcher.on_trial_complete(name, result(EPOCHS, found[-1]))
+    assert max(found) >= 0.9 * OPTIMUM
+    assert sum(found[20:]) / 10 >= 0.5 * OPTIMUM
+
+
 def call(folder, count, pause):
     command = [sys.executable, "tests/test_tuning/toy_search.py"]
     return subprocess.Popen(

@@ -16,9 +16,12 @@ from tests.dense_steps import (
     EPOCH,
     EPOCHS,
     Watched,
+    assigned_labels,
     batch,
     build,
     dense_method,
+    instances,
+    logits_at,
     pair,
     step,
 )
@@ -93,6 +96,35 @@ def test_a_mean_is_of_the_instances_of_all_processes(tmp_path):
         total += rows[-1] * float(reference.binary_kl_divergence(*logits))
     assert rows[0] != rows[1]
     assert found == pytest.approx(total / sum(rows), rel=1e-5)
+
+
+def of_foreground(images):
+    """Preview weights and losses that take no background, of some images of two."""
+    model = pair("retina")
+    # Statistics of a batch are another thing.
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    scenes = {name: of_all[images] for name, of_all in batch(model).items()}
+    losses = model(**scenes, mode="loss")
+    terms = [losses[f"distill.loss_{term}"].detach() for term in ("cc", "ca", "fa")]
+    return model.distiller.preview_weight, torch.stack(terms)
+
+
+def _of_one_image(rank, folder):
+    torch.save(of_foreground(slice(rank, rank + 1)), f"{folder}/{rank}.pth")
+
+
+def test_preview_and_losses_of_two_processes_are_those_of_one(tmp_path):
+    in_processes(2, _of_one_image, tmp_path, str(tmp_path))
+    weights, terms = zip(
+        *(torch.load(tmp_path / f"{rank}.pth") for rank in (0, 1)), strict=True
+    )
+    expected_weight, expected = of_foreground(slice(None))
+    assert len(weights[0]) != len(weights[1]) and (expected_weight < 1).any()
+    found = torch.cat(weights).sort().values
+    torch.testing.assert_close(found, expected_weight.sort().values)
+    torch.testing.assert_close(sum(terms) / 2, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [*KINDS])
@@ -215,6 +247,15 @@ def test_softmax(kind, head):
     logits, labels = (watched.records["student", k] for k in ("logits", "labels"))
     n = len(labels) // 2
     assert logits.shape == (2 * n, 5) and (labels[n:] == 4).all()
+    # Of the background, where the teacher is surest of a category.
+    of_all = assigned_labels(watched.assigned, BOXES)
+    anchors = len(watched.maps["teacher"][0][1][0]) // 5
+    wanted = instances(of_all, watched.maps["teacher"], anchors, logits=5)
+    assert labels.tolist() == [label for _, label in wanted]
+    for who in ("student", "teacher"):
+        maps = watched.maps[who]
+        places = torch.stack([logits_at(maps, place, 5) for place, _ in wanted])
+        assert torch.equal(watched.records[who, "logits"], places)
     losses = reference.cross_entropies(logits[:n], labels[:n])
     wanted = torch.tensor(reference.preview_weights(losses, EPOCH, EPOCHS))
     torch.testing.assert_close(model.distiller.preview_weight.double(), wanted.double())

@@ -121,6 +121,19 @@ def test_both_alike_is_the_same_tensor(log):
     assert len(lines) == 1 and "as the student's, as the teacher's own" in lines[0]
 
 
+def test_images_that_come_normalised_are_the_teachers_too():
+    teacher = dict(classifier(14), data_preprocessor=TEACHERS["half"])
+    for is_normalised in (False, True):
+        model = build_pckd(
+            classifier(8),
+            teacher,
+            data_preprocessor=VIEWS,
+            normalised_images=is_normalised,
+        )
+        found = step(model)
+        assert torch.equal(found["inputs"], found["batch"]) == is_normalised
+
+
 def test_size_of_the_students_images_is_no_resize(log):
     model = build_pckd(
         classifier(8), classifier(14), data_preprocessor=VIEWS, teacher_input_size=8

@@ -1,6 +1,7 @@
 """A whole training step of PCKD against the plain computation of the method."""
 
 import copy
+import math
 import zipfile
 
 import cv2
@@ -10,8 +11,11 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.structures import DataSample
 
+from pckd_mm.registry import MODELS
 from tests import reference
-from tests.builders import SHARED, build_pckd, classifier
+from tests.builders import SHARED, batch, build_pckd, classifier, small_method
+from tests.test_models.test_losses.test_decoupled_kd_loss import plain_dkd
+from tests.test_models.test_losses.test_dist_relation_loss import plain_weighted
 
 EPOCH, EPOCHS = 60, 240
 MEAN = torch.tensor([0.5071, 0.4866, 0.4409]).view(3, 1, 1)
@@ -134,6 +138,37 @@ def test_total_loss_and_gradients_equal_the_plain_computation(source):
         # A bias in front of a BatchNorm has gradient zero, but for rounding.
         negligible = wanted.norm() < 1e-9 * plain["total"].detach()
         assert error <= 1e-4 or (negligible and found.norm() < 1e-4), (name, error)
+
+
+@pytest.mark.parametrize("name", ["pckd_dist", "pckd_plus", "pckd_dkd"])
+def test_other_forms_of_kd_weigh_upright_views_by_the_preview(name):
+    config = small_method(name, classifier(8), classifier(14))
+    config["distiller"]["preview"]["growth"] = 1.0  # harder than the mean is hard
+    torch.manual_seed(0)
+    model = MODELS.build(config)
+    model.load_teacher()
+    model.eval().progress = 0.5
+    inputs, samples = batch(6)
+    found = model(inputs, samples, mode="loss")["distill.loss_kd"]
+
+    student, teacher = (
+        network(inputs, mode="tensor")[::4]
+        for network in (model.student, model.teacher)
+    )
+    labels = torch.cat([sample.gt_label for sample in samples])
+    losses = reference.cross_entropies(student, labels)
+    weights = torch.tensor(
+        [
+            1.0 if gamma <= 1 else math.exp(-(gamma**2))
+            for gamma in reference.difficulties(losses)
+        ]
+    )
+    assert 0 < (weights < 1).sum() < 6
+    if name == "pckd_dkd":  # past its warm-up
+        expected = plain_dkd(student, teacher, labels, weights)
+    else:
+        expected = plain_weighted(student, teacher, weights)
+    reference.assert_near(found.detach(), expected.detach(), 1e-4)
 
 
 def test_reference_batch_norm_is_torchs():

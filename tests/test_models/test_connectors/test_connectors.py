@@ -192,3 +192,21 @@ class TestHintConnector:
             type="pckd_mm.HintConnector", in_shape=(3, 4, 4), out_shape=[5, 4, 4]
         )
         assert isinstance(MODELS.build(cfg), HintConnector)
+
+
+@pytest.mark.parametrize(
+    "cfg, layer",
+    [
+        (dict(type="HintConnector", in_shape=(3, 4, 4), out_shape=(5, 4, 4)), "Conv2d"),
+        (dict(type="MLPConnector", in_channels=4, out_channels=3), "Linear"),
+        (dict(type="EmbedConnector", in_channels=4, out_channels=3), "Linear"),
+    ],
+)
+def test_initialisation_that_is_asked_for(cfg, layer):
+    init = dict(type="Constant", layer=layer, val=0.5, bias=0.25)
+    connector = MODELS.build(dict(cfg, init_cfg=init))
+    connector.init_weights()
+    layers = [m for m in connector.modules() if isinstance(m, getattr(nn, layer))]
+    assert layers
+    for each in layers:
+        assert (each.weight == 0.5).all() and (each.bias == 0.25).all()

@@ -1,10 +1,13 @@
 """What mappings of losses ask for is there, or refused before the training."""
 
 import pytest
+import torch
+from torch import nn
 
 from pckd_mm.models import PCKDDistiller
 from pckd_mm.models.distillers.mappings import used_mappings
 from pckd_mm.registry import MODELS
+from tests import reference
 from tests.builders import batch, build_pckd, classifier, method, pckd_config
 
 STUDENT, TEACHER = classifier(8), classifier(14)
@@ -126,3 +129,27 @@ def test_none_leaves_an_argument_out():
     distiller["loss_forward_mappings"]["loss_kd"] = None
     with pytest.raises(ValueError, match="loss_kd .* gets no preds_S"):
         build(distiller)
+
+
+class BothWays(nn.Module):
+    """A connector that gives two features."""
+
+    def forward(self, feature):
+        return feature, feature.flip(1)
+
+
+@pytest.mark.parametrize("entry", [0, 1])
+def test_which_entry_of_what_a_connector_gives(entry):
+    distiller = pckd_with("loss_fa", "s_feat", connector="both", connector_idx=entry)
+    distiller["connectors"]["both"] = dict(type=BothWays)
+    model = build_pckd(STUDENT, TEACHER, distiller=distiller).eval()
+    inputs, samples = batch(3)
+    found = model(inputs, samples, mode="loss")["distill.loss_fa"]
+    with torch.no_grad():
+        student, teacher = (
+            network.extract_feat(inputs)[-1]
+            for network in (model.student, model.teacher)
+        )
+    both = [reference.feature_alignment(x, teacher) for x in (student, student.flip(1))]
+    assert abs(both[0] - both[1]) > 0.01
+    reference.assert_near(found.detach(), 20 * both[entry], 1e-4)

@@ -9,6 +9,7 @@ import torch
 from pckd_mm.models.losses import CategoryAlignmentLoss, category_alignment
 from pckd_mm.registry import MODELS
 from tests import reference
+from tests.builders import in_processes
 from tests.reference import assert_near, assert_same, value_and_gradients
 
 SIZES = {
@@ -228,3 +229,18 @@ def test_mean_over_instances_of_their_own_groups(form):
     assert nothing == 0 and not centers.grad.any()
     with pytest.raises(ValueError, match="found 3 sets of category centers and no"):
         loss(s_sets, t_sets)
+
+
+def _groups_of_two(rank, folder):
+    """Sets whose losses are 1 and 3."""
+    centers = torch.tensor([1.0, 3.0]).sqrt()[:, None, None].expand(2, 4, 5)
+    group = torch.tensor([[0], [1, 1, 1]][rank])
+    found = CategoryAlignmentLoss()(centers, torch.zeros(2, 4, 5), group=group)
+    torch.save(float(found), f"{folder}/{rank}.pth")
+
+
+def test_the_mean_is_over_the_instances_of_all_processes(tmp_path):
+    in_processes(2, _groups_of_two, tmp_path, str(tmp_path))
+    found = [torch.load(tmp_path / f"{rank}.pth") for rank in (0, 1)]
+    # (1 + 3 + 3 + 3) / 4, where a mean of means is 2.
+    assert sum(found) / 2 == pytest.approx(2.5)

@@ -70,14 +70,15 @@ def plain_step(state, s_feat, t_feat, idx, negatives, tau=0.07):
     return total / len(idx)
 
 
-def test_two_steps_against_loops(drawn):
-    loss = make_loss()
+@pytest.mark.parametrize("tau, momentum", [(0.07, 0.5), (0.5, 0.75)])
+def test_two_steps_against_loops(tau, momentum, drawn):
+    loss = make_loss(temperature=tau, momentum=momentum)
     state = {who: getattr(loss, f"{who}_memory").clone() for who in "st"}
     for seed in range(2):
         (s, t), idx = make_inputs(seed)
         value = loss(s, t, idx)
         found = torch.autograd.grad(value, (s, t))
-        expected = plain_step(state, s, t, idx, drawn[-1])
+        expected = plain_step(state, s, t, idx, drawn[-1], tau)
         assert_near(value.detach(), expected.detach(), 1e-9)
         for gradient, wanted in zip(
             found, torch.autograd.grad(expected, (s, t)), strict=True
@@ -85,7 +86,8 @@ def test_two_steps_against_loops(drawn):
             assert_near(gradient, wanted, 1e-9)
         for who, feature in (("s", s), ("t", t)):
             for b, n in enumerate(idx.tolist()):
-                row = (state[who][n] + feature[b].detach()) / 2
+                row = momentum * state[who][n]
+                row += (1 - momentum) * feature[b].detach()
                 state[who][n] = row / row.square().sum().sqrt()
             assert_near(getattr(loss, f"{who}_memory"), state[who], 1e-12)
 
@@ -111,6 +113,17 @@ def test_two_steps_against_mmrazors_memory(drawn):
         # MMRazor calls a constant by its anchors, we by its memory.
         torch.testing.assert_close(loss.t_constant, razors.params[2])
         torch.testing.assert_close(loss.s_constant, razors.params[3])
+
+
+def test_momentum_is_the_share_that_stays():
+    loss = make_loss(dim_out=2, momentum=0.75)
+    for memory in (loss.s_memory, loss.t_memory):
+        memory[4] = torch.tensor([1.0, 0.0])
+    feature = torch.tensor([[0.0, 1.0]]).double()
+    loss(feature, feature, torch.tensor([4]))
+    # (0.75, 0.25), brought to length one.
+    for memory in (loss.s_memory, loss.t_memory):
+        assert memory[4].tolist() == pytest.approx([0.9487, 0.3162], abs=1e-4)
 
 
 def test_negatives_are_different_images_of_other_classes():

@@ -42,12 +42,12 @@ def weighted_pearson(a, b, weights):
     return covariance / (lengths[0] * lengths[1] + 1e-8)
 
 
-def plain_weighted(s_logits, t_logits, weights, views=1):
-    """2 inter + 2 intra at T = 4, of images with weights."""
+def plain_weighted(s_logits, t_logits, weights, views=1, tau=4):
+    """2 inter + 2 intra at T = tau, of images with weights."""
     weights = [v for v in weights.tolist() for _ in range(views)]
 
     def probabilities(logits):
-        rows = [[(z / 4).exp() for z in row] for row in logits.double()]
+        rows = [[(z / tau).exp() for z in row] for row in logits.double()]
         return [[p / sum(row) for p in row] for row in rows]
 
     s, t = probabilities(s_logits), probabilities(t_logits.detach())
@@ -60,7 +60,7 @@ def plain_weighted(s_logits, t_logits, weights, views=1):
     )
     columns = zip(zip(*s, strict=True), zip(*t, strict=True), strict=True)
     intra = mean([1 - weighted_pearson(a, b, weights) for a, b in columns])
-    return 16 * (2 * inter + 2 * intra)
+    return tau**2 * (2 * inter + 2 * intra)
 
 
 def make_inputs(dtype=torch.float64):
@@ -96,6 +96,17 @@ WEIGHTS = torch.tensor([1.0, 0.3, 0.0, 1e-4, 1.0], dtype=torch.float64)
 def test_preview_weights(scale, dtype, tolerance):
     inputs = (*make_inputs(dtype), (scale * WEIGHTS).to(dtype))
     assert_same(LOSS, plain_weighted, inputs, tolerance)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["plain", "weighted"])
+def test_loss_weight_and_temperature(weight):
+    inputs = make_inputs()
+    scaled = DISTRelationLoss(loss_weight=0.3)(*inputs, weight)
+    assert_near(scaled, 0.3 * LOSS(*inputs, weight), 1e-12)
+    # Logits over 2, and a factor of 2^2.
+    weights = torch.ones(5) if weight is None else weight
+    warm = DISTRelationLoss(tau=2.0)(*inputs, weight)
+    assert_near(warm, plain_weighted(*inputs, weights, tau=2), 1e-6)
 
 
 def test_weights_of_one_are_no_weights():

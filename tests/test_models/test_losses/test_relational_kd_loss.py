@@ -101,6 +101,15 @@ def test_mmrazors_distance_is_ours_without_the_length():
 
 
 @pytest.mark.parametrize(("loss", "plain"), CASES)
+def test_features_of_length_one(loss, plain):
+    inputs = make_inputs()
+    found = loss(with_l2_norm=True)(*inputs)
+    scaled = [x / x.square().sum(dim=1, keepdim=True).sqrt() for x in inputs]
+    assert_near(found, plain(*scaled), 1e-8)
+    assert abs(found / loss()(*inputs) - 1) > 0.01
+
+
+@pytest.mark.parametrize(("loss", "plain"), CASES)
 def test_autocast_computes_in_full_precision(loss, plain):
     inputs = make_inputs(dtype=torch.bfloat16)
     autocast = torch.autocast("cpu", torch.bfloat16)(loss())
