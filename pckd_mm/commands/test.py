@@ -29,7 +29,7 @@ from pckd_mm.compat import (
 )
 from pckd_mm.engine.console import ConsoleRunner, end_of_start
 from pckd_mm.engine.guards import with_types
-from pckd_mm.utils.checkpoint import load_fitting
+from pckd_mm.utils.checkpoint import fitting_tensors, require_same_tensors
 from pckd_mm.utils.endings import trace_faults
 from pckd_mm.utils.shipped import beside_configs
 from pckd_mm.utils.wrappers import unwrap
@@ -70,13 +70,19 @@ class TakeStudentHook(Hook):
         model = unwrap(runner.model)
         network = getattr(model, "architecture", model)
         source = f"The checkpoint {runner._load_from}"
-        remedy = "test it with the config that trained it"
-        notes = load_fitting(network, checkpoint, source, remedy)
+        state, notes = fitting_tensors(checkpoint, network.state_dict(), source)
+        who = type(network).__name__
         if notes:
-            who = type(network).__name__
             runner.logger.info(
                 f"{source} is loaded into the {who}: {'; '.join(notes)}."
             )
+        try:
+            # Networks may adapt what they load, as a ViT its places to the image size.
+            network.load_state_dict(state)
+        except RuntimeError:  # lists the tensors over many lines
+            remedy = "test it with the config that trained it"
+            require_same_tensors(state, network.state_dict(), source, who, remedy)
+            raise
         checkpoint["state_dict"] = model.state_dict()
 
 

@@ -1,6 +1,8 @@
 """What pckd test takes: configs and checkpoints of students and distillations."""
 
+import argparse
 import hashlib
+import logging
 import pickle
 import zipfile
 
@@ -16,6 +18,7 @@ from pckd_mm.datasets import CheckedCIFAR100
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.checkpoint import export_student
 from tests.builders import CONFIGS, ROOT, SHARED
+from tests.zoo import VIT
 
 ALONE = "vanilla/digits_resnet8_thin.py"
 PCKD, KD = (f"{method}/digits_resnet20_resnet8_thin.py" for method in ("pckd", "kd"))
@@ -100,6 +103,22 @@ def test_a_checkpoint_that_fits_neither(tmp_path, config):
     with pytest.raises(ValueError, match=r"^" + expected) as caught:
         run(tmp_path, config, teacher)
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_may_adapt_what_it_loads():
+    """MMPretrain's ViT brings the embeddings of places to the size of its images."""
+    head = dict(type="VisionTransformerClsHead", num_classes=3, in_channels=16)
+    kind = dict(type="mmpretrain.ImageClassifier", head=head)
+    small, large = (
+        MODELS.build(dict(kind, backbone=dict(VIT, img_size=size))) for size in (32, 40)
+    )
+    runner = argparse.Namespace(
+        model=large, _load_from="small.pth", logger=logging.getLogger("test")
+    )
+    content = dict(state_dict=small.state_dict())
+    test.TakeStudentHook().after_load_checkpoint(runner, content)
+    assert torch.equal(large.head.layers.head.weight, small.head.layers.head.weight)
+    assert content["state_dict"]["backbone.pos_embed"].shape == (1, 26, 16)
 
 
 @pytest.fixture(scope="module")
