@@ -132,8 +132,9 @@ class Candidate:
         if on_cpu and unsafe is not None:
             return False, f"it has {unsafe}, which is not safe on a CPU"
         decides = on_cpu and wanted == AUTO
-        if failure := try_out(with_layout)[1]:
-            if alone := try_out(plain)[1]:  # not the layout's
+        exchanges = self.trial.exchanges
+        if failure := try_out(with_layout, exchanges)[1]:
+            if alone := try_out(plain, exchanges)[1]:  # not the layout's
                 on = earlier is True if decides else True
                 return on, f"its passes cannot be tried ({alone})"
             return False, f"its passes fail in that layout ({failure})"

@@ -105,7 +105,9 @@ class RunNetworks:
         passes, told = self._passes(names)
         before = seconds_of_each(_forms(passes))
         yield told
-        after, failure = try_out(partial(seconds_of_each, _forms(passes)))
+        exchanges = any(trial.exchanges for trial, _ in passes.values())
+        timing = partial(seconds_of_each, _forms(passes))
+        after, failure = try_out(timing, exchanges)
         for name in passes:
             told[name] = (
                 _not_timed(failure)
@@ -127,7 +129,8 @@ class RunNetworks:
             plain = trial.within(contextlib.nullcontext)
             forms = _forms({"with": (trial, inputs), "without": (plain, inputs)})
             # In float32 a batch takes more memory than the step will.
-            times, failure = try_out(partial(seconds_of_each, forms))
+            timing = partial(seconds_of_each, forms)
+            times, failure = try_out(timing, trial.exchanges)
             told[name] = (
                 _not_timed(failure)
                 if times is None
@@ -149,10 +152,12 @@ class RunNetworks:
             return {}, {**told, **dict.fromkeys(trials, _not_timed(failure))}
         passes = {}
         for name in inputs:
-            if failure := try_out(partial(trials[name].seconds, inputs[name]))[1]:
+            trial = trials[name]
+            once = partial(trial.seconds, inputs[name])
+            if failure := try_out(once, trial.exchanges)[1]:
                 told[name] = _not_timed(failure)
             else:
-                passes[name] = trials[name], inputs[name]
+                passes[name] = trial, inputs[name]
         return passes, told
 
 
@@ -190,7 +195,7 @@ def slower_fused(optimizer: Optimizer) -> str:
             {"with": lambda: update(fused), "without": lambda: update(plain)}
         )
 
-    times, failure = try_out(updates)
+    times, failure = try_out(updates, exchanges=False)
     if times is None:  # as for lack of memory
         return _not_timed(failure, "an update fails")
     return _slower(times["with"], times["without"], "an update")

@@ -57,25 +57,28 @@ def _now(device: torch.device) -> float:
     return clock()
 
 
-def try_out(passes: Callable[[], T]) -> Tuple[Optional[T], str]:
+def try_out(passes: Callable[[], T], exchanges: bool = True) -> Tuple[Optional[T], str]:
     """Run what may fail, in all processes at once.
 
     Args:
         passes (Callable): What is tried.
+        exchanges (bool): Whether processes exchange anything within, and wait for each
+            other. Defaults to True.
 
     Returns:
         tuple: What it gives, and an empty text; or None, and why it fails in this
         process, or else in another one, in one line.
 
     Raises:
-        torch.cuda.OutOfMemoryError: Where there are several processes. The others may
-            have memory left, and would wait for this one.
+        torch.cuda.OutOfMemoryError: Where there are several processes that exchange
+            something. The others may have memory left, and would wait for this one.
     """
     result, reason = None, ""
     try:
         result = passes()
     except Exception as error:  # of whatever a network is made of
-        if get_world_size() > 1 and isinstance(error, _OF_ONE_PROCESS):
+        waited_for = exchanges and get_world_size() > 1
+        if waited_for and isinstance(error, _OF_ONE_PROCESS):
             raise
         reason = first_line(error)
     reasons = [each for each in (reason, *all_gather_object(reason)) if each]
@@ -166,6 +169,12 @@ class Trial:
         self.learns = learns
         self.context = context
         self.of_ddp = of_ddp
+
+    @property
+    def exchanges(self) -> bool:
+        """bool: Whether processes exchange anything in the passes."""
+        kinds = (type(module).__name__ for module in self.network.modules())
+        return any("SyncBatchNorm" in kind for kind in kinds)  # torch's, mmcv's
 
     def within(self, context: Callable[[], ContextManager]) -> "Trial":
         """The same passes in another context."""

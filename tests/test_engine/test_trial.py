@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmcv.cnn import build_norm_layer
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
@@ -116,6 +117,15 @@ def _fails_in_the_second(rank):
     if rank == 1:  # which would wait for the other one within the passes
         with pytest.raises(torch.cuda.OutOfMemoryError):
             try_out(lambda: passes(torch.cuda.OutOfMemoryError))
+    # Where nothing is exchanged within, none would wait.
+    full = try_out(lambda: passes(torch.cuda.OutOfMemoryError), exchanges=False)
+    assert full == (None, "OutOfMemoryError: of the second")
+
+
+@pytest.mark.parametrize("norm, expected", [("BN", False), ("SyncBN", True)])
+def test_which_passes_exchange_something(norm, expected):
+    layers = nn.Sequential(nn.Conv2d(3, 4, 1), build_norm_layer(dict(type=norm), 4)[1])
+    assert Trial(layers, True, contextlib.nullcontext).exchanges is expected
 
 
 def test_all_processes_hear_of_a_failure(tmp_path):

@@ -245,7 +245,7 @@ def test_no_room_for_float32_does_not_end_a_run(monkeypatch):
 
     def needs_room(self, inputs):
         with self.context():
-            if not torch.is_autocast_enabled("cpu"):
+            if not torch.is_autocast_cpu_enabled():
                 raise torch.cuda.OutOfMemoryError("tried to allocate")
         return seconds(self, inputs)
 
