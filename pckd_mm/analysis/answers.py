@@ -138,8 +138,9 @@ def answers_of(model: Network, loader: Any, name: str) -> Answers:
         else:
             with recorder:
                 samples = model.test_step(batch)
-        labels += [sample.gt_label.reshape(-1).cpu() for sample in samples]
-        if any(len(label) != 1 for label in labels[-len(samples) :]):
+        of_batch = [sample.get("gt_label", torch.tensor([])) for sample in samples]
+        labels += [label.reshape(-1).cpu() for label in of_batch]
+        if any(label.numel() != 1 for label in of_batch):
             raise ValueError(
                 f"{name} is tested on images that have not one label each; expected "
                 "that, to tell what it confuses: leave --inspect out."

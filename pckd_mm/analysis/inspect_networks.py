@@ -26,11 +26,16 @@ from pckd_mm.engine.image_previews import PREVIEW_IMAGES
 from pckd_mm.registry import DATASETS
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.nested_datasets import inner_datasets
-from pckd_mm.utils.printable import first_line
 
 from .answers import Answers, Network, answers_of, answers_on, load_network
 from .feature_map import FeatureMap, categories_to_show, map_features
-from .inspection import FAULTS, ConfusedPair, Inspected, write_inspection
+from .inspection import (
+    FAULTS,
+    ConfusedPair,
+    Inspected,
+    reason_of,
+    write_inspection,
+)
 from .metric import test_loader_of
 from .previewed import What, category_names, look_back
 
@@ -75,11 +80,12 @@ def inspect_networks(request: Dict[str, Any]) -> Tuple[Inspected, Dict[str, str]
                 images = found.dataset
                 became[name] = _became(cfg, network, folders[name], images, most)
         except FAULTS as error:
-            left_out[name] = first_line(error, kind=isinstance(error, KeyError))
+            left_out[name] = reason_of(error)
         else:
             answers[name] = found
     if not answers:
-        raise ValueError(" ".join(dict.fromkeys(left_out.values())))
+        alone = len(left_out) == 1
+        raise ValueError(*left_out.values()) if alone else _of_all(left_out)
     compared = {n: t for n, t in compared.items() if n in answers and t in answers}
     first = next(iter(answers.values()))
     for name, result in answers.items():
@@ -109,6 +115,10 @@ def inspect_networks(request: Dict[str, Any]) -> Tuple[Inspected, Dict[str, str]
         {n: t.centers.numpy() for n, t in answers.items() if t.centers is not None},
     )
     return inspected, left_out
+
+
+def _of_all(left_out: Dict[str, str]) -> ValueError:
+    return ValueError(" ".join(f"{name}: {why}" for name, why in left_out.items()))
 
 
 def _loader_of(cfg: Config, loaders: Dict[str, Any]) -> Any:
@@ -261,7 +271,7 @@ def main() -> None:
     request = json.loads(args.request.read_text(encoding="utf-8"))
     inspected, left_out = inspect_networks(request)
     if left_out:
-        raise ValueError("; ".join(f"{n}: {why}" for n, why in left_out.items()))
+        raise _of_all(left_out)
     write_inspection(args.folder, inspected)
 
 

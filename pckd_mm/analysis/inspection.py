@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import numpy as np
 
 from pckd_mm.utils.files import write_whole
+from pckd_mm.utils.printable import first_line
 
 from .feature_map import FeatureMap
 
@@ -19,11 +20,13 @@ __all__ = [
     "compared_with",
     "likeness",
     "read_inspection",
+    "reason_of",
     "write_inspection",
 ]
 
-# What keeps a network from being run: data or weights that are not there, most often.
-FAULTS = (ImportError, KeyError, OSError, RuntimeError, ValueError)
+# What keeps a network from being run: data or weights that are not there, most often;
+# the first of networks of others.
+FAULTS = (AttributeError, ImportError, KeyError, OSError, RuntimeError, ValueError)
 RESULT = "inspection.json"
 # Of the file; one of another form is made again.
 FORM = 3
@@ -140,6 +143,13 @@ class Inspected:
             if name in found and teacher in found
         }
         return {name: value for name, value in values.items() if value is not None}
+
+
+def reason_of(fault: Exception) -> str:
+    """Why a network cannot be run, in one line, by one of ``FAULTS``."""
+    # The messages of these are but a name.
+    kind = isinstance(fault, (AttributeError, KeyError))
+    return first_line(fault, most=5000, kind=kind)
 
 
 def compared_with(

@@ -4,9 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from pckd_mm.utils.printable import first_line
-
-from .inspection import FAULTS, Inspected, compared_with
+from .inspection import FAULTS, Inspected, compared_with, reason_of
 from .methods import Table, name_of_teacher
 from .metric import validated_on
 from .pictures import Picture, detections_picture
@@ -105,8 +103,7 @@ def _look(
 
 def _not_looked_into(runs: Sequence[TrainedRun], error: Exception) -> str:
     names = ", ".join(run.name for run in runs)
-    reason = first_line(error, kind=isinstance(error, KeyError))
-    return f"The networks of {names} are not looked into: {reason}"
+    return f"The networks of {names} are not looked into: {reason_of(error)}"
 
 
 def _inspect(runs: Sequence[TrainedRun]) -> Tuple[Optional[Inspected], List[str]]:

@@ -19,6 +19,7 @@ from pckd_mm.analysis.inspect_networks import (
     confusion_matrices,
     inspect_networks,
 )
+from pckd_mm.analysis.inspection import FAULTS, reason_of
 from pckd_mm.registry import MODELS
 from pckd_mm.utils.config import load_config
 from tests.builders import image_folder, run_config
@@ -214,14 +215,30 @@ def test_a_network_that_cannot_be_tested_is_left_out_alone(
     assert found.networks == ["pckd", "vanilla"]
     assert found.teachers == {"vanilla": "pckd"}
     assert list(left_out) == ["gone"] and str(tmp_path / "gone.pth") in left_out["gone"]
-    with pytest.raises(ValueError, match="gone.pth"):
+    with pytest.raises(ValueError, match="^There is no .*gone.pth"):
         inspect_networks(dict(networks=dict(gone=gone), teachers={}))
+    both = dict(gone=gone, other=gone)
+    with pytest.raises(ValueError, match="^gone: .*gone.pth.* other: .*gone.pth"):
+        inspect_networks(dict(networks=both, teachers={}))
     request = tmp_path / "request.json"
     request.write_text(json.dumps(dict(networks=networks, teachers={})))
     argv = ["inspect_networks", str(request), str(tmp_path / "found")]
     monkeypatch.setattr("sys.argv", argv)
     with pytest.raises(ValueError, match="gone: .*gone.pth"):  # pckd compare says it
         module.main()
+
+
+@pytest.mark.parametrize(
+    "fault, expected",
+    [
+        (ValueError("a\nb"), "a"),
+        (ValueError("a" * 400), "a" * 400),  # whose advice is at its end
+        (KeyError("img"), "KeyError: 'img'"),
+        (AttributeError("no x"), "AttributeError: no x"),
+    ],
+)
+def test_why_a_network_is_left_out(fault, expected):
+    assert isinstance(fault, FAULTS) and reason_of(fault) == expected
 
 
 def test_other_test_images_are_refused(trained, tmp_path):

@@ -1,5 +1,7 @@
 """Runs as their folders have them."""
 
+import os
+
 import pytest
 
 from pckd_mm.analysis import MAP50, TOP1
@@ -33,7 +35,11 @@ def test_the_latest_start_and_checkpoint(tmp_path):
     assert method.losses[0].values == dict(student={10: 1.0}, loss_kd={10: 3.0})
     # As MMEngine says it, from where the folder was moved.
     (folder / "last_checkpoint").write_text("/elsewhere/a/epoch_9.pth")
+    os.utime(folder / "epoch_10.pth", (0, 0))  # which an earlier training left
     assert find_runs([folder])[0].checkpoint == folder / "epoch_9.pth"
+    # That goes on from it, too, where it was killed before it said so.
+    os.utime(folder / "epoch_10.pth")
+    assert find_runs([folder])[0].checkpoint == folder / "epoch_10.pth"
 
 
 def test_a_training_that_began_anew_is_another_one(tmp_path):

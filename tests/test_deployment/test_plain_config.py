@@ -90,6 +90,14 @@ def test_own_classes_of_a_detector_keep_their_names(classes, kind):
     assert built.metainfo["classes"] == dataset.metainfo.classes
 
 
+def test_the_pipeline_of_several_test_sets_is_the_firsts():
+    steps = [dict(type="LoadImageFromFile"), dict(type="PackInputs")]
+    one = dict(type="CustomDataset", pipeline=steps)
+    both = dict(type="ConcatDataset", datasets=[one, dict(one, pipeline=[])])
+    loader = dict(dataset=dict(type="RepeatDataset", dataset=both, times=1))
+    assert file_pipeline(Config(dict(test_dataloader=loader))) == steps
+
+
 def test_a_part_that_is_held_out_is_none_of_mmdets():
     cfg = load_config("pckd/voc_frcnn_r101_r50")
     inner = cfg.test_dataloader.dataset
