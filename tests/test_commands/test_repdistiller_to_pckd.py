@@ -1,7 +1,9 @@
 """Checkpoints of the CRD benchmark, converted: outputs, layouts, refusals."""
 
 import argparse
+import errno
 import json
+import os
 import re
 
 import pytest
@@ -257,13 +259,11 @@ def test_wrong_arguments(checkpoint, out, arch, message, tmp_path, capsys, resne
 def test_a_failed_write_leaves_the_old_file(resnet8, tmp_path, monkeypatch, capsys):
     (tmp_path / "out.pth").write_text("old")
 
-    def save(content, path):
-        with open(path, "w") as file:
-            file.write("half")
-        raise OSError("No space left on device")
+    def fill(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     torch.save(resnet8, tmp_path / "published.pth")
-    monkeypatch.setattr(torch, "save", save)
+    monkeypatch.setattr(os, "fsync", fill)
     args = [str(tmp_path / "published.pth"), str(tmp_path / "out.pth")]
     with pytest.raises(SystemExit):
         main([*COMMAND, *args, "--arch=resnet8"])

@@ -102,7 +102,7 @@ class LossShareHook(Hook):
                 self._is_off = True
                 print_log(
                     "The losses' shares in the gradient are not measured: "
-                    f"{first_line(error)}",
+                    f"{first_line(error, kind=False)}",
                     logger="current",
                 )
                 return
