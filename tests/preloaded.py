@@ -26,6 +26,14 @@ from tests.forking import Asked, write_shim
 
 # Seconds; more than a run takes on a busy machine.
 TIMEOUT = 900
+# A small run, and what makes it one of a few steps.
+ALONE = "vanilla/digits_resnet8_thin"
+FEW_DIGITS = [
+    "randomness.seed=3",
+    "train_dataloader.dataset.dataset.indices=64",
+    "train_dataloader.batch_size=16",
+    "val_dataloader.dataset.dataset.indices=32",
+]
 
 
 class SlowValidation(Hook):

@@ -12,6 +12,7 @@ from torch import nn
 
 from pckd_mm.registry import DATASETS, MODELS
 from pckd_mm.utils.config import load_config
+from pckd_mm.utils.nested_datasets import nested_datasets
 from tests.builders import CONFIGS
 from tests.test_configs import CROSS_FAMILY, METHODS, SAME_FAMILY
 
@@ -92,9 +93,7 @@ PARTS = dict(
 
 def values_of(dataset, key):
     """A setting of a data set, of those inside of it, and of those joined in it."""
-    own = [dataset[key]] if key in dataset else []
-    inner = [*dataset.get("datasets", ()), *filter(None, [dataset.get("dataset")])]
-    return sum((values_of(each, key) for each in inner), own)
+    return [each[key] for each in nested_datasets(dataset) if key in each]
 
 
 def test_every_benchmark_has_its_parts():

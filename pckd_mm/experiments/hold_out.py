@@ -6,9 +6,8 @@ from typing import Any, List, Sequence, Tuple
 from mmengine.config import Config, ConfigDict
 
 from pckd_mm.utils.class_name import class_name
-from pckd_mm.utils.nested_datasets import is_held_out
+from pckd_mm.utils.nested_datasets import HELD_OUT, is_held_out
 
-HELD_OUT = "pckd_mm.held_out_part"
 # A change of the draw would change what all comparisons so far were made on.
 SEED = 0
 # Of boxes, which are held out by their files' content. One that is not 0: pckd init

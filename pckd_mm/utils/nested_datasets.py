@@ -4,10 +4,16 @@ from typing import Any, Iterator, List
 
 from .class_name import class_name
 
-__all__ = ["inner_datasets", "is_held_out", "nested_datasets", "parts_of"]
+__all__ = [
+    "HELD_OUT",
+    "inner_datasets",
+    "is_held_out",
+    "nested_datasets",
+    "parts_of",
+]
 
 # pckd_mm.datasets.held_out_part, which takes a while to import.
-_HELD_OUT = "held_out_part"
+HELD_OUT = "pckd_mm.held_out_part"
 
 
 def parts_of(dataset: Any) -> List[Any]:
@@ -52,7 +58,7 @@ def inner_datasets(dataset: Any) -> Iterator[Any]:
 
 def is_held_out(dataset: dict) -> bool:
     """Whether a config is that of a part of a data set, by ``held_out_part``."""
-    return class_name(dataset.get("type")) == _HELD_OUT
+    return class_name(dataset.get("type")) == class_name(HELD_OUT)
 
 
 def _get(owner: Any, name: str) -> Any:

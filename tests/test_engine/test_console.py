@@ -12,14 +12,10 @@ from pckd_mm.engine.console import (
     end_of_start,
     library_warnings_in_file,
 )
-from tests.preloaded import preloaded
+from tests.preloaded import ALONE, FEW_DIGITS, preloaded
 
-ALONE = "vanilla/digits_resnet8_thin"
 SMALL = [
-    "randomness.seed=3",
-    "train_dataloader.dataset.dataset.indices=64",
-    "train_dataloader.batch_size=16",
-    "val_dataloader.dataset.dataset.indices=32",
+    *FEW_DIGITS,
     "train_cfg.max_epochs=1",
 ]
 

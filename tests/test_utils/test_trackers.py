@@ -17,15 +17,11 @@ from pckd_mm.utils import trackers
 from pckd_mm.utils.config import load_config
 from pckd_mm.utils.trackers import names_of_run, use_trackers
 from tests.builders import ROOT
-from tests.preloaded import preloaded
+from tests.preloaded import ALONE, FEW_DIGITS, preloaded
 
 ALL = ["tensorboard", "wandb", "mlflow"]
-ALONE = "vanilla/digits_resnet8_thin"
 SMALL = [
-    "randomness.seed=3",
-    "train_dataloader.dataset.dataset.indices=64",
-    "train_dataloader.batch_size=16",
-    "val_dataloader.dataset.dataset.indices=32",
+    *FEW_DIGITS,
     "default_hooks.logger.interval=2",
 ]
 

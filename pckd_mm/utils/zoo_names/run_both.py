@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pckd_mm.utils.checkpoint import load_exactly
-from pckd_mm.utils.conversion import Tensors, with_counters
+from pckd_mm.utils.conversion import Tensors
 from pckd_mm.utils.printable import first_line
 
 from .convert import find_family, none_of_ours, other_kinds
@@ -60,7 +60,7 @@ def _load(
     names = family.names(list(wanted))
     found = {key: by_ours[name] for key, name in names.items() if name in by_ours}
     remedy = f"give the --network that the checkpoint is of, instead of {network}"
-    load_exactly(published, with_counters(found, wanted), source, remedy)
+    load_exactly(published, found, source, remedy)
 
 
 def require_same_logits(
